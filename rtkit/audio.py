@@ -1,0 +1,254 @@
+"""A clip: a recording, or an excerpt of one, as mono 16-bit chunks by sample position."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from rtkit.reference import Reference, find_reference
+
+__all__ = [
+    "MAX_CHUNK",
+    "MIN_CHUNK",
+    "AudioError",
+    "Clip",
+    "bundled",
+    "check_chunk",
+    "chunk_edges",
+    "open_clip",
+]
+
+MIN_CHUNK = 0.05
+"""Shortest audio message that the service takes, in seconds."""
+MAX_CHUNK = 1.0
+"""Longest audio message that the service takes, in seconds."""
+MIN_RATE, MAX_RATE = 8000, 96000
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au", ".w64", ".caf", ".opus")
+
+
+class AudioError(ValueError):
+    """A recording that cannot be used; the message names the file, the fault and the cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A stretch of a recording, read lazily.
+
+    Attributes
+    ----------
+    path : Path
+        The recording.
+    rate : int
+        Samples per second, the file's own.
+    first : int
+        Where in the file the clip begins, in samples.
+    samples : int
+        How long the clip is, in samples of one channel.
+    channels : int
+        How many channels the file has; they are averaged into one.
+    coding : str
+        The file's format and sample coding, for example ``"WAV PCM_16"``.
+    reference : Reference or None
+        What is truly said in the clip, with times from the clip's start, if a sidecar tells.
+    """
+
+    path: Path
+    rate: int
+    first: int
+    samples: int
+    channels: int
+    coding: str
+    reference: Reference | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.rate
+
+    def chunks(self, edges: np.ndarray) -> Iterator[bytes]:
+        """Yield the audio between neighbouring `edges` as little-endian 16-bit mono.
+
+        Parameters
+        ----------
+        edges : ndarray of int, shape (chunks + 1,)
+            Sample positions counted from the clip's start, rising.
+
+        Raises
+        ------
+        AudioError
+            If the file ends before the clip does.
+        """
+        with soundfile.SoundFile(self.path) as file:
+            file.seek(self.first + int(edges[0]))
+            for start, stop in pairwise(edges.tolist()):
+                wanted = stop - start
+                frames = file.read(wanted, dtype="float64", always_2d=True)
+                if len(frames) < wanted:
+                    raise AudioError(
+                        f"{self.path} ends {wanted - len(frames)} samples too early: "
+                        "it was cut or changed while it was read. Make the file anew."
+                    )
+                # A 16-bit mono file comes back bit by bit: k / 32768 is exact in float64.
+                mono = np.rint(frames.mean(axis=1) * 32768)
+                yield np.clip(mono, -32768, 32767).astype("<i2").tobytes()
+
+    def __repr__(self) -> str:
+        spoken = "no reference" if self.reference is None else f"{len(self.reference.words)} words"
+        return (
+            f"<Clip {self.path.name}: {self.seconds:.2f} s, {self.rate} Hz, {self.channels} ch, "
+            f"{self.coding}, {spoken}>"
+        )
+
+
+def open_clip(path: str | Path, *, seconds: float | None = None, start: float = 0.0) -> Clip:
+    """Open a recording, or an excerpt of one.
+
+    Parameters
+    ----------
+    path : str or Path
+        Anything that soundfile opens: WAV of any width, FLAC, OGG, MP3, and more.
+    seconds : float, optional
+        Length of the excerpt; the rest of the file without it. A longer length than there is
+        gives what there is.
+    start : float
+        Where the excerpt begins, in seconds.
+
+    Returns
+    -------
+    Clip
+
+    Raises
+    ------
+    AudioError
+        If the file is missing, empty, not audio, out of the service's range of sample rates,
+        or shorter than its own header promises; if the excerpt lies outside the file.
+    ReferenceError
+        If a sidecar lies beside the recording and cannot be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise AudioError(f"There is no file {path}. Check the name and the folder.")
+    if path.stat().st_size == 0:
+        raise AudioError(f"{path} is empty (0 bytes). Make or copy it anew.")
+    try:
+        with soundfile.SoundFile(path) as file:
+            _check_whole(path, file)
+            rate, frames, channels = int(file.samplerate), int(file.frames), int(file.channels)
+            coding = f"{file.format} {file.subtype}"
+    except soundfile.LibsndfileError as error:
+        reason = str(error.error_string).strip().rstrip(".")
+        raise AudioError(
+            f"{path} cannot be read as audio ({reason}). It takes WAV, FLAC, OGG and MP3; "
+            "convert others, for example: ffmpeg -i INPUT -ac 1 OUTPUT.wav"
+        ) from error
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise AudioError(
+            f"{path} has a sample rate of {rate} Hz; the service takes {MIN_RATE} to {MAX_RATE} "
+            "Hz. Resample it, for example: ffmpeg -i INPUT -ar 16000 OUTPUT.wav"
+        )
+    length = frames / rate
+    if not (math.isfinite(start) and 0 <= start < length):
+        raise AudioError(f"start={start:g} s lies outside {path}, which is {length:.3f} s long.")
+    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+        raise AudioError(f"seconds={seconds:g} is no length; give a number of seconds above 0.")
+    first = round(start * rate)
+    samples = frames - first
+    if seconds is not None:
+        samples = min(samples, max(1, round(seconds * rate)))
+    reference = find_reference(path)
+    if reference is not None:
+        reference = reference.excerpt(first / rate, (first + samples) / rate)
+    return Clip(path, rate, first, samples, channels, coding, reference)
+
+
+def bundled() -> list[Path]:
+    """The recordings that come with rtkit."""
+    here = Path(__file__).parent
+    for folder in (here / "data", here.parent / "data"):  # installed; a checkout
+        if folder.is_dir():
+            return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+    return []
+
+
+def check_chunk(chunk: float) -> float:
+    """`chunk` itself, if the service takes chunks of so many seconds.
+
+    Raises
+    ------
+    ValueError
+        If it does not: the service closes a session over a message outside 50 to 1000 ms.
+    """
+    if not MIN_CHUNK <= chunk <= MAX_CHUNK:
+        raise ValueError(
+            f"chunk={chunk:g} s is outside what the service takes, {MIN_CHUNK:g} to {MAX_CHUNK:g} "
+            "s of audio a message: it closes the session (3007). chunk is in seconds; "
+            "0.1 is usual."
+        )
+    return float(chunk)
+
+
+def chunk_edges(samples: int, rate: int, chunk: float) -> np.ndarray:
+    """Cut `samples` samples into chunks of `chunk` seconds, none shorter than the service takes.
+
+    Parameters
+    ----------
+    samples, rate : int
+        Length of the clip in samples, and samples per second.
+    chunk : float
+        Seconds of audio a chunk. Rounded *up* to whole samples: 50 ms at 11025 Hz is 551.25
+        samples, and 551 would fall under the limit of 50 ms.
+
+    Returns
+    -------
+    ndarray of int64, shape (chunks + 1,)
+        Rising from 0 to `samples`. A tail under 50 ms joins its neighbour; where that makes more
+        than 1000 ms, the two are split evenly. Only a clip under 50 ms gives a chunk under 50 ms.
+    """
+    size = whole_samples(check_chunk(chunk), rate)
+    edges = np.append(np.arange(0, samples, size, dtype=np.int64), samples)
+    tail = edges[-1] - edges[-2]
+    if len(edges) > 2 and tail < whole_samples(MIN_CHUNK, rate):
+        joined = edges[-1] - edges[-3]
+        if joined <= MAX_CHUNK * rate:
+            edges = np.delete(edges, -2)
+        else:
+            edges[-2] = edges[-3] + joined // 2
+    return edges
+
+
+def whole_samples(seconds: float, rate: int) -> int:
+    """The least number of samples that lasts `seconds`, forgiving float error in the product."""
+    return math.ceil(seconds * rate - 1e-6)
+
+
+def _check_whole(path: Path, file: soundfile.SoundFile) -> None:
+    """Refuse a file that holds nothing, or less than its header promises."""
+    if file.frames == 0:
+        raise AudioError(f"{path} has a header but no samples. Record or convert it anew.")
+    # libsndfile forgives a WAV that was cut, and only its log tells. A size of 2**32 - 1 is the
+    # habit of programs that write to a pipe and cannot know the length: no promise was made.
+    for promised, held in re.findall(
+        r"^\s*(?:data|SSND)\s*:\s*(\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE
+    ):
+        if int(held) < int(promised) < 2**32 - 64:
+            raise AudioError(
+                f"{path} is cut: its header promises {promised} bytes of audio and it holds "
+                f"{held}. Copy or record it anew."
+            )
+    try:
+        file.seek(file.frames - 1)
+        whole = len(file.read(1)) == 1
+    except soundfile.LibsndfileError:
+        whole = False
+    if not whole:
+        raise AudioError(
+            f"{path} is cut: its header promises {file.frames} samples and the last of them "
+            "cannot be read. Copy or record it anew."
+        )

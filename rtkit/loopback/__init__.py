@@ -1,0 +1,10 @@
+"""The embedded service: AssemblyAI's Streaming API v3 on this machine, without a key.
+
+``python -m rtkit.loopback --port 8765`` serves it to any client of that protocol.
+
+- `ears`: what it hears in the audio
+- `conversation`: what it says, and when; no I/O
+- `server`: the websocket around a conversation
+- `memory`: an in-memory connection around a conversation
+- `process`: the child process that a session uses
+"""

@@ -1,0 +1,109 @@
+"""Run the embedded service: for any client of the Streaming API v3, or as a session's child."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from rtkit.loopback.conversation import Behaviour
+from rtkit.loopback.server import Scripts, serve_loopback
+from rtkit.reference import Reference, ReferenceError, read_reference
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m rtkit.loopback",
+        description="An embedded streaming speech-to-text service that speaks AssemblyAI's "
+        "Streaming API v3 on 127.0.0.1. Any key will do.",
+    )
+    defaults = Behaviour()
+    parser.add_argument("--port", type=int, default=8765, help="0 for a free one (%(default)s)")
+    parser.add_argument(
+        "--script", type=Path, help="a reference (JSON) to speak; without it, speech by energy"
+    )
+    parser.add_argument(
+        "--delay", type=float, default=defaults.delay, help="seconds from hearing to answering"
+    )
+    parser.add_argument(
+        "--jitter", type=float, default=defaults.jitter, help="up to so many more seconds"
+    )
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="of the jitter")
+    parser.add_argument(
+        "--drain", type=float, default=defaults.drain, help="seconds of audio heard a second"
+    )
+    parser.add_argument(
+        "--backlog", type=float, default=defaults.backlog, help="seconds of audio that may wait"
+    )
+    parser.add_argument(
+        "--finals", type=int, choices=(1, 2), default=1, help="messages at a formatted turn's end"
+    )
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        asyncio.run(_child())
+        return
+    try:
+        behaviour = Behaviour(
+            options.delay,
+            options.jitter,
+            options.seed,
+            options.drain,
+            options.backlog,
+            options.finals,
+        )
+        script = None if options.script is None else read_reference(options.script)
+    except (ReferenceError, ValueError) as error:
+        parser.error(str(error))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_terminal(options.port, script, behaviour))
+
+
+async def _terminal(port: int, script: Reference | None, behaviour: Behaviour) -> None:
+    try:
+        server = await serve_loopback(port, scripts=Scripts(script), behaviour=behaviour)
+    except OSError as error:
+        sys.exit(f"Port {port} cannot be had ({error.strerror}); try another one with --port.")
+    port = server.sockets[0].getsockname()[1]
+    print(f"Listening on ws://127.0.0.1:{port}/v3/ws; Ctrl-C ends it.", flush=True)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
+    await server.wait_closed()
+
+
+async def _child() -> None:
+    """Answer the parent's lines; end when it closes them, however it ended itself."""
+    loop = asyncio.get_running_loop()
+    lines: asyncio.Queue[str] = asyncio.Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            loop.call_soon_threadsafe(lines.put_nowait, line)
+        loop.call_soon_threadsafe(lines.put_nowait, "")
+
+    threading.Thread(target=read, daemon=True).start()
+    if not (opening := await lines.get()):
+        return
+    start = json.loads(opening)
+    scripts = Scripts(_script(start["script"]))
+    server = await serve_loopback(0, scripts=scripts, behaviour=Behaviour(**start["behaviour"]))
+    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
+    while line := await lines.get():
+        question = json.loads(line)
+        scripts.add(question["id"], _script(question["script"]))
+        print(json.dumps({"ready": question["id"]}), flush=True)
+    server.close()
+    await server.wait_closed()
+
+
+def _script(data: dict[str, Any] | None) -> Reference | None:
+    return None if data is None else Reference.from_json(data)
+
+
+if __name__ == "__main__":
+    main()

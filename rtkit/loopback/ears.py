@@ -1,0 +1,134 @@
+"""What the embedded service hears in the audio it gets: a script's words, or speech by energy.
+
+Ears are fed audio in order and answer with sounds in the order of their positions. Positions are
+seconds of audio from the start of the session. Nothing here knows of time: the same audio gives
+the same sounds at any pace and in any chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from rtkit.reference import Reference
+
+__all__ = ["Ears", "Energy", "Onset", "Script", "Spoken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """Speech begins: silence, if there was any, is over."""
+
+    position: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A word is heard, as soon as the audio up to `position` is there.
+
+    `confidence` is that of a turn's end after this word; `final` tells that the text stays.
+    """
+
+    position: float
+    text: str
+    start: float
+    end: float
+    confidence: float = 0.05
+    final: bool = True
+
+
+Sound = Onset | Spoken
+
+
+class Ears(Protocol):
+    """What a conversation listens with."""
+
+    def hear(self, samples: np.ndarray) -> Iterator[Sound]:
+        """The sounds in the next `samples` (int16, mono)."""
+
+    def finish(self) -> Iterator[Sound]:
+        """What is still open when no more audio comes."""
+
+
+class Script:
+    """Hears the words of a reference, each once the audio that holds it is there."""
+
+    def __init__(self, reference: Reference, rate: int) -> None:
+        self._sounds = sorted(_sounds(reference), key=lambda sound: sound.position)
+        self._rate = rate
+        self._samples = 0
+        self._next = 0
+
+    def hear(self, samples: np.ndarray) -> Iterator[Sound]:
+        self._samples += len(samples)
+        # Half a sample of grace: a word that ends at the chunk's end lies in that chunk.
+        heard = (self._samples + 0.5) / self._rate
+        while self._next < len(self._sounds) and self._sounds[self._next].position <= heard:
+            yield self._sounds[self._next]
+            self._next += 1
+
+    def finish(self) -> Iterator[Sound]:
+        return iter(())
+
+
+def _sounds(reference: Reference) -> Iterator[Sound]:
+    for word in reference.words:
+        yield Onset(word.start)
+        confidence = 0.9 if word.text.rstrip("\"')”’").endswith((".", "?", "!")) else 0.05
+        yield Spoken(word.end, word.text, word.start, word.end, confidence)
+
+
+class Energy:
+    """Marks speech by its energy above the noise floor, and says no more than that."""
+
+    FRAME = 0.02
+    ONSET_FRAMES = 3  # a click is shorter
+    GAP_FRAMES = 10  # the closure of a plosive is shorter
+    ABOVE_FLOOR = 12.0  # dB
+    QUIETEST = -52.0  # dB of full scale; below it nothing is speech
+
+    def __init__(self, rate: int) -> None:
+        self._frame = round(self.FRAME * rate)
+        self._rest = np.empty(0, dtype=np.int16)
+        self._frames = 0
+        self._floor = -55.0
+        self._loud = self._quiet = 0
+        self._start: float | None = None
+
+    def hear(self, samples: np.ndarray) -> Iterator[Sound]:
+        samples = np.concatenate([self._rest, samples])
+        whole = len(samples) // self._frame
+        frames = samples[: whole * self._frame].reshape(whole, self._frame)
+        self._rest = samples[whole * self._frame :]
+        power = np.mean(np.square(frames.astype(np.float64) / 32768), axis=1)
+        for level in 10 * np.log10(power + 1e-10):
+            self._frames += 1
+            yield from self._frame_heard(float(level))
+
+    def finish(self) -> Iterator[Sound]:
+        if self._start is not None:
+            yield self._spoken()
+
+    def _frame_heard(self, level: float) -> Iterator[Sound]:
+        loud = level > max(self._floor + self.ABOVE_FLOOR, self.QUIETEST)
+        # Down at once, up slowly: speech dips to the floor many times a second.
+        self._floor += 0.3 * (level - self._floor) if level < self._floor else 0.03
+        self._loud, self._quiet = (self._loud + 1, 0) if loud else (0, self._quiet + 1)
+        now = self._frames * self.FRAME
+        if self._start is None and self._loud == self.ONSET_FRAMES:
+            self._start = now - self.ONSET_FRAMES * self.FRAME
+            yield Onset(now)
+            text = f"[speech from {self._start:.1f} s]"
+            yield Spoken(now, text, self._start, now, final=False)
+        elif self._start is not None and self._quiet == self.GAP_FRAMES:
+            yield self._spoken()
+
+    def _spoken(self) -> Spoken:
+        assert self._start is not None
+        now = self._frames * self.FRAME
+        start, end = self._start, now - self._quiet * self.FRAME
+        self._start = None
+        return Spoken(now, f"[speech {start:.1f}-{end:.1f} s]", start, end)

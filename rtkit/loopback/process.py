@@ -1,0 +1,197 @@
+"""The embedded service as a child process, which ends with its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import subprocess
+import sys
+import threading
+import uuid
+import weakref
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, cast
+
+from rtkit.loopback.conversation import Behaviour
+from rtkit.protocol import Endpoint, session_url
+from rtkit.reference import Reference, read_reference
+
+__all__ = ["Loopback", "embedded"]
+
+
+class Loopback:
+    """The embedded service, in a process of its own, bound to 127.0.0.1.
+
+    It starts when it is first needed and ends with `close`, with the ``with`` block, or with this
+    process. It speaks the words of a script once the audio that holds them has arrived, plus a
+    stated delay; audio without a script it marks by energy and invents no words.
+
+    Parameters
+    ----------
+    script : str or Path or Reference, optional
+        What is said, for every session; without it, each session brings its clip's reference.
+    delay, jitter : float
+        Seconds from hearing to answering, and up to how many more, drawn evenly.
+    seed : int
+        Of the jitter.
+    drain : float
+        It hears at most so many seconds of audio a second, as the real one does.
+    backlog : float
+        Seconds of audio that may wait before it closes the session.
+    format_turns : bool
+        Casing and punctuation in what it says.
+    finals : int
+        With `format_turns`: 1 final message a turn, or 2, the second one formatted.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+    ReferenceError
+        If the script cannot be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        script: str | Path | Reference | None = None,
+        delay: float = 0.15,
+        jitter: float = 0.0,
+        seed: int = 0,
+        drain: float = 1.25,
+        backlog: float = 300.0,
+        format_turns: bool = False,
+        finals: int = 1,
+    ) -> None:
+        self._behaviour = Behaviour(delay, jitter, seed, drain, backlog, finals)
+        self._script = read_reference(Path(script)) if isinstance(script, str | Path) else script
+        self._format_turns = format_turns
+        self._lock = threading.Lock()
+        self._child: _Child | None = None
+
+    async def endpoint(self, rate: int, reference: Reference | None = None) -> Endpoint:
+        """Where a session with audio of `rate` samples per second connects.
+
+        Hands the service the session's script, under an id in the URL.
+        """
+        name = uuid.uuid4().hex
+        script = self._script or reference
+        port = await asyncio.to_thread(self._hand_over, name, script)
+        parameters = {
+            "speech_model": "universal-streaming-english",
+            "format_turns": self._format_turns,
+            "script": name,
+        }
+        return Endpoint(
+            session_url(f"ws://127.0.0.1:{port}/v3/ws", rate, parameters),
+            {"Authorization": "loopback"},
+        )
+
+    def describe(self, reference: Reference | None = None) -> dict[str, Any]:
+        """What a session records of its service."""
+        return {
+            "name": "embedded",
+            "hears": "energy" if (self._script or reference) is None else "script",
+            "delay": self._behaviour.delay,
+            "jitter": self._behaviour.jitter,
+            "seed": self._behaviour.seed,
+            "drain": self._behaviour.drain,
+            "format_turns": self._format_turns,
+        }
+
+    @property
+    def url(self) -> str | None:
+        """Where other clients can reach it; None while it does not run."""
+        return None if self._child is None else f"ws://127.0.0.1:{self._child.port}/v3/ws"
+
+    def close(self) -> None:
+        """End the process; it starts anew if it is needed again."""
+        with self._lock:
+            if self._child is not None:
+                self._child.end()
+            self._child = None
+
+    async def __aenter__(self) -> Loopback:
+        await asyncio.to_thread(self._running)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.close)
+
+    def _running(self) -> _Child:
+        with self._lock:
+            if self._child is None or not self._child.alive:
+                self._child = _Child(self._behaviour, self._script)
+            return self._child
+
+    def _hand_over(self, name: str, script: Reference | None) -> int:
+        child = self._running()
+        with self._lock:
+            child.ask({"id": name, "script": script and script.to_json()})
+        return child.port
+
+    def __repr__(self) -> str:
+        state = "not running" if self.url is None else self.url
+        return f"<Loopback, delay {self._behaviour.delay * 1000:g} ms, {state}>"
+
+
+@functools.cache
+def embedded() -> Loopback:
+    """The service of sessions that name none: one for the whole process."""
+    return Loopback()
+
+
+class _Child:
+    """The process, asked over its standard input; when that closes, it ends."""
+
+    def __init__(self, behaviour: Behaviour, script: Reference | None) -> None:
+        # A session of its own keeps an interrupt at the terminal from reaching the service before
+        # the sender has said Terminate.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "rtkit.loopback", "--child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self._end = weakref.finalize(self, _end, self._process)
+        script_json = script and script.to_json()
+        answer = self.ask({"behaviour": asdict(behaviour), "script": script_json})
+        self.port = int(answer["port"])
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Send a line and read the answer's line."""
+        writing, reading = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
+        try:
+            writing.write(json.dumps(question) + "\n")
+            writing.flush()
+            answer = reading.readline()
+        except OSError:
+            answer = ""
+        if not answer:
+            raise RuntimeError(
+                "The embedded service ended unexpectedly "
+                f"(exit code {self._process.wait()}); its own error stands in this program's "
+                "standard error. Run `python -m rtkit.loopback` to see it alone."
+            )
+        return cast(dict[str, Any], json.loads(answer))
+
+    def end(self) -> None:
+        self._end()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

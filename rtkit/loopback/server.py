@@ -1,0 +1,136 @@
+"""The embedded service on a websocket: a thin skin around a conversation."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import Callable
+from http import HTTPStatus
+from urllib.parse import parse_qsl, urlsplit
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from rtkit.loopback.conversation import Behaviour, Close, Conversation
+from rtkit.loopback.ears import Ears, Energy, Script
+from rtkit.reference import Reference
+
+__all__ = ["Scripts", "serve_loopback"]
+
+PATHS = ("/", "/v3/ws")
+LONGEST_FRAME = 1 << 20  # bytes; a second of audio at the highest rate is a fifth of it
+LONGEST_SESSION = 10800
+
+
+class Scripts:
+    """What the service knows of coming sessions: a script each, under an id in the URL."""
+
+    KEPT = 256  # ids that nobody came for are forgotten, the oldest first
+
+    def __init__(self, default: Reference | None = None) -> None:
+        self._default = default
+        self._waiting: dict[str, Reference | None] = {}
+
+    def add(self, name: str, script: Reference | None) -> None:
+        self._waiting[name] = script
+        while len(self._waiting) > self.KEPT:
+            del self._waiting[next(iter(self._waiting))]
+
+    def ears(self, name: str | None) -> Callable[[int], Ears]:
+        """What a session with that id listens with; by energy where there is no script."""
+        script = self._waiting.pop(name, self._default) if name is not None else self._default
+        if script is None:
+            return Energy
+        return lambda rate: Script(script, rate)
+
+
+async def serve_loopback(port: int, *, scripts: Scripts, behaviour: Behaviour) -> Server:
+    """Listen on 127.0.0.1; port 0 takes a free one."""
+
+    async def session(connection: ServerConnection) -> None:
+        await _Skin(connection, scripts, behaviour).run()
+
+    return await serve(
+        session,
+        "127.0.0.1",
+        port,
+        process_request=_process_request,
+        max_size=LONGEST_FRAME,
+        ping_interval=None,  # a client that computes for long is late, not gone
+        server_header=None,
+    )
+
+
+def _process_request(connection: ServerConnection, request: Request) -> Response | None:
+    path = urlsplit(request.path).path
+    if path == "/v3/ws/health":
+        return connection.respond(HTTPStatus.OK, "ok\n")
+    if path not in PATHS:
+        return connection.respond(
+            HTTPStatus.NOT_FOUND, f"Nothing here. Connect to one of {', '.join(PATHS)}.\n"
+        )
+    return None
+
+
+class _Skin:
+    """Carries frames between a connection and its conversation, by the loop's clock."""
+
+    def __init__(
+        self, connection: ServerConnection, scripts: Scripts, behaviour: Behaviour
+    ) -> None:
+        request = connection.request
+        assert request is not None
+        query = dict(parse_qsl(urlsplit(request.path).query))
+        self._loop = asyncio.get_running_loop()
+        self._connection = connection
+        self._changed = asyncio.Event()
+        self._gone = False
+        self._conversation = Conversation(
+            query,
+            authorized=bool(request.headers.get("Authorization") or query.get("token")),
+            ears=scripts.ears(query.get("script")),
+            behaviour=behaviour,
+            now=self._loop.time(),
+            session_id=str(uuid.uuid4()),
+            expires_at=int(time.time()) + LONGEST_SESSION,
+        )
+
+    async def run(self) -> None:
+        listening = asyncio.create_task(self._listen())
+        try:
+            await self._speak()
+        except ConnectionClosed:
+            pass  # the client left; there is nobody to speak to
+        finally:
+            listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listening
+
+    async def _listen(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            async for frame in self._connection:
+                self._conversation.receive(frame, self._loop.time())
+                self._changed.set()
+        self._gone = True
+        self._changed.set()
+
+    async def _speak(self) -> None:
+        while not self._gone:
+            for message in self._conversation.take(self._loop.time()):
+                if isinstance(message, Close):
+                    await self._connection.close(message.code, message.reason)
+                    return
+                await self._connection.send(message.text)
+            await self._next_message()
+
+    async def _next_message(self) -> None:
+        """Wait until a message's time has come, a frame arrived, or the client left."""
+        coming = self._conversation.next
+        timer = None if coming is None else self._loop.call_at(coming, self._changed.set)
+        await self._changed.wait()
+        self._changed.clear()
+        if timer is not None:
+            timer.cancel()

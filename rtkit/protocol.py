@@ -1,0 +1,471 @@
+"""AssemblyAI's Streaming API v3 without any I/O: the URL, the messages, the ways it ends.
+
+On the wire times are integer milliseconds; everything that leaves this module is in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+__all__ = [
+    "AssemblyAI",
+    "Begin",
+    "Closure",
+    "Endpoint",
+    "Other",
+    "ServiceError",
+    "Stamp",
+    "Termination",
+    "Turn",
+    "Word",
+    "explain",
+    "parse",
+]
+
+DEFAULT_MODEL = "universal-streaming-english"
+KEY_VARIABLE = "ASSEMBLYAI_API_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to connect and how to introduce oneself. The headers hold the key: never shown."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class AssemblyAI:
+    """The real service.
+
+    Parameters
+    ----------
+    key : str, optional
+        The API key; from the environment variable ASSEMBLYAI_API_KEY without it. It is neither
+        shown nor saved.
+    speech_model : str
+        Always sent, because the service's own default has changed over time.
+    format_turns : bool
+        Ask for casing and punctuation. Some models then send two final messages a turn.
+    host : str
+        ``streaming.assemblyai.com``, or ``streaming.us...`` or ``streaming.eu...`` to keep the
+        data in a region.
+    parameters : mapping
+        Further parameters of the session, by the service's own names.
+    """
+
+    key: str | None = field(default=None, repr=False)
+    speech_model: str = DEFAULT_MODEL
+    format_turns: bool = False
+    host: str = "streaming.assemblyai.com"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    async def endpoint(self, rate: int, reference: object = None) -> Endpoint:
+        """Where a session with audio of `rate` samples per second connects.
+
+        Raises
+        ------
+        ValueError
+            If there is no key.
+        """
+        key = (self.key or os.environ.get(KEY_VARIABLE, "")).strip()
+        if not key:
+            raise ValueError(
+                f"AssemblyAI needs an API key: set the environment variable {KEY_VARIABLE} before "
+                "you start Python, or pass AssemblyAI(key=...). Without one, leave the service "
+                "out: the embedded one needs none."
+            )
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise ValueError(
+                "The API key holds a space or a character that no key has. Copy it anew, "
+                "without the word Bearer before it."
+            )
+        parameters = {"speech_model": self.speech_model, "format_turns": self.format_turns}
+        return Endpoint(
+            session_url(f"wss://{self.host}/v3/ws", rate, {**parameters, **self.parameters}),
+            {"Authorization": key},
+        )
+
+    def describe(self, reference: object = None) -> dict[str, Any]:
+        """What a session records of its service; the key is not in it."""
+        return {
+            "name": "AssemblyAI",
+            "host": self.host,
+            "speech_model": self.speech_model,
+            "format_turns": self.format_turns,
+            "parameters": dict(self.parameters),
+        }
+
+
+def session_url(base: str, rate: int, parameters: Mapping[str, Any]) -> str:
+    """The URL of a session; lists and objects travel as JSON text, booleans in lower case."""
+    query: dict[str, str] = {"sample_rate": str(rate), "encoding": "pcm_s16le"}
+    for name, value in parameters.items():
+        query[name] = value if isinstance(value, str) else json.dumps(value)
+    return f"{base}?{urlencode(query)}"
+
+
+class Closed(Exception):
+    """The other side closed the connection; `code` is None where it broke without a word."""
+
+    def __init__(self, code: int | None, reason: str = "") -> None:
+        super().__init__(code, reason)
+        self.code, self.reason = code, reason
+
+
+# What the client says. Audio goes as binary messages and needs no words.
+
+TERMINATE = json.dumps({"type": "Terminate"})
+FORCE_ENDPOINT = json.dumps({"type": "ForceEndpoint"})
+KEEP_ALIVE = json.dumps({"type": "KeepAlive"})
+
+
+def update_configuration(**parameters: Any) -> str:
+    """A message that changes parameters in the middle of a session."""
+    return json.dumps({"type": "UpdateConfiguration", **parameters})
+
+
+# What the service says.
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What the embedded service tells of a message: the truth to check a measurement against.
+
+    Attributes
+    ----------
+    arrived, left : float
+        When the deciding audio arrived, and when this message left; seconds on the host's
+        monotonic clock.
+    samples : int
+        How many samples the service had received with the audio that decided the message.
+    cause : str
+        ``"word"``, ``"silence"``, ``"terminate"`` or ``"force_endpoint"``.
+    """
+
+    arrived: float
+    left: float
+    samples: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The session is open; audio may flow."""
+
+    id: str
+    expires_at: int
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word as the service hears it; `start` and `end` in seconds of audio."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float = 0.0
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The state of one turn; a later message of the same `order` replaces an earlier one."""
+
+    order: int
+    transcript: str
+    words: tuple[Word, ...]
+    end_of_turn: bool
+    formatted: bool = False
+    confidence: float = 0.0
+    stamp: Stamp | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Termination:
+    """The service has finished; durations in whole seconds, as it states them."""
+
+    audio: float
+    session: float
+    bytes_received: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceError:
+    """The service gives up; a close with the same code follows."""
+
+    code: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A message that measuring needs nothing of; `fault` tells when it could not be read."""
+
+    type: str
+    fault: str | None = None
+
+
+Reply = Begin | Turn | Termination | ServiceError | Other
+
+
+def parse(text: str | bytes) -> Reply:
+    """Read a message of the service; one that cannot be read becomes `Other` with its fault."""
+    try:
+        message = json.loads(text)
+        return _read(message)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return Other("unreadable", f"{type(error).__name__}: {error}")
+
+
+def _read(message: Any) -> Reply:
+    kind = message.get("type")
+    if kind == "Turn":
+        return Turn(
+            order=int(message["turn_order"]),
+            transcript=str(message["transcript"]),
+            words=tuple(_word(word) for word in message["words"]),
+            end_of_turn=bool(message["end_of_turn"]),
+            formatted=bool(message.get("turn_is_formatted", False)),
+            confidence=float(message.get("end_of_turn_confidence", 0.0)),
+            stamp=_stamp(message.get("loopback")),
+        )
+    if kind == "Begin":
+        configuration = message.get("configuration") or {}
+        return Begin(str(message["id"]), int(message["expires_at"]), configuration.get("model"))
+    if kind == "Termination":
+        return Termination(
+            audio=float(message["audio_duration_seconds"]),
+            session=float(message["session_duration_seconds"]),
+            bytes_received=(message.get("loopback") or {}).get("bytes"),
+        )
+    if kind == "Error" or (kind is None and "error" in message):
+        code = message.get("error_code")
+        return ServiceError(None if code is None else int(code), str(message.get("error", "")))
+    return Other(str(kind))
+
+
+def _word(word: Mapping[str, Any]) -> Word:
+    return Word(
+        text=str(word["text"]),
+        start=float(word["start"]) / 1000,
+        end=float(word["end"]) / 1000,
+        confidence=float(word.get("confidence", 0.0)),
+        final=bool(word.get("word_is_final", False)),
+    )
+
+
+def _stamp(stamp: Mapping[str, Any] | None) -> Stamp | None:
+    if stamp is None:
+        return None
+    return Stamp(
+        float(stamp["arrived"]), float(stamp["left"]), int(stamp["samples"]), str(stamp["cause"])
+    )
+
+
+# How a session ends, and what to do about it.
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """Why a session ended.
+
+    Attributes
+    ----------
+    name : str
+        A short name of the cause.
+    cause, cure : str
+        What was wrong, and what to do; a sentence each.
+    retry : bool
+        Whether the same thing, tried again, may work.
+    """
+
+    name: str
+    cause: str
+    cure: str
+    retry: bool
+
+
+# Text first: until February 2026 the service gave one code, 3005, to most of these.
+_BY_TEXT: tuple[tuple[str, Closure], ...] = (
+    (
+        "missing authorization",
+        Closure(
+            "no key",
+            "The service got no API key.",
+            f"Set {KEY_VARIABLE}, or pass AssemblyAI(key=...).",
+            False,
+        ),
+    ),
+    (
+        "too many concurrent sessions",
+        Closure(
+            "too many new sessions",
+            "Sessions were opened faster than the account allows.",
+            "Wait at least 60 s before the next one, and end every session with Terminate.",
+            True,
+        ),
+    ),
+    (
+        "signature has expired",
+        Closure("token expired", "The temporary token has run out.", "Ask for a new token.", False),
+    ),
+    (
+        "insufficient funds",
+        Closure("no credit", "The account has no credit left.", "Add credit to it.", False),
+    ),
+    (
+        "invalid api key",
+        Closure(
+            "key refused",
+            "The service does not know this API key.",
+            "Copy the key anew; it goes without the word Bearer.",
+            False,
+        ),
+    ),
+    (
+        "input duration violation",
+        Closure(
+            "chunk out of bounds",
+            "A chunk held less than 50 ms or more than 1000 ms of audio.",
+            "Choose a chunk duration of 0.05 to 1 s, and see that sample_rate is the file's own: "
+            "the service reckons durations by it.",
+            False,
+        ),
+    ),
+    (
+        "audio transmission rate exceeded",
+        Closure(
+            "sent too fast",
+            "Audio arrived much faster than real time.",
+            "Pace it: pacing='wall_clock'.",
+            False,
+        ),
+    ),
+    (
+        "inactivity",
+        Closure(
+            "idle",
+            "Nothing was sent for longer than inactivity_timeout.",
+            "Send audio or KeepAlive in time, or ask for a longer inactivity_timeout.",
+            False,
+        ),
+    ),
+    (
+        "session expired",
+        Closure(
+            "session too long",
+            "The session reached its longest duration (3 h, or the token's).",
+            "Open a new session; split the recording at a pause.",
+            True,
+        ),
+    ),
+    (
+        "unauthorized connection",
+        Closure(
+            "not authorised",
+            "The service refused the account.",
+            "Its own words say why; look at the account's page.",
+            False,
+        ),
+    ),
+    (
+        "invalid",
+        Closure(
+            "bad input",
+            "The service could not accept a parameter or a message.",
+            "Its own words name it; mend that.",
+            False,
+        ),
+    ),
+)
+
+_BY_CODE: Mapping[int, Closure] = {
+    1000: Closure("complete", "The session ended as it should.", "Nothing to do.", False),
+    1001: Closure(
+        "service going away", "The service shut down or restarted.", "Try again in a while.", True
+    ),
+    1006: Closure(
+        "connection lost",
+        "The connection broke without a word.",
+        "Look at the network and try again: a new session starts its turns and times at 0.",
+        True,
+    ),
+    1008: Closure(
+        "not authorised",
+        "The service refused the key or the account.",
+        "Look at the key and at the account's page.",
+        False,
+    ),
+    1009: Closure(
+        "message too big",
+        "A message was larger than the other side accepts.",
+        "Send chunks of at most 1 s.",
+        False,
+    ),
+    1011: Closure("service fault", "The service met a fault.", "Try again in a while.", True),
+    1012: Closure("service restart", "The service restarts.", "Try again in a while.", True),
+    1013: Closure("service busy", "The service is overloaded.", "Try again in a while.", True),
+    3005: Closure(
+        "service fault", "The service cancelled the session.", "Try again once or twice.", True
+    ),
+    3006: Closure(
+        "bad input",
+        "The service could not accept a parameter or a message.",
+        "Its own words name it; mend that.",
+        False,
+    ),
+    3007: Closure(
+        "chunk or pace out of bounds",
+        "A chunk was outside 50 to 1000 ms, or audio arrived too fast.",
+        "Choose a chunk duration of 0.05 to 1 s and pacing='wall_clock'.",
+        False,
+    ),
+    3008: Closure(
+        "session too long",
+        "The session reached its longest duration (3 h, or the token's).",
+        "Open a new session; split the recording at a pause.",
+        True,
+    ),
+    3009: Closure(
+        "too many new sessions",
+        "Sessions were opened faster than the account allows.",
+        "Wait at least 60 s before the next one, and end every session with Terminate.",
+        True,
+    ),
+}
+
+# HTTP answers to the upgrade; the real service accepts it and refuses later, proxies do not.
+_BY_STATUS: Mapping[int, str] = {401: "invalid api key", 403: "unauthorized connection"}
+
+
+def explain(code: int | None, text: str = "") -> Closure:
+    """The cause and the cure of a close code or an error text: by the text first, then the code.
+
+    Parameters
+    ----------
+    code : int or None
+        A websocket close code, an `error_code`, or the HTTP status of a refused upgrade; None
+        where the connection broke without one.
+    text : str
+        What the service said, with or without a category before it.
+    """
+    words = text.lower() or _BY_STATUS.get(code or 0, "")
+    for phrase, closure in _BY_TEXT:
+        if phrase in words:
+            return closure
+    known = _BY_CODE.get(1006 if code is None else code)
+    if known is not None:
+        return known
+    return Closure(
+        "unknown",
+        f"The service ended the session with the code {code}.",
+        "Its own words, if any, are the best hint.",
+        False,
+    )

@@ -1,0 +1,167 @@
+"""What was truly said, and when: the words beside a recording.
+
+A reference comes from a sidecar, a JSON file beside the recording::
+
+    {"transcript": "...",
+     "turns": [{"start": 0.29, "end": 2.16, "text": "...", "speaker": "caller",
+                "words": [{"text": "And", "start": 0.29, "end": 0.63}, ...]}, ...]}
+
+Times are seconds of audio from the start of the recording.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "Reference",
+    "ReferenceError",
+    "SpokenTurn",
+    "SpokenWord",
+    "find_reference",
+    "read_reference",
+]
+
+
+class ReferenceError(ValueError):
+    """A sidecar that cannot be used; the message names the file, the fault and the cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenWord:
+    """A word as it was spoken; `start` and `end` in seconds of audio."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenTurn:
+    """A run of words by one speaker; `start` and `end` in seconds of audio."""
+
+    start: float
+    end: float
+    text: str
+    words: tuple[SpokenWord, ...]
+    speaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The turns of a recording, in order."""
+
+    turns: tuple[SpokenTurn, ...]
+
+    @property
+    def words(self) -> tuple[SpokenWord, ...]:
+        return tuple(word for turn in self.turns for word in turn.words)
+
+    @property
+    def transcript(self) -> str:
+        return " ".join(turn.text for turn in self.turns)
+
+    def excerpt(self, start: float, stop: float) -> Reference:
+        """The words that lie wholly within `start` to `stop`, counted from `start`.
+
+        A word that the cut goes through is left out: a listener cannot have heard it whole.
+        """
+        return Reference(tuple(_cut(self.turns, start, stop)))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"transcript": self.transcript, "turns": [asdict(turn) for turn in self.turns]}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Reference:
+        """Read the form above.
+
+        Raises
+        ------
+        ReferenceError
+            If a key is missing, a time is not a number, or times run backwards.
+        """
+        try:
+            turns = tuple(_turn(item) for item in data["turns"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ReferenceError(
+                f"it is not a reference ({type(error).__name__}: {error}); it takes "
+                '{"turns": [{"start", "end", "text", "words": [{"text", "start", "end"}]}]}'
+            ) from error
+        last = 0.0
+        for word in (word for turn in turns for word in turn.words):
+            if not (last <= word.end and 0 <= word.start <= word.end):
+                raise ReferenceError(
+                    f"the word {word.text!r} at {word.start:g}-{word.end:g} s runs backwards or "
+                    "ends before the word before it; words go in the order in which they end"
+                )
+            last = word.end
+        return cls(turns)
+
+
+def read_reference(path: Path) -> Reference:
+    """Read a reference from a file.
+
+    Raises
+    ------
+    ReferenceError
+        If there is no such file, or it does not hold a reference.
+    """
+    try:
+        return Reference.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ReferenceError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # of our form, of JSON's, of UTF-8's
+        raise ReferenceError(f"{path} cannot be used: {error}.") from error
+
+
+def find_reference(recording: Path) -> Reference | None:
+    """The reference in `NAME.EXT.json` or `NAME.json` beside `recording`; None without one.
+
+    Raises
+    ------
+    ReferenceError
+        If there is such a file and it does not hold a reference.
+    """
+    for sidecar in (recording.with_name(recording.name + ".json"), recording.with_suffix(".json")):
+        if sidecar.is_file() and sidecar != recording:
+            try:
+                return read_reference(sidecar)
+            except ReferenceError as error:
+                raise ReferenceError(
+                    f"{error} It lies beside {recording.name}: mend it, "
+                    "or move it away to go without a reference."
+                ) from error
+    return None
+
+
+def _turn(item: Mapping[str, Any]) -> SpokenTurn:
+    words = tuple(
+        SpokenWord(str(word["text"]), float(word["start"]), float(word["end"]))
+        for word in item["words"]
+    )
+    text = str(item.get("text") or " ".join(word.text for word in words))
+    speaker = item.get("speaker")
+    return SpokenTurn(float(item["start"]), float(item["end"]), text, words, speaker)
+
+
+def _cut(turns: tuple[SpokenTurn, ...], start: float, stop: float) -> Iterator[SpokenTurn]:
+    for turn in turns:
+        words = tuple(
+            SpokenWord(word.text, word.start - start, word.end - start)
+            for word in turn.words
+            if word.start >= start and word.end <= stop
+        )
+        if not words:
+            continue
+        whole = len(words) == len(turn.words)
+        yield SpokenTurn(
+            turn.start - start if whole else words[0].start,
+            turn.end - start if whole else words[-1].end,
+            turn.text if whole else " ".join(word.text for word in words),
+            words,
+            turn.speaker,
+        )

@@ -1,0 +1,401 @@
+"""The facts of one session, and the file that keeps them: one JSON object a line.
+
+A session is a list of timestamped facts; everything else is a pure function of them. Instants are
+seconds on the loop's monotonic clock, counted from the start of pacing (what came before is
+negative). The first line of a file holds the settings, the last one how the session ended; a file
+without that last line was cut off and loads as incomplete.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, TextIO
+
+import numpy as np
+
+from rtkit import protocol
+from rtkit.reference import Reference
+
+__all__ = [
+    "Chunk",
+    "Ending",
+    "Event",
+    "Fact",
+    "Message",
+    "Recorder",
+    "Session",
+    "Settings",
+    "Stall",
+    "load_session",
+]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for. Durations in seconds, `first` and `samples` in samples."""
+
+    recording: str
+    rate: int
+    first: int
+    samples: int
+    channels: int
+    coding: str
+    chunk: float
+    pacing: str
+    phase: str = "end"
+    catch_up: float | None = None
+    work: float | str = 0.0
+    service: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A chunk that was sent.
+
+    `start` and `stop` are sample positions in the clip, `due`, `sent` and `returned` (when the
+    connection's `send` came back) instants, `bytes` what went out, of which `padding` bytes are
+    silence added to reach the least message that the service takes.
+    """
+
+    kind: ClassVar[str] = "chunk"
+    index: int
+    start: int
+    stop: int
+    due: float
+    sent: float
+    returned: float
+    bytes: int
+    padding: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it came, and the instant at which the loop saw it."""
+
+    kind: ClassVar[str] = "message"
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """The loop did nothing else for `seconds`, until `at`: what arrived then was seen late."""
+
+    kind: ClassVar[str] = "stall"
+    at: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A step of the session: ``connecting``, ``connected``, ``terminate``, ``closed``."""
+
+    kind: ClassVar[str] = "event"
+    at: float
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How it ended.
+
+    `how` is ``"complete"``, ``"stopped"`` (by the person) or ``"failed"``; `error` is then one
+    sentence. `code` and `reason` are the websocket's, where it was closed.
+    """
+
+    kind: ClassVar[str] = "ending"
+    how: str
+    error: str = ""
+    code: int | None = None
+    reason: str = ""
+
+
+Fact = Chunk | Message | Stall | Event | Ending
+
+
+@dataclass(frozen=True)
+class Session:
+    """One session: what was asked for, what happened, and on which host.
+
+    Attributes
+    ----------
+    zero : float or None
+        The instant t = 0 on the host's monotonic clock; the embedded service stamps by it too.
+    started : str
+        Calendar time at t = 0, in ISO 8601.
+    ending : Ending or None
+        None for a file that was cut off.
+    """
+
+    settings: Settings
+    host: Mapping[str, str]
+    started: str
+    zero: float
+    reference: Reference | None = None
+    chunks: tuple[Chunk, ...] = ()
+    messages: tuple[Message, ...] = ()
+    stalls: tuple[Stall, ...] = ()
+    events: tuple[Event, ...] = ()
+    ending: Ending | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.ending is not None and self.ending.how == "complete"
+
+    @cached_property
+    def due(self) -> np.ndarray:
+        """When each chunk ought to have left, in seconds, shape (chunks,)."""
+        return np.array([chunk.due for chunk in self.chunks])
+
+    @cached_property
+    def sent(self) -> np.ndarray:
+        """When each chunk left, in seconds, shape (chunks,)."""
+        return np.array([chunk.sent for chunk in self.chunks])
+
+    @property
+    def lateness(self) -> np.ndarray:
+        """Sent - due of each chunk, in seconds, shape (chunks,)."""
+        lateness: np.ndarray = self.sent - self.due
+        return lateness
+
+    @cached_property
+    def replies(self) -> tuple[tuple[float, protocol.Reply], ...]:
+        """Each message's instant and what it says."""
+        return tuple((message.at, protocol.parse(message.text)) for message in self.messages)
+
+    @cached_property
+    def turns(self) -> tuple[protocol.Turn, ...]:
+        """The final state of each turn that ended and holds text, in order.
+
+        A formatted final replaces the one without format; it is not another turn.
+        """
+        finals: dict[int, protocol.Turn] = {}
+        for _, reply in self.replies:
+            if isinstance(reply, protocol.Turn) and reply.end_of_turn and reply.transcript:
+                finals[reply.order] = reply
+        return tuple(finals[order] for order in sorted(finals))
+
+    @property
+    def transcript(self) -> str:
+        return " ".join(turn.transcript for turn in self.turns)
+
+    @property
+    def bytes_sent(self) -> int:
+        return sum(chunk.bytes for chunk in self.chunks)
+
+    @property
+    def terminated(self) -> float | None:
+        """When Terminate was sent; None if it was not."""
+        return next((event.at for event in self.events if event.name == "terminate"), None)
+
+    @property
+    def label(self) -> str:
+        """A few words that tell this session from others."""
+        return f"{self.settings.pacing}, {self.settings.chunk * 1000:g} ms"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the facts to a file that `load_session` reads, and return its path."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        facts: list[Fact] = [*self.events, *self.chunks, *self.messages, *self.stalls]
+        with path.open("w", encoding="utf-8") as file:
+            file.write(self._opening())
+            file.writelines(_line(fact) for fact in facts)
+            if self.ending is not None:
+                file.write(_line(self.ending))
+        return path
+
+    def _opening(self) -> str:
+        opening = {
+            "kind": "session",
+            "settings": asdict(self.settings),
+            "host": dict(self.host),
+            "started": self.started,
+            "zero": self.zero,
+            "reference": None if self.reference is None else self.reference.to_json(),
+        }
+        return json.dumps(opening) + "\n"
+
+    def __repr__(self) -> str:
+        ending = "incomplete" if self.ending is None else self.ending.how
+        late = f", last chunk {self.lateness[-1] * 1000:.0f} ms late" if self.chunks else ""
+        return (
+            f"<Session {self.settings.recording}, {self.label}: {ending}, "
+            f"{len(self.chunks)} chunks, {len(self.turns)} turns{late}>"
+        )
+
+
+def load_session(path: str | Path) -> Session:
+    """Read a session's file.
+
+    Raises
+    ------
+    ValueError
+        If the file is not one of rtkit's, or a line other than the last is damaged.
+    """
+    path = Path(path)
+    kinds: dict[str, type[Fact]] = {
+        kind.kind: kind for kind in (Chunk, Message, Stall, Event, Ending)
+    }
+    lines = path.read_text(encoding="utf-8").splitlines()
+    facts: dict[str, list[Any]] = {kind: [] for kind in kinds}
+    try:
+        opening = json.loads(lines[0])
+        if opening.pop("kind") != "session":
+            raise KeyError("settings")
+        settings = Settings(**opening["settings"])
+        reference = opening["reference"] and Reference.from_json(opening["reference"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is not a session that rtkit recorded: {error!r}") from error
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            fact = json.loads(line)
+            kind = fact.pop("kind")
+            facts[kind].append(kinds[kind](**fact))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            if number == len(lines):  # the line at which the writer was killed
+                break
+            raise ValueError(f"{path}, line {number}, is damaged: {error!r}") from error
+    return Session(
+        settings,
+        opening["host"],
+        opening["started"],
+        opening["zero"],
+        reference,
+        tuple(facts["chunk"]),
+        tuple(facts["message"]),
+        tuple(facts["stall"]),
+        tuple(facts["event"]),
+        facts["ending"][0] if facts["ending"] else None,
+    )
+
+
+class Recorder:
+    """Collects the facts of a running session, and writes them to a file if asked to.
+
+    `add` is called in the sender's loop and does no more than append: a thread empties the queue
+    to the file twice a second, so that writing never makes the sender late and a killed process
+    loses no more than the last second.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        host: Mapping[str, str],
+        reference: Reference | None,
+        *,
+        path: str | Path | None = None,
+        watch: Callable[[Fact], object] | None = None,
+    ) -> None:
+        self.settings, self._host, self._reference = settings, host, reference
+        self._started, self._zero = "", 0.0
+        self._watch = watch
+        self._facts: list[Fact] = []
+        self._begun = False
+        self._writer: _Writer | None = None
+        if path is not None:
+            self._writer = _Writer(Path(path))
+
+    def begin(self, zero: float, started: str) -> None:
+        """Set t = 0; what was added before, in absolute time, is counted from it."""
+        self._zero, self._started, self._begun = zero, started, True
+        early, self._facts = self._facts, []
+        if self._writer is not None:
+            self._writer.put(self.session()._opening())
+        for fact in early:
+            if isinstance(fact, Message):
+                self.add(Message(fact.at - zero, fact.text))
+            elif isinstance(fact, Event):
+                self.add(Event(fact.at - zero, fact.name))
+
+    @property
+    def begun(self) -> bool:
+        return self._begun
+
+    def add(self, fact: Fact) -> None:
+        """Keep a fact; before `begin` its instant is absolute, afterwards counted from zero."""
+        self._facts.append(fact)
+        if self._begun:
+            if self._writer is not None:
+                self._writer.put(fact)
+            if self._watch is not None:
+                self._watch(fact)
+
+    def session(self) -> Session:
+        """All facts so far."""
+
+        def of(kind: type[Any]) -> tuple[Any, ...]:
+            return tuple(fact for fact in self._facts if isinstance(fact, kind))
+
+        return Session(
+            self.settings,
+            self._host,
+            self._started,
+            self._zero,
+            self._reference,
+            of(Chunk),
+            of(Message),
+            of(Stall),
+            of(Event),
+            next(iter(of(Ending)), None),
+        )
+
+    def close(self) -> None:
+        """Write what is left and close the file.
+
+        Raises
+        ------
+        OSError
+            If the file could not be written.
+        """
+        if self._writer is not None:
+            self._writer.close()
+
+
+class _Writer:
+    """A thread that writes lines to a file twice a second."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: TextIO = path.open("w", encoding="utf-8")
+        self._queue: queue.SimpleQueue[Fact | str] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._fault: OSError | None = None
+        self._thread = threading.Thread(target=self._write, name="rtkit-record", daemon=True)
+        self._thread.start()
+
+    def put(self, fact: Fact | str) -> None:
+        self._queue.put(fact)
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join()
+        if self._fault is not None:
+            raise self._fault
+
+    def _write(self) -> None:
+        try:
+            with self._file as file:
+                last = False
+                while not last:
+                    last = self._closing.wait(0.5)
+                    while not self._queue.empty():
+                        fact = self._queue.get()
+                        file.write(fact if isinstance(fact, str) else _line(fact))
+                    file.flush()
+        except OSError as error:  # a full disk must not end the session; close() tells of it
+            self._fault = error
+
+
+def _line(fact: Fact) -> str:
+    return json.dumps({"kind": fact.kind, **asdict(fact)}) + "\n"

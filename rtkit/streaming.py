@@ -1,0 +1,526 @@
+"""One paced session over a connection: sends, listens, and returns the facts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import importlib.metadata
+import os
+import platform
+from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from rtkit import protocol
+from rtkit.audio import MIN_CHUNK, AudioError, Clip, chunk_edges, whole_samples
+from rtkit.clock import sleep_until
+from rtkit.pacing import Pacing, choose_pacing, due_times
+from rtkit.protocol import Closed, Endpoint
+from rtkit.reference import Reference
+from rtkit.session import Chunk, Ending, Event, Fact, Message, Recorder, Session, Settings, Stall
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+    from websockets.exceptions import ConnectionClosed
+
+__all__ = ["Connection", "Service", "StreamError", "stream"]
+
+GOODBYE = 3.0  # seconds that a stopped session waits for Termination
+SEND_TIMEOUT = 30.0  # seconds that one chunk may take to leave
+BEAT = 0.05  # seconds between looks at the loop's own lateness
+STALL = 0.01  # seconds of lateness from which it is a stall
+
+
+class Connection(Protocol):
+    """What a session speaks through: a websocket, or anything else with these three."""
+
+    async def send(self, frame: bytes | str) -> None:
+        """Send audio (bytes) or a message (str); raises `Closed` when that cannot be."""
+
+    async def recv(self) -> str | bytes:
+        """The next message; raises `Closed` when none will come."""
+
+    async def close(self) -> None:
+        """Close; a second time does nothing."""
+
+
+class Service(Protocol):
+    """What a session connects to: `rtkit.AssemblyAI`, `rtkit.Loopback`, or one's own."""
+
+    async def endpoint(self, rate: int, reference: Reference | None) -> Endpoint: ...
+
+    def describe(self, reference: Reference | None) -> dict[str, Any]: ...
+
+
+class StreamError(RuntimeError):
+    """A session that did not run to its end: one sentence of cause and cure.
+
+    Attributes
+    ----------
+    session : Session
+        The facts recorded up to then.
+    """
+
+    def __init__(self, sentence: str, session: Session) -> None:
+        super().__init__(sentence)
+        self.session = session
+
+
+async def stream(
+    clip: Clip,
+    *,
+    pacing: str = "wall_clock",
+    chunk: float = 0.1,
+    phase: str = "end",
+    catch_up: float | None = None,
+    work: float | Callable[[bytes], object] = 0.0,
+    service: Service | None = None,
+    connection: Connection | None = None,
+    record: str | Path | None = None,
+    watch: Callable[[Fact], object] | None = None,
+    begin_timeout: float = 10.0,
+    termination_timeout: float = 10.0,
+) -> Session:
+    """Stream a clip to a service, paced, and return the facts.
+
+    Parameters
+    ----------
+    clip : Clip
+        From `rtkit.open_clip`.
+    pacing : {"wall_clock", "fixed_sleep", "unpaced"}
+        How the sender decides when to send.
+    chunk : float
+        Seconds of audio a message, 0.05 to 1.
+    phase : {"end", "start"}
+        Whether a chunk is due when its last sample would have been spoken, or its first.
+    catch_up : float, optional
+        With ``"wall_clock"``: after a stall, send at no more than so many times real time.
+    work : float or callable
+        What the sender does after each chunk: seconds waited without blocking the loop, or a
+        function that is called in the loop with the chunk's bytes, and may block it.
+    service : optional
+        `rtkit.AssemblyAI` or `rtkit.Loopback`; the embedded service without it.
+    connection : optional
+        A connection that is open already, in place of a service.
+    record : str or Path, optional
+        A file to write the facts to while they happen; an older file of that name is replaced.
+    watch : callable, optional
+        Called in the loop with each fact as it is recorded; must return at once.
+    begin_timeout, termination_timeout : float
+        Seconds to wait for the service's first word, and for its last one once the audio would
+        have been spoken.
+
+    Returns
+    -------
+    Session
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range; nothing was sent then.
+    StreamError
+        If the service cannot be reached, refuses, breaks off or falls silent; its `session`
+        carries what was recorded.
+
+    Notes
+    -----
+    Cancelling the task ends the session cleanly with Terminate; the file, if any, tells what
+    happened up to then.
+    """
+    pace = choose_pacing(pacing, catch_up=catch_up)
+    edges = chunk_edges(clip.samples, clip.rate, chunk)
+    due = due_times(edges, clip.rate, phase)
+    if not callable(work) and not 0 <= work < float("inf"):
+        raise ValueError(f"work={work:g} is no duration; give seconds of 0 or more, or a function")
+    described: dict[str, Any] = {"name": "connection"}
+    if connection is None:
+        if service is None:
+            from rtkit.loopback.process import embedded
+
+            service = embedded()
+        described = service.describe(clip.reference)
+    settings = Settings(
+        recording=clip.path.name,
+        rate=clip.rate,
+        first=clip.first,
+        samples=clip.samples,
+        channels=clip.channels,
+        coding=clip.coding,
+        chunk=float(chunk),
+        pacing=pacing,
+        phase=phase,
+        catch_up=catch_up,
+        work=getattr(work, "__name__", repr(work)) if callable(work) else float(work),
+        service=described,
+    )
+    run = _Run(Recorder(settings, _host(), clip.reference, path=record, watch=watch))
+    try:
+        async with run.ending():
+            if connection is None:
+                assert service is not None
+                connection = await run.connect(service, clip, begin_timeout)
+            await run.begin(connection, begin_timeout)
+            await run.send(clip, edges, due, pace, work)
+            await run.terminate(termination_timeout)
+    except _Failure as failure:
+        raise StreamError(str(failure), run.recorder.session()) from failure.__cause__
+    return run.recorder.session()
+
+
+class _Failure(Exception):
+    """Why the session cannot go on, as one sentence."""
+
+
+class _Run:
+    """A session as it runs: the connection, the recorder, and t = 0."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self._loop = asyncio.get_running_loop()
+        self._zero = 0.0
+        self._connection: Connection | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._begun = asyncio.Event()
+        self._terminated = False  # Terminate was sent
+        self._finished = asyncio.Event()  # Termination has come
+        self._error: protocol.ServiceError | None = None
+        self._closed: Closed | None = None
+        self._beat: asyncio.TimerHandle | None = None
+        self._audio_sent = 0.0  # seconds
+
+    def now(self) -> float:
+        """Seconds since t = 0; before that, the loop's own time."""
+        return self._loop.time() - self._zero
+
+    @contextlib.asynccontextmanager
+    async def ending(self) -> AsyncIterator[None]:
+        """Whatever happens inside: say goodbye, close, and record how it ended."""
+        ending = Ending("complete")
+        try:
+            yield
+        except _Failure as failure:
+            ending = Ending("failed", str(failure))
+            raise
+        except asyncio.CancelledError:
+            ending = Ending("stopped")
+            await self._goodbye()
+            raise
+        except BaseException as error:
+            ending = Ending("failed", f"{type(error).__name__}: {error}")
+            await self._goodbye()
+            raise
+        finally:
+            await self._close()
+            if not self.recorder.begun:  # time never started: all that happened lies before it
+                self._zero_is(self._loop.time())
+            if self._closed is not None:
+                ending = Ending(ending.how, ending.error, self._closed.code, self._closed.reason)
+            self.recorder.add(ending)
+            try:
+                self.recorder.close()
+            except OSError as error:
+                if ending.how != "complete":
+                    raise  # after what went wrong before it, which Python shows too
+                raise _Failure(
+                    f"The session's file could not be written ({error.strerror}); the session "
+                    "itself is whole in memory: save it elsewhere with session.save(PATH)."
+                ) from error
+
+    async def connect(self, service: Service, clip: Clip, timeout: float) -> Connection:
+        self._event("connecting")
+        endpoint = await service.endpoint(clip.rate, clip.reference)
+        connection = await _open_websocket(endpoint, timeout)
+        self._event("connected")
+        return connection
+
+    async def begin(self, connection: Connection, timeout: float) -> None:
+        """Listen, and wait for the service's first word."""
+        self._connection = connection
+        self._listening = asyncio.create_task(self._listen(connection), name="rtkit-listen")
+        try:
+            await self._unless_closed(self._begun.wait(), timeout)
+        except TimeoutError:
+            raise _Failure(
+                f"The service accepted the connection but sent no Begin within {timeout:g} s. "
+                "Try again; if it stays so, look at the service's status."
+            ) from None
+
+    async def send(
+        self,
+        clip: Clip,
+        edges: np.ndarray,
+        due: np.ndarray,
+        pace: Pacing,
+        work: float | Callable[[bytes], object],
+    ) -> None:
+        """Start the time, and send every chunk when the pacing says so."""
+        try:
+            await self._unless_closed(self._send(clip, edges, due, pace, work))
+        except AudioError as error:
+            raise _Failure(str(error)) from error
+        except TimeoutError:
+            raise _Failure(
+                f"A chunk could not leave within {SEND_TIMEOUT:g} s: the service has stopped "
+                "reading, or the network is gone. Try again."
+            ) from None
+        except Closed as closed:
+            # The last words of a service that closes say why; give them a moment to arrive.
+            assert self._listening is not None
+            await asyncio.wait({self._listening}, timeout=1.0)
+            self._closed = self._closed or closed
+            raise self._broken_off() from None
+
+    async def terminate(self, timeout: float) -> None:
+        """Say Terminate and wait until the service has said its last word.
+
+        A service that was sent audio faster than it was spoken may take until the audio would
+        have ended to hear it all; `timeout` counts from then.
+        """
+        await self._say_terminate()
+        clip_ends = self.recorder.settings.seconds
+        try:
+            await self._unless_closed(
+                self._finished.wait(), max(0.0, clip_ends - self.now()) + timeout
+            )
+        except TimeoutError:
+            raise _Failure(
+                f"The service sent no Termination within {timeout:g} s after Terminate; its last "
+                "words may be missing. Give it longer with termination_timeout, or try again."
+            ) from None
+        assert self._listening is not None
+        await asyncio.wait({self._listening}, timeout=GOODBYE)  # it closes first, if it can
+
+    async def _send(
+        self,
+        clip: Clip,
+        edges: np.ndarray,
+        due: np.ndarray,
+        pace: Pacing,
+        work: float | Callable[[bytes], object],
+    ) -> None:
+        assert self._connection is not None
+        connection, loop = self._connection, self._loop
+        least = 2 * whole_samples(MIN_CHUNK, clip.rate)
+        audio = clip.chunks(edges)
+        # The first chunk is read before time starts, because opening a file can take long; each
+        # next one is read right after a send, while there is time.
+        payload = next(audio).ljust(least, b"\0")
+        zero = self._start()
+        sent = 0.0
+        instants = due.tolist()  # Python's floats: what is recorded shall be plain numbers
+        spans = pairwise(edges.tolist())
+        for index, (start, stop) in enumerate(spans):
+            when = instants[index]
+            if index > 0:
+                when = pace(loop.time() - zero, when, instants[index - 1], sent)
+            await sleep_until(zero + when)
+            sent = loop.time() - zero
+            async with asyncio.timeout(SEND_TIMEOUT):
+                await connection.send(payload)
+            returned = loop.time() - zero
+            padding = len(payload) - 2 * (stop - start)
+            self.recorder.add(
+                Chunk(index, start, stop, instants[index], sent, returned, len(payload), padding)
+            )
+            self._audio_sent = stop / clip.rate
+            if callable(work):
+                work(payload)
+            elif work:
+                await sleep_until(loop.time() + work)
+            payload = next(audio, b"").ljust(least, b"\0")
+
+    async def _listen(self, connection: Connection) -> None:
+        """Record every message; ends when the connection does."""
+        while True:
+            try:
+                text = await connection.recv()
+            except Closed as closed:
+                self._closed = closed
+                return
+            at = self.now()
+            if isinstance(text, bytes):
+                text = text.decode("utf-8", "replace")
+            self.recorder.add(Message(at, text))
+            reply = protocol.parse(text)
+            if isinstance(reply, protocol.Begin):
+                self._begun.set()
+            elif isinstance(reply, protocol.Termination):
+                self._finished.set()
+            elif isinstance(reply, protocol.ServiceError):
+                self._error = reply
+
+    async def _unless_closed(
+        self, coroutine: Coroutine[Any, Any, object], timeout: float | None = None
+    ) -> None:
+        """Await the coroutine, but no longer than `timeout` and than the connection lasts."""
+        assert self._listening is not None
+        task = asyncio.create_task(coroutine, name="rtkit-step")
+        try:
+            done, _ = await asyncio.wait(
+                {task, self._listening}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            if task in done:
+                await task
+            elif not done:
+                raise TimeoutError
+            elif not self._finished.is_set():
+                raise self._broken_off()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+
+    def _broken_off(self) -> _Failure:
+        """The failure that the service's last words and its close code tell of."""
+        code = self._closed.code if self._closed is not None else None
+        text = self._closed.reason if self._closed is not None else ""
+        if self._error is not None:
+            code, text = self._error.code or code, self._error.text
+        closure = protocol.explain(code, text)
+        if closure.name == "complete":
+            closure = protocol.Closure(
+                "closed early",
+                "The service closed the session before its end.",
+                "Try again; if it stays so, look at the service's status.",
+                True,
+            )
+        said = f' and the words "{text}"' if text else ""
+        with_code = "without a close code" if code is None else f"with the code {code}"
+        return _Failure(
+            f"{closure.cause} {closure.cure} "
+            f"(It ended {with_code}{said}, after {self._audio_sent:.1f} s of audio.)"
+        )
+
+    async def _say_terminate(self) -> None:
+        assert self._connection is not None
+        self._event("terminate")
+        self._terminated = True
+        with contextlib.suppress(Closed):  # the listener knows why
+            await self._connection.send(protocol.TERMINATE)
+
+    async def _goodbye(self) -> None:
+        """End a session that is stopped: the service bills until it hears Terminate."""
+        if self._connection is None or self._listening is None or self._listening.done():
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE):
+                if not self._terminated:
+                    await self._say_terminate()
+                await asyncio.wait({self._listening})
+
+    async def _close(self) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
+        if self._connection is not None:
+            await self._connection.close()
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait({self._listening})
+        if self._connection is not None:
+            self._event("closed")
+
+    def _start(self) -> float:
+        """Time starts now: t = 0."""
+        self._zero_is(self._loop.time())
+        self._next_beat()
+        return self._zero
+
+    def _zero_is(self, zero: float) -> None:
+        self._zero = zero
+        self.recorder.begin(zero, datetime.now(UTC).isoformat(timespec="milliseconds"))
+
+    def _event(self, name: str) -> None:
+        self.recorder.add(Event(self.now(), name))
+
+    def _next_beat(self) -> None:
+        due = self._loop.time() + BEAT
+        self._beat = self._loop.call_at(due, self._look_at_the_loop, due)
+
+    def _look_at_the_loop(self, due: float) -> None:
+        late = self._loop.time() - due
+        if late >= STALL:
+            self.recorder.add(Stall(self.now(), late))
+        self._next_beat()
+
+
+class _WebSocket:
+    """A websocket that ends with `Closed`."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        self._connection, self._closed = connection, ConnectionClosed
+
+    async def send(self, frame: bytes | str) -> None:
+        try:
+            await self._connection.send(frame)
+        except self._closed as closed:
+            raise _as_closed(closed) from None
+
+    async def recv(self) -> str | bytes:
+        try:
+            return await self._connection.recv()
+        except self._closed as closed:
+            raise _as_closed(closed) from None
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+
+def _as_closed(closed: ConnectionClosed) -> Closed:
+    """By the close frame that came; a broken connection has none."""
+    return Closed(None) if closed.rcvd is None else Closed(closed.rcvd.code, closed.rcvd.reason)
+
+
+async def _open_websocket(endpoint: Endpoint, timeout: float) -> _WebSocket:
+    """Connect, or tell in one sentence why not."""
+    from websockets.asyncio.client import connect
+    from websockets.exceptions import InvalidStatus, WebSocketException
+
+    where = urlsplit(endpoint.url)
+    try:
+        return _WebSocket(
+            await connect(
+                endpoint.url,
+                additional_headers=dict(endpoint.headers),
+                compression=None,  # it would cost the sender more than it saves
+                open_timeout=timeout,
+                close_timeout=2,
+                ping_interval=None,  # a busy notebook must not look like a dead network
+                proxy=None if where.hostname == "127.0.0.1" else True,
+                user_agent_header=f"rtkit/{importlib.metadata.version('rtkit')}",
+            )
+        )
+    except InvalidStatus as refused:
+        closure = protocol.explain(refused.response.status_code)
+        raise _Failure(
+            f"{where.hostname} refused the connection with HTTP status "
+            f"{refused.response.status_code}. {closure.cause} {closure.cure}"
+        ) from None
+    except TimeoutError:
+        raise _Failure(
+            f"{where.hostname} did not answer within {timeout:g} s. "
+            "Look at the network, or give it longer with begin_timeout."
+        ) from None
+    except (OSError, WebSocketException) as error:
+        raise _Failure(
+            f"{where.hostname} cannot be reached ({type(error).__name__}: {error}). "
+            "Look at the network and at the host's name."
+        ) from None
+
+
+@functools.cache
+def _host() -> dict[str, str]:
+    """What a reader of the figures wants to know of the machine."""
+    return {
+        "platform": platform.platform(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "cores": str(os.cpu_count()),
+        **{name: importlib.metadata.version(name) for name in ("rtkit", "websockets", "numpy")},
+    }
