@@ -14,22 +14,62 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rtkit.audio import AudioError, Clip, bundled, open_clip
-    from rtkit.clock import run
-    from rtkit.loopback.process import Loopback
-    from rtkit.protocol import AssemblyAI, explain
-    from rtkit.reference import Reference, ReferenceError
-    from rtkit.session import Session, load_session
-    from rtkit.streaming import StreamError, stream
+    from rtkit.audio import AudioError as AudioError
+    from rtkit.audio import Clip as Clip
+    from rtkit.audio import bundled as bundled
+    from rtkit.audio import open_clip as open_clip
+    from rtkit.clock import run as run
+    from rtkit.comparison import compare as compare
+    from rtkit.comparison import summarise as summarise
+    from rtkit.latency import drift as drift
+    from rtkit.latency import first_word_latency as first_word_latency
+    from rtkit.latency import jitter as jitter
+    from rtkit.latency import quantiles as quantiles
+    from rtkit.latency import senders_share as senders_share
+    from rtkit.latency import turn_latency as turn_latency
+    from rtkit.latency import word_latency as word_latency
+    from rtkit.loopback.process import Loopback as Loopback
+    from rtkit.plots import plot_comparison as plot_comparison
+    from rtkit.plots import plot_lateness as plot_lateness
+    from rtkit.plots import plot_lateness_distribution as plot_lateness_distribution
+    from rtkit.plots import plot_timeline as plot_timeline
+    from rtkit.plots import plot_turn_latency as plot_turn_latency
+    from rtkit.protocol import AssemblyAI as AssemblyAI
+    from rtkit.protocol import explain as explain
+    from rtkit.reference import Reference as Reference
+    from rtkit.reference import ReferenceError as ReferenceError
+    from rtkit.session import Session as Session
+    from rtkit.session import load_session as load_session
+    from rtkit.streaming import StreamError as StreamError
+    from rtkit.streaming import stream as stream
+    from rtkit.widgets import panel as panel
 
 _MODULES = {
     "audio": ("AudioError", "Clip", "bundled", "open_clip"),
     "clock": ("run",),
+    "comparison": ("compare", "summarise"),
+    "latency": (
+        "drift",
+        "first_word_latency",
+        "jitter",
+        "quantiles",
+        "senders_share",
+        "turn_latency",
+        "word_latency",
+    ),
     "loopback.process": ("Loopback",),
+    "plots": (
+        "plot_comparison",
+        "plot_lateness",
+        "plot_lateness_distribution",
+        "plot_timeline",
+        "plot_turn_latency",
+    ),
     "protocol": ("AssemblyAI", "explain"),
     "reference": ("Reference", "ReferenceError"),
     "session": ("Session", "load_session"),
     "streaming": ("StreamError", "stream"),
+    "widgets": ("panel",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

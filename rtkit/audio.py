@@ -83,21 +83,27 @@ class Clip:
         Raises
         ------
         AudioError
-            If the file ends before the clip does.
+            If the file ends before the clip does, or is damaged.
         """
-        with soundfile.SoundFile(self.path) as file:
-            file.seek(self.first + int(edges[0]))
-            for start, stop in pairwise(edges.tolist()):
-                wanted = stop - start
-                frames = file.read(wanted, dtype="float64", always_2d=True)
-                if len(frames) < wanted:
-                    raise AudioError(
-                        f"{self.path} ends {wanted - len(frames)} samples too early: "
-                        "it was cut or changed while it was read. Make the file anew."
-                    )
-                # A 16-bit mono file comes back bit by bit: k / 32768 is exact in float64.
-                mono = np.rint(frames.mean(axis=1) * 32768)
-                yield np.clip(mono, -32768, 32767).astype("<i2").tobytes()
+        try:
+            with soundfile.SoundFile(self.path) as file:
+                _read_on_from(self.first + int(edges[0]), file)
+                for start, stop in pairwise(edges.tolist()):
+                    wanted = stop - start
+                    frames = file.read(wanted, dtype="float64", always_2d=True)
+                    if len(frames) < wanted:
+                        raise AudioError(
+                            f"{self.path} ends {wanted - len(frames)} samples too early: "
+                            "it was cut or changed while it was read. Make the file anew."
+                        )
+                    # A 16-bit mono file comes back bit by bit: k / 32768 is exact in float64.
+                    mono = np.rint(frames.mean(axis=1) * 32768)
+                    yield np.clip(mono, -32768, 32767).astype("<i2").tobytes()
+        except soundfile.LibsndfileError as error:
+            raise AudioError(
+                f"{self.path} cannot be read any further ({_reason(error)}): it was damaged, moved "
+                "or changed. Make or copy it anew."
+            ) from error
 
     def __repr__(self) -> str:
         spoken = "no reference" if self.reference is None else f"{len(self.reference.words)} words"
@@ -143,9 +149,8 @@ def open_clip(path: str | Path, *, seconds: float | None = None, start: float = 
             rate, frames, channels = int(file.samplerate), int(file.frames), int(file.channels)
             coding = f"{file.format} {file.subtype}"
     except soundfile.LibsndfileError as error:
-        reason = str(error.error_string).strip().rstrip(".")
         raise AudioError(
-            f"{path} cannot be read as audio ({reason}). It takes WAV, FLAC, OGG and MP3; "
+            f"{path} cannot be read as audio ({_reason(error)}). It takes WAV, FLAC, OGG and MP3; "
             "convert others, for example: ffmpeg -i INPUT -ac 1 OUTPUT.wav"
         ) from error
     if not MIN_RATE <= rate <= MAX_RATE:
@@ -158,7 +163,7 @@ def open_clip(path: str | Path, *, seconds: float | None = None, start: float = 
         raise AudioError(f"start={start:g} s lies outside {path}, which is {length:.3f} s long.")
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise AudioError(f"seconds={seconds:g} is no length; give a number of seconds above 0.")
-    first = round(start * rate)
+    first = min(round(start * rate), frames - 1)
     samples = frames - first
     if seconds is not None:
         samples = min(samples, max(1, round(seconds * rate)))
@@ -226,6 +231,23 @@ def chunk_edges(samples: int, rate: int, chunk: float) -> np.ndarray:
 def whole_samples(seconds: float, rate: int) -> int:
     """The least number of samples that lasts `seconds`, forgiving float error in the product."""
     return math.ceil(seconds * rate - 1e-6)
+
+
+def _reason(error: soundfile.LibsndfileError) -> str:
+    return str(error.error_string).strip().rstrip(".")
+
+
+def _read_on_from(frame: int, file: soundfile.SoundFile) -> None:
+    """Make `frame` the next one to be read, and have the file read forwards only from there.
+
+    soundfile seeks after every read of a file that can seek, and an MP3 decoder that was made to
+    seek lacks what earlier frames hold of the next ones: it gives silence in place of speech. So
+    the second before `frame` is decoded too.
+    """
+    earlier = min(frame, int(file.samplerate))
+    file.seek(frame - earlier)
+    file.seekable = lambda: False
+    file.read(earlier)
 
 
 def _check_whole(path: Path, file: soundfile.SoundFile) -> None:

@@ -73,6 +73,21 @@ class AssemblyAI:
         ValueError
             If there is no key.
         """
+        key = self.find_key()
+        parameters = {"speech_model": self.speech_model, "format_turns": self.format_turns}
+        return Endpoint(
+            session_url(f"wss://{self.host}/v3/ws", rate, {**parameters, **self.parameters}),
+            {"Authorization": key},
+        )
+
+    def find_key(self) -> str:
+        """The key given, or the environment's.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or it cannot be one.
+        """
         key = (self.key or os.environ.get(KEY_VARIABLE, "")).strip()
         if not key:
             raise ValueError(
@@ -85,11 +100,7 @@ class AssemblyAI:
                 "The API key holds a space or a character that no key has. Copy it anew, "
                 "without the word Bearer before it."
             )
-        parameters = {"speech_model": self.speech_model, "format_turns": self.format_turns}
-        return Endpoint(
-            session_url(f"wss://{self.host}/v3/ws", rate, {**parameters, **self.parameters}),
-            {"Authorization": key},
-        )
+        return key
 
     def describe(self, reference: object = None) -> dict[str, Any]:
         """What a session records of its service; the key is not in it."""
@@ -220,7 +231,14 @@ def parse(text: str | bytes) -> Reply:
     try:
         message = json.loads(text)
         return _read(message)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         return Other("unreadable", f"{type(error).__name__}: {error}")
 
 
@@ -349,7 +367,7 @@ _BY_TEXT: tuple[tuple[str, Closure], ...] = (
         ),
     ),
     (
-        "inactivity",
+        "due to inactivity",
         Closure(
             "idle",
             "Nothing was sent for longer than inactivity_timeout.",

@@ -114,7 +114,7 @@ def read_reference(path: Path) -> Reference:
         return Reference.from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ReferenceError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:  # of our form, of JSON's, of UTF-8's
+    except (ValueError, RecursionError) as error:  # of our form, of JSON's, of UTF-8's
         raise ReferenceError(f"{path} cannot be used: {error}.") from error
 
 

@@ -247,14 +247,15 @@ def load_session(path: str | Path) -> Session:
     kinds: dict[str, type[Fact]] = {
         kind.kind: kind for kind in (Chunk, Message, Stall, Event, Ending)
     }
-    lines = path.read_text(encoding="utf-8").splitlines()
     facts: dict[str, list[Any]] = {kind: [] for kind in kinds}
     try:
+        lines = path.read_text(encoding="utf-8").splitlines()
         opening = json.loads(lines[0])
         if opening.pop("kind") != "session":
             raise KeyError("settings")
         settings = Settings(**opening["settings"])
         reference = opening["reference"] and Reference.from_json(opening["reference"])
+        host, started, zero = opening["host"], opening["started"], opening["zero"]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is not a session that rtkit recorded: {error!r}") from error
     for number, line in enumerate(lines[1:], start=2):
@@ -268,9 +269,9 @@ def load_session(path: str | Path) -> Session:
             raise ValueError(f"{path}, line {number}, is damaged: {error!r}") from error
     return Session(
         settings,
-        opening["host"],
-        opening["started"],
-        opening["zero"],
+        host,
+        started,
+        zero,
         reference,
         tuple(facts["chunk"]),
         tuple(facts["message"]),
@@ -329,7 +330,11 @@ class Recorder:
             if self._writer is not None:
                 self._writer.put(fact)
             if self._watch is not None:
-                self._watch(fact)
+                try:
+                    self._watch(fact)
+                except BaseException:
+                    self._watch = None  # how the session ends is still to be recorded
+                    raise
 
     def session(self) -> Session:
         """All facts so far."""

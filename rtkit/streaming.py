@@ -206,6 +206,8 @@ class _Run:
             yield
         except _Failure as failure:
             ending = Ending("failed", str(failure))
+            if not self._terminated:
+                await self._goodbye()
             raise
         except asyncio.CancelledError:
             ending = Ending("stopped")
@@ -369,8 +371,10 @@ class _Run:
                 await task
             elif not done:
                 raise TimeoutError
-            elif not self._finished.is_set():
-                raise self._broken_off()
+            else:
+                self._listening.result()  # an error in the caller's `watch` comes out here
+                if not (self._terminated and self._finished.is_set()):
+                    raise self._broken_off()
         finally:
             if not task.done():
                 task.cancel()
@@ -406,7 +410,7 @@ class _Run:
 
     async def _goodbye(self) -> None:
         """End a session that is stopped: the service bills until it hears Terminate."""
-        if self._connection is None or self._listening is None or self._listening.done():
+        if self._connection is None or self._listening is None or self._closed is not None:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE):

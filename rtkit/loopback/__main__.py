@@ -70,9 +70,9 @@ async def _terminal(port: int, script: Reference | None, behaviour: Behaviour) -
         server = await serve_loopback(port, scripts=Scripts(script), behaviour=behaviour)
     except OSError as error:
         sys.exit(f"Port {port} cannot be had ({error.strerror}); try another one with --port.")
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
     port = server.sockets[0].getsockname()[1]
     print(f"Listening on ws://127.0.0.1:{port}/v3/ws; Ctrl-C ends it.", flush=True)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
     await server.wait_closed()
 
 

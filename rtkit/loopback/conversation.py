@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -50,12 +51,12 @@ class Behaviour:
     finals: int = 1
 
     def __post_init__(self) -> None:
-        if self.delay < 0 or self.jitter < 0:
+        if not (0 <= self.delay < math.inf and 0 <= self.jitter < math.inf):
             raise ValueError(
                 f"delay={self.delay:g} and jitter={self.jitter:g} are seconds of 0 or more: "
                 "the service cannot answer before it has heard"
             )
-        if self.drain <= 0 or self.backlog <= 0:
+        if not (self.drain > 0 and self.backlog > 0):
             raise ValueError(f"drain={self.drain:g} and backlog={self.backlog:g} must be above 0")
         if self.finals not in (1, 2):
             raise ValueError(f"finals={self.finals} must be 1 or 2")
@@ -173,7 +174,7 @@ class Conversation:
 
         self._bytes = 0
         self._samples = 0
-        self._heard_at = now
+        self._heard_at = -math.inf  # no audio waits: the first is heard on arrival
         self._backlog, self._backlog_at = 0.0, now
         self._short: float | None = None  # seconds of a message that was too short
         self._terminating = False

@@ -1,0 +1,59 @@
+"""Run the first notebook without a browser: ``make demo``.
+
+Executes it in a kernel of its own, writes it as a page, and prints the table and the figure's
+name. Everything that it makes goes to one folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
+
+import rtkit
+
+NOTEBOOK = Path(__file__).parent / "01_why_pacing_matters.ipynb"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("build", type=Path, help="the folder to write to")
+    build: Path = parser.parse_args().build.resolve()
+    runs = build / "runs"
+    runs.mkdir(parents=True, exist_ok=True)
+
+    print(f"Running {NOTEBOOK.name}: two sessions of 25 s, one after the other ...", flush=True)
+    began = time.monotonic()
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    parameters = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", ()))
+    parameters.source += f"\nrecord = {str(runs)!r}"
+    NotebookClient(notebook, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+    page = build / NOTEBOOK.with_suffix(".html").name
+    page.write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
+
+    sessions = {
+        pacing: rtkit.load_session(runs / f"{pacing}.jsonl")
+        for pacing in ("fixed_sleep", "wall_clock")
+    }
+    figure = build / "comparison.png"
+    rtkit.plot_comparison(sessions).savefig(figure, dpi=120)
+    print(f"\n{rtkit.summarise(sessions)}\n")
+    naive, paced = sessions["fixed_sleep"], sessions["wall_clock"]
+    each = naive.lateness[-1] / (len(naive.chunks) - 1)
+    print(
+        f"Naive: {len(naive.chunks)} chunks, {each * 1000:.1f} ms lost with each "
+        f"({naive.settings.work * 1000:g} ms of work and the overhead), "
+        f"{naive.lateness[-1] * 1000:.0f} ms late at the end.\n"
+        f"Wall clock: {paced.lateness[-1] * 1000:.1f} ms late at the end; "
+        f"a chunk is {paced.settings.chunk * 1000:g} ms.\n"
+    )
+    print(f"figure  {figure}\npage    {page}\nfacts   {runs}/")
+    print(f"({time.monotonic() - began:.0f} s)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""The same clip under several pacings, and the figures of sessions side by side."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rtkit.audio import Clip
+from rtkit.latency import (
+    drift,
+    first_word_latency,
+    jitter,
+    quantiles,
+    senders_share,
+    turn_latency,
+    word_latency,
+)
+from rtkit.pacing import choose_pacing
+from rtkit.session import Session
+from rtkit.streaming import stream
+
+__all__ = ["Table", "compare", "named", "summarise"]
+
+Sessions = Session | Iterable[Session] | Mapping[str, Session]
+
+
+async def compare(
+    clip: Clip,
+    *,
+    pacings: Iterable[str] = ("fixed_sleep", "wall_clock"),
+    record: str | Path | None = None,
+    **options: Any,
+) -> dict[str, Session]:
+    """Stream the clip once under each pacing, one after the other.
+
+    Parameters
+    ----------
+    clip : Clip
+    pacings : iterable of str
+        Which, in which order; each once.
+    record : str or Path, optional
+        A folder; each session goes to ``PACING.jsonl`` in it.
+    **options
+        The other parameters of `rtkit.stream`, the same for all: `chunk`, `work`, `service`...
+
+    Returns
+    -------
+    dict of str to Session
+        By pacing.
+
+    Raises
+    ------
+    ValueError, StreamError
+        As `rtkit.stream` does; an unknown pacing before anything is sent.
+    """
+    pacings = [pacings] if isinstance(pacings, str) else list(dict.fromkeys(pacings))
+    for pacing in pacings:
+        choose_pacing(pacing, catch_up=options.get("catch_up"))
+    sessions = {}
+    for pacing in pacings:
+        path = None if record is None else Path(record) / f"{pacing}.jsonl"
+        sessions[pacing] = await stream(clip, pacing=pacing, record=path, **options)
+    return sessions
+
+
+def named(sessions: Sessions) -> dict[str, Session]:
+    """Sessions by name: given names, or labels of their settings, numbered where they repeat."""
+    if isinstance(sessions, Mapping):
+        return dict(sessions)
+    result: dict[str, Session] = {}
+    for session in [sessions] if isinstance(sessions, Session) else sessions:
+        name, number = session.label, 1
+        while name in result:
+            number += 1
+            name = f"{session.label} ({number})"
+        result[name] = session
+    return result
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures of sessions side by side; prints as text, and as HTML in a notebook."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[float, ...], str], ...]  # name, a value a column, format
+
+    def cells(self) -> list[list[str]]:
+        """The table as text, the heading first."""
+        return [
+            ["", *self.columns],
+            *[
+                [name, *[_cell(value, form) for value in values]]
+                for name, values, form in self.rows
+            ],
+        ]
+
+    def __getitem__(self, row: str) -> dict[str, float]:
+        """A row's values by column, in the row's unit."""
+        for name, values, _ in self.rows:
+            if name == row:
+                return dict(zip(self.columns, values, strict=True))
+        raise KeyError(f"no row {row!r}; the rows are {[name for name, _, _ in self.rows]}")
+
+    def __str__(self) -> str:
+        cells = self.cells()
+        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+        lines = []
+        for row in cells:
+            figures = zip(row[1:], widths[1:], strict=True)
+            lines.append(
+                "  ".join(
+                    [row[0].ljust(widths[0]), *[cell.rjust(width) for cell, width in figures]]
+                )
+            )
+        lines.insert(1, "-" * len(lines[0]))
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        heading, *rows = self.cells()
+        right = 'style="text-align: right; padding: 2px 12px"'
+        left = 'style="text-align: left; padding: 2px 12px"'
+        head = "".join(f"<th {right}>{html.escape(cell)}</th>" for cell in heading)
+        body = "".join(
+            f"<tr><td {left}>{html.escape(name)}</td>"
+            + "".join(f"<td {right}>{html.escape(cell)}</td>" for cell in cells)
+            + "</tr>"
+            for name, *cells in rows
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def summarise(sessions: Sessions) -> Table:
+    """The figures that matter, a column a session.
+
+    Lateness, drift and jitter are the sender's; latency is what a person waits, on the due axis;
+    service time is what the service took, on the sent axis.
+    """
+    by_name = named(sessions)
+    return Table(
+        tuple(by_name),
+        tuple(
+            (name, tuple(float(figure(session)) for session in by_name.values()), form)
+            for name, figure, form in _FIGURES
+        ),
+    )
+
+
+def _last_lateness(session: Session) -> float:
+    return session.lateness[-1] * 1000 if session.chunks else math.nan
+
+
+def _quantile(
+    measure: Callable[[Session], Any], part: str, quantile: str
+) -> Callable[[Session], float]:
+    return lambda session: getattr(measure(session).quantiles(part), quantile) * 1000
+
+
+_FIGURES: Sequence[tuple[str, Callable[[Session], float], str]] = (
+    ("chunks sent", lambda s: len(s.chunks), "d"),
+    ("last chunk late by, ms", _last_lateness, ".1f"),
+    ("drift, ms per s of audio", lambda s: drift(s) * 1000, ".2f"),
+    ("lateness p50, ms", lambda s: quantiles(s.lateness).p50 * 1000, ".1f"),
+    ("lateness p99, ms", lambda s: quantiles(s.lateness).p99 * 1000, ".1f"),
+    ("lateness max, ms", lambda s: quantiles(s.lateness).max * 1000, ".1f"),
+    ("jitter p99, ms", lambda s: quantiles(jitter(s)).p99 * 1000, ".1f"),
+    ("turns counted", lambda s: int(turn_latency(s).counted.sum()), "d"),
+    ("turn latency p50, ms", _quantile(turn_latency, "latency", "p50"), ".0f"),
+    ("turn latency p95, ms", _quantile(turn_latency, "latency", "p95"), ".0f"),
+    ("turn service time p50, ms", _quantile(turn_latency, "service_time", "p50"), ".0f"),
+    ("turn service time p95, ms", _quantile(turn_latency, "service_time", "p95"), ".0f"),
+    ("word latency p50, ms", _quantile(word_latency, "latency", "p50"), ".0f"),
+    ("word latency p95, ms", _quantile(word_latency, "latency", "p95"), ".0f"),
+    ("word service time p50, ms", _quantile(word_latency, "service_time", "p50"), ".0f"),
+    ("first-word latency p50, ms", _quantile(first_word_latency, "latency", "p50"), ".0f"),
+    ("turn latency made by the sender, %", lambda s: senders_share(turn_latency(s)) * 100, ".0f"),
+    ("loop stalls", lambda s: len(s.stalls), "d"),
+)
+
+
+def _cell(value: float, form: str) -> str:
+    if math.isnan(value):
+        return "–"
+    text = f"{round(value):d}" if form == "d" else f"{value:{form}}"
+    return text.removeprefix("-") if float(text) == 0 else text

@@ -1,0 +1,317 @@
+"""Pictures of sessions, one function a figure, on the caller's axes.
+
+Each function draws once and returns its artists; `plot_comparison` makes a figure of its own.
+Times turn from seconds to milliseconds here, on the axes' labels.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator, SymmetricalLogLocator
+from matplotlib.transforms import ScaledTranslation
+
+from rtkit.comparison import Sessions, named
+from rtkit.latency import HeardWord, Latency, drift, heard_words, quantiles, turn_latency
+from rtkit.session import Session
+from rtkit.trace import COLOURS
+
+__all__ = [
+    "plot_comparison",
+    "plot_lateness",
+    "plot_lateness_distribution",
+    "plot_timeline",
+    "plot_turn_latency",
+]
+
+# Line styles and hatches serve print without colour.
+OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLES = {"fixed_sleep": "--", "wall_clock": "-", "unpaced": ":"}
+PARTS = (
+    ("chunk_wait", "chunk wait", "#B8D8EE", ""),
+    ("endpoint_wait", "endpoint wait", "#D9D9D9", ""),
+    ("lateness", "lateness (the sender's)", "#D55E00", "////"),
+    ("service_time", "service time", "#0072B2", ""),
+)
+UNDECIDED = ("undecided", "endpoint wait + service time", "#7FA9C9", "..")
+
+
+def plot_lateness(sessions: Sessions, *, ax: Axes) -> list[Artist]:
+    """How late each chunk left, against the audio that it carried.
+
+    Parameters
+    ----------
+    sessions : Session, or a list of them, or a mapping of names to them
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    list of Artist
+        A line a session.
+    """
+    artists: list[Artist] = []
+    for (name, session), look in zip(named(sessions).items(), _looks(sessions), strict=True):
+        audio = np.array([chunk.stop for chunk in session.chunks]) / session.settings.rate
+        label = _said(name)
+        if len(session.chunks) > 1:
+            label += f": {_signed(session.lateness[-1])} at the end, drift {_drift(session)}"
+        artists += ax.plot(audio, session.lateness * 1000, label=label, linewidth=1.8, **look)
+    ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
+    _titled(
+        ax, "How late each chunk left", "audio sent, s", "lateness (sent \N{MINUS SIGN} due), ms"
+    )
+    ax.margins(x=0.01)
+    ax.update_datalim([(0, 0), (0, 1)], updatex=False)  # a flawless line needs an axis too
+    ax.autoscale_view()
+    _legend_below(ax, artists)
+    return artists
+
+
+def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
+    """Each turn's latency, stacked in its parts, a bar a session.
+
+    The parts add up to the latency; a negative one is drawn below zero. A turn that Terminate
+    ended is faint: it says nothing of the service's endpointing.
+    """
+    by_name = named(sessions)
+    latencies = [turn_latency(session) for session in by_name.values()]
+    width = 0.8 / max(1, len(latencies))
+    fine = sum(map(len, latencies)) > 150  # bars of a few pixels: hatches and edges would fill them
+    artists: list[Artist] = []
+    shown: dict[str, Artist] = {}
+    for place, latency in enumerate(latencies):
+        left = np.arange(len(latency)) + 1 + (place - (len(latencies) - 1) / 2) * width
+        above, below = np.zeros(len(latency)), np.zeros(len(latency))
+        for (part, label, colour, hatch), values in _stack(latency):
+            if not np.any(values):
+                continue
+            bars = ax.bar(
+                left,
+                values,
+                width * 0.92,
+                bottom=np.where(values >= 0, above, below),
+                color=colour,
+                hatch="" if fine else hatch,
+                edgecolor="white",
+                linewidth=0 if fine else 0.4,
+            )
+            above += np.maximum(values, 0)
+            below += np.minimum(values, 0)
+            for bar, terminated in zip(bars, latency.terminated, strict=True):
+                bar.set_alpha(0.3 if terminated else 1.0)
+            shown.setdefault(part, Patch(facecolor=colour, hatch=hatch, edgecolor="white"))
+            shown[part].set_label(label)
+            artists += list(bars)
+    ax.axhline(0, color="0.3", linewidth=0.8)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if any(latency.terminated.any() for latency in latencies):
+        shown["terminated"] = Patch(facecolor="0.9", label="faint: ended by Terminate")
+    _titled(
+        ax,
+        "Turn latency, and whose it is",
+        "turn",
+        "from the turn's end to its final, ms",
+    )
+    if artists:
+        ax.set_xlim(0.4, max(map(len, latencies)) + 0.6)
+    else:
+        _say_instead(ax, "no turn came to its end")
+    names = [_said(name).replace(" ", "\N{NO-BREAK SPACE}") for name in by_name]
+    title = textwrap.fill(f"bars, from the left: {' | '.join(names)}", 70) if names[1:] else ""
+    _legend_below(ax, list(shown.values()), title=title, columns=2)
+    return artists
+
+
+def plot_lateness_distribution(sessions: Sessions, *, ax: Axes) -> list[Artist]:
+    """Which share of the chunks left no later than so many milliseconds (ECDF)."""
+    artists: list[Artist] = []
+    for (name, session), look in zip(named(sessions).items(), _looks(sessions), strict=True):
+        if not session.chunks:
+            continue
+        found = quantiles(session.lateness)
+        label = f"{_said(name)}: p50 {_signed(found.p50)}, p99 {_signed(found.p99)}"
+        artists.append(ax.ecdf(session.lateness * 1000, label=label, linewidth=1.8, **look))
+    ax.update_datalim([(0, 0), (10, 1)])  # at least a decade: less has no ticks
+    ax.set_xscale("symlog", linthresh=1)
+    locator = SymmetricalLogLocator(base=10, linthresh=1)
+    locator.set_params(numticks=5)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _minus(f"{value:g}")))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    _titled(ax, "Distribution of lateness", "lateness, ms (logarithmic above 1)", "share of chunks")
+    _legend_below(ax, artists)
+    return artists
+
+
+def plot_timeline(session: Session, *, ax: Axes) -> list[Artist]:
+    """When each chunk left and each turn came back, against when it was spoken.
+
+    A bar spans a turn as it was spoken; the line goes on to the instant at which its final came;
+    small ticks are the words as they came. The lowest row holds a tick for each chunk sent.
+    """
+    words, latency = heard_words(session), turn_latency(session)
+    starts = _turn_starts(words)
+    rows = {turn: row for row, turn in enumerate(starts, start=1)}
+    said = np.array([rows[word.turn] for word in words])
+    ended = np.array([rows[turn] for turn in latency.turn.tolist()])
+    start = np.array([starts[turn] for turn in latency.turn.tolist()])
+    sender = COLOURS.get(session.settings.pacing, OTHERS[0])
+    blue, heard = "#0072B2", [word.received for word in words]
+    artists: list[Artist] = [
+        ax.vlines(session.sent, -0.3, 0.3, linewidth=0.6, color=sender),
+        *ax.barh(ended, latency.end - start, left=start, height=0.6, color="#D9D9D9", zorder=0),
+        ax.vlines(heard, said - 0.18, said + 0.18, linewidth=1, color="#009E73"),
+        ax.hlines(ended, latency.end, latency.received, linewidth=1.5, color=blue),
+        *ax.plot(latency.received, ended, "D", color=blue, markersize=4),
+    ]
+    labelled = range(0, len(starts) + 1, 1 + len(starts) // 13)
+    labels = ["chunks sent", *[f"turn {row}" for row in labelled[1:]]]
+    ax.set_yticks(labelled, labels, fontsize="small")
+    ax.invert_yaxis()
+    ax.margins(x=0.01)
+    title = f"{_said(session.settings.pacing)}: spoken (grey), words back (green), final (blue)"
+    _titled(ax, title, "time since the start, s", "")
+    ax.grid(visible=False)
+    return artists
+
+
+def plot_comparison(sessions: Sessions) -> Figure:
+    """One figure of sessions side by side: lateness, its distribution, turn latency, timeline.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not known to pyplot, so that nothing keeps it alive.
+    """
+    by_name = named(sessions)
+    figure = Figure(figsize=(12, 8 + 0.4 * len(by_name)), layout="constrained")
+    axes = figure.subplots(2, 2)
+    plot_lateness(by_name, ax=axes[0, 0])
+    plot_lateness_distribution(by_name, ax=axes[0, 1])
+    plot_turn_latency(by_name, ax=axes[1, 0])
+    if by_name:
+        plot_timeline(list(by_name.values())[-1], ax=axes[1, 1])
+        described = dict.fromkeys(describe(session) for session in by_name.values())
+        figure.suptitle("\n".join(described), fontsize="medium", parse_math=False)
+    return figure
+
+
+def describe(session: Session) -> str:
+    """What was streamed to whom, in a line for above a figure."""
+    settings, service = session.settings, session.settings.service
+    work = settings.work
+    doing = (
+        ""
+        if not work
+        else (
+            f", work: {work}" if isinstance(work, str) else f", {work * 1000:g} ms of work a chunk"
+        )
+    )
+    if service.get("name") == "embedded":
+        heard = "scripted" if service.get("hears") == "script" else "energy-marking"
+        answering = f"; {heard} service, delay {service['delay'] * 1000:g} ms"
+    else:
+        known = [str(service[key]) for key in ("name", "speech_model") if key in service]
+        answering = f"; {' '.join(known)}" if known else ""
+    return (
+        f"{settings.recording}, {settings.seconds:.0f} s in chunks of {settings.chunk * 1000:g} ms"
+        f"{doing}{answering}"
+    )
+
+
+def _stack(latency: Latency) -> list[tuple[tuple[str, str, str, str], np.ndarray]]:
+    """The parts of each turn; what the service did not tell apart is one part."""
+    stack = []
+    for look in PARTS:
+        values = getattr(latency, look[0])
+        if look[0] in ("endpoint_wait", "service_time"):
+            values = np.where(latency.decided, values, 0.0)
+        stack.append((look, values * 1000))
+    together = np.where(latency.decided, 0.0, latency.endpoint_wait + latency.service_time)
+    return [*stack, (UNDECIDED, together * 1000)]
+
+
+def _turn_starts(words: Sequence[HeardWord]) -> dict[int, float]:
+    """When each turn's first word was spoken."""
+    starts: dict[int, float] = {}
+    for heard in words:
+        starts.setdefault(heard.turn, (heard.spoken or heard.word).start)
+    return starts
+
+
+def _looks(sessions: Sessions) -> list[Mapping[str, Any]]:
+    """A colour and a line style for each session: the pacing's, as long as it is not taken."""
+    looks: list[Mapping[str, Any]] = []
+    others = list(OTHERS)
+    taken = set()
+    for session in named(sessions).values():
+        pacing = session.settings.pacing
+        if pacing in taken or pacing not in COLOURS:
+            looks.append({"color": others[0], "linestyle": "-."})
+            others = [*others[1:], others[0]]
+        else:
+            taken.add(pacing)
+            looks.append({"color": COLOURS[pacing], "linestyle": STYLES[pacing]})
+    return looks
+
+
+def _said(name: str) -> str:
+    return name.replace("fixed_sleep", "fixed sleep").replace("wall_clock", "wall clock")
+
+
+def _signed(seconds: float) -> str:
+    return _minus(f"{seconds * 1000:.{0 if abs(seconds) >= 0.01 else 1}f} ms")
+
+
+def _minus(number: str) -> str:
+    return number.replace("-", "\N{MINUS SIGN}")
+
+
+def _drift(session: Session) -> str:
+    return _minus(f"{drift(session) * 1000:+.1f} ms/s")
+
+
+def _legend_below(
+    ax: Axes, artists: Sequence[Artist], *, title: str = "", columns: int = 1
+) -> None:
+    """A legend under the axis's label, at a distance that does not depend on the axes' height."""
+    if not artists:
+        return
+    below = ax.transAxes + ScaledTranslation(0, -0.52, ax.figure.dpi_scale_trans)
+    ax.legend(
+        handles=list(artists),
+        title=title,
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=below,
+        borderaxespad=0,
+        borderpad=0,
+        ncols=columns,
+        frameon=False,
+        fontsize="small",
+        title_fontsize="small",
+        alignment="left",
+        columnspacing=1.2,
+    )
+
+
+def _say_instead(ax: Axes, sentence: str) -> None:
+    ax.text(0.5, 0.5, sentence, transform=ax.transAxes, ha="center", color="0.4")
+    ax.set_xticks([])
+    ax.set_yticks([])
+
+
+def _titled(ax: Axes, title: str, x: str, y: str) -> None:
+    ax.set_title(title, fontsize="medium", loc="left", fontweight="bold")
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", color="0.92", linewidth=0.8)
+    ax.set_axisbelow(True)

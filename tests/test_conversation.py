@@ -1,0 +1,604 @@
+"""The embedded service decides on audio time: the same audio, the same words at any pace."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import spoken
+
+from rtkit.loopback.conversation import Behaviour, Close, Conversation
+from rtkit.loopback.ears import Ears, Energy, Script, Sound
+from rtkit.protocol import FORCE_ENDPOINT, KEEP_ALIVE, TERMINATE, update_configuration
+from rtkit.reference import Reference
+
+RATE = 8000
+PROMPT = Behaviour(delay=0.0)
+
+
+@dataclass
+class Said:
+    """What came out, and when."""
+
+    at: float
+    message: dict[str, Any]
+
+
+class Talk:
+    """A client on paper: sends frames at instants and notes what it is told."""
+
+    def __init__(
+        self,
+        ears: Callable[[int], Ears] | Reference | None = None,
+        behaviour: Behaviour = PROMPT,
+        query: Mapping[str, str] | None = None,
+        *,
+        authorized: bool = True,
+    ) -> None:
+        listen: Callable[[int], Ears]
+        if isinstance(ears, Reference):
+            script = ears
+            listen = lambda rate: Script(script, rate)  # noqa: E731
+        else:
+            listen = ears or Energy
+        self.now = 0.0
+        self.said: list[Said] = []
+        self.closed: Close | None = None
+        self.conversation = Conversation(
+            {"sample_rate": str(RATE), **(query or {})},
+            authorized=authorized,
+            ears=listen,
+            behaviour=behaviour,
+            now=0.0,
+            session_id="x",
+            expires_at=1,
+        )
+        self.wait(0.0)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, from one message to the next."""
+        until = self.now + seconds
+        while (coming := self.conversation.next) is not None and coming <= until:
+            self.now = max(self.now, coming)
+            for message in self.conversation.take(self.now):
+                if isinstance(message, Close):
+                    self.closed = message
+                else:
+                    self.said.append(Said(self.now, json.loads(message.text)))
+        self.now = until
+
+    def send(self, frame: bytes | str) -> None:
+        self.conversation.receive(frame, self.now)
+        self.wait(0.0)
+
+    def speak(self, audio: np.ndarray, *, chunk: float = 0.1, pace: float = 1.0) -> None:
+        size = round(chunk * RATE)
+        for start in range(0, len(audio), size):
+            piece = audio[start : start + size]
+            self.wait(len(piece) / RATE / pace)
+            self.send(piece.astype("<i2").tobytes())
+
+    def hush(self, seconds: float, **how: float) -> None:
+        self.speak(np.zeros(round(seconds * RATE), dtype=np.int16), **how)
+
+    def finish(self) -> None:
+        self.send(TERMINATE)
+        self.wait(1000.0)
+
+    @property
+    def turns(self) -> list[dict[str, Any]]:
+        return [said.message for said in self.said if said.message["type"] == "Turn"]
+
+    @property
+    def finals(self) -> list[dict[str, Any]]:
+        return [turn for turn in self.turns if turn["end_of_turn"]]
+
+    @property
+    def transcripts(self) -> list[str]:
+        return [turn["transcript"] for turn in self.finals]
+
+    @property
+    def causes(self) -> list[str]:
+        return [turn["loopback"]["cause"] for turn in self.finals]
+
+    @property
+    def error(self) -> tuple[int, str]:
+        """The error, which is the last message, and after which it closes with the same code."""
+        message = self.said[-1].message
+        assert message["type"] == "Error"
+        assert self.closed == Close(message["error_code"], "See Error message for details")
+        return message["error_code"], message["error"]
+
+
+ORDER = spoken(
+    ("One", 0.3, 0.61),
+    ("large", 0.61, 0.997),
+    ("coffee,", 1.0, 1.43),
+    ("please.", 1.5, 2.002),
+    ("Thanks", 3.1, 3.4),
+    ("so", 4.6, 4.7),
+    ("much", 6.4, 6.9),
+)
+
+
+def without_stamps(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: turn[name] for name in turn if name != "loopback"} for turn in turns]
+
+
+def rhythm() -> np.ndarray:
+    """Bursts of a tone in quiet noise, 8 s."""
+    time = np.arange(8 * RATE) / RATE
+    on = ((time % 2) > 0.7) & ((time % 2) < 1.3) & (time < 6)
+    noise = np.random.default_rng(1).normal(0, 20, len(time))
+    return (noise + 6000 * on * np.sin(2 * np.pi * 300 * time)).astype(np.int16)
+
+
+@pytest.mark.parametrize("ears", [ORDER, Energy], ids=["script", "energy"])
+@pytest.mark.parametrize("chunk", [0.05, 0.1, 0.3, 1.0])
+@pytest.mark.parametrize("pace", [0.5, 1.0, 3.0, 1e6])
+def test_words_and_turns_do_not_depend_on_chunks_or_pace(
+    ears: Callable[[int], Ears] | Reference, chunk: float, pace: float
+) -> None:
+    usual, other = Talk(ears), Talk(ears)
+    usual.speak(rhythm())
+    other.speak(rhythm(), chunk=chunk, pace=pace)
+    for talk in (usual, other):
+        talk.finish()
+    assert len(usual.finals) >= 3
+    assert without_stamps(other.turns) == without_stamps(usual.turns)
+
+
+@pytest.mark.parametrize(
+    ("word", "gap", "query", "turns"),
+    [
+        # A confident end takes 400 ms of silence, another one 1280 ms.
+        ("yes.", 0.399, {}, 1),
+        ("yes.", 0.4, {}, 2),
+        ("yes", 0.4, {}, 1),
+        ("yes", 1.279, {}, 1),
+        ("yes", 1.28, {}, 2),
+        ("yes?", 0.4, {}, 2),
+        ("yes!”", 0.4, {}, 2),
+        ("yes,", 0.4, {}, 1),
+        # ... by default.
+        ("yes.", 0.159, {"min_turn_silence": "160"}, 1),
+        ("yes.", 0.16, {"min_turn_silence": "160"}, 2),
+        ("yes.", 0.16, {"min_end_of_turn_silence_when_confident": "160"}, 2),
+        ("yes.", 0.799, {"min_turn_silence": "800"}, 1),
+        ("yes", 0.499, {"max_turn_silence": "500"}, 1),
+        ("yes", 0.5, {"max_turn_silence": "500"}, 2),
+        ("yes.", 1.279, {"end_of_turn_confidence_threshold": "1"}, 1),
+        ("yes.", 1.28, {"end_of_turn_confidence_threshold": "1"}, 2),
+        ("yes", 0.4, {"end_of_turn_confidence_threshold": "0"}, 2),
+    ],
+)
+@pytest.mark.parametrize("chunk", [0.05, 0.7])
+def test_silence_ends_a_turn(
+    word: str, gap: float, query: Mapping[str, str], turns: int, chunk: float
+) -> None:
+    talk = Talk(spoken((word, 0.5, 1.0), ("no", 1.0 + gap, 1.5 + gap)), query=query)
+    talk.hush(3.0, chunk=chunk)
+    talk.finish()
+    assert len([text for text in talk.transcripts if text]) == turns
+
+
+def test_a_turn_grows_word_by_word_and_finalises_all_but_the_last() -> None:
+    talk = Talk(spoken(("Green", 0.1, 0.3), ("lantern", 0.3, 0.6), ("lane.", 0.6, 0.9)))
+    talk.hush(2.0, chunk=0.05)
+    assert [
+        (turn["transcript"], [(w["text"], w["word_is_final"]) for w in turn["words"]])
+        for turn in talk.turns
+    ] == [
+        ("", [("green", False)]),
+        ("green", [("green", True), ("lantern", False)]),
+        ("green lantern", [("green", True), ("lantern", True), ("lane", False)]),
+        ("green lantern lane", [("green", True), ("lantern", True), ("lane", True)]),
+    ]
+    assert [turn["end_of_turn"] for turn in talk.turns] == [False, False, False, True]
+    assert [(w["start"], w["end"]) for w in talk.turns[-1]["words"]] == [
+        (100, 300),
+        (300, 600),
+        (600, 900),
+    ]
+
+
+def test_stamps_tell_the_audio_that_decided() -> None:
+    talk = Talk(spoken(("Yes.", 0.32, 0.63)), Behaviour(delay=0.15))
+    talk.hush(2.0)
+    word, final = (turn["loopback"] for turn in talk.turns)
+    # The word ends in the chunk that ends at 0.7 s; 400 ms of silence are over at 1.03 s.
+    assert (word["cause"], word["samples"]) == ("word", 0.7 * RATE)
+    assert (final["cause"], final["samples"]) == ("silence", 1.1 * RATE)
+    for stamp, arrived in ((word, 0.7), (final, 1.1)):
+        assert stamp["arrived"] == pytest.approx(arrived, abs=1e-9)
+        assert stamp["left"] == pytest.approx(arrived + 0.15, abs=1e-9)
+
+
+@pytest.mark.parametrize(("rest", "samples"), [(0.0, 2400), (0.4, 2400), (0.6, 3200)])
+def test_a_word_lies_in_the_chunk_with_whose_last_sample_it_ends(rest: float, samples: int) -> None:
+    """To half a sample: a reference is written in decimals."""
+    talk = Talk(spoken(("Yes.", 0.1, (2400 + rest) / RATE)))
+    talk.hush(0.5)
+    assert talk.turns[0]["loopback"]["samples"] == samples
+
+
+@pytest.mark.parametrize(
+    ("lengths", "verdict"),
+    [
+        ([100, 30], None),  # one short tail before Terminate
+        ([30], None),
+        ([50, 1000, 50], None),
+        ([30, 100], "30.0"),  # a short one with audio after it
+        ([100, 20, 20], "20.0"),
+        ([100, 1001], "1001.0"),
+        ([2000], "2000.0"),
+    ],
+)
+def test_messages_hold_50_to_1000_ms_but_for_a_short_tail(
+    lengths: list[int], verdict: str | None
+) -> None:
+    talk = Talk()
+    for length in lengths:
+        talk.wait(length / 1000)
+        talk.send(bytes(2 * RATE * length // 1000))
+    if verdict is None:
+        talk.finish()
+        assert talk.said[-1].message["loopback"]["bytes"] == 2 * RATE * sum(lengths) // 1000
+        assert talk.closed == Close(1000, "Session Ended")
+    else:
+        assert talk.error == (
+            3007,
+            f"Input Duration Violation: {verdict} ms. Expected between 50 and 1000 ms",
+        )
+
+
+@pytest.mark.parametrize(
+    ("pace", "drain", "backlog", "refused"),
+    [
+        (1.0, 1.25, 2.0, False),
+        (1.2, 1.25, 2.0, False),
+        (1e6, 1.25, 2.0, True),
+        (2.0, 1.25, 2.0, True),
+        (1e6, 1.25, 300.0, False),
+        (2.0, 2.5, 2.0, False),
+    ],
+)
+def test_audio_that_piles_up_is_refused(
+    pace: float, drain: float, backlog: float, refused: bool
+) -> None:
+    talk = Talk(None, Behaviour(0.0, drain=drain, backlog=backlog))
+    talk.hush(20.0, pace=pace)
+    if refused:
+        code, text = talk.error
+        assert code == 3007
+        assert text.startswith("Audio Transmission Rate Exceeded: Received ")
+    else:
+        assert talk.closed is None
+
+
+@pytest.mark.parametrize("chunk", [0.1, 1.0])
+@pytest.mark.parametrize("early", [0.0, 1.0], ids=["end", "start"])
+def test_a_client_that_keeps_pace_is_heard_on_arrival(chunk: float, early: float) -> None:
+    """Whether it sends each chunk when it ends or, a chunk earlier, when it starts."""
+    words = [(f"w{i}", i + 0.1, i + 0.2) for i in range(10)]
+    talk = Talk(spoken(*words), Behaviour(delay=0.15))
+    talk.now = -chunk * early
+    talk.hush(10.0, chunk=chunk)
+    talk.wait(1.0)
+    delays = {round(s["left"] - s["arrived"], 9) for s in (t["loopback"] for t in talk.turns)}
+    assert delays == {0.15}
+
+
+def test_a_burst_is_heard_no_faster_than_the_service_hears() -> None:
+    talk = Talk(spoken(("one", 1.0, 2.0), ("two", 8.0, 9.0)), Behaviour(0.15, drain=1.25))
+    talk.hush(10.0, pace=1e9)
+    talk.finish()
+    assert talk.turns[0]["transcript"] == ""
+    assert talk.said[1].at == pytest.approx(2.0 / 1.25 + 0.15, abs=0.1)
+    assert talk.said[-1].message["type"] == "Termination"
+    assert talk.said[-1].at == pytest.approx(10.0 / 1.25 + 0.15, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ({"sample_rate": "4000"}, "sample_rate"),
+        ({"sample_rate": "192000"}, "sample_rate"),
+        ({"sample_rate": "fast"}, "sample_rate"),
+        ({"sample_rate": "nan"}, "sample_rate"),
+        ({"encoding": "mp3"}, "encoding"),
+        ({"min_turn_silence": "soon"}, "min_turn_silence"),
+        ({"max_turn_silence": "-1"}, "max_turn_silence"),
+        ({"end_of_turn_confidence_threshold": "1.1"}, "end_of_turn_confidence_threshold"),
+    ],
+)
+def test_a_bad_parameter_is_named_before_begin(query: dict[str, str], named: str) -> None:
+    talk = Talk(query=query)
+    code, text = talk.error
+    assert code == 3006
+    assert f"'{named}'" in text
+    assert len(talk.said) == 1
+    talk.send(bytes(1600))  # what still comes in is let pass
+    assert len(talk.said) == 1
+
+
+@pytest.mark.parametrize("word", ["true", "True", "1", "yes", "on"])
+def test_booleans_are_read_in_any_spelling(word: str) -> None:
+    talk = Talk(spoken(("Yes.", 0.1, 0.5)), query={"format_turns": word})
+    talk.hush(1.0)
+    assert talk.transcripts == ["Yes."]
+
+
+def test_a_client_without_a_key_is_refused() -> None:
+    talk = Talk(authorized=False)
+    assert talk.error == (1008, "Unauthorized Connection: Missing Authorization header")
+    assert len(talk.said) == 1
+
+
+@pytest.mark.parametrize(
+    ("frame", "text"),
+    [
+        ("hello", "Invalid JSON"),
+        ("", "Invalid JSON"),
+        ("[" * 100_000, "Invalid JSON"),
+        ("[]", "Invalid Message: []"),
+        ("3", "Invalid Message: 3"),
+        ("{}", "Invalid Message Type: None"),
+        ('{"type": "Hello"}', "Invalid Message Type: Hello"),
+        ('{"type": ["Terminate"]}', "Invalid Message Type: ['Terminate']"),
+        (update_configuration(max_turn_silence="x"), "Invalid 'max_turn_silence'"),
+        (b"", "Invalid Message: 0 bytes"),
+        (b"\0" * 1601, "Invalid Message: 1601 bytes"),
+    ],
+)
+def test_a_frame_that_cannot_be_understood_ends_the_session(frame: str | bytes, text: str) -> None:
+    talk = Talk()
+    talk.send(frame)
+    code, said = talk.error
+    assert code == 3006
+    assert said.startswith(text)
+
+
+def test_force_endpoint_ends_the_open_turn_and_nothing_else() -> None:
+    talk = Talk(spoken(("one", 0.1, 0.5), ("two", 0.6, 0.9)))
+    talk.send(FORCE_ENDPOINT)  # nothing is open
+    talk.hush(0.5)
+    talk.send(FORCE_ENDPOINT)
+    talk.hush(0.5)
+    talk.finish()
+    assert [(t["turn_order"], t["transcript"]) for t in talk.finals] == [(0, "one"), (1, "two")]
+    assert talk.causes == ["force_endpoint", "terminate"]
+
+
+@pytest.mark.parametrize(
+    ("change", "turns"),
+    [
+        ({"max_turn_silence": 400}, 2),
+        ({"max_turn_silence": None}, 1),
+        ({"prompt": "x", "sample_rate": 16000}, 1),  # the rate stays
+    ],
+)
+def test_the_configuration_can_change_in_the_middle(change: dict[str, Any], turns: int) -> None:
+    talk = Talk(spoken(("one", 0.1, 0.5), ("two", 1.2, 1.5)))
+    talk.hush(0.2)
+    talk.send(update_configuration(**change))
+    talk.send(KEEP_ALIVE)
+    talk.hush(1.4)
+    talk.finish()
+    assert len(talk.finals) == turns
+    assert talk.said[-1].message["audio_duration_seconds"] == 1
+
+
+@pytest.mark.parametrize(
+    ("finals", "query", "heard"),
+    [
+        (1, {}, [("hello there", False)]),
+        (2, {}, [("hello there", False)]),
+        (1, {"format_turns": "true"}, [("Hello there.", True)]),
+        (2, {"format_turns": "true"}, [("hello there", False), ("Hello there.", True)]),
+    ],
+)
+def test_a_formatted_turn_has_one_final_or_two(
+    finals: int, query: dict[str, str], heard: list[tuple[str, bool]]
+) -> None:
+    script = spoken(("Hello", 0.1, 0.4), ("there.", 0.4, 0.7))
+    talk = Talk(script, Behaviour(0.0, finals=finals), query)
+    talk.hush(1.5)
+    assert [(t["transcript"], t["turn_is_formatted"]) for t in talk.finals] == heard
+    assert {turn["turn_order"] for turn in talk.finals} == {0}
+    assert talk.turns[0]["turn_is_formatted"] is (finals == 1 and bool(query))
+
+
+@pytest.mark.parametrize(
+    ("script", "seconds", "finals"),
+    [
+        (spoken(("Yes.", 0.1, 0.5)), 0.6, [(0, "yes", "terminate")]),
+        (spoken(("Yes.", 0.1, 0.5)), 1.0, [(0, "yes", "silence"), (1, "", "terminate")]),
+        (spoken(("Yes.", 0.1, 0.5)), 0.4, [(0, "", "terminate")]),
+    ],
+)
+def test_terminate_ends_the_open_turn_or_an_empty_one(
+    script: Reference, seconds: float, finals: list[tuple[int, str, str]]
+) -> None:
+    talk = Talk(script)
+    talk.hush(seconds)
+    talk.finish()
+    orders = [turn["turn_order"] for turn in talk.finals]
+    assert list(zip(orders, talk.transcripts, talk.causes, strict=True)) == finals
+    assert [said.message["type"] for said in talk.said][-2:] == ["Turn", "Termination"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "audio", "session"), [(0.0, 0, 1), (2.7, 2, 3), (61.05, 61, 62)]
+)
+def test_termination_counts_in_whole_seconds(seconds: float, audio: int, session: int) -> None:
+    talk = Talk()
+    talk.hush(seconds)
+    talk.finish()
+    end = talk.said[-1].message
+    counted = end["audio_duration_seconds"], end["session_duration_seconds"]
+    assert counted == (audio, session)
+    assert all(type(number) is int for number in counted)
+    assert end["loopback"] == {"bytes": 2 * round(seconds * RATE), "samples": round(seconds * RATE)}
+
+
+def test_nothing_is_said_after_termination() -> None:
+    talk = Talk(spoken(("Yes.", 0.1, 0.5)), Behaviour(delay=0.5))
+    talk.hush(0.6)
+    talk.send(TERMINATE)
+    talk.send(TERMINATE)
+    talk.send(bytes(1600))
+    talk.send("nonsense")
+    talk.wait(10.0)
+    types = [said.message["type"] for said in talk.said]
+    assert types == ["Begin", "Turn", "Turn", "Termination"]
+    assert talk.conversation.next is None
+
+
+def jittered(seed: int) -> list[float]:
+    talk = Talk(ORDER, Behaviour(delay=0.1, jitter=2.0, seed=seed))
+    talk.hush(8.0)
+    talk.finish()
+    stamps = [turn["loopback"] for turn in talk.turns]
+    leaving = [stamp["left"] for stamp in stamps]
+    decided = [stamp["samples"] for stamp in stamps]
+    assert decided == sorted(decided)  # no message overtakes another
+    delays = [stamp["left"] - stamp["arrived"] for stamp in stamps]
+    assert min(delays) >= 0.1 - 1e-9
+    assert max(delays) <= 2.1 + 1e-9
+    return leaving
+
+
+def test_jitter_is_drawn_between_its_bounds_and_can_be_repeated() -> None:
+    assert jittered(seed=3) == jittered(seed=3)
+    assert jittered(seed=3) != jittered(seed=4)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "named"),
+    [
+        ({"delay": -0.1}, "delay=-0.1"),
+        ({"jitter": -1.0}, "jitter=-1"),
+        ({"drain": 0.0}, "drain=0"),
+        ({"backlog": 0.0}, "backlog=0"),
+        ({"finals": 3}, "finals=3"),
+        ({"delay": math.nan}, "delay=nan"),
+        ({"jitter": math.inf}, "jitter=inf"),
+        ({"drain": math.nan}, "drain=nan"),
+    ],
+)
+def test_an_impossible_behaviour_is_loud(numbers: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        Behaviour(**numbers)
+
+
+def keys(message: Any) -> Iterator[str]:
+    if isinstance(message, dict):
+        yield from message
+        for value in message.values():
+            yield from keys(value)
+    elif isinstance(message, list):
+        for value in message:
+            yield from keys(value)
+
+
+def test_no_message_but_an_error_has_a_key_named_error() -> None:
+    """Two clients in the wild take any such message for an error."""
+    talk = Talk(ORDER, Behaviour(0.0, finals=2), {"format_turns": "true"})
+    talk.hush(8.0)
+    talk.finish()
+    kinds = {said.message["type"] for said in talk.said}
+    assert kinds == {"Begin", "Turn", "Termination"}
+    assert all("error" not in keys(said.message) for said in talk.said)
+
+
+def test_begin_has_what_clients_need() -> None:
+    begin = Talk(query={"speech_model": "u3-rt-pro"}).said[0].message
+    assert (begin["type"], begin["id"], begin["expires_at"]) == ("Begin", "x", 1)
+    assert begin["configuration"]["model"] == "u3-rt-pro"
+    assert len(begin["configuration"]) == 8
+
+
+def bursts(level: float) -> tuple[np.ndarray, list[tuple[float, float]]]:
+    """Quiet noise with three bursts of a tone, and where these are."""
+    spans = [(1.0, 1.8), (3.0, 3.5), (5.2, 6.4)]
+    time = np.arange(8 * RATE) / RATE
+    on = np.any([(time >= start) & (time < end) for start, end in spans], axis=0)
+    noise = np.random.default_rng(5).normal(0, 30, len(time))
+    return (noise + level * on * np.sin(2 * np.pi * 250 * time)).astype(np.int16), spans
+
+
+@pytest.mark.parametrize("level", [1000, 20000])
+def test_energy_marks_speech_to_60_ms_and_invents_no_words(level: float) -> None:
+    audio, spans = bursts(level)
+    talk = Talk()
+    talk.speak(audio)
+    talk.finish()
+    marked = [w for turn in talk.finals for w in turn["words"]]
+    assert len(marked) == len(spans)
+    for word, (start, end) in zip(marked, spans, strict=True):
+        assert word["start"] / 1000 == pytest.approx(start, abs=0.06)
+        assert word["end"] / 1000 == pytest.approx(end, abs=0.06)
+        assert word["text"].startswith("[speech ")
+        assert word["text"].endswith(" s]")
+
+
+@pytest.mark.parametrize("loudness", [0, 1, 10, 50])
+def test_energy_hears_nobody_in_quiet_noise(loudness: float) -> None:
+    talk = Talk()
+    talk.speak(np.random.default_rng(2).normal(0, loudness, 20 * RATE).astype(np.int16))
+    talk.finish()
+    assert talk.transcripts == [""]
+
+
+def test_a_click_is_no_speech() -> None:
+    audio = np.zeros(3 * RATE, dtype=np.int16)
+    audio[RATE : RATE + RATE // 50] = 20000
+    talk = Talk()
+    talk.speak(audio)
+    talk.finish()
+    assert talk.transcripts == [""]
+
+
+class Diary:
+    """Ears that keep what they hear."""
+
+    def __init__(self) -> None:
+        self.samples: list[int] = []
+
+    def hear(self, samples: np.ndarray) -> Iterator[Sound]:
+        self.samples += samples.tolist()
+        return iter(())
+
+    def finish(self) -> Iterator[Sound]:
+        return iter(())
+
+
+def test_mu_law_is_expanded_to_16_bits() -> None:
+    """The ends and the middle of G.711's table of decoded values."""
+    table = {
+        0x00: -32124,
+        0x01: -31100,
+        0x0F: -16764,
+        0x10: -15996,
+        0x7E: -8,
+        0x7F: 0,
+        0x80: 32124,
+        0x8F: 16764,
+        0x90: 15996,
+        0xFE: 8,
+        0xFF: 0,
+    }
+    diary = Diary()
+    talk = Talk(lambda rate: diary, query={"encoding": "pcm_mulaw"})
+    talk.wait(1.0)
+    talk.send(bytes(table).ljust(RATE // 20, b"\xff"))
+    assert diary.samples[: len(table)] == list(table.values())
+    assert set(diary.samples[len(table) :]) == {0}
+    talk.finish()
+    assert talk.said[-1].message["loopback"] == {"bytes": RATE // 20, "samples": RATE // 20}
