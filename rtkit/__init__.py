@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from rtkit.audio import Clip as Clip
     from rtkit.audio import bundled as bundled
     from rtkit.audio import open_clip as open_clip
+    from rtkit.audio import silence as silence
+    from rtkit.calibration import calibrate as calibrate
     from rtkit.clock import run as run
     from rtkit.comparison import compare as compare
     from rtkit.comparison import summarise as summarise
+    from rtkit.definitions import rescore as rescore
+    from rtkit.faults import validity as validity
     from rtkit.latency import drift as drift
     from rtkit.latency import first_word_latency as first_word_latency
     from rtkit.latency import jitter as jitter
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from rtkit.plots import plot_comparison as plot_comparison
     from rtkit.plots import plot_lateness as plot_lateness
     from rtkit.plots import plot_lateness_distribution as plot_lateness_distribution
+    from rtkit.plots import plot_rescored as plot_rescored
     from rtkit.plots import plot_timeline as plot_timeline
     from rtkit.plots import plot_turn_latency as plot_turn_latency
     from rtkit.protocol import AssemblyAI as AssemblyAI
@@ -40,14 +45,17 @@ if TYPE_CHECKING:
     from rtkit.reference import ReferenceError as ReferenceError
     from rtkit.session import Session as Session
     from rtkit.session import load_session as load_session
+    from rtkit.simulation import simulate as simulate
     from rtkit.streaming import StreamError as StreamError
     from rtkit.streaming import stream as stream
     from rtkit.widgets import panel as panel
 
 _MODULES = {
-    "audio": ("AudioError", "Clip", "bundled", "open_clip"),
+    "audio": ("AudioError", "Clip", "bundled", "open_clip", "silence"),
+    "calibration": ("calibrate",),
     "clock": ("run",),
     "comparison": ("compare", "summarise"),
+    "definitions": ("rescore",),
     "latency": (
         "drift",
         "first_word_latency",
@@ -62,13 +70,16 @@ _MODULES = {
         "plot_comparison",
         "plot_lateness",
         "plot_lateness_distribution",
+        "plot_rescored",
         "plot_timeline",
         "plot_turn_latency",
     ),
     "protocol": ("AssemblyAI", "explain"),
     "reference": ("Reference", "ReferenceError"),
     "session": ("Session", "load_session"),
+    "simulation": ("simulate",),
     "streaming": ("StreamError", "stream"),
+    "faults": ("validity",),
     "widgets": ("panel",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

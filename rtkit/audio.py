@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +23,7 @@ __all__ = [
     "check_chunk",
     "chunk_edges",
     "open_clip",
+    "silence",
 ]
 
 MIN_CHUNK = 0.05
@@ -72,7 +73,7 @@ class Clip:
     def seconds(self) -> float:
         return self.samples / self.rate
 
-    def chunks(self, edges: np.ndarray) -> Iterator[bytes]:
+    def chunks(self, edges: np.ndarray) -> Generator[bytes, None, None]:
         """Yield the audio between neighbouring `edges` as little-endian 16-bit mono.
 
         Parameters
@@ -171,6 +172,26 @@ def open_clip(path: str | Path, *, seconds: float | None = None, start: float = 
     if reference is not None:
         reference = reference.excerpt(first / rate, (first + samples) / rate)
     return Clip(path, rate, first, samples, channels, coding, reference)
+
+
+def silence(seconds: float, *, rate: int = 16000) -> Clip:
+    """A clip of silence that needs no file; its reference holds no words.
+
+    Raises
+    ------
+    ValueError
+        If `seconds` is no length.
+    """
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"{seconds:g} s of silence cannot be streamed; give seconds above 0")
+    samples = max(1, round(seconds * rate))
+    return _Silence(Path("silence"), rate, 0, samples, 1, "none", Reference(()))
+
+
+class _Silence(Clip):
+    def chunks(self, edges: np.ndarray) -> Generator[bytes, None, None]:
+        for start, stop in pairwise(edges.tolist()):
+            yield bytes(2 * (stop - start))
 
 
 def bundled() -> list[Path]:

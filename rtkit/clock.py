@@ -10,10 +10,10 @@ import os
 import selectors
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["Alarm", "VirtualLoop", "run", "sleep_until"]
+__all__ = ["Alarm", "VirtualLoop", "block", "calendar", "run", "sleep_until"]
 
 T = TypeVar("T")
 
@@ -25,14 +25,16 @@ async def sleep_until(when: float) -> None:
     instant that has passed still lets the loop turn once: a late sender must not deafen it.
     """
     loop = asyncio.get_running_loop()
-    await asyncio.sleep(0)
+    if loop.time() >= when:
+        await asyncio.sleep(0)
     while loop.time() < when:
         woken: asyncio.Future[None] = loop.create_future()
         timer = loop.call_at(when, woken.set_result, None)
         try:
             await woken
-        finally:
+        except asyncio.CancelledError:
             timer.cancel()
+            raise
 
 
 class Alarm:
@@ -49,32 +51,33 @@ class Alarm:
         Which share of the time between two instants may be spun away.
     """
 
-    LONGEST_LEAD = 0.0005  # seconds; a wake-up later than that is a disturbance, not a habit
+    LONGEST_LEAD = 0.0005  # seconds
     HABIT = 0.1  # the weight of the newest wake-up in what is learned
+    LEAST = 0.00001  # seconds; no wake-up is steadier than that
 
     def __init__(self, *, budget: float = 0.01) -> None:
         self._loop = asyncio.get_running_loop()
         self._budget = budget
-        self._virtual = isinstance(self._loop, VirtualLoop)
-        self._late = self._spread = 0.0
+        self._late, self._spread = 0.0, self.LONGEST_LEAD  # nothing is unusual yet
         self._last = self._loop.time()
         self._woken: asyncio.Future[None] | None = None
-        self._timer = None if self._virtual else _open_timer(self._loop)
+        self._timer = _open_timer(self._loop)
         if self._timer is not None:
             self._loop.add_reader(self._timer, self._ring)
 
     async def learn(self, times: int = 10) -> None:
         """Be woken a few times, a millisecond apart, so that the first instants are met too."""
-        for _ in range(0 if self._virtual else times):
+        for _ in range(0 if isinstance(self._loop, VirtualLoop) else times):
             await self._sleep(self._loop.time() + 0.001)
 
     async def until(self, when: float) -> None:
         """Wait until `loop.time()` is at least `when`."""
-        if self._virtual:
-            return await sleep_until(when)
-        await asyncio.sleep(0)  # a late sender must not deafen the loop
         now = self._loop.time()
-        ease = min(3 * self._spread + 0.00001, self._budget * max(0.0, when - self._last))
+        if isinstance(self._loop, VirtualLoop):
+            return await sleep_until(when + self._loop.wake() if now < when else when)
+        if now >= when:
+            await asyncio.sleep(0)  # a late sender must not deafen the loop
+        ease = min(3 * self._spread + self.LEAST, self._budget * max(0.0, when - self._last))
         lead = min(self._late + ease, self.LONGEST_LEAD)
         if now < when - lead:
             await self._sleep(when - lead)
@@ -105,10 +108,12 @@ class Alarm:
             self._woken = None
             if handle is not None:
                 handle.cancel()
-        late = self._loop.time() - when
-        if late < 2 * self.LONGEST_LEAD:
-            self._spread += self.HABIT * (abs(late - self._late) - self._spread)
-            self._late += self.HABIT * (late - self._late)
+        # A wake-up counts for no more than what is usual: a disturbance is not a habit, and what
+        # is learned from one would be spun away, chunk after chunk, once it is over.
+        usual = self._spread + self.LEAST
+        off = max(-usual, min(self._loop.time() - when - self._late, usual))
+        self._late += self.HABIT * off
+        self._spread += self.HABIT * (abs(off) - self._spread)
 
     def _ring(self) -> None:
         if self._timer is not None:
@@ -139,7 +144,8 @@ def _open_timer(loop: asyncio.AbstractEventLoop) -> int | None:
 
     Through ctypes, because Python's own wrapping of it only comes with 3.13.
     """
-    if sys.platform != "linux" or not isinstance(loop, asyncio.SelectorEventLoop):
+    plain = isinstance(loop, asyncio.SelectorEventLoop) and not isinstance(loop, VirtualLoop)
+    if sys.platform != "linux" or not plain:
         return None  # another loop's clock need not be the kernel's
     timer: int = _libc().timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
     return timer if timer >= 0 else None
@@ -152,15 +158,36 @@ def _set_timer(timer: int, when: float) -> None:
         raise OSError(ctypes.get_errno(), "the timer could not be set")
 
 
+def calendar() -> float:
+    """Unix time; in virtual time, seconds since its beginning, so that a session is repeatable."""
+    loop = asyncio.get_running_loop()
+    return loop.time() if isinstance(loop, VirtualLoop) else time.time()
+
+
+def block(seconds: float) -> None:
+    """Block the running loop: `time.sleep`, or what stands for it in virtual time."""
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, VirtualLoop):
+        loop.block(seconds)
+    else:
+        time.sleep(seconds)
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock stands still while code runs and jumps to the next timer.
 
     A three-hour session passes in seconds, and every instant is exact and repeatable. `block`
     lets a stall pass: what `time.sleep` is to a real loop.
+
+    Parameters
+    ----------
+    wake : callable, optional
+        By how many seconds an `Alarm` on this loop wakes too late, asked anew each time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wake: Callable[[], float] = float) -> None:
         self._now = 0.0
+        self.wake = wake
         super().__init__(_JumpingSelector(self))
         self._clock_resolution = 1e-9  # the least step that shows at any length of session
 
@@ -179,17 +206,24 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Instead of waiting for the next timer, has the loop jump to it."""
+    """Instead of waiting for the next timer, has the loop jump to it.
+
+    The world outside, an interrupt for example, is only looked at now and then: it is what costs.
+    """
+
+    LOOK = 100  # turns of the loop
 
     def __init__(self, loop: VirtualLoop) -> None:
         super().__init__()
         self._loop = loop
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or timeout <= 0:
-            return super().select(timeout)
-        ready = super().select(0)
-        if not ready:
+        self._turns += 1
+        if timeout is None:
+            return super().select()
+        ready = super().select(0) if self._turns % self.LOOK == 0 else []
+        if timeout > 0 and not ready:
             self._loop.jump()
         return ready
 

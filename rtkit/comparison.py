@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rtkit.audio import Clip
+from rtkit.faults import validity
 from rtkit.latency import (
     drift,
     first_word_latency,
@@ -21,7 +22,7 @@ from rtkit.latency import (
 )
 from rtkit.pacing import choose_pacing
 from rtkit.session import Session
-from rtkit.streaming import stream
+from rtkit.streaming import StreamError, stream
 
 __all__ = ["Table", "compare", "named", "summarise"]
 
@@ -55,15 +56,20 @@ async def compare(
     Raises
     ------
     ValueError, StreamError
-        As `rtkit.stream` does; an unknown pacing before anything is sent.
+        As `rtkit.stream` does; an unknown pacing before anything is sent. The error's `sessions`
+        holds those that were measured before it, too.
     """
     pacings = [pacings] if isinstance(pacings, str) else list(dict.fromkeys(pacings))
     for pacing in pacings:
         choose_pacing(pacing, catch_up=options.get("catch_up"))
-    sessions = {}
+    sessions: dict[str, Session] = {}
     for pacing in pacings:
         path = None if record is None else Path(record) / f"{pacing}.jsonl"
-        sessions[pacing] = await stream(clip, pacing=pacing, record=path, **options)
+        try:
+            sessions[pacing] = await stream(clip, pacing=pacing, record=path, **options)
+        except StreamError as error:
+            error.sessions = {**sessions, **error.sessions}
+            raise
     return sessions
 
 
@@ -87,6 +93,7 @@ class Table:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[float, ...], str], ...]  # name, a value a column, format
+    notes: tuple[str, ...] = ()
 
     def cells(self) -> list[list[str]]:
         """The table as text, the heading first."""
@@ -117,7 +124,7 @@ class Table:
                 )
             )
         lines.insert(1, "-" * len(lines[0]))
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:
         heading, *rows = self.cells()
@@ -130,14 +137,18 @@ class Table:
             + "</tr>"
             for name, *cells in rows
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return (
+            f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
+        )
 
 
 def summarise(sessions: Sessions) -> Table:
     """The figures that matter, a column a session.
 
     Lateness, drift and jitter are the sender's; latency is what a person waits, on the due axis;
-    service time is what the service took, on the sent axis.
+    service time is what the service took, on the sent axis. Below stand the sessions whose figures
+    say nothing of the service, with the reason and the cure.
     """
     by_name = named(sessions)
     return Table(
@@ -145,6 +156,11 @@ def summarise(sessions: Sessions) -> Table:
         tuple(
             (name, tuple(float(figure(session)) for session in by_name.values()), form)
             for name, figure, form in _FIGURES
+        ),
+        tuple(
+            f"{name} is not valid: {fault.found}. {fault.cure}"
+            for name, session in by_name.items()
+            for fault in validity(session).faults
         ),
     )
 

@@ -32,6 +32,7 @@ __all__ = [
     "drift",
     "first_word_latency",
     "heard_words",
+    "holding_chunk",
     "jitter",
     "normalise",
     "quantiles",
@@ -90,7 +91,7 @@ def jitter(session: Session) -> np.ndarray:
 # Words and turns.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Latency:
     """The latency of some words or turns, and its parts; every array has shape (n,), in seconds.
 
@@ -302,13 +303,10 @@ def _ended_by_terminate(session: Session, at: float, turn: Turn) -> bool:
 def _latency(session: Session, answers: Sequence[_Answer], *, turns: bool = False) -> Latency:
     if not session.chunks:
         answers = ()
-    rate = session.settings.rate
     end = np.array([answer.end for answer in answers], dtype=float)
     received = np.array([answer.received for answer in answers], dtype=float)
     due, sent = session.due, session.sent
-    # Half a sample of grace: a word that ends with its chunk lies in it, whatever the rounding.
-    stops = (np.array([chunk.stop for chunk in session.chunks]) + 0.5) / rate
-    holding = _first(stops, end)
+    holding = holding_chunk(session, end)
     deciding = holding
     decided = np.ones(len(answers), dtype=bool)
     if turns:
@@ -330,6 +328,13 @@ def _latency(session: Session, answers: Sequence[_Answer], *, turns: bool = Fals
         terminated=np.array([answer.terminated for answer in answers], dtype=bool),
         referenced=np.array([answer.referenced for answer in answers], dtype=bool),
     )
+
+
+def holding_chunk(session: Session, ends: np.ndarray) -> np.ndarray:
+    """k: the chunk that holds each instant of audio, the last one for instants beyond."""
+    # Half a sample of grace: a word that ends with its chunk lies in it, whatever the rounding.
+    stops = (np.array([chunk.stop for chunk in session.chunks]) + 0.5) / session.settings.rate
+    return _first(stops, ends)
 
 
 def _first(limits: np.ndarray, values: np.ndarray) -> np.ndarray:

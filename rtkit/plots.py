@@ -14,11 +14,14 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, SymmetricalLogLocator
 from matplotlib.transforms import ScaledTranslation
 
 from rtkit.comparison import Sessions, named
+from rtkit.definitions import DEFINITIONS
+from rtkit.faults import validity
 from rtkit.latency import HeardWord, Latency, drift, heard_words, quantiles, turn_latency
 from rtkit.session import Session
 from rtkit.trace import COLOURS
@@ -27,6 +30,7 @@ __all__ = [
     "plot_comparison",
     "plot_lateness",
     "plot_lateness_distribution",
+    "plot_rescored",
     "plot_timeline",
     "plot_turn_latency",
 ]
@@ -65,7 +69,11 @@ def plot_lateness(sessions: Sessions, *, ax: Axes) -> list[Artist]:
         artists += ax.plot(audio, session.lateness * 1000, label=label, linewidth=1.8, **look)
     ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
     _titled(
-        ax, "How late each chunk left", "audio sent, s", "lateness (sent \N{MINUS SIGN} due), ms"
+        ax,
+        "How late each chunk left",
+        "audio sent, s",
+        "lateness (sent \N{MINUS SIGN} due), ms",
+        named(sessions),
     )
     ax.margins(x=0.01)
     ax.update_datalim([(0, 0), (0, 1)], updatex=False)  # a flawless line needs an axis too
@@ -118,6 +126,7 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
         "Turn latency, and whose it is",
         "turn",
         "from the turn's end to its final, ms",
+        by_name,
     )
     if artists:
         ax.set_xlim(0.4, max(map(len, latencies)) + 0.6)
@@ -145,7 +154,13 @@ def plot_lateness_distribution(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _minus(f"{value:g}")))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
-    _titled(ax, "Distribution of lateness", "lateness, ms (logarithmic above 1)", "share of chunks")
+    _titled(
+        ax,
+        "Distribution of lateness",
+        "lateness, ms (logarithmic above 1)",
+        "share of chunks",
+        named(sessions),
+    )
     _legend_below(ax, artists)
     return artists
 
@@ -176,9 +191,58 @@ def plot_timeline(session: Session, *, ax: Axes) -> list[Artist]:
     ax.set_yticks(labelled, labels, fontsize="small")
     ax.invert_yaxis()
     ax.margins(x=0.01)
-    title = f"{_said(session.settings.pacing)}: spoken (grey), words back (green), final (blue)"
-    _titled(ax, title, "time since the start, s", "")
+    name = session.settings.pacing
+    _titled(ax, f"Timeline, {_said(name)}", "time since the start, s", "", {name: session})
     ax.grid(visible=False)
+    marks = [
+        Patch(facecolor="#D9D9D9", label="turn as spoken"),
+        Line2D([], [], color="#009E73", marker="|", linestyle="", label="words back"),
+        Line2D([], [], color=blue, marker="D", markersize=4, label="final back"),
+    ]
+    _legend_below(ax, marks, columns=3)
+    return artists
+
+
+def plot_rescored(sessions: Sessions, *, ax: Axes) -> list[Artist]:
+    """The median latency of each session under each definition of `rtkit.rescore`.
+
+    Where the bars of two sessions differ, that definition puts the sender's lateness into its
+    figure.
+    """
+    by_name = named(sessions)
+    height = 0.8 / max(1, len(by_name))
+    artists: list[Artist] = []
+    shown: list[Artist] = []
+    for place, ((name, session), look) in enumerate(
+        zip(by_name.items(), _looks(sessions), strict=True)
+    ):
+        medians = [quantiles(one.values(session)).p50 * 1000 for one in DEFINITIONS]
+        bottoms = np.arange(len(DEFINITIONS)) + (place - (len(by_name) - 1) / 2) * height
+        hatch = "////" if session.settings.pacing == "fixed_sleep" else ""
+        bars = ax.barh(
+            bottoms,
+            medians,
+            height * 0.92,
+            color=look["color"],
+            hatch=hatch,
+            edgecolor="white",
+            linewidth=0.4,
+            label=_said(name),
+        )
+        labels = [_minus(f"{value:.0f}") if np.isfinite(value) else "–" for value in medians]
+        artists += [*bars, *ax.bar_label(bars, labels, padding=3, fontsize="small")]
+        shown.append(bars[0])
+        bars[0].set_label(_said(name))
+    ax.set_yticks(
+        range(len(DEFINITIONS)),
+        [f"{one.name}\n{one.formula}" for one in DEFINITIONS],
+        fontsize="small",
+    )
+    ax.invert_yaxis()
+    ax.margins(x=0.1)
+    _titled(ax, "One session, many latencies", "median, ms", "", by_name)
+    ax.grid(axis="y", visible=False)
+    _legend_below(ax, shown, columns=len(shown))
     return artists
 
 
@@ -214,9 +278,10 @@ def describe(session: Session) -> str:
             f", work: {work}" if isinstance(work, str) else f", {work * 1000:g} ms of work a chunk"
         )
     )
-    if service.get("name") == "embedded":
+    if "hears" in service:
         heard = "scripted" if service.get("hears") == "script" else "energy-marking"
-        answering = f"; {heard} service, delay {service['delay'] * 1000:g} ms"
+        where = " in virtual time" if service["name"] != "embedded" else ""
+        answering = f"; {heard} service{where}, delay {service['delay'] * 1000:g} ms"
     else:
         known = [str(service[key]) for key in ("name", "speech_model") if key in service]
         answering = f"; {' '.join(known)}" if known else ""
@@ -308,8 +373,19 @@ def _say_instead(ax: Axes, sentence: str) -> None:
     ax.set_yticks([])
 
 
-def _titled(ax: Axes, title: str, x: str, y: str) -> None:
+def _titled(ax: Axes, title: str, x: str, y: str, sessions: Mapping[str, Session]) -> None:
+    """What is on the axes; and, over all figures of them, which sessions are not valid."""
     ax.set_title(title, fontsize="medium", loc="left", fontweight="bold")
+    wrong = [
+        f"{_said(name)} ({', '.join(dict.fromkeys(fault.name for fault in found.faults))})"
+        for name, session in sessions.items()
+        if not (found := validity(session))
+    ]
+    if wrong:
+        note = f"not valid: {', '.join(wrong)}"
+        if len(note) > 50:  # it shares its line with the title
+            note = f"not valid: {len(wrong)} of {len(sessions)} sessions"
+        ax.set_title(note, loc="right", fontsize="small", color="#B00020", parse_math=False)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.spines[["top", "right"]].set_visible(False)

@@ -6,6 +6,7 @@ On the wire times are integer milliseconds; everything that leaves this module i
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -109,7 +110,11 @@ class AssemblyAI:
             "host": self.host,
             "speech_model": self.speech_model,
             "format_turns": self.format_turns,
-            "parameters": dict(self.parameters),
+            "parameters": {
+                name: value
+                for name, value in self.parameters.items()
+                if not any(secret in name for secret in ("token", "auth", "secret"))
+            },
         }
 
 
@@ -270,10 +275,13 @@ def _read(message: Any) -> Reply:
 
 
 def _word(word: Mapping[str, Any]) -> Word:
+    start, end = float(word["start"]) / 1000, float(word["end"]) / 1000
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise ValueError(f"the word {word['text']!r} has no finite times")
     return Word(
         text=str(word["text"]),
-        start=float(word["start"]) / 1000,
-        end=float(word["end"]) / 1000,
+        start=start,
+        end=end,
         confidence=float(word.get("confidence", 0.0)),
         final=bool(word.get("word_is_final", False)),
     )

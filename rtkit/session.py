@@ -12,7 +12,7 @@ import json
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
@@ -33,6 +33,8 @@ __all__ = [
     "Settings",
     "Stall",
     "load_session",
+    "read_fact",
+    "write_fact",
 ]
 
 
@@ -51,11 +53,19 @@ class Settings:
     phase: str = "end"
     catch_up: float | None = None
     work: float | str = 0.0
+    blocks: tuple[tuple[float, float], ...] = ()
+    isolation: str = "loop"
     service: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Any] | None = None
 
     @property
     def seconds(self) -> float:
         return self.samples / self.rate
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Settings:
+        settings = cls(**data)
+        return replace(settings, blocks=tuple((at, time) for at, time in settings.blocks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +120,9 @@ class Ending:
     """How it ended.
 
     `how` is ``"complete"``, ``"stopped"`` (by the person) or ``"failed"``; `error` is then one
-    sentence. `code` and `reason` are the websocket's, where it was closed.
+    sentence. `code` and `reason` are the websocket's, where the service closed it. `at` is the
+    last instant, and `calendar` how many seconds of calendar time had passed since t = 0: where
+    the two differ, a clock jumped or the host slept.
     """
 
     kind: ClassVar[str] = "ending"
@@ -118,9 +130,31 @@ class Ending:
     error: str = ""
     code: int | None = None
     reason: str = ""
+    at: float = 0.0
+    calendar: float = 0.0
 
 
 Fact = Chunk | Message | Stall | Event | Ending
+_KINDS: Mapping[str, type[Fact]] = {
+    kind.kind: kind for kind in (Chunk, Message, Stall, Event, Ending)
+}
+
+
+def write_fact(fact: Fact) -> str:
+    """A fact as a line of a session's file."""
+    return json.dumps({"kind": fact.kind, **asdict(fact)}) + "\n"
+
+
+def read_fact(line: str) -> Fact:
+    """The fact in a line of a session's file.
+
+    Raises
+    ------
+    LookupError, TypeError, ValueError
+        If there is none in it.
+    """
+    data = json.loads(line)
+    return _KINDS[data.pop("kind")](**data)
 
 
 @dataclass(frozen=True)
@@ -210,9 +244,9 @@ class Session:
         facts: list[Fact] = [*self.events, *self.chunks, *self.messages, *self.stalls]
         with path.open("w", encoding="utf-8") as file:
             file.write(self._opening())
-            file.writelines(_line(fact) for fact in facts)
+            file.writelines(write_fact(fact) for fact in facts)
             if self.ending is not None:
-                file.write(_line(self.ending))
+                file.write(write_fact(self.ending))
         return path
 
     def _opening(self) -> str:
@@ -244,25 +278,21 @@ def load_session(path: str | Path) -> Session:
         If the file is not one of rtkit's, or a line other than the last is damaged.
     """
     path = Path(path)
-    kinds: dict[str, type[Fact]] = {
-        kind.kind: kind for kind in (Chunk, Message, Stall, Event, Ending)
-    }
-    facts: dict[str, list[Any]] = {kind: [] for kind in kinds}
+    facts: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         opening = json.loads(lines[0])
         if opening.pop("kind") != "session":
             raise KeyError("settings")
-        settings = Settings(**opening["settings"])
+        settings = Settings.from_json(opening["settings"])
         reference = opening["reference"] and Reference.from_json(opening["reference"])
         host, started, zero = opening["host"], opening["started"], opening["zero"]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is not a session that rtkit recorded: {error!r}") from error
     for number, line in enumerate(lines[1:], start=2):
         try:
-            fact = json.loads(line)
-            kind = fact.pop("kind")
-            facts[kind].append(kinds[kind](**fact))
+            fact = read_fact(line)
+            facts[fact.kind].append(fact)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             if number == len(lines):  # the line at which the writer was killed
                 break
@@ -396,11 +426,7 @@ class _Writer:
                     last = self._closing.wait(0.5)
                     while not self._queue.empty():
                         fact = self._queue.get()
-                        file.write(fact if isinstance(fact, str) else _line(fact))
+                        file.write(fact if isinstance(fact, str) else write_fact(fact))
                     file.flush()
         except OSError as error:  # a full disk must not end the session; close() tells of it
             self._fault = error
-
-
-def _line(fact: Fact) -> str:
-    return json.dumps({"kind": fact.kind, **asdict(fact)}) + "\n"

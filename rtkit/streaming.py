@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import functools
 import importlib.metadata
+import inspect
+import logging
 import os
 import platform
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -19,8 +22,9 @@ import numpy as np
 
 from rtkit import protocol
 from rtkit.audio import MIN_CHUNK, AudioError, Clip, chunk_edges, whole_samples
-from rtkit.clock import sleep_until
-from rtkit.pacing import Pacing, choose_pacing, due_times
+from rtkit.clock import Alarm, block, calendar, sleep_until
+from rtkit.loopback.memory import MemoryConnection
+from rtkit.pacing import choose_pacing, due_times
 from rtkit.protocol import Closed, Endpoint
 from rtkit.reference import Reference
 from rtkit.session import Chunk, Ending, Event, Fact, Message, Recorder, Session, Settings, Stall
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Service", "StreamError", "stream"]
 
+ISOLATIONS = ("loop", "thread", "process")
 GOODBYE = 3.0  # seconds that a stopped session waits for Termination
 SEND_TIMEOUT = 30.0  # seconds that one chunk may take to leave
 BEAT = 0.05  # seconds between looks at the loop's own lateness
@@ -58,6 +63,12 @@ class Service(Protocol):
     def describe(self, reference: Reference | None) -> dict[str, Any]: ...
 
 
+class Calibration(Protocol):
+    """What a session keeps of `rtkit.calibrate`."""
+
+    def to_json(self) -> Mapping[str, Any]: ...
+
+
 class StreamError(RuntimeError):
     """A session that did not run to its end: one sentence of cause and cure.
 
@@ -65,11 +76,14 @@ class StreamError(RuntimeError):
     ----------
     session : Session
         The facts recorded up to then.
+    sessions : dict of str to Session
+        From `rtkit.compare`: that session and those before it, by pacing.
     """
 
     def __init__(self, sentence: str, session: Session) -> None:
         super().__init__(sentence)
         self.session = session
+        self.sessions = {session.settings.pacing: session}
 
 
 async def stream(
@@ -80,8 +94,11 @@ async def stream(
     phase: str = "end",
     catch_up: float | None = None,
     work: float | Callable[[bytes], object] = 0.0,
+    blocks: Sequence[tuple[float, float]] = (),
+    isolation: str = "loop",
     service: Service | None = None,
     connection: Connection | None = None,
+    calibration: Calibration | None = None,
     record: str | Path | None = None,
     watch: Callable[[Fact], object] | None = None,
     begin_timeout: float = 10.0,
@@ -103,11 +120,20 @@ async def stream(
         With ``"wall_clock"``: after a stall, send at no more than so many times real time.
     work : float or callable
         What the sender does after each chunk: seconds waited without blocking the loop, or a
-        function that is called in the loop with the chunk's bytes, and may block it.
+        function that is called in the loop with the chunk's bytes, and may block it; what it
+        returns is awaited if it can be.
+    blocks : sequence of (float, float)
+        Stalls on demand: at these instants, block the caller's loop for so many seconds.
+    isolation : {"loop", "thread", "process"}
+        Where the sender runs: in the caller's loop, in a thread with a loop of its own, or in a
+        child process that a busy notebook cannot touch. `work` as a function runs there too, and
+        cannot go to a process.
     service : optional
         `rtkit.AssemblyAI` or `rtkit.Loopback`; the embedded service without it.
     connection : optional
         A connection that is open already, in place of a service.
+    calibration : Calibration, optional
+        From `rtkit.calibrate`, to keep the instrument's own error with the session.
     record : str or Path, optional
         A file to write the facts to while they happen; an older file of that name is replaced.
     watch : callable, optional
@@ -133,13 +159,26 @@ async def stream(
     Cancelling the task ends the session cleanly with Terminate; the file, if any, tells what
     happened up to then.
     """
-    pace = choose_pacing(pacing, catch_up=catch_up)
-    edges = chunk_edges(clip.samples, clip.rate, chunk)
-    due = due_times(edges, clip.rate, phase)
+    # What cannot be is refused before anything is sent, or a service started.
+    choose_pacing(pacing, catch_up=catch_up)
+    due_times(chunk_edges(clip.samples, clip.rate, chunk), clip.rate, phase)
+    if isolation not in ISOLATIONS:
+        raise ValueError(
+            f"unknown isolation {isolation!r}; one of {', '.join(map(repr, ISOLATIONS))}"
+        )
+    if isolation == "process" and callable(work):
+        raise ValueError("isolation='process' takes work in seconds: a function stays behind")
     if not callable(work) and not 0 <= work < float("inf"):
         raise ValueError(f"work={work:g} is no duration; give seconds of 0 or more, or a function")
+    for at, seconds in blocks:
+        if not (0 <= at < float("inf") and 0 <= seconds < float("inf")):
+            raise ValueError(
+                f"blocks={list(blocks)!r}: each is (at, seconds), both of 0 or more seconds"
+            )
     described: dict[str, Any] = {"name": "connection"}
-    if connection is None:
+    if isinstance(connection, MemoryConnection):
+        described = connection.describe()
+    elif connection is None:
         if service is None:
             from rtkit.loopback.process import embedded
 
@@ -157,8 +196,53 @@ async def stream(
         phase=phase,
         catch_up=catch_up,
         work=getattr(work, "__name__", repr(work)) if callable(work) else float(work),
+        blocks=tuple((float(at), float(seconds)) for at, seconds in blocks),
+        isolation=isolation,
         service=described,
+        calibration=None if calibration is None else calibration.to_json(),
     )
+    if isolation == "loop":
+        return await run_session(
+            clip,
+            settings,
+            work=work,
+            service=service,
+            connection=connection,
+            record=record,
+            watch=watch,
+            begin_timeout=begin_timeout,
+            termination_timeout=termination_timeout,
+        )
+    if service is None:
+        raise ValueError(f"isolation={isolation!r} opens its own connection; give a service")
+    from rtkit.isolation import run_in_process, run_in_thread
+
+    run = run_in_thread if isolation == "thread" else run_in_process
+    return await run(
+        clip,
+        settings,
+        work=work,
+        service=service,
+        record=record,
+        watch=watch,
+        begin_timeout=begin_timeout,
+        termination_timeout=termination_timeout,
+    )
+
+
+async def run_session(
+    clip: Clip,
+    settings: Settings,
+    *,
+    work: float | Callable[[bytes], object],
+    service: Service | None,
+    connection: Connection | None = None,
+    record: str | Path | None,
+    watch: Callable[[Fact], object] | None,
+    begin_timeout: float,
+    termination_timeout: float,
+) -> Session:
+    """One session in the running loop, as `settings` have it; `stream` tells the rest."""
     run = _Run(Recorder(settings, _host(), clip.reference, path=record, watch=watch))
     try:
         async with run.ending():
@@ -166,7 +250,7 @@ async def stream(
                 assert service is not None
                 connection = await run.connect(service, clip, begin_timeout)
             await run.begin(connection, begin_timeout)
-            await run.send(clip, edges, due, pace, work)
+            await run.send(clip, work)
             await run.terminate(termination_timeout)
     except _Failure as failure:
         raise StreamError(str(failure), run.recorder.session()) from failure.__cause__
@@ -183,7 +267,7 @@ class _Run:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self._loop = asyncio.get_running_loop()
-        self._zero = 0.0
+        self._zero = self._calendar = 0.0
         self._connection: Connection | None = None
         self._listening: asyncio.Task[None] | None = None
         self._begun = asyncio.Event()
@@ -193,6 +277,9 @@ class _Run:
         self._closed: Closed | None = None
         self._beat: asyncio.TimerHandle | None = None
         self._audio_sent = 0.0  # seconds
+        self._leaving: float | None = None  # since when a chunk has been on its way out
+        self._stuck = self._loop.create_future()  # it has been for too long
+        self._blocks: list[asyncio.TimerHandle] = []
 
     def now(self) -> float:
         """Seconds since t = 0; before that, the loop's own time."""
@@ -221,8 +308,14 @@ class _Run:
             await self._close()
             if not self.recorder.begun:  # time never started: all that happened lies before it
                 self._zero_is(self._loop.time())
-            if self._closed is not None:
-                ending = Ending(ending.how, ending.error, self._closed.code, self._closed.reason)
+            closed = self._closed or Closed(None)
+            ending = replace(
+                ending,
+                code=closed.code,
+                reason=closed.reason,
+                at=self.now(),
+                calendar=calendar() - self._calendar,
+            )
             self.recorder.add(ending)
             try:
                 self.recorder.close()
@@ -236,7 +329,10 @@ class _Run:
 
     async def connect(self, service: Service, clip: Clip, timeout: float) -> Connection:
         self._event("connecting")
-        endpoint = await service.endpoint(clip.rate, clip.reference)
+        try:
+            endpoint = await service.endpoint(clip.rate, clip.reference)
+        except RuntimeError as error:  # the embedded service could not be started, or ended
+            raise _Failure(str(error)) from error
         connection = await _open_websocket(endpoint, timeout)
         self._event("connected")
         return connection
@@ -253,17 +349,12 @@ class _Run:
                 "Try again; if it stays so, look at the service's status."
             ) from None
 
-    async def send(
-        self,
-        clip: Clip,
-        edges: np.ndarray,
-        due: np.ndarray,
-        pace: Pacing,
-        work: float | Callable[[bytes], object],
-    ) -> None:
+    async def send(self, clip: Clip, work: float | Callable[[bytes], object]) -> None:
         """Start the time, and send every chunk when the pacing says so."""
+        edges = chunk_edges(clip.samples, clip.rate, self.recorder.settings.chunk)
+        alarm, audio = Alarm(), clip.chunks(edges)
         try:
-            await self._unless_closed(self._send(clip, edges, due, pace, work))
+            await self._unless_closed(self._send(alarm, audio, edges, work))
         except AudioError as error:
             raise _Failure(str(error)) from error
         except TimeoutError:
@@ -277,6 +368,9 @@ class _Run:
             await asyncio.wait({self._listening}, timeout=1.0)
             self._closed = self._closed or closed
             raise self._broken_off() from None
+        finally:
+            audio.close()  # or an error that is kept would keep the recording open
+            alarm.close()
 
     async def terminate(self, timeout: float) -> None:
         """Say Terminate and wait until the service has said its last word.
@@ -300,39 +394,42 @@ class _Run:
 
     async def _send(
         self,
-        clip: Clip,
+        alarm: Alarm,
+        audio: Iterator[bytes],
         edges: np.ndarray,
-        due: np.ndarray,
-        pace: Pacing,
         work: float | Callable[[bytes], object],
     ) -> None:
         assert self._connection is not None
+        settings = self.recorder.settings
+        pace = choose_pacing(settings.pacing, catch_up=settings.catch_up)
+        instants = due_times(edges, settings.rate, settings.phase).tolist()  # plain numbers
         connection, loop = self._connection, self._loop
-        least = 2 * whole_samples(MIN_CHUNK, clip.rate)
-        audio = clip.chunks(edges)
+        least = 2 * whole_samples(MIN_CHUNK, settings.rate)
         # The first chunk is read before time starts, because opening a file can take long; each
         # next one is read right after a send, while there is time.
         payload = next(audio).ljust(least, b"\0")
+        await alarm.learn()
         zero = self._start()
         sent = 0.0
-        instants = due.tolist()  # Python's floats: what is recorded shall be plain numbers
         spans = pairwise(edges.tolist())
         for index, (start, stop) in enumerate(spans):
             when = instants[index]
             if index > 0:
                 when = pace(loop.time() - zero, when, instants[index - 1], sent)
-            await sleep_until(zero + when)
-            sent = loop.time() - zero
-            async with asyncio.timeout(SEND_TIMEOUT):
-                await connection.send(payload)
+            await alarm.until(zero + when)
+            self._leaving = loop.time()
+            await connection.send(payload)
             returned = loop.time() - zero
+            sent, self._leaving = self._leaving - zero, None
             padding = len(payload) - 2 * (stop - start)
             self.recorder.add(
                 Chunk(index, start, stop, instants[index], sent, returned, len(payload), padding)
             )
-            self._audio_sent = stop / clip.rate
+            self._audio_sent = stop / settings.rate
             if callable(work):
-                work(payload)
+                result = work(payload)
+                if inspect.isawaitable(result):
+                    await result
             elif work:
                 await sleep_until(loop.time() + work)
             payload = next(audio, b"").ljust(least, b"\0")
@@ -365,11 +462,13 @@ class _Run:
         task = asyncio.create_task(coroutine, name="rtkit-step")
         try:
             done, _ = await asyncio.wait(
-                {task, self._listening}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+                {task, self._listening, self._stuck},
+                timeout=timeout,
+                return_when=asyncio.FIRST_COMPLETED,
             )
             if task in done:
                 await task
-            elif not done:
+            elif self._listening not in done:
                 raise TimeoutError
             else:
                 self._listening.result()  # an error in the caller's `watch` comes out here
@@ -419,8 +518,9 @@ class _Run:
                 await asyncio.wait({self._listening})
 
     async def _close(self) -> None:
-        if self._beat is not None:
-            self._beat.cancel()
+        for timer in (self._beat, *self._blocks):
+            if timer is not None:
+                timer.cancel()
         if self._connection is not None:
             await self._connection.close()
         if self._listening is not None:
@@ -433,11 +533,18 @@ class _Run:
         """Time starts now: t = 0."""
         self._zero_is(self._loop.time())
         self._next_beat()
+        settings = self.recorder.settings
+        if settings.isolation == "loop":  # or else the caller's loop is elsewhere
+            self._blocks = [
+                self._loop.call_at(self._zero + at, block, time) for at, time in settings.blocks
+            ]
         return self._zero
 
     def _zero_is(self, zero: float) -> None:
         self._zero = zero
-        self.recorder.begin(zero, datetime.now(UTC).isoformat(timespec="milliseconds"))
+        self._calendar = calendar()
+        started = datetime.fromtimestamp(self._calendar, UTC)
+        self.recorder.begin(zero, started.isoformat(timespec="milliseconds"))
 
     def _event(self, name: str) -> None:
         self.recorder.add(Event(self.now(), name))
@@ -450,7 +557,10 @@ class _Run:
         late = self._loop.time() - due
         if late >= STALL:
             self.recorder.add(Stall(self.now(), late))
-        self._next_beat()
+        if self._leaving is not None and self._loop.time() - self._leaving > SEND_TIMEOUT:
+            self._stuck.set_result(None)
+        else:
+            self._next_beat()
 
 
 class _WebSocket:
@@ -498,6 +608,7 @@ async def _open_websocket(endpoint: Endpoint, timeout: float) -> _WebSocket:
                 close_timeout=2,
                 ping_interval=None,  # a busy notebook must not look like a dead network
                 proxy=None if where.hostname == "127.0.0.1" else True,
+                logger=_quiet_logger(),
                 user_agent_header=f"rtkit/{importlib.metadata.version('rtkit')}",
             )
         )
@@ -517,6 +628,14 @@ async def _open_websocket(endpoint: Endpoint, timeout: float) -> _WebSocket:
             f"{where.hostname} cannot be reached ({type(error).__name__}: {error}). "
             "Look at the network and at the host's name."
         ) from None
+
+
+@functools.cache
+def _quiet_logger() -> logging.Logger:
+    """At its level DEBUG websockets logs the headers, and with them the key."""
+    logger = logging.getLogger("rtkit.websocket")
+    logger.setLevel(logging.INFO)
+    return logger
 
 
 @functools.cache

@@ -13,8 +13,8 @@ import numpy as np
 
 __all__ = ["thin", "trace_svg"]
 
-WIDTH, HEIGHT = 640, 214
-LEFT, RIGHT, TOP, BOTTOM = 58, 14, 26, 44
+WIDTH, HEIGHT = 640, 222
+LEFT, RIGHT, TOP, BOTTOM = 58, 14, 34, 44
 LEGEND = 206  # the width of an entry
 COLUMNS = 250  # two points each: about what the picture can show
 # Okabe and Ito's colours, told apart by most colour-blind people.
@@ -77,7 +77,7 @@ def trace_svg(
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         'aria-label="Lateness of each chunk in milliseconds over seconds of audio" '
-        'style="width: 100%; max-width: 900px; font: 12px sans-serif; fill: currentColor; '
+        'style="width: 100%; max-width: 720px; font: 12px sans-serif; fill: currentColor; '
         f'color: var(--jp-ui-font-color1, #333)">{"".join(parts)}'
         f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">'
         "lateness in ms, over seconds of audio</text></svg>"

@@ -11,8 +11,9 @@ import html
 import io
 import tempfile
 import weakref
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ import ipywidgets
 
 from rtkit import protocol
 from rtkit.audio import SUFFIXES, AudioError, bundled, open_clip
+from rtkit.calibration import Calibration, calibrate
 from rtkit.comparison import summarise
 from rtkit.latency import senders_share, turn_latency
 from rtkit.reference import ReferenceError
 from rtkit.session import Chunk, Fact, Message, Session, load_session
 from rtkit.streaming import Service, StreamError, stream
-from rtkit.trace import trace_svg
+from rtkit.trace import COLUMNS, trace_svg
 
 __all__ = ["Panel", "panel"]
 
@@ -79,9 +81,10 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     Attributes
     ----------
-    file, folder, upload, start, seconds, chunk, presets, pacing, work, service, key
+    file, folder, upload, start, seconds, chunk, presets, pacing, work, stall, stall_at,
+    isolation, service, key
         What to run.
-    run, stop
+    run, stop, calibrate
         Buttons.
     progress, status, transcript, trace, table, figure, saved
         What is seen.
@@ -89,6 +92,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         The running session, or the last one.
     sessions : dict of str to Session
         What was measured last, by pacing.
+    calibration : Calibration or None
+        What the last calibration found; sessions keep it.
     error : BaseException or None
         Why the last run did not finish.
     """
@@ -107,6 +112,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self.task: asyncio.Task[None] | None = None
         self.sessions: dict[str, Session] = {}
         self.error: BaseException | None = None
+        self.calibration: Calibration | None = None
         self._make_choosers(folder)
         self._make_results()
         super().__init__([self._choosers(), self._live(), self._results()])
@@ -184,6 +190,29 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             layout={"width": "14em"},
             tooltip="What the sender does after each chunk, besides sending",
         )
+        self.stall = ipywidgets.BoundedFloatText(
+            0,
+            min=0,
+            max=10000,
+            step=100,
+            description="stall, ms",
+            style=style,
+            layout={"width": "14em"},
+            tooltip="Block the loop once, for so long, to see each pacing recover or not",
+        )
+        self.stall_at = ipywidgets.BoundedFloatText(
+            5, min=0, max=1e6, step=1, description="at, s", style=style, layout={"width": "14em"}
+        )
+        self.isolation = ipywidgets.Dropdown(
+            description="sender",
+            options=[
+                ("in the notebook's loop", "loop"),
+                ("in a thread of its own", "thread"),
+                ("in a process of its own", "process"),
+            ],
+            style=style,
+            layout=WIDE,
+        )
         self.service = ipywidgets.Dropdown(
             description="service",
             options=[("embedded (no key, offline)", "embedded"), ("AssemblyAI", "assemblyai")],
@@ -195,8 +224,16 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         )
         self.run = ipywidgets.Button(description="Run", button_style="primary", icon="play")
         self.stop = ipywidgets.Button(description="Stop", icon="stop", disabled=True)
+        self.calibrate = ipywidgets.Button(
+            description="Calibrate",
+            icon="crosshairs",
+            tooltip="Measure the instrument's own error on this machine; takes about 6 s",
+        )
         # In some kernels callbacks come on a thread of their own: hop to the loop, always.
-        self.run.on_click(lambda _: self._loop.call_soon_threadsafe(self._begin))
+        self.run.on_click(lambda _: self._loop.call_soon_threadsafe(self._begin, self._run))
+        self.calibrate.on_click(
+            lambda _: self._loop.call_soon_threadsafe(self._begin, self._calibrate)
+        )
         self.stop.on_click(lambda _: self.stop_session())
         self.presets.observe(self._preset_chosen, "value")
         self.chunk.observe(self._chunk_chosen, "value")
@@ -214,6 +251,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
                 self.pacing,
                 _row(self.chunk, self.presets),
                 self.work,
+                _row(self.stall, self.stall_at),
+                self.isolation,
                 self.service,
                 self.key,
             ]
@@ -309,8 +348,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     # What is seen.
 
     def _make_results(self) -> None:
-        self.progress = ipywidgets.FloatProgress(0, min=0, max=1, layout={"width": "16em"})
-        self.status = ipywidgets.HTML(layout={"flex": "1 1 20em"})
+        self.progress = ipywidgets.FloatProgress(0, min=0, max=1, layout={"flex": "1 1 12em"})
+        self.status = ipywidgets.HTML()
         self.transcript = ipywidgets.HTML()
         self.trace = ipywidgets.HTML()
         self.table = ipywidgets.HTML()
@@ -331,15 +370,15 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _live(self) -> ipywidgets.Widget:
         buttons = ipywidgets.HBox(
-            [self.run, self.stop, self.progress, self.status],
-            layout={"flex_flow": "row wrap", "align_items": "center", "margin": "8px 0"},
+            [self.run, self.stop, self.calibrate, self.progress],
+            layout={"flex_flow": "row wrap", "align_items": "center", "margin": "8px 0 0"},
         )
         self.trace.layout = ipywidgets.Layout(flex="2 1 30em", min_width="20em")
         self.transcript.layout = ipywidgets.Layout(flex="1 1 20em", min_width="16em")
         watching = ipywidgets.HBox(
             [self.trace, self.transcript], layout={"flex_flow": "row wrap", "overflow": "visible"}
         )
-        return ipywidgets.VBox([buttons, watching], layout={"overflow": "visible"})
+        return ipywidgets.VBox([buttons, self.status, watching], layout={"overflow": "visible"})
 
     def _results(self) -> ipywidgets.Widget:
         return ipywidgets.VBox(
@@ -350,8 +389,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         colour = "var(--jp-error-color1, #b00020)" if wrong else "inherit"
         role = "alert" if wrong else "status"
         self.status.value = (
-            f'<span role="{role}" style="color: {colour}; line-height: 1.4">'
-            f"{html.escape(sentence)}</span>"
+            f'<div role="{role}" style="color: {colour}; line-height: 1.4; padding: 6px 0">'
+            f"{html.escape(sentence)}</div>"
         )
 
     def _fail(self, error: BaseException) -> None:
@@ -360,12 +399,12 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     # Running.
 
-    def _begin(self) -> None:
+    def _begin(self, job: Callable[[list[asyncio.Task[None]]], Coroutine[Any, Any, None]]) -> None:
         if self.task is not None and not self.task.done():
             self._say("A session is running. Stop it before the next one.")
             return
         before = [old.task for old in list(_panels) if old.task is not None and not old.task.done()]
-        self.task = self._loop.create_task(self._run(before), name="rtkit-panel")
+        self.task = self._loop.create_task(job(before), name="rtkit-panel")
 
     def stop_session(self) -> None:
         """Stop the running session, if any: it says Terminate and keeps what was recorded."""
@@ -382,7 +421,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     async def _run(self, before: list[asyncio.Task[None]]) -> None:
         """Run what was chosen; whatever goes wrong is said in the panel."""
-        self.run.disabled, self.stop.disabled = True, False
+        self._busy(True)
         self.error, self.sessions = None, {}
         self.table.value = self.saved.value = self.transcript.value = self.trace.value = ""
         self.figure.layout.display = "none"
@@ -392,12 +431,37 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             self.stop.disabled = True
             drawn = await self._attempt(self._show_results())
         finally:
-            self.run.disabled, self.stop.disabled = False, True
-        self.progress.bar_style = "success" if self.error is None else "danger"
+            self._busy(False)
+        if self.error is not None:
+            self.progress.bar_style = "danger"
+            self._fail(self.error)
+        else:
+            stopped = not (finished and drawn)
+            self.progress.bar_style = "warning" if stopped else "success"
+            self._say(_headline(self.sessions, stopped=stopped))
+
+    async def _calibrate(self, before: list[asyncio.Task[None]]) -> None:
+        """Measure the instrument; later sessions keep what was found."""
+        self._busy(True)
+        self.error = None
+        self._say("Calibrating, for about 6 s …")
+        try:
+            finished = await self._attempt(self._measure_the_instrument(before))
+        finally:
+            self._busy(False)
         if self.error is not None:
             self._fail(self.error)
         else:
-            self._say(_headline(self.sessions, stopped=not (finished and drawn)))
+            self._say(repr(self.calibration).strip("<>") if finished else "Stopped.")
+
+    async def _measure_the_instrument(self, before: list[asyncio.Task[None]]) -> None:
+        if before:
+            await asyncio.wait(before)
+        self.calibration = await calibrate()
+
+    def _busy(self, busy: bool) -> None:
+        self.run.disabled = self.calibrate.disabled = busy
+        self.stop.disabled = not busy
 
     async def _attempt(self, step: Coroutine[Any, Any, None]) -> bool:
         """Whether a step ran to its end. Nobody awaits the task: its errors are kept here."""
@@ -424,9 +488,11 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             _key_present(self._key)
             service = protocol.AssemblyAI(key=self._key)
         pacings = COMPARISON if self.pacing.value == "compare" else (self.pacing.value,)
+        blocks = [(self.stall_at.value, self.stall.value / 1000)] if self.stall.value else []
         self._say("Connecting …")
-        watched = {pacing: _Watched() for pacing in pacings}
-        showing = asyncio.create_task(self._keep_showing(watched, clip.seconds))
+        sent = asyncio.Event()
+        watched = {pacing: _Watched(clip.seconds, sent) for pacing in pacings}
+        showing = asyncio.create_task(self._keep_showing(watched, clip.seconds, sent))
         stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         try:
             for pacing in pacings:
@@ -438,7 +504,10 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
                         pacing=pacing,
                         chunk=self.chunk.value / 1000,
                         work=self.work.value / 1000,
+                        blocks=blocks,
+                        isolation=self.isolation.value,
                         service=service,
+                        calibration=self.calibration,
                         record=path,
                         watch=watched[pacing].see,
                     )
@@ -457,18 +526,27 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             await asyncio.wait({showing})
             self._show(watched, clip.seconds)
 
-    async def _keep_showing(self, watched: Mapping[str, _Watched], seconds: float) -> None:
+    async def _keep_showing(
+        self, watched: Mapping[str, _Watched], seconds: float, sent: asyncio.Event
+    ) -> None:
+        """Show between two sends: the sender waits anyway, and no chunk is late for it.
+
+        Not right after a send, when a service with a steady delay tends to answer.
+        """
         while True:
             await asyncio.sleep(REFRESH)
+            sent.clear()
+            await sent.wait()
+            await asyncio.sleep(self.chunk.value / 1000 / 3)
             self._show(watched, seconds)
 
     def _show(self, watched: Mapping[str, _Watched], seconds: float) -> None:
         """Text and an SVG: cheap enough not to make the sender late."""
-        begun = {pacing: seen for pacing, seen in watched.items() if seen.audio}
+        begun = {pacing: seen for pacing, seen in watched.items() if seen.points}
         if not begun:
             return
         pacing, seen = list(begun.items())[-1]
-        done = sum(one.audio[-1] for one in begun.values())
+        done = sum(one.points[-1][0] for one in begun.values())
         whole = seconds * len(watched)
         self.progress.value = done / whole
         self._say(f"{_spoken(pacing)}: {done:.0f} of {whole:.0f} s, {whole - done:.0f} s left")
@@ -477,12 +555,16 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         )
         if self._tracing:
             self.trace.value = trace_svg(
-                {name: (one.audio, one.lateness) for name, one in begun.items()}, seconds=seconds
+                {name: one.line() for name, one in begun.items()}, seconds=seconds
             )
 
     def _saved(self, path: Path) -> None:
-        before = self.saved.value or "<b>Saved</b>, for <code>rtkit.load_session</code>:"
-        self.saved.value = f"{before}<br><code>{html.escape(str(path))}</code>"
+        before = self.saved.value or (
+            '<div style="line-height: 1.4"><b>Saved</b>, for <code>rtkit.load_session</code>:</div>'
+        )
+        self.saved.value = (
+            f'{before}<div style="line-height: 1.4"><code>{html.escape(str(path))}</code></div>'
+        )
 
     async def _show_results(self) -> None:
         sessions = {name: one for name, one in self.sessions.items() if one.chunks}
@@ -496,20 +578,30 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
 
 class _Watched:
-    """What a running session has shown so far."""
+    """What a running session has shown so far, of bounded size however long it runs."""
 
-    def __init__(self) -> None:
-        self.audio: list[float] = []
-        self.lateness: list[float] = []
+    def __init__(self, seconds: float, sent: asyncio.Event) -> None:
+        self._sent = sent
+        self._column = seconds / COLUMNS
+        self._older: list[tuple[float, float]] = []
+        self.points: list[tuple[float, float]] = []  # audio and lateness, of the newest column
         self._unread: list[str] = []
         self._turns: dict[int, tuple[str, bool]] = {}
 
     def see(self, fact: Fact) -> None:
         if isinstance(fact, Chunk):
-            self.audio.append(fact.due)
-            self.lateness.append(fact.sent - fact.due)
+            if self.points and fact.due // self._column > self.points[0][0] // self._column:
+                self._older += _extremes(self.points)
+                self.points = []
+            self.points.append((fact.due, fact.sent - fact.due))
+            self._sent.set()
         elif isinstance(fact, Message):
             self._unread.append(fact.text)  # read later, when the sender waits anyway
+
+    def line(self) -> tuple[list[float], list[float]]:
+        """Audio and lateness: of each column the lowest and highest chunk, the newest ones all."""
+        points = [*self._older, *self.points]
+        return [audio for audio, _ in points], [lateness for _, lateness in points]
 
     def lines(self, shown: int = 8) -> list[str]:
         """The last turns as HTML, partial ones in italics."""
@@ -522,6 +614,11 @@ class _Watched:
             html.escape(text) if final else f"<i>{html.escape(text)} …</i>"
             for text, final in list(self._turns.values())[-shown:]
         ]
+
+
+def _extremes(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points of least and greatest lateness, in order of time."""
+    return sorted({min(points, key=itemgetter(1)), max(points, key=itemgetter(1))})
 
 
 def _recordings(folder: Path) -> Iterator[Path]:
@@ -572,4 +669,5 @@ def _key_present(key: str | None) -> None:
 
 
 def _row(*widgets: ipywidgets.Widget) -> ipywidgets.Widget:
-    return ipywidgets.HBox(list(widgets), layout={"flex_flow": "row wrap", "overflow": "visible"})
+    layout = {"flex_flow": "row wrap", "align_items": "baseline", "overflow": "visible"}
+    return ipywidgets.HBox(list(widgets), layout=layout)

@@ -110,12 +110,15 @@ class _Skin:
                 await listening
 
     async def _listen(self) -> None:
-        with contextlib.suppress(ConnectionClosed):
+        try:
             async for frame in self._connection:
                 self._conversation.receive(frame, self._loop.time())
                 self._changed.set()
-        self._gone = True
-        self._changed.set()
+        except ConnectionClosed:
+            pass
+        finally:  # a fault of our own, too, must not leave the client waiting: `run` raises it
+            self._gone = True
+            self._changed.set()
 
     async def _speak(self) -> None:
         while not self._gone:
