@@ -9,7 +9,7 @@ ROOT := $(filter 0,$(shell id -u))
 .PHONY: lab test demo clean
 
 lab: $(VENV)/lab.done  ## open the first notebook in JupyterLab
-	$(BIN)/jupyter lab $(if $(ROOT),--allow-root) $(NOTEBOOK)
+	$(BIN)/jupyter lab $(if $(ROOT),--allow-root) --LabApp.default_url=/lab/tree/$(NOTEBOOK)
 
 test: $(VENV)/test.done chromium  ## everything that tells whether the project is sound
 	$(BIN)/ruff check .

@@ -1,0 +1,248 @@
+"""rtkit in a real kernel, in cells sent as a person would send them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+import rtkit
+
+PATIENCE = 90.0  # seconds; only a failing test waits so long
+SETUP = "import asyncio, rtkit; clip = rtkit.open_clip(rtkit.bundled()[0], seconds={seconds})"
+
+
+@dataclass
+class Cell:
+    """What came of one cell."""
+
+    printed: str = ""
+    error: str = ""
+    replies: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Kernel:
+    """A kernel with a client, as a notebook's front end has it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.manager, self.client = start_new_kernel(
+            startup_timeout=PATIENCE, kernel_name="python3", cwd=str(folder)
+        )
+
+    def send(self, *codes: str) -> list[str]:
+        """Send cells, all at once as Run All does, without waiting."""
+        return [self.client.execute(code) for code in codes]
+
+    def collect(self, cells: list[str]) -> list[Cell]:
+        """Wait until all of these cells have run."""
+        found = {cell: Cell() for cell in cells}
+        running, unanswered = set(cells), set(cells)
+        deadline = time.monotonic() + PATIENCE
+        while running:
+            message = self.client.get_iopub_msg(timeout=deadline - time.monotonic())
+            cell = message["parent_header"].get("msg_id")
+            if cell not in running:
+                continue
+            content = message["content"]
+            match message["msg_type"]:
+                case "stream":
+                    found[cell].printed += content["text"]
+                case "error":
+                    found[cell].error = content["ename"]
+                case "status" if content["execution_state"] == "idle":
+                    running.discard(cell)
+        while unanswered:
+            reply = self.client.get_shell_msg(timeout=deadline - time.monotonic())
+            cell = reply["parent_header"]["msg_id"]
+            if cell in unanswered:
+                unanswered.discard(cell)
+                found[cell].replies.append(reply["content"])
+        return list(found.values())
+
+    def run(self, *codes: str) -> list[str]:
+        """Run cells that must not fail, all sent at once; what each printed."""
+        cells = self.collect(self.send(*codes))
+        for code, cell in zip(codes, cells, strict=True):
+            assert not cell.error, (code, cell)
+            assert cell.replies[0]["status"] == "ok", (code, cell)
+        return [cell.printed.strip() for cell in cells]
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    kernel = Kernel(tmp_path_factory.mktemp("kernel"))
+    yield kernel
+    kernel.close()
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[Kernel]:
+    """A kernel that nothing has been done to yet."""
+    kernel = Kernel(tmp_path)
+    yield kernel
+    kernel.close()
+
+
+def until_sending(path: Path) -> None:
+    """Wait until a session's file shows that audio is being sent."""
+    deadline = time.monotonic() + PATIENCE
+    while not (path.is_file() and '"kind": "chunk"' in path.read_text(encoding="utf-8")):
+        assert time.monotonic() < deadline, f"no chunk was ever written to {path}"
+        time.sleep(0.05)
+
+
+def is_a_clean_stop(path: Path) -> None:
+    session = rtkit.load_session(path)
+    assert session.ending is not None
+    assert session.ending.how == "stopped"
+    assert session.terminated is not None
+    assert '"Termination"' in session.messages[-1].text  # the service has heard it
+    assert session.chunks
+    assert session.chunks[-1].stop < session.settings.samples
+
+
+UNTOUCHED = """
+import asyncio, sys
+classes = [asyncio.Task, asyncio.Future, *type(asyncio.get_running_loop()).__mro__[:-1]]
+before = [dict(vars(asyncio)), *[dict(vars(kind)) for kind in classes]]
+nested = "nest_asyncio2" in sys.modules
+"""
+COMPARED = """
+after = [vars(asyncio), *[vars(kind) for kind in classes]]
+print([name for old, new in zip(before, after) for name in old if new.get(name) is not old[name]])
+print("nest_asyncio2" in sys.modules, asyncio.Task.__module__)
+"""
+
+
+def test_neither_import_nor_an_awaited_session_patches_asyncio(kernel: Kernel) -> None:
+    cells = kernel.run(
+        UNTOUCHED,
+        SETUP.format(seconds=1),
+        COMPARED,
+        "session = await rtkit.stream(clip)",
+        COMPARED,
+        "print(session.complete)",
+    )
+    assert cells[2] == cells[4] == "[]\nFalse _asyncio"
+    assert cells[5] == "True"
+
+
+def test_the_blocking_door_works_in_a_cell_and_queued_cells_still_run(kernel: Kernel) -> None:
+    first, second, *others = kernel.run(
+        SETUP.format(seconds=1),
+        "print(rtkit.run(rtkit.stream(clip)).complete)",
+        "print(rtkit.run(rtkit.stream(clip, pacing='fixed_sleep')).complete)",
+        "print((await rtkit.stream(clip)).complete)",
+        "import time; time.sleep(0.1); print('sync')",
+        "await asyncio.sleep(0.1); print('async')",
+        "print('last')",
+    )
+    assert first == ""
+    assert [second, *others] == ["True", "True", "True", "sync", "async", "last"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "await rtkit.stream(clip, record={path!r})",  # first, while nothing is patched
+        "rtkit.run(rtkit.stream(clip, record={path!r}))",
+    ],
+    ids=["awaited", "in the blocking door"],
+)
+def test_an_interrupt_stops_the_session_cleanly(shared: Kernel, tmp_path: Path, call: str) -> None:
+    path = tmp_path / "session.jsonl"
+    shared.run(SETUP.format(seconds=30))
+    (cell,) = shared.send(call.format(path=str(path)))
+    until_sending(path)
+    shared.manager.interrupt_kernel()
+    (interrupted,) = shared.collect([cell])
+    assert interrupted.error in ("KeyboardInterrupt", "CancelledError")
+    is_a_clean_stop(path)
+    later = shared.run(
+        "tasks = [task.get_name() for task in asyncio.all_tasks()]; "
+        "print([name for name in tasks if name.startswith('rtkit')])",
+        "clip = rtkit.open_clip(rtkit.bundled()[0], seconds=1)",
+        "print((await rtkit.stream(clip)).complete, rtkit.run(rtkit.stream(clip)).complete)",
+    )
+    assert later == ["[]", "", "True True"]
+
+
+def test_running_the_panels_cell_again_leaves_one_session(shared: Kernel, tmp_path: Path) -> None:
+    cell = (
+        f"panel = rtkit.panel(record={str(tmp_path)!r})\n"
+        "panel.pacing.value, panel.seconds.value = 'wall_clock', 30\n"
+        "panel.run.click()\n"
+        "panel"
+    )
+    again = "await asyncio.sleep(0.5); first = globals().get('first', panel)"
+    running = (
+        "await asyncio.wait({first.task}); await asyncio.sleep(0.5)\n"
+        "sessions = [t for t in asyncio.all_tasks() if t.get_name() == 'rtkit-panel']\n"
+        "print(len(sessions), sessions == [panel.task], first.task.done())"
+    )
+    shared.run("import asyncio, rtkit", cell, again)
+    until_sending(next(iter(tmp_path.glob("*.jsonl"))))
+    *_, printed = shared.run(cell, again, cell, running)
+    assert printed == "1 True True"
+    shared.run("panel.close(); await asyncio.wait({panel.task})")
+    for path in tmp_path.glob("*.jsonl"):
+        ending = rtkit.load_session(path).ending
+        assert ending is not None
+        assert ending.how == "stopped"
+
+
+def test_a_buttons_message_from_the_front_end_runs_a_session(
+    shared: Kernel, tmp_path: Path
+) -> None:
+    """The way a click takes in a notebook: a comm message, not a call in a cell."""
+    comm, printed = shared.run(
+        "import asyncio, rtkit",
+        f"panel = rtkit.panel(record={str(tmp_path)!r})\n"
+        "panel.pacing.value, panel.seconds.value = 'wall_clock', 1\n"
+        "print(panel.run.model_id)",
+    )
+    assert comm == ""
+    click = {"method": "custom", "content": {"event": "click"}}
+    shared.client.shell_channel.send(
+        shared.client.session.msg("comm_msg", {"comm_id": printed, "data": click})
+    )
+    (outcome,) = shared.run(
+        "while panel.task is None: await asyncio.sleep(0.02)\n"
+        "await panel.task\n"
+        "print(panel.error, panel.sessions['wall_clock'].complete)"
+    )
+    assert outcome == "None True"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_the_embedded_service_ends_when_its_kernel_is_killed(kernel: Kernel) -> None:
+    *_, printed = kernel.run(
+        "import json, os, rtkit",
+        "service = rtkit.Loopback(); await service.__aenter__();",
+        "print(json.dumps([os.getpid(), service.url]))",
+    )
+    pid, url = json.loads(printed)
+    port = int(url.split(":")[2].split("/")[0])
+    socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            break
+        assert time.monotonic() < deadline, "the service outlives its kernel"
+        time.sleep(0.1)
