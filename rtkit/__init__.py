@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rtkit.protocol import AssemblyAI as AssemblyAI
     from rtkit.protocol import explain as explain
     from rtkit.reference import Reference as Reference
-    from rtkit.reference import ReferenceError as ReferenceError
+    from rtkit.reference import SidecarError as SidecarError
     from rtkit.session import Session as Session
     from rtkit.session import load_session as load_session
     from rtkit.simulation import simulate as simulate
@@ -75,7 +75,7 @@ _MODULES = {
         "plot_turn_latency",
     ),
     "protocol": ("AssemblyAI", "explain"),
-    "reference": ("Reference", "ReferenceError"),
+    "reference": ("Reference", "SidecarError"),
     "session": ("Session", "load_session"),
     "simulation": ("simulate",),
     "streaming": ("StreamError", "stream"),

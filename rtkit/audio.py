@@ -136,7 +136,7 @@ def open_clip(path: str | Path, *, seconds: float | None = None, start: float = 
     AudioError
         If the file is missing, empty, not audio, out of the service's range of sample rates,
         or shorter than its own header promises; if the excerpt lies outside the file.
-    ReferenceError
+    SidecarError
         If a sidecar lies beside the recording and cannot be read.
     """
     path = Path(path)

@@ -74,7 +74,7 @@ class Alarm:
         """Wait until `loop.time()` is at least `when`."""
         now = self._loop.time()
         if isinstance(self._loop, VirtualLoop):
-            return await sleep_until(when + self._loop.wake() if now < when else when)
+            return await self.roughly(when)
         if now >= when:
             await asyncio.sleep(0)  # a late sender must not deafen the loop
         ease = min(3 * self._spread + self.LEAST, self._budget * max(0.0, when - self._last))
@@ -86,6 +86,12 @@ class Alarm:
         while self._loop.time() < when:
             pass
         self._last = when
+
+    async def roughly(self, when: float) -> None:
+        """Wait by the loop's own timer, as late as that is: what a plain sleep comes to."""
+        if isinstance(self._loop, VirtualLoop) and self._loop.time() < when:
+            when += self._loop.wake()
+        await sleep_until(when)
 
     def close(self) -> None:
         """Give the timer back."""

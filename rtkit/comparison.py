@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ async def compare(
         A folder; each session goes to ``PACING.jsonl`` in it.
     **options
         The other parameters of `rtkit.stream`, the same for all: `chunk`, `work`, `service`...
+        Only `catch_up` is for the wall clock alone.
 
     Returns
     -------
@@ -60,12 +61,14 @@ async def compare(
         holds those that were measured before it, too.
     """
     pacings = [pacings] if isinstance(pacings, str) else list(dict.fromkeys(pacings))
+    catch_up = {pacing: options.get("catch_up") for pacing in pacings if pacing == "wall_clock"}
     for pacing in pacings:
-        choose_pacing(pacing, catch_up=options.get("catch_up"))
+        choose_pacing(pacing, catch_up=catch_up.get(pacing))
     sessions: dict[str, Session] = {}
     for pacing in pacings:
         path = None if record is None else Path(record) / f"{pacing}.jsonl"
         try:
+            options["catch_up"] = catch_up.get(pacing)
             sessions[pacing] = await stream(clip, pacing=pacing, record=path, **options)
         except StreamError as error:
             error.sessions = {**sessions, **error.sessions}
@@ -75,6 +78,8 @@ async def compare(
 
 def named(sessions: Sessions) -> dict[str, Session]:
     """Sessions by name: given names, or labels of their settings, numbered where they repeat."""
+    if isinstance(sessions, str | Path):
+        raise TypeError(f"{str(sessions)!r} is no session; give rtkit.load_session(PATH)")
     if isinstance(sessions, Mapping):
         return dict(sessions)
     result: dict[str, Session] = {}
@@ -157,11 +162,7 @@ def summarise(sessions: Sessions) -> Table:
             (name, tuple(float(figure(session)) for session in by_name.values()), form)
             for name, figure, form in _FIGURES
         ),
-        tuple(
-            f"{name} is not valid: {fault.found}. {fault.cure}"
-            for name, session in by_name.items()
-            for fault in validity(session).faults
-        ),
+        tuple(note for name, session in by_name.items() for note in _notes(name, session)),
     )
 
 
@@ -173,6 +174,44 @@ def _quantile(
     measure: Callable[[Session], Any], part: str, quantile: str
 ) -> Callable[[Session], float]:
     return lambda session: getattr(measure(session).quantiles(part), quantile) * 1000
+
+
+def _of_words(
+    measure: Callable[[Session], Any], part: str, quantile: str
+) -> Callable[[Session], float]:
+    """NaN where the service only marks speech: a stretch of speech is no word."""
+    figure = _quantile(measure, part, quantile)
+    return lambda session: math.nan if _marks_speech(session) else figure(session)
+
+
+def _marks_speech(session: Session) -> bool:
+    return session.settings.service.get("hears") == "energy"
+
+
+def _notes(name: str, session: Session) -> Iterator[str]:
+    """What a reader must know before using a session's figures."""
+    for fault in validity(session).faults:
+        yield f"{name} is not valid: {fault.found}. {fault.cure}"
+    if _marks_speech(session):
+        yield f"{name}: the service only marks speech, so there are no words to measure."
+    latency = turn_latency(session)
+    if len(latency) and not latency.decided.all():
+        yield (
+            f"{name}: the service does not say which audio decided a turn; endpoint wait and "
+            "service time are only known together."
+        )
+    words = 0 if session.reference is None else len(session.reference.words)
+    if words and not _marks_speech(session):
+        matched = len(word_latency(session))
+        if matched < words:
+            yield f"{name}: {matched} of the reference's {words} words were heard and are counted."
+    calibration = session.settings.calibration
+    if calibration is not None:
+        error = calibration["error"]
+        yield (
+            f"{name}: service times hold {error['p50'] * 1000:.1f} ms of the way there and back "
+            f"in the median, {error['p99'] * 1000:.1f} ms at p99 (calibrated)."
+        )
 
 
 _FIGURES: Sequence[tuple[str, Callable[[Session], float], str]] = (
@@ -188,10 +227,15 @@ _FIGURES: Sequence[tuple[str, Callable[[Session], float], str]] = (
     ("turn latency p95, ms", _quantile(turn_latency, "latency", "p95"), ".0f"),
     ("turn service time p50, ms", _quantile(turn_latency, "service_time", "p50"), ".0f"),
     ("turn service time p95, ms", _quantile(turn_latency, "service_time", "p95"), ".0f"),
-    ("word latency p50, ms", _quantile(word_latency, "latency", "p50"), ".0f"),
-    ("word latency p95, ms", _quantile(word_latency, "latency", "p95"), ".0f"),
-    ("word service time p50, ms", _quantile(word_latency, "service_time", "p50"), ".0f"),
-    ("first-word latency p50, ms", _quantile(first_word_latency, "latency", "p50"), ".0f"),
+    (
+        "turn endpoint wait + service time p50, ms",
+        _quantile(turn_latency, "since_sent", "p50"),
+        ".0f",
+    ),
+    ("word latency p50, ms", _of_words(word_latency, "latency", "p50"), ".0f"),
+    ("word latency p95, ms", _of_words(word_latency, "latency", "p95"), ".0f"),
+    ("word service time p50, ms", _of_words(word_latency, "service_time", "p50"), ".0f"),
+    ("first-word latency p50, ms", _of_words(first_word_latency, "latency", "p50"), ".0f"),
     ("turn latency made by the sender, %", lambda s: senders_share(turn_latency(s)) * 100, ".0f"),
     ("loop stalls", lambda s: len(s.stalls), "d"),
 )

@@ -28,7 +28,7 @@ class Definition:
     formula : str
         With e, k, d and r as in `rtkit.latency`; b_k is where chunk k ends in the audio.
     used_by : str
-        Which kind of tool scores like this.
+        Where one meets it.
     hides : str
         What it cannot show.
     values : callable
@@ -70,10 +70,15 @@ def _turns(measure: Callable[[Session, Latency], np.ndarray]) -> Callable[[Sessi
         latency = turn_latency(session)
         if not len(latency):
             return np.empty(0)
-        counted: np.ndarray = measure(session, latency)[latency.counted]
-        return counted
+        counted = measure(session, latency)[latency.counted]
+        return np.asarray(counted[~np.isnan(counted)])
 
     return values
+
+
+def _service_time(session: Session, latency: Latency) -> np.ndarray:
+    """NaN where the service does not say which audio decided."""
+    return np.where(latency.decided, latency.service_time, np.nan)
 
 
 def _since_sent(session: Session, latency: Latency) -> np.ndarray:
@@ -124,7 +129,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         "r − sent_d",
         "rtkit (service time)",
         "the sender's lateness, if it stands alone",
-        _turns(lambda session, latency: latency.service_time),
+        _turns(_service_time),
     ),
     Definition(
         "since the chunk left",

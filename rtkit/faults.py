@@ -94,7 +94,8 @@ def _faults(session: Session, bound: float) -> Iterator[Fault]:
             yield Fault(
                 "backpressure",
                 f"a chunk took {leaving * 1000:.0f} ms to leave, {within}",
-                "The service or the network does not keep up; look there before you measure.",
+                "The connection was full, or the host held the sender up inside the send: look at "
+                "the network, and try isolation='process'.",
             )
     if session.ending is not None:
         apart = session.ending.calendar - session.ending.at

@@ -137,13 +137,25 @@ class Latency:
         return np.asarray(self.received - self.end)
 
     @property
+    def since_sent(self) -> np.ndarray:
+        """Endpoint wait + service time: all that is neither chunk wait nor lateness."""
+        return np.asarray(self.endpoint_wait + self.service_time)
+
+    @property
     def counted(self) -> np.ndarray:
         """Which ones belong in quantiles."""
         return ~self.terminated
 
     def quantiles(self, part: str = "latency") -> Quantiles:
-        """Quantiles of `latency` or of one part, without turns that Terminate ended."""
-        return quantiles(getattr(self, part)[self.counted])
+        """Quantiles of `latency` or of one part, without turns that Terminate ended.
+
+        Of `endpoint_wait` and `service_time` only where the service said which audio decided: they
+        are not known apart elsewhere. Their sum, `since_sent`, always is.
+        """
+        known = self.counted
+        if part in ("endpoint_wait", "service_time"):
+            known = known & self.decided
+        return quantiles(getattr(self, part)[known])
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,22 +199,35 @@ def heard_words(session: Session) -> list[HeardWord]:
     settled: list[tuple[Word, int, float]] = []
     for order, states in _states(session).items():
         last = states[-1][1]
+        received = _first_seen(states, last.words)
         for index, word in enumerate(last.words):
-            if not (last.end_of_turn or word.final):
-                continue
-            text = normalise(word.text)
-            received = next(
-                at
-                for at, state in states
-                if len(state.words) > index and normalise(state.words[index].text) == text
-            )
-            settled.append((word, order, received))
+            if last.end_of_turn or word.final:
+                settled.append((word, order, received[index]))
     spoken = () if session.reference is None else session.reference.words
     matches = dict(align([word for word, _, _ in settled], spoken))
     return [
         HeardWord(word, order, received, spoken[matches[i]] if i in matches else None)
         for i, (word, order, received) in enumerate(settled)
     ]
+
+
+def _first_seen(states: list[tuple[float, Turn]], settled: Sequence[Word]) -> dict[int, float]:
+    """When each settled word was first there, by index, with its final, normalised text.
+
+    Words mostly keep their places. Where a message has others (a formatter made one of two, say),
+    words are matched to the settled ones by text and time, so that those behind keep their instant.
+    """
+    texts = [normalise(word.text) for word in settled]
+    seen: dict[int, float] = {}
+    for at, state in states:
+        found = [normalise(word.text) for word in state.words]
+        if found == texts[: len(found)]:
+            pairs = [(index, index) for index in range(len(found))]
+        else:
+            pairs = align(state.words, settled)
+        for _, index in pairs:
+            seen.setdefault(index, at)
+    return seen
 
 
 def word_latency(session: Session) -> Latency:
@@ -351,7 +376,7 @@ def normalise(text: str) -> str:
 
 
 def align(
-    heard: Sequence[Word], spoken: Sequence[SpokenWord], *, within: float = SAME_WORD
+    heard: Sequence[Word], spoken: Sequence[SpokenWord | Word], *, within: float = SAME_WORD
 ) -> list[tuple[int, int]]:
     """Match heard to spoken words: as many pairs as possible, in order, of the same text.
 

@@ -30,13 +30,14 @@ __all__ = [
 
 DEFAULT_MODEL = "universal-streaming-english"
 KEY_VARIABLE = "ASSEMBLYAI_API_KEY"
+SECRETS = ("token", "auth", "secret", "api_key", "apikey", "password")  # in parameters' names
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to connect and how to introduce oneself. The headers hold the key: never shown."""
+    """Where to connect and how to introduce oneself. Both may hold secrets: never shown."""
 
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
 
 
@@ -64,7 +65,7 @@ class AssemblyAI:
     speech_model: str = DEFAULT_MODEL
     format_turns: bool = False
     host: str = "streaming.assemblyai.com"
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     async def endpoint(self, rate: int, reference: object = None) -> Endpoint:
         """Where a session with audio of `rate` samples per second connects.
@@ -113,7 +114,7 @@ class AssemblyAI:
             "parameters": {
                 name: value
                 for name, value in self.parameters.items()
-                if not any(secret in name for secret in ("token", "auth", "secret"))
+                if not any(secret in name.casefold() for secret in SECRETS)
             },
         }
 

@@ -19,7 +19,7 @@ from typing import Any
 
 __all__ = [
     "Reference",
-    "ReferenceError",
+    "SidecarError",
     "SpokenTurn",
     "SpokenWord",
     "find_reference",
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-class ReferenceError(ValueError):
+class SidecarError(ValueError):
     """A sidecar that cannot be used; the message names the file, the fault and the cure."""
 
 
@@ -81,20 +81,20 @@ class Reference:
 
         Raises
         ------
-        ReferenceError
+        SidecarError
             If a key is missing, a time is not a number, or times run backwards.
         """
         try:
             turns = tuple(_turn(item) for item in data["turns"])
         except (KeyError, TypeError, ValueError) as error:
-            raise ReferenceError(
+            raise SidecarError(
                 f"it is not a reference ({type(error).__name__}: {error}); it takes "
                 '{"turns": [{"start", "end", "text", "words": [{"text", "start", "end"}]}]}'
             ) from error
         last = 0.0
         for word in (word for turn in turns for word in turn.words):
             if not (last <= word.end and 0 <= word.start <= word.end):
-                raise ReferenceError(
+                raise SidecarError(
                     f"the word {word.text!r} at {word.start:g}-{word.end:g} s runs backwards or "
                     "ends before the word before it; words go in the order in which they end"
                 )
@@ -107,15 +107,15 @@ def read_reference(path: Path) -> Reference:
 
     Raises
     ------
-    ReferenceError
+    SidecarError
         If there is no such file, or it does not hold a reference.
     """
     try:
         return Reference.from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise ReferenceError(f"{path} cannot be read: {error.strerror}.") from error
+        raise SidecarError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:  # of our form, of JSON's, of UTF-8's
-        raise ReferenceError(f"{path} cannot be used: {error}.") from error
+        raise SidecarError(f"{path} cannot be used: {error}.") from error
 
 
 def find_reference(recording: Path) -> Reference | None:
@@ -123,19 +123,30 @@ def find_reference(recording: Path) -> Reference | None:
 
     Raises
     ------
-    ReferenceError
+    SidecarError
         If there is such a file and it does not hold a reference.
     """
     for sidecar in (recording.with_name(recording.name + ".json"), recording.with_suffix(".json")):
         if sidecar.is_file() and sidecar != recording:
             try:
+                if _is_something_else(sidecar):
+                    continue
                 return read_reference(sidecar)
-            except ReferenceError as error:
-                raise ReferenceError(
+            except SidecarError as error:
+                raise SidecarError(
                     f"{error} It lies beside {recording.name}: mend it, "
                     "or move it away to go without a reference."
                 ) from error
     return None
+
+
+def _is_something_else(sidecar: Path) -> bool:
+    """Whether it is sound JSON without any turns: somebody's metadata."""
+    try:
+        data = json.loads(sidecar.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False  # `read_reference` says what is wrong with it
+    return isinstance(data, dict) and "turns" not in data
 
 
 def _turn(item: Mapping[str, Any]) -> SpokenTurn:

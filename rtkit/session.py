@@ -12,10 +12,10 @@ import json
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, TextIO
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -64,7 +64,8 @@ class Settings:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Settings:
-        settings = cls(**data)
+        known = {one.name for one in fields(cls)}  # a later rtkit may know of more
+        settings = cls(**{name: value for name, value in data.items() if name in known})
         return replace(settings, blocks=tuple((at, time) for at, time in settings.blocks))
 
 
@@ -99,7 +100,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """The loop did nothing else for `seconds`, until `at`: what arrived then was seen late."""
+    """The loop was busy with one thing: what arrived meanwhile was seen late.
+
+    Seen by a beat twenty times a second: it came `seconds` late, at `at`. The stall itself lasted
+    up to a beat (50 ms) longer, and one between two beats is not seen.
+    """
 
     kind: ClassVar[str] = "stall"
     at: float
@@ -133,6 +138,8 @@ class Ending:
     at: float = 0.0
     calendar: float = 0.0
 
+
+FORMAT = 1  # of a session's file
 
 Fact = Chunk | Message | Stall | Event | Ending
 _KINDS: Mapping[str, type[Fact]] = {
@@ -252,6 +259,7 @@ class Session:
     def _opening(self) -> str:
         opening = {
             "kind": "session",
+            "format": FORMAT,
             "settings": asdict(self.settings),
             "host": dict(self.host),
             "started": self.started,
@@ -282,13 +290,15 @@ def load_session(path: str | Path) -> Session:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         opening = json.loads(lines[0])
-        if opening.pop("kind") != "session":
+        if opening["kind"] != "session":
             raise KeyError("settings")
+        if opening.get("format", 1) > FORMAT:
+            raise ValueError("a later rtkit wrote it; update yours")
         settings = Settings.from_json(opening["settings"])
         reference = opening["reference"] and Reference.from_json(opening["reference"])
         host, started, zero = opening["host"], opening["started"], opening["zero"]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is not a session that rtkit recorded: {error!r}") from error
+        raise ValueError(f"{path} is not a session that rtkit recorded: {_short(error)}") from error
     for number, line in enumerate(lines[1:], start=2):
         try:
             fact = read_fact(line)
@@ -296,7 +306,7 @@ def load_session(path: str | Path) -> Session:
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             if number == len(lines):  # the line at which the writer was killed
                 break
-            raise ValueError(f"{path}, line {number}, is damaged: {error!r}") from error
+            raise ValueError(f"{path}, line {number}, is damaged: {_short(error)}") from error
     return Session(
         settings,
         host,
@@ -309,6 +319,11 @@ def load_session(path: str | Path) -> Session:
         tuple(facts["event"]),
         facts["ending"][0] if facts["ending"] else None,
     )
+
+
+def _short(error: Exception) -> str:
+    """An error in few words: some carry the whole file with them."""
+    return f"{type(error).__name__}: {str(error)[:200]}"
 
 
 class Recorder:
@@ -402,7 +417,8 @@ class _Writer:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: TextIO = path.open("w", encoding="utf-8")
+        path.open("a").close()  # whether it can be written is told before anything is sent
+        self._path = path
         self._queue: queue.SimpleQueue[Fact | str] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._fault: OSError | None = None
@@ -420,7 +436,7 @@ class _Writer:
 
     def _write(self) -> None:
         try:
-            with self._file as file:
+            with self._path.open("w", encoding="utf-8") as file:
                 last = False
                 while not last:
                     last = self._closing.wait(0.5)

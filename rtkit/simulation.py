@@ -91,7 +91,7 @@ def simulate(
     }.items():
         if not 0 <= value < float("inf"):
             raise ValueError(f"{name}={value:g} is no duration; give seconds of 0 or more")
-    if not isinstance(clip, Clip):
+    if isinstance(clip, int | float):
         clip = silence(clip)
     generator = random.Random(seed)
 

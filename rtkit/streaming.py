@@ -159,7 +159,15 @@ async def stream(
     Cancelling the task ends the session cleanly with Terminate; the file, if any, tells what
     happened up to then.
     """
-    # What cannot be is refused before anything is sent, or a service started.
+    # What cannot be is refused before anything is sent, a service started or a file replaced.
+    if not isinstance(clip, Clip):
+        raise TypeError(f"{clip!r} is no clip; give rtkit.open_clip(PATH)")
+    if service is not None and (isinstance(service, type) or not hasattr(service, "endpoint")):
+        raise TypeError(
+            f"{service!r} is no service; give rtkit.AssemblyAI() or rtkit.Loopback(), an instance"
+        )
+    if isinstance(service, protocol.AssemblyAI):
+        service.find_key()
     choose_pacing(pacing, catch_up=catch_up)
     due_times(chunk_edges(clip.samples, clip.rate, chunk), clip.rate, phase)
     if isolation not in ISOLATIONS:
@@ -416,7 +424,10 @@ class _Run:
             when = instants[index]
             if index > 0:
                 when = pace(loop.time() - zero, when, instants[index - 1], sent)
-            await alarm.until(zero + when)
+            if settings.pacing == "fixed_sleep":
+                await alarm.roughly(zero + when)  # as people's own loops are woken
+            else:
+                await alarm.until(zero + when)
             self._leaving = loop.time()
             await connection.send(payload)
             returned = loop.time() - zero

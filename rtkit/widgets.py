@@ -24,7 +24,7 @@ from rtkit.audio import SUFFIXES, AudioError, bundled, open_clip
 from rtkit.calibration import Calibration, calibrate
 from rtkit.comparison import summarise
 from rtkit.latency import senders_share, turn_latency
-from rtkit.reference import ReferenceError
+from rtkit.reference import SidecarError
 from rtkit.session import Chunk, Fact, Message, Session, load_session
 from rtkit.streaming import Service, StreamError, stream
 from rtkit.trace import COLUMNS, trace_svg
@@ -325,7 +325,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     def _try_to_open(self) -> None:
         try:
             clip = open_clip(self.file.value)
-        except (AudioError, ReferenceError) as error:
+        except (AudioError, SidecarError) as error:
             self._fail(error)
         else:
             self._say(f"{clip.path.name}: {clip.seconds:.1f} s at {clip.rate} Hz.")
@@ -488,6 +488,13 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             _key_present(self._key)
             service = protocol.AssemblyAI(key=self._key)
         pacings = COMPARISON if self.pacing.value == "compare" else (self.pacing.value,)
+        options = {  # read once: both sessions of a comparison are to have the same
+            "chunk": self.chunk.value / 1000,
+            "work": self.work.value / 1000,
+            "isolation": self.isolation.value,
+            "service": service,
+            "calibration": self.calibration,
+        }
         blocks = [(self.stall_at.value, self.stall.value / 1000)] if self.stall.value else []
         self._say("Connecting …")
         sent = asyncio.Event()
@@ -502,12 +509,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
                     self.sessions[pacing] = await stream(
                         clip,
                         pacing=pacing,
-                        chunk=self.chunk.value / 1000,
-                        work=self.work.value / 1000,
                         blocks=blocks,
-                        isolation=self.isolation.value,
-                        service=service,
-                        calibration=self.calibration,
+                        **options,
                         record=path,
                         watch=watched[pacing].see,
                     )
@@ -627,7 +630,7 @@ def _recordings(folder: Path) -> Iterator[Path]:
 
 def _sentence(error: BaseException) -> str:
     """What is said of an error; one that nobody foresaw is named by its type."""
-    foreseen = isinstance(error, StreamError | AudioError | ReferenceError | ValueError | OSError)
+    foreseen = isinstance(error, StreamError | AudioError | SidecarError | ValueError | OSError)
     return str(error) if foreseen else f"{type(error).__name__}: {error}"
 
 

@@ -15,7 +15,7 @@ import soundfile
 
 from rtkit.audio import AudioError, bundled, check_chunk, chunk_edges, open_clip
 from rtkit.audio import Clip as AnyClip
-from rtkit.reference import ReferenceError
+from rtkit.reference import SidecarError
 
 RATE = 16000
 RNG = np.random.default_rng(7)
@@ -171,7 +171,7 @@ def test_a_sidecar_is_found_by_either_name(
 def test_a_sidecar_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", noise(), RATE)
     (tmp_path / "a.json").write_text("{")
-    with pytest.raises(ReferenceError, match=r"a\.json.*beside a\.wav"):
+    with pytest.raises(SidecarError, match=r"a\.json.*beside a\.wav"):
         open_clip(tmp_path / "a.wav")
 
 

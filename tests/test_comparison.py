@@ -79,7 +79,7 @@ def test_compare_records_into_a_folder(
     ("pacings", "how", "words"),
     [
         (("wall_clock", "walclock"), {}, "unknown pacing 'walclock'"),
-        (("wall_clock", "fixed_sleep"), {"catch_up": 2.0}, "catch_up"),
+        (("fixed_sleep", "wall_clock"), {"catch_up": 0.5}, "catch_up"),
     ],
 )
 def test_what_a_pacing_cannot_do_is_said_before_anything_is_sent(
@@ -129,6 +129,7 @@ def test_figures_are_in_the_rows_unit() -> None:
         "turn latency p95, ms": 400,
         "turn service time p50, ms": 170,
         "turn service time p95, ms": 170,
+        "turn endpoint wait + service time p50, ms": 370,
         "word latency p50, ms": 500,
         "word latency p95, ms": 590,
         "word service time p50, ms": (390 + 580) / 2,
@@ -207,3 +208,31 @@ def test_no_sessions_make_a_table_without_columns() -> None:
     table = summarise({})
     assert table["chunks sent"] == {}
     assert "chunks sent" in str(table)
+
+
+def test_what_the_service_does_not_tell_apart_is_a_dash_and_a_note() -> None:
+    final = turn(0.6, ("so", 0.0, 0.2), final=True)
+    table = summarise({"a": session(LATE, final)})
+    assert math.isnan(table["turn service time p50, ms"]["a"])
+    assert table["turn endpoint wait + service time p50, ms"]["a"] == pytest.approx(370)
+    assert any("only known together" in note for note in table.notes)
+
+
+def test_stretches_of_speech_are_not_measured_as_words() -> None:
+    final = turn(0.6, ("[speech 0.0-0.2 s]", 0.0, 0.2), final=True, decided=400)
+    table = summarise({"a": session(LATE, final, service={"hears": "energy"})})
+    assert math.isnan(table["word latency p50, ms"]["a"])
+    assert table["turn latency p50, ms"]["a"] == pytest.approx(400)
+    assert any("only marks speech" in note for note in table.notes)
+
+
+def test_words_that_were_missed_are_counted_in_a_note() -> None:
+    final = turn(0.6, ("so", 0.0, 0.2), final=True, decided=400)
+    said = [("so", 0.0, 0.2), ("what", 0.2, 0.3)]
+    notes = summarise({"a": session(LATE, final, reference=said)}).notes
+    assert "a: 1 of the reference's 2 words were heard and are counted." in notes
+
+
+def test_a_path_in_the_place_of_a_session_is_told() -> None:
+    with pytest.raises(TypeError, match=r"load_session\(PATH\)"):
+        summarise("runs/a.jsonl")  # type: ignore[arg-type]

@@ -500,3 +500,25 @@ def test_matching_words_takes_steps_in_proportion_to_the_words() -> None:
         return lines
 
     assert steps(2000) < 2.5 * steps(1000)  # words times words would be 4
+
+
+def test_words_behind_a_merged_one_keep_the_instant_at_which_they_came() -> None:
+    spelled = [("twenty", 0.0, 0.1), ("five", 0.1, 0.2), ("books", 0.2, 0.3)]
+    formatted = [("25", 0.0, 0.2), ("books", 0.2, 0.3)]
+    one = session(
+        TEN,
+        turn(0.4, *spelled[:2]),
+        turn(0.5, *spelled),
+        turn(0.9, *formatted, final=True, formatted=True, decided=900),
+    )
+    assert [(heard.word.text, heard.received) for heard in heard_words(one)] == [
+        ("25", 0.9),
+        ("books", 0.5),
+    ]
+
+
+def test_parts_that_the_service_does_not_tell_apart_have_no_quantiles_of_their_own() -> None:
+    latency = turn_latency(unstamped(session(TEN, turn(0.6, ("so", 0.0, 0.2), final=True))))
+    assert latency.quantiles("service_time").count == 0
+    assert latency.quantiles("since_sent").count == 1
+    assert latency.since_sent[0] == latency.endpoint_wait[0] + latency.service_time[0]

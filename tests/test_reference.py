@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rtkit.reference import Reference, ReferenceError, find_reference, read_reference
+from rtkit.reference import Reference, SidecarError, find_reference, read_reference
 
 HELLO = {"text": "Hello", "start": 0.1, "end": 0.5}
 THERE = {"text": "there.", "start": 0.5, "end": 0.9}
@@ -66,7 +66,7 @@ def test_an_excerpt_holds_the_words_that_lie_wholly_in_it(
     ],
 )
 def test_what_is_no_reference_is_refused_with_its_fault(data: Any, fault: str) -> None:
-    with pytest.raises(ReferenceError, match=fault):
+    with pytest.raises(SidecarError, match=fault):
         Reference.from_json(data)
 
 
@@ -75,12 +75,12 @@ def test_what_is_no_reference_is_refused_with_its_fault(data: Any, fault: str) -
 )
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "call.json").write_bytes(content)
-    with pytest.raises(ReferenceError, match=r"call\.json cannot be used"):
+    with pytest.raises(SidecarError, match=r"call\.json cannot be used"):
         read_reference(tmp_path / "call.json")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ReferenceError, match=r"call\.json cannot be read: No such file"):
+    with pytest.raises(SidecarError, match=r"call\.json cannot be read: No such file"):
         read_reference(tmp_path / "call.json")
 
 
@@ -92,3 +92,8 @@ def test_the_words_of_every_sample_can_be_read(samples: Path) -> None:
     sidecars = list(samples.glob("*.json"))
     assert sidecars
     assert all(read_reference(path).words for path in sidecars)
+
+
+def test_somebodys_metadata_of_the_same_name_is_no_reference(tmp_path: Path) -> None:
+    (tmp_path / "call.json").write_text('{"licence": "CC0"}')
+    assert find_reference(tmp_path / "call.wav") is None

@@ -218,3 +218,24 @@ def test_a_killed_process_leaves_a_file_that_loads(tmp_path: Path) -> None:
     # It writes twice a second, which is 10 chunks; a busy machine gets time for 30 more.
     assert len(session.chunks) >= sent - 40
     assert [chunk.index for chunk in session.chunks] == list(range(len(session.chunks)))
+
+
+def test_a_file_of_a_later_format_says_so(tmp_path: Path) -> None:
+    path = recorded().save(tmp_path / "later.jsonl")
+    path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
+    with pytest.raises(ValueError, match="a later rtkit wrote it"):
+        load_session(path)
+
+
+def test_settings_that_are_not_known_yet_are_passed_over(tmp_path: Path) -> None:
+    path = recorded().save(tmp_path / "a.jsonl")
+    path.write_text(path.read_text().replace('"pacing":', '"mood": "good", "pacing":', 1))
+    assert load_session(path) == recorded()
+
+
+def test_the_error_over_a_large_foreign_file_is_short(tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    path.write_bytes(b"RIFF\xff" * 100_000)
+    with pytest.raises(ValueError, match="not a session") as caught:
+        load_session(path)
+    assert len(str(caught.value)) < 1000

@@ -22,7 +22,7 @@ from rtkit.loopback.conversation import Behaviour
 from rtkit.loopback.ears import Energy, Script
 from rtkit.loopback.memory import MemoryConnection
 from rtkit.pacing import PACINGS
-from rtkit.protocol import Closed, Endpoint, Termination, Turn
+from rtkit.protocol import AssemblyAI, Closed, Endpoint, Termination, Turn
 from rtkit.session import Chunk, Fact, Message, Session, load_session
 from rtkit.streaming import GOODBYE, SEND_TIMEOUT, StreamError, stream
 
@@ -706,3 +706,29 @@ def test_sessions_at_the_same_time_do_not_disturb_each_other(make_clip: MakeClip
     assert naive.lateness[-1] == pytest.approx(29 * 0.003, abs=EXACT)
     assert len(coarse.chunks) == 10
     assert wall.transcript == naive.transcript == coarse.transcript == "hello there"
+
+
+@pytest.mark.parametrize(
+    ("clip", "how", "cure"),
+    [
+        ("call.wav", {}, r"rtkit\.open_clip\(PATH\)"),
+        (None, {"service": AssemblyAI}, "an instance"),
+        (None, {"service": "assemblyai"}, "an instance"),
+    ],
+)
+def test_the_likeliest_mistakes_are_told_with_their_cure(
+    make_clip: MakeClip, clip: Any, how: dict[str, Any], cure: str
+) -> None:
+    with pytest.raises(TypeError, match=cure):
+        simulate(stream(clip or make_clip(0.5), **how))
+
+
+def test_a_missing_key_does_not_cost_an_older_recording(
+    make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ASSEMBLYAI_API_KEY", raising=False)
+    path = tmp_path / "old.jsonl"
+    path.write_text("precious")
+    with pytest.raises(ValueError, match="needs an API key"):
+        simulate(stream(make_clip(0.5), service=AssemblyAI(), record=path))
+    assert path.read_text() == "precious"

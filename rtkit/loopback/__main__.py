@@ -14,7 +14,7 @@ from typing import Any
 
 from rtkit.loopback.conversation import Behaviour
 from rtkit.loopback.server import Scripts, serve_loopback
-from rtkit.reference import Reference, ReferenceError, read_reference
+from rtkit.reference import Reference, SidecarError, read_reference
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
         "Streaming API v3 on 127.0.0.1. Any key will do.",
     )
     defaults = Behaviour()
-    parser.add_argument("--port", type=int, default=8765, help="0 for a free one (%(default)s)")
+    parser.add_argument("--port", type=_port, default=8765, help="0 for a free one (%(default)s)")
     parser.add_argument(
         "--script", type=Path, help="a reference (JSON) to speak; without it, speech by energy"
     )
@@ -59,7 +59,7 @@ def main() -> None:
             options.finals,
         )
         script = None if options.script is None else read_reference(options.script)
-    except (ReferenceError, ValueError) as error:
+    except (SidecarError, ValueError) as error:
         parser.error(str(error))
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_terminal(options.port, script, behaviour))
@@ -70,7 +70,8 @@ async def _terminal(port: int, script: Reference | None, behaviour: Behaviour) -
         server = await serve_loopback(port, scripts=Scripts(script), behaviour=behaviour)
     except OSError as error:
         sys.exit(f"Port {port} cannot be had ({error.strerror}); try another one with --port.")
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
+    with contextlib.suppress(NotImplementedError):  # where there are no such signals
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
     port = server.sockets[0].getsockname()[1]
     print(f"Listening on ws://127.0.0.1:{port}/v3/ws; Ctrl-C ends it.", flush=True)
     await server.wait_closed()
@@ -99,6 +100,13 @@ async def _child() -> None:
         print(json.dumps({"ready": question["id"]}), flush=True)
     server.close()
     await server.wait_closed()
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is no port; give one of 0 to 65535")
+    return port
 
 
 def _script(data: dict[str, Any] | None) -> Reference | None:

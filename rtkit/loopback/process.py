@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 import subprocess
@@ -49,7 +50,7 @@ class Loopback:
     ------
     ValueError
         If a number is out of range.
-    ReferenceError
+    SidecarError
         If the script cannot be read.
     """
 
@@ -114,23 +115,27 @@ class Loopback:
             self._child = None
 
     async def __aenter__(self) -> Loopback:
-        await asyncio.to_thread(self._running)
+        await asyncio.to_thread(self._start)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.close)
 
-    def _running(self) -> _Child:
+    def _start(self) -> None:
         with self._lock:
-            if self._child is None or not self._child.alive:
-                self._child = _Child(self._behaviour, self._script)
-            return self._child
+            self._started()
+
+    def _started(self) -> _Child:
+        """The running child; called with the lock held."""
+        if self._child is None or not self._child.alive:
+            self._child = _Child(self._behaviour, self._script)
+        return self._child
 
     def _hand_over(self, name: str, script: Reference | None) -> int:
-        child = self._running()
         with self._lock:
+            child = self._started()
             child.ask({"id": name, "script": script and script.to_json()})
-        return child.port
+            return child.port
 
     def __repr__(self) -> str:
         state = "not running" if self.url is None else self.url
@@ -172,7 +177,7 @@ class _Child:
             writing.write(json.dumps(question) + "\n")
             writing.flush()
             answer = reading.readline()
-        except OSError:
+        except (OSError, ValueError):  # it ended, or was closed
             answer = ""
         if not answer:
             raise RuntimeError(
@@ -189,7 +194,8 @@ class _Child:
 def _end(process: subprocess.Popen[str]) -> None:
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            pipe.close()
+            with contextlib.suppress(OSError):  # what it was not told before it ended is moot
+                pipe.close()
     try:
         process.wait(timeout=5)
     except subprocess.TimeoutExpired:
