@@ -107,12 +107,14 @@ async def run_in_process(
 
             def read() -> str:
                 last = ""
-                with _start_child() as child:  # closes the pipes and waits for its end
+                # Closes the pipes and waits for its end; if it died at once, its exit code tells.
+                with contextlib.suppress(BrokenPipeError), _start_child() as child:
                     writing, reading = cast(IO[str], child.stdin), cast(IO[str], child.stdout)
-                    with contextlib.suppress(OSError):  # it has died: the exit code tells
+                    try:
                         writing.write(json.dumps(request) + "\n")
                         writing.flush()
-                    started.set_result(child)
+                    finally:
+                        started.set_result(child)
                     for line in reading:
                         if line.startswith('{"outcome"'):
                             last = line

@@ -258,12 +258,20 @@ def test_a_child_that_is_killed_is_told(service: Loopback, tmp_path: Path, facts
         assert 0 < len(session.chunks) < 20
 
 
+@pytest.mark.parametrize("dead", [False, True], ids=["reads nothing", "dead already"])
 def test_a_child_that_cannot_start_is_told_and_an_older_file_is_not_taken_for_its_own(
-    service: Loopback, recorded: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    service: Loopback,
+    recorded: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dead: bool,
 ) -> None:
     def fails() -> subprocess.Popen[str]:
         command = [sys.executable, "-c", "raise SystemExit(3)"]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if dead:
+            child.wait()
+        return child
 
     monkeypatch.setattr(isolation_room, "_start_child", fails)
     path = recorded["loop"][0].save(tmp_path / "older.jsonl")

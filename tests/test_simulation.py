@@ -136,6 +136,18 @@ def test_a_model_shows_where_it_should_and_nowhere_else(
     assert session.stalls == ()
 
 
+def test_nothing_overtakes_on_the_network() -> None:
+    """Though a chunk may take ten times as long as the next one."""
+
+    def said(session: Session) -> list[object]:
+        return [
+            (type(reply), len(getattr(reply, "words", ())), getattr(reply, "bytes_received", None))
+            for _, reply in session.replies
+        ]
+
+    assert said(spoken(network_jitter=1.0)) == said(spoken())
+
+
 def test_late_waking_by_the_wall_clock_is_no_drift() -> None:
     assert drift(spoken(wake=0.002)) == pytest.approx(0, abs=EXACT)
 

@@ -1,0 +1,42 @@
+"""What the documents point to is there, and their words are the program's."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rtkit
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / name for name in ("README.md", "CHANGELOG.md", "data/README.md")]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_and_named_files_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    linked = re.findall(r"\]\(([^)#:]+)\)", text)
+    named = re.findall(r"`((?:tests|data|notebooks|rtkit)/[\w./-]+)`", text)
+    assert [name for name in linked if not (document.parent / name).exists()] == []
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_name_that_the_readme_calls_is_there() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    called = set(re.findall(r"rtkit\.(\w+)\(", text))
+    assert called
+    assert called <= set(rtkit.__all__)
+
+
+def test_the_service_tells_how_to_start_it() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "rtkit.loopback", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "--port" in shown
+    assert "--script" in shown
