@@ -89,17 +89,21 @@ class Clip:
         try:
             with soundfile.SoundFile(self.path) as file:
                 _read_on_from(self.first + int(edges[0]), file)
+                held, left = b"", int(edges[-1] - edges[0])
                 for start, stop in pairwise(edges.tolist()):
-                    wanted = stop - start
-                    frames = file.read(wanted, dtype="float64", always_2d=True)
-                    if len(frames) < wanted:
+                    size = 2 * (stop - start)
+                    if len(held) < size:
+                        # A second at a time: a read costs more by the call than by the sample.
+                        frames = min(left, max(stop - start, self.rate))
+                        held += _read_mono(file, frames)
+                        left -= frames
+                    if len(held) < size:
                         raise AudioError(
-                            f"{self.path} ends {wanted - len(frames)} samples too early: "
+                            f"{self.path} ends {(size - len(held)) // 2} samples too early: "
                             "it was cut or changed while it was read. Make the file anew."
                         )
-                    # A 16-bit mono file comes back bit by bit: k / 32768 is exact in float64.
-                    mono = np.rint(frames.mean(axis=1) * 32768)
-                    yield np.clip(mono, -32768, 32767).astype("<i2").tobytes()
+                    yield held[:size]
+                    held = held[size:]
         except soundfile.LibsndfileError as error:
             raise AudioError(
                 f"{self.path} cannot be read any further ({_reason(error)}): it was damaged, moved "
@@ -256,6 +260,14 @@ def whole_samples(seconds: float, rate: int) -> int:
 
 def _reason(error: soundfile.LibsndfileError) -> str:
     return str(error.error_string).strip().rstrip(".")
+
+
+def _read_mono(file: soundfile.SoundFile, frames: int) -> bytes:
+    """The next frames as little-endian 16-bit mono; fewer where the file ends."""
+    # A 16-bit mono file comes back bit by bit: k / 32768 is exact in float64.
+    mono = np.rint(file.read(frames, dtype="float64", always_2d=True).mean(axis=1) * 32768)
+    pcm: bytes = np.clip(mono, -32768, 32767).astype("<i2").tobytes()
+    return pcm
 
 
 def _read_on_from(frame: int, file: soundfile.SoundFile) -> None:
