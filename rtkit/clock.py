@@ -142,7 +142,10 @@ _TFD_TIMER_ABSTIME = 1
 
 @functools.cache
 def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
+    libc = ctypes.CDLL(None, use_errno=True)
+    # Told once, for a call that is made for every chunk.
+    libc.timerfd_settime.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+    return libc
 
 
 def _open_timer(loop: asyncio.AbstractEventLoop) -> int | None:

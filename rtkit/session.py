@@ -102,8 +102,7 @@ class Message:
 class Stall:
     """The loop was busy with one thing: what arrived meanwhile was seen late.
 
-    Seen by a beat twenty times a second: it came `seconds` late, at `at`. The stall itself lasted
-    up to a beat (50 ms) longer, and one between two beats is not seen.
+    It ended at `at`, when the loop listened again, and had lasted `seconds`.
     """
 
     kind: ClassVar[str] = "stall"

@@ -28,6 +28,7 @@ from rtkit.pacing import choose_pacing, due_times
 from rtkit.protocol import Closed, Endpoint
 from rtkit.reference import Reference
 from rtkit.session import Chunk, Ending, Event, Fact, Message, Recorder, Session, Settings, Stall
+from rtkit.stalls import Lookout
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -38,8 +39,6 @@ __all__ = ["Connection", "Service", "StreamError", "stream"]
 ISOLATIONS = ("loop", "thread", "process")
 GOODBYE = 3.0  # seconds that a stopped session waits for Termination
 SEND_TIMEOUT = 30.0  # seconds that one chunk may take to leave
-BEAT = 0.05  # seconds between looks at the loop's own lateness
-STALL = 0.01  # seconds of lateness from which it is a stall
 
 
 class Connection(Protocol):
@@ -283,7 +282,8 @@ class _Run:
         self._finished = asyncio.Event()  # Termination has come
         self._error: protocol.ServiceError | None = None
         self._closed: Closed | None = None
-        self._beat: asyncio.TimerHandle | None = None
+        self._lookout: Lookout | None = None
+        self._look: asyncio.TimerHandle | None = None
         self._audio_sent = 0.0  # seconds
         self._leaving: float | None = None  # since when a chunk has been on its way out
         self._stuck = self._loop.create_future()  # it has been for too long
@@ -529,9 +529,12 @@ class _Run:
                 await asyncio.wait({self._listening})
 
     async def _close(self) -> None:
-        for timer in (self._beat, *self._blocks):
+        for timer in (self._look, *self._blocks):
             if timer is not None:
                 timer.cancel()
+        if self._lookout is not None:
+            self._lookout.close()
+            self._lookout = None
         if self._connection is not None:
             await self._connection.close()
         if self._listening is not None:
@@ -543,7 +546,8 @@ class _Run:
     def _start(self) -> float:
         """Time starts now: t = 0."""
         self._zero_is(self._loop.time())
-        self._next_beat()
+        self._lookout = Lookout(self._stalled)
+        self._next_look()
         settings = self.recorder.settings
         if settings.isolation == "loop":  # or else the caller's loop is elsewhere
             self._blocks = [
@@ -560,18 +564,17 @@ class _Run:
     def _event(self, name: str) -> None:
         self.recorder.add(Event(self.now(), name))
 
-    def _next_beat(self) -> None:
-        due = self._loop.time() + BEAT
-        self._beat = self._loop.call_at(due, self._look_at_the_loop, due)
+    def _stalled(self, at: float, seconds: float) -> None:
+        if self._lookout is not None:  # it may be told when the session has just ended
+            self.recorder.add(Stall(at - self._zero, seconds))
 
-    def _look_at_the_loop(self, due: float) -> None:
-        late = self._loop.time() - due
-        if late >= STALL:
-            self.recorder.add(Stall(self.now(), late))
-        if self._leaving is not None and self._loop.time() - self._leaving > SEND_TIMEOUT:
+    def _next_look(self) -> None:
+        """See, as rarely as will do, whether a chunk has been on its way out for too long."""
+        since = self._loop.time() if self._leaving is None else self._leaving
+        if self._loop.time() >= since + SEND_TIMEOUT:
             self._stuck.set_result(None)
         else:
-            self._next_beat()
+            self._look = self._loop.call_at(since + SEND_TIMEOUT, self._next_look)
 
 
 class _WebSocket:

@@ -1,0 +1,88 @@
+"""How long the running loop did not listen: what arrived meanwhile was seen late."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["LEAST", "Lookout"]
+
+LEAST = 0.01  # seconds from which it is a stall
+BEAT = 0.05  # seconds between looks at a loop that has no selector to ask
+
+Seen = Callable[[float, float], object]
+
+
+class Lookout:
+    """Tells of each stall of the running loop: the instant of its end, and how long it lasted.
+
+    A loop listens in its selector; between two times of listening it runs what is ready. So the
+    lookout notes when the selector is left and entered again: exact, and without a wake-up of its
+    own. It also sees when a timer was due and the loop came late to it: then the host, or another
+    thread, held it up. What it cannot see is such a delay while no timer was due.
+
+    On loops without a selector (uvloop) a beat stands in, every 50 ms: a stall is then told up to
+    a beat too short, and one between two beats is not seen.
+
+    Parameters
+    ----------
+    seen : callable
+        Called in the loop with (at, seconds), for stalls of 10 ms and more.
+    """
+
+    def __init__(self, seen: Seen) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._seen = seen
+        self._beat: asyncio.TimerHandle | None = None
+        self._selector = getattr(self._loop, "_selector", None)
+        if self._selector is None:
+            self._next_beat()
+            return
+        if not isinstance(self._selector.select, _Listening):
+            self._selector.select = _Listening(self._loop, self._selector.select)
+        self._selector.select.lookouts.append(seen)
+
+    def close(self) -> None:
+        """Look no longer."""
+        if self._beat is not None:
+            self._beat.cancel()
+        if self._selector is not None:
+            self._selector.select.lookouts.remove(self._seen)
+            if not self._selector.select.lookouts:
+                del self._selector.select  # what the class has comes to the fore again
+
+    def _next_beat(self) -> None:
+        due = self._loop.time() + BEAT
+        self._beat = self._loop.call_at(due, self._look, due)
+
+    def _look(self, due: float) -> None:
+        now = self._loop.time()
+        if now - due >= LEAST:
+            self._seen(now, now - due)
+        self._next_beat()
+
+
+class _Listening:
+    """Stands for a selector's `select`, for all lookouts of one loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, select: Callable[..., Any]) -> None:
+        self.lookouts: list[Seen] = []
+        self._loop, self._select, self._time = loop, select, loop.time
+        self._woken = loop.time()
+
+    def __call__(self, timeout: float | None = None) -> Any:
+        asked = self._time()
+        if asked - self._woken >= LEAST:
+            self._tell(asked, asked - self._woken)
+            timeout = 0  # what is to be told is ready now
+        ready = self._select(timeout)
+        self._woken = self._time()
+        if timeout is not None and self._woken - asked - max(timeout, 0) >= LEAST:
+            self._tell(self._woken, self._woken - asked - max(timeout, 0))
+        return ready
+
+    def _tell(self, at: float, seconds: float) -> None:
+        """In the loop's next turn: an error of whoever looks out must not break the loop."""
+        for seen in self.lookouts:
+            self._loop.call_soon(seen, at, seconds)
