@@ -230,11 +230,12 @@ def _first_seen(states: list[tuple[float, Turn]], settled: Sequence[Word]) -> di
     return seen
 
 
-def word_latency(session: Session) -> Latency:
+def word_latency(session: Session, *, unmatched: bool = False) -> Latency:
     """Emission latency: each word, answered by the first message with its final text.
 
     With a reference, only words that match one of its words count: what was misheard has no
-    known end. Without, all words count, by the service's own times.
+    known end. Without, all words count, by the service's own times; so do the words that match
+    nothing where `unmatched` ones are asked for.
     """
     return _latency(
         session,
@@ -243,7 +244,7 @@ def word_latency(session: Session) -> Latency:
                 heard.word.text, heard.turn, heard.end, heard.received, heard.spoken is not None
             )
             for heard in heard_words(session)
-            if session.reference is None or heard.spoken is not None
+            if unmatched or session.reference is None or heard.spoken is not None
         ],
     )
 
