@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rtkit.comparison import summarise as summarise
     from rtkit.definitions import rescore as rescore
     from rtkit.faults import validity as validity
+    from rtkit.frames import to_frame as to_frame
     from rtkit.latency import drift as drift
     from rtkit.latency import first_word_latency as first_word_latency
     from rtkit.latency import jitter as jitter
@@ -80,6 +81,7 @@ _MODULES = {
     "simulation": ("simulate",),
     "streaming": ("StreamError", "stream"),
     "faults": ("validity",),
+    "frames": ("to_frame",),
     "widgets": ("panel",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

@@ -6,24 +6,19 @@ marked is a column and not a row left out, so that any choice can be made, and s
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rtkit.comparison import Sessions, named
+from rtkit.comparison import Sessions, named, summarise
 from rtkit.faults import validity
 from rtkit.latency import (
     HeardWord,
-    Latency,
-    drift,
     first_word_latency,
     heard_words,
     holding_chunk,
-    jitter,
-    quantiles,
-    senders_share,
     turn_latency,
     word_latency,
 )
@@ -71,9 +66,9 @@ def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
         ``first_word`` (first-word latency); ``decided``, ``referenced`` (whose word times),
         ``terminated`` (ended by Terminate) and ``counted`` (in quantiles).
 
-        ``"sessions"``: a row a session: the settings, ``valid`` and ``faults``, and the figures
-        of `rtkit.summarise`; ``drift`` in seconds per second of audio, ``senders_share`` from 0
-        to 1.
+        ``"sessions"``: a row a session: the settings, ``ending``, ``valid``, ``faults``, and the
+        figures of `rtkit.summarise` under the names that they have there (``lateness_p50``,
+        ``turn_latency_p95``, ...), in seconds too; what is a percentage there is a share here.
 
     Raises
     ------
@@ -98,10 +93,10 @@ def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
         ) from error
     tables = {name: _ROWS[what](session) for name, session in named(sessions).items()}
     lengths = [len(next(iter(table.values()))) for table in tables.values()]
-    frame = pd.DataFrame({"session": np.repeat(np.array([*tables], dtype=object), lengths)})
-    for column in next(iter(tables.values()), {}):
-        frame[column] = np.concatenate([np.asarray(table[column]) for table in tables.values()])
-    return frame
+    columns: Columns = {"session": np.repeat(_texts([*tables]), lengths)}
+    for name in next(iter(tables.values()), {}):
+        columns[name] = np.concatenate([np.asarray(table[name]) for table in tables.values()])
+    return pd.DataFrame(columns)
 
 
 def _chunks(session: Session) -> Columns:
@@ -182,8 +177,7 @@ def _turns(session: Session) -> Columns:
 
 def _session(session: Session) -> Columns:
     settings, service = session.settings, session.settings.service
-    found, turns = validity(session), turn_latency(session)
-    late = quantiles(session.lateness)
+    found = validity(session)
     row = {
         "recording": settings.recording,
         "seconds": settings.seconds,
@@ -191,7 +185,7 @@ def _session(session: Session) -> Columns:
         "pacing": settings.pacing,
         "phase": settings.phase,
         "chunk": settings.chunk,
-        "work": json.dumps(settings.work) if isinstance(settings.work, str) else settings.work,
+        "work": settings.work,
         "isolation": settings.isolation,
         "service": str(service.get("name", "")),
         "speech_model": str(service.get("speech_model", "")),
@@ -199,29 +193,20 @@ def _session(session: Session) -> Columns:
         "ending": "cut off" if session.ending is None else session.ending.how,
         "valid": bool(found),
         "faults": ", ".join(dict.fromkeys(fault.name for fault in found.faults)),
-        "chunks": len(session.chunks),
-        "last_lateness": session.lateness[-1] if session.chunks else np.nan,
-        "drift": drift(session),
-        "lateness_p50": late.p50,
-        "lateness_p99": late.p99,
-        "lateness_max": late.max,
-        "jitter_p99": quantiles(jitter(session)).p99,
-        "turns": int(turns.counted.sum()),
-        **_spread("turn_latency", turns, "latency"),
-        **_spread("turn_service_time", turns, "service_time"),
-        **_spread("turn_since_sent", turns, "since_sent"),
-        **_spread("word_latency", words := word_latency(session), "latency"),
-        **_spread("word_service_time", words, "service_time"),
-        **_spread("first_word_latency", first_word_latency(session), "latency"),
-        "senders_share": senders_share(turns),
-        "stalls": len(session.stalls),
+        **_figures(session),
     }
     return {name: _texts([v]) if isinstance(v, str) else [v] for name, v in row.items()}
 
 
-def _spread(name: str, latency: Latency, part: str) -> dict[str, float]:
-    found = latency.quantiles(part)
-    return {f"{name}_p50": found.p50, f"{name}_p95": found.p95}
+def _figures(session: Session) -> dict[str, float]:
+    """The rows of `summarise` as columns: ``lateness p50, ms`` is ``lateness_p50``, in seconds."""
+    figures: dict[str, float] = {}
+    for title, (value,), form in summarise(session).rows:
+        name, _, unit = title.partition(", ")
+        value *= {"ms": 1e-3, "%": 1e-2}.get(unit.partition(" ")[0], 1)
+        whole = form == "d" and not np.isnan(value)
+        figures[re.sub(r"\W+", "_", name)] = int(value) if whole else value
+    return figures
 
 
 def _texts(texts: list[str]) -> np.ndarray:
