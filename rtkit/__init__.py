@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from rtkit.plots import plot_rescored as plot_rescored
     from rtkit.plots import plot_timeline as plot_timeline
     from rtkit.plots import plot_turn_latency as plot_turn_latency
+    from rtkit.plots import save_figure as save_figure
     from rtkit.protocol import AssemblyAI as AssemblyAI
     from rtkit.protocol import explain as explain
     from rtkit.reference import Reference as Reference
@@ -74,6 +75,7 @@ _MODULES = {
         "plot_rescored",
         "plot_timeline",
         "plot_turn_latency",
+        "save_figure",
     ),
     "protocol": ("AssemblyAI", "explain"),
     "reference": ("Reference", "SidecarError"),
