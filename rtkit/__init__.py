@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rtkit.latency import turn_latency as turn_latency
     from rtkit.latency import word_latency as word_latency
     from rtkit.loopback.process import Loopback as Loopback
+    from rtkit.page import report as report
     from rtkit.plots import plot_comparison as plot_comparison
     from rtkit.plots import plot_lateness as plot_lateness
     from rtkit.plots import plot_lateness_distribution as plot_lateness_distribution
@@ -68,6 +69,7 @@ _MODULES = {
         "word_latency",
     ),
     "loopback.process": ("Loopback",),
+    "page": ("report",),
     "plots": (
         "plot_comparison",
         "plot_lateness",

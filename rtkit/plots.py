@@ -475,7 +475,7 @@ def _legend_below(
     if not artists:
         return
     below = ax.transAxes + ScaledTranslation(0, -0.52, ax.figure.dpi_scale_trans)
-    ax.legend(
+    legend = ax.legend(
         handles=list(artists),
         title=title,
         loc="upper left",
@@ -490,6 +490,8 @@ def _legend_below(
         alignment="left",
         columnspacing=1.2,
     )
+    for text in (legend.get_title(), *legend.get_texts()):
+        text.set_parse_math(False)  # a session may be named after a file with a $ in its name
 
 
 def _say_instead(ax: Axes, sentence: str) -> None:
@@ -500,7 +502,7 @@ def _say_instead(ax: Axes, sentence: str) -> None:
 
 def _titled(ax: Axes, title: str, x: str, y: str, sessions: Mapping[str, Session]) -> None:
     """What is on the axes; and, over all figures of them, which sessions are not valid."""
-    ax.set_title(title, fontsize="medium", loc="left", fontweight="bold")
+    ax.set_title(title, fontsize="medium", loc="left", fontweight="bold", parse_math=False)
     wrong = [
         f"{_said(name)} ({', '.join(dict.fromkeys(fault.name for fault in found.faults))})"
         for name, session in sessions.items()
