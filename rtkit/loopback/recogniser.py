@@ -117,8 +117,7 @@ class Listener:
         now = self._frames * self.FRAME
         if self._start is None:
             if voiced >= self.ENOUGH:
-                self._open(now)
-                yield Onset(now)
+                yield self._opened(now)
             return
         self._decode(frame)
         if len(self._window) - voiced >= self.ENOUGH or now - self._start >= self.LONGEST:
@@ -130,12 +129,13 @@ class Listener:
                 self._guesses = texts
                 yield Phrase(now, words)
 
-    def _open(self, now: float) -> None:
+    def _opened(self, now: float) -> Onset:
         self._start = now - len(self._window) * self.FRAME
         if self._unprimed is None:
             self._decoder.start_utt()
         for frame, _ in self._window:
             self._decode(frame)
+        return Onset(self._start)
 
     def _decode(self, frame: bytes) -> None:
         if self._unprimed is None:
@@ -316,6 +316,7 @@ class Recognisers:
 
     def __init__(self) -> None:
         self._free: list[Recogniser] = []
+        self._closed = False
 
     async def prepare(self) -> None:
         """Have one at hand: loading the model takes a while."""
@@ -334,12 +335,14 @@ class Recognisers:
         try:
             yield recogniser
         finally:
-            if recogniser.free and len(self._free) < (os.cpu_count() or 1):
+            if recogniser.free and not self._closed and len(self._free) < (os.cpu_count() or 1):
                 self._free.append(recogniser)
             else:  # what a client left behind is not heard to its end
                 await recogniser.end()
 
     async def close(self) -> None:
+        """End them all; one that is lent ends when its session does."""
+        self._closed = True
         while self._free:
             await self._free.pop().end()
 
