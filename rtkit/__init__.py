@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rtkit.latency import word_latency as word_latency
     from rtkit.loopback.process import Loopback as Loopback
     from rtkit.page import report as report
+    from rtkit.playback import play as play
     from rtkit.plots import plot_comparison as plot_comparison
     from rtkit.plots import plot_lateness as plot_lateness
     from rtkit.plots import plot_lateness_distribution as plot_lateness_distribution
@@ -70,6 +71,7 @@ _MODULES = {
     ),
     "loopback.process": ("Loopback",),
     "page": ("report",),
+    "playback": ("play",),
     "plots": (
         "plot_comparison",
         "plot_lateness",
