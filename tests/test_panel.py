@@ -9,7 +9,9 @@ import json
 import re
 import socket
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +26,7 @@ from rtkit.loopback.process import embedded
 from rtkit.protocol import KEY_VARIABLE, AssemblyAI, Endpoint
 from rtkit.session import Chunk
 from rtkit.trace import COLUMNS
+from rtkit.watching import Watched
 from rtkit.widgets import Panel
 
 T = TypeVar("T")
@@ -255,7 +258,7 @@ def test_a_long_session_is_watched_in_bounded_space_and_no_spike_is_lost() -> No
     chunks, step = 72_000, 0.05
     late = [0.001 + 0.0001 * (index % 7) for index in range(chunks)]
     late[31_007], late[40_003] = 0.5, -0.2
-    watched = widgets._Watched(chunks * step, asyncio.Event())
+    watched = Watched(chunks * step, asyncio.Event())
     for index in range(chunks):
         due = (index + 1) * step
         watched.see(Chunk(index, index, index + 1, due, due + late[index], due, 2))
@@ -428,6 +431,182 @@ def test_buttons_work_from_another_thread(runs: Path) -> None:
 def test_a_panel_outside_a_notebook_says_what_to_do() -> None:
     with pytest.raises(RuntimeError, match=r"needs a notebook.*rtkit\.run\(rtkit\.compare"):
         rtkit.panel()
+
+
+# Sessions saved before, beside today's; and hearing them.
+
+
+async def press(panel: Panel, button: ipywidgets.Button) -> None:
+    """Press a button that starts a job, and wait until the panel is done."""
+    button.click()
+    await asyncio.sleep(0)
+    assert panel.task is not None
+    await asyncio.wait_for(panel.task, PATIENCE)
+
+
+def kept(runs: Path, name: str, started: str, **options: Any) -> rtkit.Session:
+    """A session as yesterday left it."""
+    clip = rtkit.open_clip(rtkit.bundled()[0], seconds=2)
+    session = replace(rtkit.simulate(clip, **options), started=started)
+    session.save(runs / name)
+    return session
+
+
+@pytest.mark.usefixtures("drawn")
+def test_yesterdays_sessions_are_compared_with_todays(runs: Path) -> None:
+    yesterday = kept(
+        runs,
+        "2026-11-24_09-30-00_library_call_100ms_fixed_sleep.jsonl",
+        "2026-11-24T09:30:00+00:00",
+        pacing="fixed_sleep",
+        work=0.01,
+    )
+
+    async def scenario() -> None:
+        panel = a_panel(runs)
+        assert panel.earlier.file.options == (
+            ("24 Nov 09:30:00 fixed sleep, 100 ms, library_call", panel.earlier.file.value),
+        )
+        assert panel.earlier.remove.disabled
+        await press(panel, panel.earlier.add)
+        name = "fixed_sleep, 24 Nov 09:30"
+        assert said(panel) == "Added: fixed sleep, 24 Nov 09:30, of library_call.wav."
+        assert panel.added[name].chunks == yesterday.chunks
+        assert name in panel.table.value  # before anything was measured today
+        alone = bytes(panel.figure.value)
+        assert alone.startswith(b"\x89PNG")
+
+        await finish(panel)
+        assert list(panel.sessions) == ["wall_clock"]
+        for shown in ("wall_clock", name):
+            assert shown in panel.table.value
+        assert bytes(panel.figure.value) != alone
+        assert len(panel.earlier.file.options) == 2  # today's can be added tomorrow
+
+        await press(panel, panel.earlier.add)
+        assert list(panel.added) == [name, f"{name} (2)"]
+        await press(panel, panel.earlier.remove)
+        assert panel.added == {}
+        assert name not in panel.table.value
+        assert "wall_clock" in panel.table.value
+        assert panel.earlier.remove.disabled
+
+    as_in_a_notebook(scenario())
+
+
+def test_without_saved_sessions_there_is_nothing_to_add(runs: Path) -> None:
+    async def scenario() -> None:
+        panel = a_panel(runs)
+        assert panel.earlier.file.options == ((f"none in {runs} yet", None),)
+        assert panel.earlier.add.disabled
+        await finish(panel)
+        assert not panel.earlier.add.disabled
+
+    as_in_a_notebook(scenario())
+
+
+def test_a_file_that_is_no_session_is_said(runs: Path) -> None:
+    runs.mkdir()
+    (runs / "shopping.jsonl").write_text('{"milk": 2}\n')
+    (runs / ".ipynb_checkpoints").mkdir()
+    (runs / ".ipynb_checkpoints" / "copy.jsonl").write_text("")
+
+    async def scenario() -> None:
+        panel = a_panel(runs)
+        assert [title for title, _ in panel.earlier.file.options] == ["shopping"]
+        await press(panel, panel.earlier.add)
+        assert re.search(r"shopping\.jsonl is not a session that rtkit recorded", said(panel))
+        assert alerts(panel)
+        assert panel.added == {}
+        assert ready(panel)
+
+    as_in_a_notebook(scenario())
+
+
+def test_while_a_session_runs_nothing_else_begins(runs: Path) -> None:
+    kept(runs, "a.jsonl", "2026-11-24T09:30:00+00:00")
+
+    async def scenario() -> None:
+        panel = a_panel(runs, seconds=30)
+        task = await begin(panel)
+        await until(lambda: panel.progress.value > 0)
+        for button in (panel.hear, panel.earlier.add, panel.earlier.remove, panel.calibrate):
+            assert button.disabled
+        panel.stop.click()
+        await asyncio.wait_for(task, PATIENCE)
+        assert not panel.hear.disabled
+
+    as_in_a_notebook(scenario())
+
+
+def test_what_is_chosen_is_heard_with_the_sessions_of_it(runs: Path, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        panel = a_panel(runs)
+        await press(panel, panel.hear)
+        assert panel.player.value.count("<audio") == 1
+        assert "<polyline" not in panel.player.value
+        await finish(panel)
+        assert panel.player.value == ""
+        await press(panel, panel.hear)
+        assert panel.player.value.count("<polyline") == 1
+        panel.folder.value = str(recording(tmp_path / "noise.wav").parent)
+        panel.file.value = str(tmp_path / "noise.wav")
+        await press(panel, panel.hear)
+        assert "noise.wav" in panel.player.value
+        assert "<polyline" not in panel.player.value
+
+    as_in_a_notebook(scenario())
+
+
+def test_what_is_too_long_to_hear_is_said(runs: Path, tmp_path: Path) -> None:
+    recording(tmp_path / "long.wav", 601)
+
+    async def scenario() -> None:
+        panel = a_panel(runs, seconds=0)
+        panel.folder.value = str(tmp_path)
+        panel.file.value = str(tmp_path / "long.wav")
+        await press(panel, panel.hear)
+        assert re.search(r"long\.wav: 601 s at 8000 Hz are too much sound", said(panel))
+        assert alerts(panel)
+        assert panel.player.value == ""
+
+    as_in_a_notebook(scenario())
+
+
+def test_calibrating_counts_down(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(widgets, "calibrate", partial(rtkit.calibrate, seconds=1))
+    counted = []
+
+    async def scenario() -> None:
+        panel = a_panel(runs)
+        panel.status.observe(lambda _: counted.append(said(panel)), "value")
+        panel.progress.observe(lambda change: counted.append(change["new"]), "value")
+        await press(panel, panel.calibrate)
+        assert panel.error is None
+        assert "service times good to" in said(panel)
+
+    as_in_a_notebook(scenario())
+    left = [int(one.split()[2]) for one in counted if isinstance(one, str) and "s left" in one]
+    assert len(left) >= 2
+    assert left == sorted(left, reverse=True)
+    shares = [one for one in counted if isinstance(one, float)]
+    assert shares[:-1] == sorted(shares[:-1])
+
+
+def test_whatever_can_be_chosen_says_what_it_is(runs: Path) -> None:
+    async def scenario() -> None:
+        panel = a_panel(runs)
+        kinds = (ipywidgets.Button, ipywidgets.Dropdown, ipywidgets.Text, ipywidgets.FileUpload)
+        numbers = (ipywidgets.BoundedFloatText, ipywidgets.BoundedIntText)
+        found = [one for one in families(panel) if isinstance(one, kinds + numbers)]
+        assert len(found) >= 19
+        for widget in found:
+            assert widget.description
+            assert widget.tooltip, widget.description
+            assert widget.tabbable is not False
+        assert all(panel.presets.tooltips)
+
+    as_in_a_notebook(scenario())
 
 
 # What goes wrong is said in the panel.
