@@ -20,12 +20,13 @@ from rtkit.audio import MAX_RATE, MIN_RATE, Clip
 from rtkit.comparison import Sessions, named
 from rtkit.latency import heard_words
 from rtkit.session import Session
-from rtkit.trace import LEFT, RIGHT, WIDTH, line_colours, trace_svg
+from rtkit.trace import LEFT, RIGHT, WIDTH, line_colours, round_marks, trace_svg
 
 __all__ = ["Player", "play"]
 
 MOST = 4_800_000  # samples, five minutes at 16000 Hz: as speech some 7 MB in the page, at most 13
 WAVE, LANE, MARKS = 44, 14, 24  # heights of the sound's picture, a session's words, the axis
+LEGEND = 26  # of the trace, which the cursor leaves free
 PEAKS = 500  # of the sound's picture
 
 # The cursor follows the browser's audio element. Handlers are attributes, because a page that sets
@@ -60,9 +61,10 @@ box.querySelector("audio").currentTime = Math.max(0, at) / speed;
 STYLE = """
 .rt-playback { color: var(--jp-ui-font-color1, inherit); line-height: 1.4; max-width: 720px; }
 .rt-playback audio { display: block; width: 100%; height: 40px; margin: 4px 0; }
+[data-jp-theme-light="false"] .rt-playback audio { color-scheme: dark; }
 .rt-playback svg { display: block; }
 .rt-pictures { position: relative; cursor: pointer; }
-.rt-cursor { position: absolute; top: 0; bottom: 0; width: 2px; background: #CC79A7; }
+.rt-cursor { position: absolute; bottom: 0; width: 2px; background: #CC79A7; }
 .rt-words { position: relative; max-height: 8.4em; overflow: hidden; margin: 6px 0; }
 .rt-playback[data-at] [data-said] { opacity: 0.45; }
 .rt-playback[data-at] .rt-said { opacity: 1; outline: 1px dashed currentColor; }
@@ -157,7 +159,8 @@ def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Pla
         f"<div>{html.escape(title)}</div>"
         f"{_audio(np.concatenate([sound, silence]), rate, title=title)}"
         f'<div class="rt-pictures" onclick="{html.escape(SEEK)}">{pictures}'
-        f'<div class="rt-cursor" style="left: {LEFT / WIDTH:.3%}"></div></div>'
+        f'<div class="rt-cursor" style="left: {LEFT / WIDTH:.3%}; '
+        f'top: {LEGEND if lines else 0}px"></div></div>'
         f"{''.join(_text(name, row) for name, row in rows.items())}</div>",
         title,
     )
@@ -233,10 +236,10 @@ def _score(
                 f'stroke="{colour}" stroke-width="2"/>'
                 f'<circle cx="{seen:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>'
             )
-    for second in np.linspace(0, seconds, 6).tolist():
+    for second in round_marks(seconds):
         parts.append(
             f'<text x="{LEFT + second * scale:.1f}" y="{bottom + 16}" text-anchor="middle">'
-            f"{round(second, 1):g}{' s' if second == 0 else ''}</text>"
+            f"{second:g}{' s' if second == 0 else ''}</text>"
         )
     wait = "; below it each word, from its end to its answer" if answered else ""
     return (

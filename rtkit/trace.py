@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import html
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["line_colours", "thin", "trace_svg"]
+__all__ = ["line_colours", "round_marks", "thin", "trace_svg"]
 
 WIDTH, HEIGHT = 640, 222
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 34, 44
@@ -64,11 +65,9 @@ def trace_svg(series: Mapping[str, tuple[Values, Values]], *, seconds: float) ->
             'stroke="currentColor" stroke-opacity="0.2"/>'
             f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>'
         )
-    for second in np.linspace(0, seconds, 6):
+    for second in round_marks(seconds):
         x, _ = place(second, 0)
-        parts.append(
-            f'<text x="{x:.1f}" y="{height - 26}" text-anchor="middle">{round(second, 1):g}</text>'
-        )
+        parts.append(f'<text x="{x:.1f}" y="{height - 26}" text-anchor="middle">{second:g}</text>')
     for entries_before, (name, colour) in enumerate(zip(lines, line_colours(lines), strict=True)):
         look = f'stroke="{colour}" stroke-width="2" stroke-dasharray="{DASHES.get(name, "")}"'
         points = " ".join(
@@ -95,6 +94,13 @@ def line_colours(names: Iterable[str]) -> list[str]:
     """A colour each: a pacing's own, others in turn."""
     others = itertools.cycle(OTHERS)
     return [COLOURS.get(name) or next(others) for name in names]
+
+
+def round_marks(last: float) -> list[float]:
+    """At most seven round numbers, from 0 to `last`."""
+    size = 10.0 ** math.floor(math.log10(last))
+    step = next(part * size for part in (0.2, 0.5, 1, 2, 5) if last / (part * size) < 7)
+    return [float(f"{number * step:.6g}") for number in range(int(last / step + 1e-9) + 1)]
 
 
 def _label(name: str, lateness: np.ndarray) -> str:

@@ -7,6 +7,7 @@ and an SVG that the browser draws; figures are drawn when nothing is being paced
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import html
 import io
@@ -33,11 +34,16 @@ __all__ = ["Panel", "panel"]
 
 REFRESH = 0.25  # seconds between looks at the running session
 CALIBRATING = 6.5  # seconds, about
+SEEN = (
+    "Lateness of each chunk, its distribution, turn latency in its parts, and a timeline; "
+    "the table that follows holds the figures"
+)
 # A figure is drawn black on white; in a dark theme it is turned over, each hue kept.
 LOOK = """
 <style>
 .rt-panel { overflow-wrap: anywhere; }
-[data-jp-theme-light="false"] .rt-panel img.rt-figure {
+.rt-figure img { width: 100%; max-width: 1200px; margin-top: 8px; }
+[data-jp-theme-light="false"] .rt-figure img {
   filter: invert(0.93) hue-rotate(180deg) saturate(1.3);
 }
 </style>
@@ -206,12 +212,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self.trace = ipywidgets.HTML()
         self.player = ipywidgets.HTML()
         self.table = ipywidgets.HTML()
-        self.figure = ipywidgets.Image(
-            format="png",
-            layout={"max_width": "1200px", "display": "none"},
-            tooltip="Lateness, its distribution, turn latency in its parts, and a timeline; "
-            "the table below holds the figures",
-        )
+        self.figure = ipywidgets.HTML(layout={"display": "none"})
         self.saved = ipywidgets.HTML()
         for widget, name in (
             (self.progress, "rt-progress"),
@@ -235,11 +236,13 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         watching = ipywidgets.HBox(
             [self.trace, self.transcript], layout={"flex_flow": "row wrap", "overflow": "visible"}
         )
-        return ipywidgets.VBox([buttons, self.status, watching], layout={"overflow": "visible"})
+        return ipywidgets.VBox(
+            [buttons, self.status, watching, self.player], layout={"overflow": "visible"}
+        )
 
     def _results(self) -> ipywidgets.Widget:
         return ipywidgets.VBox(
-            [self.player, self.figure, self.table, self.saved, ipywidgets.HTML(LOOK)],
+            [self.figure, self.table, self.saved, ipywidgets.HTML(LOOK)],
             layout={"overflow": "visible"},
         )
 
@@ -316,6 +319,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             clip = self._recording.clip()
             shown = {name: one for name, one in self._shown().items() if _is_of(clip, one)}
             self.player.value = (await asyncio.to_thread(play, clip, shown)).html
+            self.trace.value = self.transcript.value = ""  # the player has both
             self._say("")
 
         await self._at_rest(load(), before)
@@ -491,7 +495,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._say("Drawing …")
         table = summarise(sessions)._repr_html_()
         self.table.value = f'<div style="line-height: 1.2">{table}</div>'
-        self.figure.value = await asyncio.to_thread(_draw, sessions)
+        content = base64.b64encode(await asyncio.to_thread(_draw, sessions)).decode()
+        self.figure.value = f'<img alt="{SEEN}" src="data:image/png;base64,{content}">'
         self.figure.layout.display = "block"
 
 
