@@ -154,11 +154,21 @@ class Recording(ipywidgets.VBox):  # type: ignore[misc]
 
     def _try_to_open(self) -> None:
         try:
-            clip = open_clip(self.file.value)
+            clip = self._opened()
         except (AudioError, SidecarError) as error:
             self._fail(error)
         else:
             self._say(f"{clip.path.name}: {clip.seconds:.1f} s at {clip.rate} Hz.")
+
+    def _opened(self, **part: Any) -> Clip:
+        """What is chosen; nobody knows where uploads lie, so that errors leave it out."""
+        try:
+            return open_clip(self.file.value, **part)
+        except (AudioError, SidecarError) as error:
+            if self._uploads is None:
+                raise
+            folder = str(Path(self._uploads.name) / "_")[:-1]
+            raise type(error)(str(error).replace(folder, "")) from None
 
 
 class Sending(ipywidgets.VBox):  # type: ignore[misc]
@@ -361,9 +371,9 @@ class Earlier(ipywidgets.VBox):  # type: ignore[misc]
         found = [path for path in self._folder.rglob("*.jsonl") if _shown(path, self._folder)]
         found.sort(key=lambda path: (path.stat().st_mtime, path.name), reverse=True)
         files = {str(path): _titled(path.relative_to(self._folder)) for path in found}
-        none = [(f"none in {self._folder} yet", None)]
+        none = [(f"none in {self._folder} yet", "")]
         self.file.options = [(title, path) for path, title in files.items()] or none
-        self.file.value = chosen if chosen in files else next(iter(files), None)
+        self.file.value = chosen if chosen in files else next(iter(files), "")
         self.add.disabled = not files
 
     def rest(self, resting: bool, *, added: bool) -> None:

@@ -59,7 +59,10 @@ const at = ((event.clientX - seen.left) / seen.width - left) / across;
 box.querySelector("audio").currentTime = Math.max(0, at) / speed;
 """
 STYLE = """
-.rt-playback { color: var(--jp-ui-font-color1, inherit); line-height: 1.4; max-width: 720px; }
+.rt-playback { color: var(--jp-ui-font-color1, inherit); line-height: 1.4; }
+.rt-playback { display: flex; flex-wrap: wrap; gap: 0 24px; }
+.rt-heard { flex: 0 1 720px; min-width: 0; }
+.rt-read { flex: 1 1 20em; min-width: 0; }
 .rt-playback audio { display: block; width: 100%; height: 40px; margin: 4px 0; }
 [data-jp-theme-light="false"] .rt-playback audio { color-scheme: dark; }
 .rt-playback svg { display: block; }
@@ -156,12 +159,12 @@ def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Pla
     return Player(
         f'<div class="rt-playback" data-speed="{rate / clip.rate!r}" data-left="{LEFT / WIDTH!r}" '
         f'data-across="{(WIDTH - LEFT - RIGHT) / WIDTH / seconds!r}"><style>{STYLE}</style>'
-        f"<div>{html.escape(title)}</div>"
+        f'<div class="rt-heard"><div>{html.escape(title)}</div>'
         f"{_audio(np.concatenate([sound, silence]), rate, title=title)}"
         f'<div class="rt-pictures" onclick="{html.escape(SEEK)}">{pictures}'
         f'<div class="rt-cursor" style="left: {LEFT / WIDTH:.3%}; '
-        f'top: {LEGEND if lines else 0}px"></div></div>'
-        f"{''.join(_text(name, row) for name, row in rows.items())}</div>",
+        f'top: {LEGEND if lines else 0}px"></div></div></div>'
+        f'<div class="rt-read">{"".join(_text(*row) for row in rows.items())}</div></div>',
         title,
     )
 

@@ -506,7 +506,8 @@ def test_yesterdays_sessions_are_compared_with_todays(runs: Path) -> None:
 def test_without_saved_sessions_there_is_nothing_to_add(runs: Path) -> None:
     async def scenario() -> None:
         panel = a_panel(runs)
-        assert panel.earlier.file.options == ((f"none in {runs} yet", None),)
+        assert panel.earlier.file.options == ((f"none in {runs} yet", ""),)
+        assert panel.earlier.file.label == f"none in {runs} yet"
         assert panel.earlier.add.disabled
         await finish(panel)
         assert not panel.earlier.add.disabled
@@ -824,7 +825,7 @@ def test_an_unreadable_upload_is_said_at_once(runs: Path, name: str, sentence: s
     async def scenario() -> None:
         panel = a_panel(runs)
         panel.upload.value = (upload(name, b"neither RIFF nor anything"),)
-        assert re.search(sentence, said(panel)), said(panel)
+        assert re.match(sentence, said(panel)), said(panel)  # from its name on, not from a path's
         assert alerts(panel)
         assert isinstance(panel.error, rtkit.AudioError)
         assert panel.upload.value == ()
