@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from rtkit.simulation import simulate as simulate
     from rtkit.streaming import StreamError as StreamError
     from rtkit.streaming import stream as stream
+    from rtkit.waiting import progress as progress
     from rtkit.widgets import panel as panel
 
 _MODULES = {
@@ -88,6 +89,7 @@ _MODULES = {
     "streaming": ("StreamError", "stream"),
     "faults": ("validity",),
     "frames": ("to_frame",),
+    "waiting": ("progress",),
     "widgets": ("panel",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

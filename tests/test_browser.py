@@ -309,6 +309,7 @@ def test_all_cells_run_and_no_output_outgrows_its_cell(page: Page) -> None:
     expect(page.locator(".rt-panel button.rt-run")).to_be_enabled()
     expect(page.locator(".jp-Cell .jp-RenderedImage img")).to_have_count(3)
     expect(page.locator(".jp-RenderedHTML audio")).to_have_count(1)
+    expect(page.locator(".jp-RenderedHTML:has(progress)")).to_have_text("6 s of audio streamed")
     assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
     assert page.evaluate(OUTGROWN) == []
     is_faultless(page)
@@ -485,6 +486,31 @@ def test_the_cell_run_again_stops_the_session_and_begins_anew(page: Page, work: 
     *_, old, new = map(rtkit.load_session, runs)
     assert (old.ending.how, new.ending.how) == ("stopped", "complete")
     assert new.zero > old.zero + old.sent[-1]
+
+
+# A page of one's own.
+
+
+def test_the_player_plays_in_a_page_from_the_disk(chromium: Browser, tmp_path: Path) -> None:
+    """And a wrong sample rate is heard: half the rate takes twice as long."""
+    clip = rtkit.open_clip(rtkit.bundled()[0], seconds=2)
+    right, wrong = rtkit.play(clip, rtkit.simulate(clip)), rtkit.play(clip, rate=8000)
+    page = open_page(chromium)
+    lasting = {}
+    for name, player, speed in (("right", right, 1.0), ("wrong", wrong, 0.5)):
+        file = tmp_path / f"{name}.html"
+        file.write_text(f"<!doctype html><meta charset=utf-8>{player.html}", encoding="utf-8")
+        page.goto(file.as_uri())
+        page.wait_for_function("document.querySelector('audio').duration > 0")
+        lasting[name] = page.locator("audio").evaluate("audio => audio.duration")
+        plays(page, ".rt-playback")
+        heard, at = page.locator("audio").evaluate(
+            "audio => [audio.currentTime, audio.closest('.rt-playback').dataset.at]"
+        )
+        assert float(at) == pytest.approx(heard * speed, abs=0.15)
+    assert lasting["wrong"] == pytest.approx(4, abs=0.1)
+    assert lasting["right"] == pytest.approx(2.1, abs=0.2)  # until the last answer is there
+    page.close()
 
 
 # The page without code.
