@@ -6,6 +6,7 @@ panel, by the two functions that it hands over.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -368,13 +369,21 @@ class Earlier(ipywidgets.VBox):  # type: ignore[misc]
     def offer(self) -> None:
         """Offer what is in the folder now, the newest first."""
         chosen = self.file.value
-        found = [path for path in self._folder.rglob("*.jsonl") if _shown(path, self._folder)]
-        found.sort(key=lambda path: (path.stat().st_mtime, path.name), reverse=True)
-        files = {str(path): _titled(path.relative_to(self._folder)) for path in found}
+        files = {str(path): _titled(path.relative_to(self._folder)) for path in self._saved()}
         none = [(f"none in {self._folder} yet", "")]
         self.file.options = [(title, path) for path, title in files.items()] or none
         self.file.value = chosen if chosen in files else next(iter(files), "")
         self.add.disabled = not files
+
+    def _saved(self) -> list[Path]:
+        """Sessions in the folder, and in the folders in it: `rtkit.compare` makes some."""
+        found = []
+        for pattern in ("*.jsonl", "*/*.jsonl"):
+            for path in self._folder.glob(pattern):
+                with contextlib.suppress(OSError):  # it was there a moment ago
+                    if not path.parent.name.startswith("."):  # as a notebook's checkpoints are
+                        found.append((path.stat().st_mtime, path))
+        return [path for _, path in sorted(found, reverse=True)]
 
     def rest(self, resting: bool, *, added: bool) -> None:
         """Whether buttons can be pressed: no session runs, and there is something to press for."""
@@ -386,12 +395,11 @@ class Earlier(ipywidgets.VBox):  # type: ignore[misc]
 
 def name_of(session: Session, taken: Mapping[str, Session]) -> str:
     """What a saved session is called in figures: its pacing and when it was, and no name twice."""
-    name = f"{session.settings.pacing}, {datetime.fromisoformat(session.started):%d %b %H:%M}"
-    number, name_and_number = 1, name
-    while name_and_number in taken:
-        number += 1
-        name_and_number = f"{name} ({number})"
-    return name_and_number
+    name = session.settings.pacing
+    with contextlib.suppress(ValueError):  # a simulated one has no date
+        name += f", {datetime.fromisoformat(session.started).astimezone():%d %b %H:%M}"
+    numbered = (name, *(f"{name} ({number})" for number in range(2, len(taken) + 2)))
+    return next(one for one in numbered if one not in taken)
 
 
 def _in_a_row(*widgets: ipywidgets.Widget) -> ipywidgets.Widget:
@@ -401,11 +409,6 @@ def _in_a_row(*widgets: ipywidgets.Widget) -> ipywidgets.Widget:
 
 def _recordings(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES)
-
-
-def _shown(path: Path, folder: Path) -> bool:
-    """Not a notebook's checkpoints, say."""
-    return not any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def _titled(name: Path) -> str:

@@ -328,6 +328,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         """Show a session that was saved before beside what was measured now."""
 
         async def load() -> None:
+            self._say("Reading …")
             session = await asyncio.to_thread(load_session, self.earlier.file.value)
             name = name_of(session, self.added)
             self.added[name] = session

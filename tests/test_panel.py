@@ -25,7 +25,7 @@ import rtkit
 from rtkit import widgets
 from rtkit.loopback.process import embedded
 from rtkit.protocol import KEY_VARIABLE, AssemblyAI, Endpoint
-from rtkit.session import Chunk
+from rtkit.session import Chunk, Message
 from rtkit.trace import COLUMNS
 from rtkit.watching import Watched
 from rtkit.widgets import Panel
@@ -280,6 +280,28 @@ def test_a_long_session_is_watched_in_bounded_space_and_no_spike_is_lost() -> No
     assert audio[lateness.index(max(lateness))] == pytest.approx(31_008 * step)
 
 
+def test_a_turn_that_does_not_end_pushes_nothing_off_the_page() -> None:
+    watched = Watched(60.0, asyncio.Event())
+    spoken = [f"word{number}" for number in range(1000)]
+    message = {
+        "type": "Turn",
+        "turn_order": 0,
+        "turn_is_formatted": False,
+        "end_of_turn": False,
+        "transcript": "",
+        "end_of_turn_confidence": 0.0,
+        "words": [
+            {"text": text, "start": 0, "end": 1, "confidence": 1.0, "word_is_final": True}
+            for text in spoken
+        ],
+    }
+    watched.see(Message(1.0, json.dumps(message)))
+    (line,) = watched.lines()
+    assert line.startswith("<i>… word")
+    assert line.endswith("word999 …</i>")
+    assert len(line) < 450
+
+
 def test_a_folders_recordings_are_offered_before_the_bundled_ones(
     runs: Path, tmp_path: Path
 ) -> None:
@@ -478,8 +500,9 @@ def test_yesterdays_sessions_are_compared_with_todays(runs: Path) -> None:
         )
         assert panel.earlier.remove.disabled
         await press(panel, panel.earlier.add)
-        name = "fixed_sleep, 24 Nov 09:30"
-        assert said(panel) == "Added: fixed sleep, 24 Nov 09:30, of library_call.wav."
+        when = f"{datetime(2026, 11, 24, 9, 30, tzinfo=UTC).astimezone():%d %b %H:%M}"
+        name = f"fixed_sleep, {when}"
+        assert said(panel) == f"Added: fixed sleep, {when}, of library_call.wav."
         assert panel.added[name].chunks == yesterday.chunks
         assert name in panel.table.value  # before anything was measured today
         alone = picture(panel)
