@@ -8,6 +8,7 @@ import ctypes
 import functools
 import heapq
 import itertools
+import math
 import os
 import selectors
 import sys
@@ -145,6 +146,12 @@ class Timetable:
     A task and a timer for each would cost a wake-up, a task switch and the loop's bookkeeping a
     call. It does not spin as an `Alarm` does: with many, something is always about to be due.
 
+    Parameters
+    ----------
+    slack : float
+        Seconds from one wake-up to the next at least: a wake-up costs more than a call, so that
+        many calls share one, each at most so much late.
+
     Attributes
     ----------
     expect : callable, optional
@@ -153,8 +160,10 @@ class Timetable:
 
     AT_ONCE = 256  # calls; then the loop turns, so that late senders do not deafen it
 
-    def __init__(self) -> None:
+    def __init__(self, *, slack: float = 0.0005) -> None:
         self._loop = asyncio.get_running_loop()
+        self._slack = 0.0 if isinstance(self._loop, VirtualLoop) else slack  # there it costs none
+        self._earliest = -math.inf  # of the next wake-up
         self._entries: list[tuple[float, int, Callable[[], float | None]]] = []
         self._order = itertools.count()
         self._set_to: float | None = None
@@ -185,6 +194,7 @@ class Timetable:
                 os.read(self._timer, 8)
         self._set_to = None
         entries, now = self._entries, self._loop.time()
+        self._earliest = now + self._slack
         for _ in range(self.AT_ONCE):
             if not entries or entries[0][0] > now:
                 break
@@ -196,9 +206,12 @@ class Timetable:
 
     def _set(self) -> None:
         """Have the timer go off at the first instant of all."""
-        if not self._entries or self._entries[0][0] == self._set_to:
+        if not self._entries:
             return
-        when = self._set_to = self._entries[0][0]
+        when = max(self._entries[0][0], self._earliest)
+        if when == self._set_to:
+            return
+        self._set_to = when
         if self._timer is not None:
             _set_timer(self._timer, when)
             if self.expect is not None:

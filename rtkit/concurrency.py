@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import time
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,8 @@ from rtkit.streaming import Connection, Failure, Run, Service, StreamError, chec
 __all__ = ["Crowd", "stream_many"]
 
 OPENING = 32  # connections that are being opened at once
-SOON = 0.02  # seconds from a session's start to its t = 0
+SOON = 0.02  # seconds from a session's start to its t = 0,
+SOON_EACH = 0.0003  # and so many more for each session that starts with it
 AGAIN = 0.01  # seconds until a full connection is tried again
 BUDGET = 0.1  # of a chunk: later at p99, and the host is saturated
 SPARE = 64  # open files that a process needs besides its connections
@@ -231,6 +232,7 @@ class _Plan:
     settings: Settings
     edges: list[int]
     due: list[float]
+    reading: Generator[bytes, None, None]
     audio: Iterator[bytes]
 
 
@@ -256,8 +258,9 @@ def _plans(clips: Sequence[Clip], chunk: float, phase: str) -> list[_Plan]:
                 phase=phase,
             )
             due = due_times(edges, clip.rate, phase).tolist()
-            plans[id(clip)] = _Plan(settings, edges.tolist(), due, iter(()))
-            readings[id(clip)] = iter(itertools.tee(clip.chunks(edges), times[id(clip)]))
+            reading = clip.chunks(edges)
+            plans[id(clip)] = _Plan(settings, edges.tolist(), due, reading, reading)
+            readings[id(clip)] = iter(itertools.tee(reading, times[id(clip)]))
     return [replace(plans[id(clip)], audio=next(readings[id(clip)])) for clip in clips]
 
 
@@ -321,6 +324,10 @@ class _Member:
                 "or changed. Make or copy it anew."
             )
         return payload.ljust(self._least, b"\0")
+
+    def close(self) -> None:
+        """Close the recording."""
+        self._plan.reading.close()
 
     def chunks(self) -> Iterator[Chunk]:
         """What was sent, as facts."""
@@ -402,6 +409,8 @@ class _Sender:
                 run.start(zero)
                 await run.sending(member.send(connection, self._timetable, zero))
                 self._count()
+                # Those that end within the same chunk still send: a farewell costs more than that.
+                await run.unless_closed(asyncio.sleep(run.recorder.settings.chunk))
                 await run.terminate(self._termination_timeout)
         except Failure as failure:
             member.failure = str(failure)
@@ -427,6 +436,8 @@ class _Sender:
         if self._started is None:
             self._started = self._loop.time(), time.process_time()
         soon = self._loop.time() + SOON
+        if self._per_minute is None:  # when all of them have been started
+            soon = self._started[0] + SOON + SOON_EACH * len(self.members)
         chunk = self.members[index].run.recorder.settings.chunk
         return soon + (self._base + index * GOLDEN * chunk - soon) % chunk
 
@@ -450,6 +461,8 @@ class _Sender:
     def close(self) -> None:
         self._lookout.close()
         self._timetable.close()
+        for member in self.members:
+            member.close()
 
 
 def _check_files(sessions: int) -> None:

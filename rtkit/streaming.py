@@ -344,7 +344,7 @@ class Run:
                     "itself is whole in memory: save it elsewhere with session.save(PATH)."
                 ) from error
 
-    async def connect(self, service: Service, clip: Clip, timeout: float) -> Connection:
+    async def connect(self, service: Service, clip: Clip, timeout: float) -> _WebSocket:
         self._event("connecting")
         try:
             endpoint = await service.endpoint(clip.rate, clip.reference)
@@ -656,7 +656,7 @@ async def _open_websocket(endpoint: Endpoint, timeout: float) -> _WebSocket:
                 ping_interval=None,  # a busy notebook must not look like a dead network
                 proxy=None if where.hostname == "127.0.0.1" else True,
                 logger=_quiet_logger(),
-                user_agent_header=f"rtkit/{importlib.metadata.version('rtkit')}",
+                user_agent_header=f"rtkit/{host()['rtkit']}",
             )
         )
     except InvalidStatus as refused:
