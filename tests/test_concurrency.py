@@ -105,7 +105,9 @@ def test_a_busy_loop_is_called_saturated_and_no_latency_is_shown(make_clip: Make
         loop = virtual_loop()
         for i in range(30):
             loop.call_later(i * 0.1, loop.block, 0.08)
-        return await many([make_clip(3.0, reference=spoken(("hello", 0.25, 0.5), ("there", 0.6, 0.9)))] * 20)
+        return await many(
+            [make_clip(3.0, reference=spoken(("hello", 0.25, 0.5), ("there", 0.6, 0.9)))] * 20
+        )
 
     crowd = simulate(beside_a_hog())
     assert crowd.saturated
@@ -113,7 +115,9 @@ def test_a_busy_loop_is_called_saturated_and_no_latency_is_shown(make_clip: Make
     assert "The host is saturated" in crowd.summary()
     assert "word latency" not in crowd.summary()
     assert all(session.stalls for session in crowd.sessions)
-    calm = simulate(many([make_clip(3.0, reference=spoken(("hello", 0.25, 0.5), ("there", 0.6, 0.9)))] * 20))
+    calm = simulate(
+        many([make_clip(3.0, reference=spoken(("hello", 0.25, 0.5), ("there", 0.6, 0.9)))] * 20)
+    )
     assert "saturated" not in calm.summary()
     assert "word latency        p50 150.00" in calm.summary()
     assert "word service time   p50 150.00" in calm.summary()

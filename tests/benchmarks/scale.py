@@ -68,7 +68,7 @@ class Sink(asyncio.BufferedProtocol):
         self._buffer = buffer  # one for all: nothing is kept between two reads
         deflate = ServerPerMessageDeflateFactory()
         self._handshake: ServerProtocol | None = ServerProtocol(extensions=[deflate])
-        self._header, self._left, self._ends = b"", 0, False
+        self._header, self._left, self._opcode, self._ping = b"", 0, 2, b""
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -79,7 +79,7 @@ class Sink(asyncio.BufferedProtocol):
     def buffer_updated(self, size: int) -> None:
         if self._handshake is not None:
             self._shake_hands(bytes(self._buffer[:size]))
-        elif not self._header and self._left >= size and not self._ends:  # by far the most
+        elif not self._header and self._left >= size and self._opcode == 2:  # by far the most
             self._left -= size
         else:
             self._skip(memoryview(self._buffer)[:size])
@@ -100,22 +100,35 @@ class Sink(asyncio.BufferedProtocol):
     def _skip(self, data: memoryview) -> None:
         at = 0
         while at < len(data):
-            if self._left:
-                step = min(self._left, len(data) - at)
-                at, self._left = at + step, self._left - step
-                if self._ends and not self._left:
-                    self._say_goodbye()
-                    return
+            if not self._left:
+                at = self._read_header(data, at)
                 continue
-            self._header += bytes(data[at : at + 1])
-            at += 1
-            size = self._header[1] & 127 if len(self._header) > 1 else 0
-            wide = {126: 2, 127: 8}.get(size, 0)
-            if len(self._header) == 2 + wide:
-                if wide:
-                    size = int.from_bytes(self._header[2:])
-                self._ends = self._header[0] & 15 != 2  # all that is not audio ends the session
-                self._left, self._header = 4 + size, b""
+            step = min(self._left, len(data) - at)
+            if self._opcode == 9:
+                self._ping += bytes(data[at : at + step])
+            at, self._left = at + step, self._left - step
+            if not self._left:
+                self._answer()
+
+    def _read_header(self, data: memoryview, at: int) -> int:
+        self._header += bytes(data[at : at + 1])
+        size = self._header[1] & 127 if len(self._header) > 1 else 0
+        wide = {126: 2, 127: 8}.get(size, 0)
+        if len(self._header) == 2 + wide:
+            if wide:
+                size = int.from_bytes(self._header[2:])
+            self._opcode = self._header[0] & 15
+            self._left, self._header = 4 + size, b""
+        return at + 1
+
+    def _answer(self) -> None:
+        if self._opcode == 9:
+            mask, sent = self._ping[:4], self._ping[4:]
+            payload = bytes(byte ^ mask[i % 4] for i, byte in enumerate(sent))
+            self._transport.write(_frame(10, payload))
+            self._ping = b""
+        elif self._opcode in (1, 8):
+            self._say_goodbye()
 
     def _say_goodbye(self) -> None:
         self._transport.write(_frame(1, TERMINATION.encode()) + _frame(8, b"\x03\xe8"))
