@@ -47,7 +47,8 @@ if (!this.follow) {
       word.className = look;
       if (look) row.scrollTop = word.offsetTop - row.clientHeight / 2;
     }
-    if (!audio.paused && audio.isConnected) requestAnimationFrame(audio.follow);
+    cancelAnimationFrame(audio.next);  // of two that follow, one is enough
+    if (!audio.paused && audio.isConnected) audio.next = requestAnimationFrame(audio.follow);
   };
 }
 this.follow();
