@@ -69,6 +69,7 @@ STYLE = """
 .rt-playback svg { display: block; }
 .rt-pictures { position: relative; cursor: pointer; }
 .rt-cursor { position: absolute; bottom: 0; width: 2px; background: currentColor; }
+.rt-playback:not([data-at]) .rt-cursor { visibility: hidden; }
 .rt-words { position: relative; max-height: 8.4em; overflow: hidden; margin: 6px 0; }
 .rt-playback[data-at] [data-said] { opacity: 0.45; }
 .rt-playback[data-at] .rt-said { opacity: 1; outline: 1px dashed currentColor; }

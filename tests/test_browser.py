@@ -141,7 +141,7 @@ def work(browser: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
             ROOT / folder, work / folder, ignore=shutil.ignore_patterns("runs", ".*", "__*")
         )
     first = work / NOTEBOOK
-    shorter = first.read_text(encoding="utf-8").replace("seconds = 25 ", "seconds = 3 ")
+    shorter = first.read_text(encoding="utf-8").replace("seconds = 25 ", "seconds = 4 ")
     first.write_text(shorter, encoding="utf-8")
     settings = work / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
@@ -310,7 +310,7 @@ def test_all_cells_run_and_no_output_outgrows_its_cell(page: Page) -> None:
     expect(page.locator(".rt-panel button.rt-run")).to_be_enabled()
     expect(page.locator(".jp-Cell .jp-RenderedImage img")).to_have_count(3)
     expect(page.locator(".jp-RenderedHTML audio")).to_have_count(1)
-    expect(page.locator(".jp-RenderedHTML:has(progress)")).to_have_text("6 s of audio streamed")
+    expect(page.locator(".jp-RenderedHTML:has(progress)")).to_have_text("8 s of audio streamed")
     assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
     assert page.evaluate(OUTGROWN) == []
     is_faultless(page)
