@@ -14,11 +14,14 @@ from conftest import spoken
 
 from rtkit.loopback.conversation import Behaviour, Close, Conversation
 from rtkit.loopback.ears import Ears, Energy, Script, Sound
+from rtkit.loopback.parameters import Refusal
 from rtkit.protocol import FORCE_ENDPOINT, KEEP_ALIVE, TERMINATE, update_configuration
 from rtkit.reference import Reference
 
 RATE = 8000
 PROMPT = Behaviour(delay=0.0)
+PREFIX_3006 = "User Input Validation Error: "
+PREFIX_3007 = "Input Duration Error: "
 
 
 @dataclass
@@ -38,7 +41,7 @@ class Talk:
         behaviour: Behaviour = PROMPT,
         query: Mapping[str, str] | None = None,
         *,
-        authorized: bool = True,
+        refused: Refusal | None = None,
     ) -> None:
         listen: Callable[[int], Ears]
         if isinstance(ears, Reference):
@@ -51,12 +54,12 @@ class Talk:
         self.closed: Close | None = None
         self.conversation = Conversation(
             {"sample_rate": str(RATE), **(query or {})},
-            authorized=authorized,
             ears=listen,
             behaviour=behaviour,
             now=0.0,
             session_id="x",
             expires_at=1,
+            refused=refused,
         )
         self.wait(0.0)
 
@@ -253,7 +256,7 @@ def test_messages_hold_50_to_1000_ms_but_for_a_short_tail(
     else:
         assert talk.error == (
             3007,
-            f"Input Duration Violation: {verdict} ms. Expected between 50 and 1000 ms",
+            f"{PREFIX_3007}Input Duration Violation: {verdict} ms. Expected between 50 and 1000 ms",
         )
 
 
@@ -276,7 +279,7 @@ def test_audio_that_piles_up_is_refused(
     if refused:
         code, text = talk.error
         assert code == 3007
-        assert text.startswith("Audio Transmission Rate Exceeded: Received ")
+        assert text.startswith(f"{PREFIX_3007}Audio Transmission Rate Exceeded: Received ")
     else:
         assert talk.closed is None
 
@@ -334,9 +337,10 @@ def test_booleans_are_read_in_any_spelling(word: str) -> None:
     assert talk.transcripts == ["Yes."]
 
 
-def test_a_client_without_a_key_is_refused() -> None:
-    talk = Talk(authorized=False)
-    assert talk.error == (1008, "Unauthorized Connection: Missing Authorization header")
+def test_a_client_who_is_refused_hears_why_and_nothing_else() -> None:
+    talk = Talk(refused=Refusal(1008, "Unauthorized Connection: Invalid API key"))
+    assert talk.error == (1008, "Unauthorized Connection: Invalid API key")
+    talk.wait(20000.0)
     assert len(talk.said) == 1
 
 
@@ -361,7 +365,7 @@ def test_a_frame_that_cannot_be_understood_ends_the_session(frame: str | bytes, 
     talk.send(frame)
     code, said = talk.error
     assert code == 3006
-    assert said.startswith(text)
+    assert said.startswith(f"{PREFIX_3006}{text}")
 
 
 def test_force_endpoint_ends_the_open_turn_and_nothing_else() -> None:

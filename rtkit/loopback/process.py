@@ -11,11 +11,13 @@ import sys
 import threading
 import uuid
 import weakref
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
 
-from rtkit.loopback.conversation import Behaviour
+from rtkit.loopback.conversation import LONGEST_SESSION, Behaviour
+from rtkit.loopback.entrance import Entrance
 from rtkit.loopback.recogniser import recognizer_name
 from rtkit.protocol import Endpoint, session_url
 from rtkit.reference import Reference, read_reference
@@ -53,6 +55,14 @@ class Loopback:
         Casing and punctuation in what it says.
     finals : int
         With `format_turns`: 1 final message a turn, or 2, the second one formatted.
+    longest : float
+        It closes a session after so many seconds, as the real one does after three hours.
+    key : str, optional
+        A made-up key, the only one that it takes; any will do without it.
+    sessions, new_sessions : int, optional
+        How many sessions may be open at once, and how many may be opened within a minute.
+    compression : bool
+        Whether it compresses for clients that offer to.
 
     Raises
     ------
@@ -76,6 +86,11 @@ class Loopback:
         backlog: float = 300.0,
         format_turns: bool = False,
         finals: int = 1,
+        longest: float = LONGEST_SESSION,
+        key: str | None = None,
+        sessions: int | None = None,
+        new_sessions: int | None = None,
+        compression: bool = True,
     ) -> None:
         if ears not in EARS:
             raise ValueError(f"unknown ears {ears!r}; one of {', '.join(map(repr, EARS))}")
@@ -87,7 +102,13 @@ class Loopback:
             )
         if delay is None:
             delay = 0.15 if self._recognizer is None else 0.0
-        self._behaviour = Behaviour(delay, jitter, seed, drain, backlog, finals)
+        self._behaviour = Behaviour(delay, jitter, seed, drain, backlog, finals, longest)
+        Entrance(key, sessions, new_sessions)  # raises here what would be wrong there
+        self._key = key
+        self._house = {
+            "entrance": {"key": key, "sessions": sessions, "new_sessions": new_sessions},
+            "compression": compression,
+        }
         self._script = read_reference(Path(script)) if isinstance(script, str | Path) else script
         self._format_turns = format_turns
         self._lock = threading.Lock()
@@ -108,7 +129,7 @@ class Loopback:
         }
         return Endpoint(
             session_url(f"ws://127.0.0.1:{port}/v3/ws", rate, parameters),
-            {"Authorization": "loopback"},
+            {"Authorization": self._key or "loopback"},
         )
 
     def describe(self, reference: Reference | None = None) -> dict[str, Any]:
@@ -152,7 +173,8 @@ class Loopback:
     def _started(self) -> _Child:
         """The running child; called with the lock held."""
         if self._child is None or not self._child.alive:
-            self._child = _Child(self._behaviour, self._script, self._recognizer is not None)
+            recognizer = self._recognizer is not None
+            self._child = _Child(self._behaviour, self._script, recognizer, self._house)
         return self._child
 
     def _hand_over(self, name: str, script: Reference | None) -> int:
@@ -176,7 +198,11 @@ class _Child:
     """The process, asked over its standard input; when that closes, it ends."""
 
     def __init__(
-        self, behaviour: Behaviour, script: Reference | None, recognizer: bool = False
+        self,
+        behaviour: Behaviour,
+        script: Reference | None,
+        recognizer: bool,
+        house: Mapping[str, Any],
     ) -> None:
         # A session of its own keeps an interrupt at the terminal from reaching the service before
         # the sender has said Terminate.
@@ -190,7 +216,12 @@ class _Child:
         self._end = weakref.finalize(self, _end, self._process)
         script_json = script and script.to_json()
         answer = self.ask(
-            {"behaviour": asdict(behaviour), "script": script_json, "recognizer": recognizer}
+            {
+                "behaviour": asdict(behaviour),
+                "script": script_json,
+                "recognizer": recognizer,
+                **house,
+            }
         )
         self.port = int(answer["port"])
 
