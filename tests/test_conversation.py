@@ -583,7 +583,7 @@ def test_a_session_ends_when_nothing_comes_for_long(seconds: int) -> None:
     talk.send(KEEP_ALIVE)
     talk.wait(seconds - 0.01)
     assert talk.closed is None
-    talk.wait(0.01)
+    talk.wait(0.02)
     told = f"Session terminated due to inactivity: No messages received for {seconds} seconds"
     assert talk.error == (3006, PREFIX_3006 + told)
     assert talk.said[-1].at == pytest.approx(3 * seconds - 0.02, abs=1e-6)

@@ -60,11 +60,11 @@ def mint(entrance: Entrance, at: float = 0.0, **asked: int) -> str:
 def test_a_token_opens_sessions_until_it_expires(in_header: bool) -> None:
     entrance = Entrance("sesame")
     token = mint(entrance, expires_in_seconds=60, max_session_duration_seconds=100)
-    bring = (token, None) if in_header else (None, token)
+    header, query = (token, None) if in_header else (None, token)
     for _ in range(2):
-        with entrance.visit(*bring, 59.9) as visit:
+        with entrance.visit(header, query, 59.9) as visit:
             assert (visit.refused, visit.longest) == (None, 100)
-    with entrance.visit(*bring, 60.0) as visit:
+    with entrance.visit(header, query, 60.0) as visit:
         assert visit.refused is not None
         assert (visit.refused.code, visit.refused.text) == (1008, UNAUTHORIZED + EXPIRED)
 
