@@ -284,6 +284,20 @@ def test_audio_that_piles_up_is_refused(
         assert talk.closed is None
 
 
+@pytest.mark.parametrize(
+    ("pace", "told"),
+    [
+        # 0.1 s waits after the first chunk, and 0.0375 s more after each further one.
+        (2.0, "Received 5.2 sec. audio in 2.6 sec"),
+        (1e5, "Received 2.1 sec. audio in 0.000021 sec"),
+    ],
+)
+def test_the_refusal_tells_how_fast_it_was(pace: float, told: str) -> None:
+    talk = Talk(None, Behaviour(0.0, drain=1.25, backlog=2.0))
+    talk.hush(20.0, pace=pace)
+    assert talk.error == (3007, f"{PREFIX_3007}Audio Transmission Rate Exceeded: {told}")
+
+
 @pytest.mark.parametrize("chunk", [0.1, 1.0])
 @pytest.mark.parametrize("early", [0.0, 1.0], ids=["end", "start"])
 def test_a_client_that_keeps_pace_is_heard_on_arrival(chunk: float, early: float) -> None:

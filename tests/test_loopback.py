@@ -171,6 +171,25 @@ def test_a_service_with_a_script_speaks_it_to_everyone(make_clip: MakeClip, tmp_
     assert any(message.get("transcript") == "bye" for message in heard)
 
 
+def test_sessions_of_ones_own_ask_for_a_model_and_parameters(make_clip: MakeClip) -> None:
+    two = spoken(("One", 0.1, 0.3), ("two", 0.5, 0.8))
+    service = Loopback(speech_model="u3-rt-pro", parameters={"max_turn_silence": 150}, drain=100)
+    unknown = Loopback(speech_model="u3")
+    try:
+        session = asyncio.run(
+            stream(make_clip(1.2, reference=two), pacing="unpaced", service=service)
+        )
+        with pytest.raises(StreamError, match="'u3' is not one of universal-streaming-english"):
+            asyncio.run(stream(make_clip(0.5), service=unknown))
+    finally:
+        service.close()
+        unknown.close()
+    finals = [reply for _, reply in session.replies if isinstance(reply, Turn) if reply.end_of_turn]
+    assert [turn.transcript for turn in finals] == ["One", "two"]
+    assert session.settings.service["speech_model"] == "u3-rt-pro"
+    assert session.settings.service["parameters"] == {"max_turn_silence": 150}
+
+
 @pytest.mark.parametrize("path", ["/", "/v3/ws"])
 @pytest.mark.parametrize(("key", "query"), [("any", ""), (None, "&token=any")])
 def test_any_websocket_client_gets_a_session(
@@ -228,7 +247,7 @@ def fetch(service: Loopback, path: str, **headers: str) -> tuple[int, str | None
 @pytest.fixture(scope="module")
 def strict() -> Iterator[Loopback]:
     """A service with rules of its house."""
-    service = Loopback(key="sesame", sessions=1, longest=1.0, compression=False)
+    service = Loopback(key="sesame", sessions=1, longest=2.5, compression=False)
     asyncio.run(service.endpoint(8000))
     yield service
     service.close()

@@ -231,6 +231,20 @@ def test_a_chunk_out_of_bounds_is_a_3007(
 
 
 @both
+def test_audio_sent_too_fast_is_a_3007(talk: Any) -> None:
+    """By a service that hears no faster than the real one, and has less patience."""
+    service = Loopback(backlog=2.0)
+    try:
+        asyncio.run(service.endpoint(RATE))
+        heard = talk(options(service), [("connect", parameters()), silence(10.0)])
+    finally:
+        service.close()
+    code, text = error(heard)
+    assert code == 3007
+    assert "Audio Transmission Rate Exceeded: Received 2." in text
+
+
+@both
 def test_a_parameter_out_of_range_is_a_3006(talk: Any, service: Loopback) -> None:
     heard = talk(options(service), [("connect", parameters(vad_threshold=2.0))])
     code, text = error(heard)

@@ -254,8 +254,8 @@ class Conversation:
             received = self._samples / self._parameters.rate + seconds
             raise Refusal(
                 3007,
-                f"Audio Transmission Rate Exceeded: Received {round(received, 6)} sec. audio in "
-                f"{round(now - self._opened, 6)} sec",
+                f"Audio Transmission Rate Exceeded: Received {_decimal(received)} sec. audio in "
+                f"{_decimal(now - self._opened)} sec",
             )
 
     def _hear_text(self, frame: str, now: float) -> None:
@@ -356,6 +356,11 @@ class Conversation:
     def _put(self, at: float, message: dict[str, Any] | Close) -> None:
         self._said += 1
         heapq.heappush(self._outbox, (at, self._said, message))
+
+
+def _decimal(number: float) -> str:
+    """With up to six decimals."""
+    return f"{number:.6f}".rstrip("0").rstrip(".")
 
 
 def _from_mulaw(frame: bytes) -> np.ndarray:

@@ -19,7 +19,7 @@ from typing import IO, Any, cast
 from rtkit.loopback.conversation import LONGEST_SESSION, Behaviour
 from rtkit.loopback.entrance import Entrance
 from rtkit.loopback.recogniser import recognizer_name
-from rtkit.protocol import Endpoint, session_url
+from rtkit.protocol import DEFAULT_MODEL, Endpoint, public, session_url
 from rtkit.reference import Reference, read_reference
 
 __all__ = ["Loopback", "embedded"]
@@ -51,8 +51,10 @@ class Loopback:
         It hears at most so many seconds of audio a second, as the real one does.
     backlog : float
         Seconds of audio that may wait before it closes the session.
+    speech_model : str
+        By whose rules it ends turns: a model's of Universal-Streaming, or a newer one's.
     format_turns : bool
-        Casing and punctuation in what it says.
+        Casing and punctuation in what it says; newer models always have them.
     finals : int
         With `format_turns`: 1 final message a turn, or 2, the second one formatted.
     longest : float
@@ -63,6 +65,9 @@ class Loopback:
         How many sessions may be open at once, and how many may be opened within a minute.
     compression : bool
         Whether it compresses for clients that offer to.
+    parameters : mapping, optional
+        Further parameters of rtkit's own sessions, by the protocol's own names, such as
+        ``{"min_turn_silence": 160}``.
 
     Raises
     ------
@@ -84,6 +89,7 @@ class Loopback:
         seed: int = 0,
         drain: float = 1.25,
         backlog: float = 300.0,
+        speech_model: str = DEFAULT_MODEL,
         format_turns: bool = False,
         finals: int = 1,
         longest: float = LONGEST_SESSION,
@@ -91,6 +97,7 @@ class Loopback:
         sessions: int | None = None,
         new_sessions: int | None = None,
         compression: bool = True,
+        parameters: Mapping[str, Any] | None = None,
     ) -> None:
         if ears not in EARS:
             raise ValueError(f"unknown ears {ears!r}; one of {', '.join(map(repr, EARS))}")
@@ -110,7 +117,8 @@ class Loopback:
             "compression": compression,
         }
         self._script = read_reference(Path(script)) if isinstance(script, str | Path) else script
-        self._format_turns = format_turns
+        self._asks = {"speech_model": speech_model, "format_turns": format_turns}
+        self._parameters = dict(parameters or {})
         self._lock = threading.Lock()
         self._child: _Child | None = None
 
@@ -122,11 +130,7 @@ class Loopback:
         name = uuid.uuid4().hex
         script = self._script or reference if self._recognizer is None else None
         port = await asyncio.to_thread(self._hand_over, name, script)
-        parameters = {
-            "speech_model": "universal-streaming-english",
-            "format_turns": self._format_turns,
-            "script": name,
-        }
+        parameters = {**self._asks, **self._parameters, "script": name}
         return Endpoint(
             session_url(f"ws://127.0.0.1:{port}/v3/ws", rate, parameters),
             {"Authorization": self._key or "loopback"},
@@ -144,7 +148,8 @@ class Loopback:
             "jitter": self._behaviour.jitter,
             "seed": self._behaviour.seed,
             "drain": self._behaviour.drain,
-            "format_turns": self._format_turns,
+            **self._asks,
+            "parameters": public(self._parameters),
         }
 
     @property
