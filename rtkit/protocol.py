@@ -111,17 +111,12 @@ class AssemblyAI:
             "host": self.host,
             "speech_model": self.speech_model,
             "format_turns": self.format_turns,
-            "parameters": public(self.parameters),
+            "parameters": {
+                name: value
+                for name, value in self.parameters.items()
+                if not any(secret in name.casefold() for secret in SECRETS)
+            },
         }
-
-
-def public(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What may be shown and saved of a session's parameters."""
-    return {
-        name: value
-        for name, value in parameters.items()
-        if not any(secret in name.casefold() for secret in SECRETS)
-    }
 
 
 def session_url(base: str, rate: int, parameters: Mapping[str, Any]) -> str:

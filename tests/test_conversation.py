@@ -144,10 +144,11 @@ def rhythm() -> np.ndarray:
 @pytest.mark.parametrize("ears", [ORDER, Energy], ids=["script", "energy"])
 @pytest.mark.parametrize("chunk", [0.05, 0.1, 0.3, 1.0])
 @pytest.mark.parametrize("pace", [0.5, 1.0, 3.0, 1e6])
+@pytest.mark.parametrize("model", ["universal-streaming-english", "u3-rt-pro"])
 def test_words_and_turns_do_not_depend_on_chunks_or_pace(
-    ears: Callable[[int], Ears] | Reference, chunk: float, pace: float
+    ears: Callable[[int], Ears] | Reference, chunk: float, pace: float, model: str
 ) -> None:
-    usual, other = Talk(ears), Talk(ears)
+    usual, other = (Talk(ears, query={"speech_model": model}) for _ in range(2))
     usual.speak(rhythm())
     other.speak(rhythm(), chunk=chunk, pace=pace)
     for talk in (usual, other):

@@ -171,9 +171,12 @@ def test_a_service_with_a_script_speaks_it_to_everyone(make_clip: MakeClip, tmp_
     assert any(message.get("transcript") == "bye" for message in heard)
 
 
+ASKED = {"max_turn_silence": 150, "webhook_auth_header_value": "secret"}
+
+
 def test_sessions_of_ones_own_ask_for_a_model_and_parameters(make_clip: MakeClip) -> None:
     two = spoken(("One", 0.1, 0.3), ("two", 0.5, 0.8))
-    service = Loopback(speech_model="u3-rt-pro", parameters={"max_turn_silence": 150}, drain=100)
+    service = Loopback(speech_model="u3-rt-pro", parameters=ASKED, drain=100)
     unknown = Loopback(speech_model="u3")
     try:
         session = asyncio.run(

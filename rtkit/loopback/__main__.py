@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m rtkit.loopback",
         description="An embedded streaming speech-to-text service that speaks AssemblyAI's "
-        "Streaming API v3 on 127.0.0.1. Any key will do, but for --key.",
+        "Streaming API v3 on 127.0.0.1. Any key will do, unless --key names one.",
     )
     defaults = Behaviour()
     parser.add_argument("--port", type=_port, default=8765, help="0 for a free one (%(default)s)")

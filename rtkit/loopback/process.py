@@ -19,7 +19,7 @@ from typing import IO, Any, cast
 from rtkit.loopback.conversation import LONGEST_SESSION, Behaviour
 from rtkit.loopback.entrance import Entrance
 from rtkit.loopback.recogniser import recognizer_name
-from rtkit.protocol import DEFAULT_MODEL, Endpoint, public, session_url
+from rtkit.protocol import DEFAULT_MODEL, SECRETS, Endpoint, session_url
 from rtkit.reference import Reference, read_reference
 
 __all__ = ["Loopback", "embedded"]
@@ -149,7 +149,11 @@ class Loopback:
             "seed": self._behaviour.seed,
             "drain": self._behaviour.drain,
             **self._asks,
-            "parameters": public(self._parameters),
+            "parameters": {
+                name: value
+                for name, value in self._parameters.items()
+                if not any(secret in name.casefold() for secret in SECRETS)
+            },
         }
 
     @property
