@@ -710,6 +710,62 @@ def test_newer_models_tell_as_much_as_they_are_asked(
     assert [said.message["type"] for said in talk.said].count("SpeechStarted") == 1
 
 
+def kinds_of(talk: Talk, kind: str) -> list[tuple[float, dict[str, Any]]]:
+    return [(said.at, said.message) for said in talk.said if said.message["type"] == kind]
+
+
+@pytest.mark.parametrize("chunk", [0.05, 0.7])
+def test_each_second_of_silence_is_acknowledged_if_asked_for(chunk: float) -> None:
+    talk = Talk(
+        spoken(("One", 1.5, 2.0), ("two.", 2.2, 3.0)), query={**U3, "acknowledge_silence": "true"}
+    )
+    talk.hush(5.6, chunk=chunk)
+    told = [(silence["start_ms"], silence["end_ms"]) for _, silence in kinds_of(talk, "Silence")]
+    assert told == [(0, 1000), (3000, 4000), (4000, 5000)]
+
+
+def test_silence_is_acknowledged_from_when_that_is_asked_for() -> None:
+    talk = Talk(query=U3)
+    talk.hush(3.5)
+    talk.send(update_configuration(acknowledge_silence=True))
+    talk.hush(2.0)
+    talk.send(update_configuration(acknowledge_silence=False))
+    talk.hush(2.0)
+    told = [(silence["start_ms"], silence["end_ms"]) for _, silence in kinds_of(talk, "Silence")]
+    assert told == [(3500, 4500), (4500, 5500)]
+    talk = Talk(query={"acknowledge_silence": "true"})  # by newer models only
+    talk.hush(3.5)
+    assert kinds_of(talk, "Silence") == []
+
+
+def test_the_newest_models_have_a_heartbeat_if_asked_for() -> None:
+    asked = {"speech_model": "universal-3-5-pro", "session_heartbeat": "True"}
+    talk = Talk(spoken(("One", 0.5, 1.0), ("two", 7.0, 7.5)), query=asked)
+    talk.wait(0.02)
+    talk.hush(10.0, pace=2.0)
+    talk.wait(10.0)
+    assert [(round(at, 6), beat) for at, beat in kinds_of(talk, "Heartbeat")] == [
+        (
+            at,
+            {
+                "type": "Heartbeat",
+                "total_audio_received_ms": received,
+                "total_duration_ms": 1000 * at,
+                "realtime_factor": received / 1000 / at,
+                "max_speech_probability": spoke,
+            },
+        )
+        for at, received, spoke in [(5, 9900, 1.0), (10, 10000, 0.0), (15, 10000, 0.0)]
+    ]
+    talk.send(update_configuration(session_heartbeat=False))
+    talk.wait(10.0)
+    assert len(kinds_of(talk, "Heartbeat")) == 3
+    talk.send(update_configuration(session_heartbeat=True))
+    talk.finish()
+    assert talk.said[-1].message["type"] == "Termination"
+    assert len(kinds_of(talk, "Heartbeat")) == 3
+
+
 def test_too_little_speech_makes_no_turn_that_silence_ends() -> None:
     talk = Talk(spoken(("a.", 0.5, 0.57), ("word.", 3.0, 3.3)))
     talk.hush(5.0)

@@ -23,6 +23,7 @@ from assemblyai.streaming.v3 import (
     RealTimeSessionParameters,
     RealTimeTranscriber,
     RealTimeTranscriberOptions,
+    SilenceEvent,
     SpeechModel,
     SpeechStartedEvent,
     TerminationEvent,
@@ -193,6 +194,14 @@ def test_newer_models_say_that_speech_started(talk: Any, service: Loopback) -> N
     assert finals(heard) == [(0, "Hello there."), (1, "Good bye.")]
     started = [event.timestamp for event in heard if isinstance(event, SpeechStartedEvent)]
     assert started == [100, 1300]
+
+
+@both
+def test_silence_is_acknowledged_to_who_asks(talk: Any, service: Loopback) -> None:
+    asked = parameters(speech_model=SpeechModel.universal_3_5_pro, acknowledge_silence=True)
+    heard = talk(options(service), [("connect", asked), silence(4.0)])
+    told = [(event.start_ms, event.end_ms) for event in heard if isinstance(event, SilenceEvent)]
+    assert told == [(1900, 2900), (2900, 3900)]
 
 
 @both

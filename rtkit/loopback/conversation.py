@@ -26,6 +26,7 @@ from rtkit.loopback.turns import Decided, Turns
 __all__ = ["LONGEST_SESSION", "Behaviour", "Close", "Conversation", "Say"]
 
 LONGEST_SESSION = 10800.0  # seconds
+HEARTBEAT = 5.0  # seconds from one to the next
 PREFIXES = {3006: "User Input Validation Error: ", 3007: "Input Duration Error: "}
 
 
@@ -147,13 +148,14 @@ class Conversation:
         self._short: float | None = None  # seconds of a message that was too short
         self._terminating = False
         self._asked: deque[_Decision] = deque()  # what slow ears have yet to answer
+        self._beat_at = math.inf
         try:
             if refused is not None:
                 raise refused
             self._parameters = Parameters.read(query)
             self._turns = Turns(self._parameters, behaviour.finals)
             self._ears = ears(self._parameters.rate)
-            self._tune()
+            self._tune(now)
             self._begin(now, session_id, expires_at)
         except Refusal as refusal:
             self._refuse(refusal, now)
@@ -164,7 +166,7 @@ class Conversation:
     def next(self) -> float | None:
         """When there is next something to take, if nothing else happens; None for never."""
         leaving = self._outbox[0][0] if self._outbox else math.inf
-        coming = min(leaving, self._deadline()[0])
+        coming = min(leaving, self._deadline()[0], self._beat_at)
         return coming if coming < math.inf else None
 
     def take(self, now: float) -> list[Say | Close]:
@@ -172,6 +174,8 @@ class Conversation:
         deadline, refusal = self._deadline()
         if now >= deadline:
             self._refuse(refusal, now)
+        while self._beat_at <= now:
+            self._beat(self._beat_at)
         leaving: list[Say | Close] = []
         while self._outbox and self._outbox[0][0] <= now:
             message = heapq.heappop(self._outbox)[2]
@@ -267,13 +271,13 @@ class Conversation:
             raise Refusal(3006, f"Invalid Message: {frame[:60]}")
         match message.get("type"):
             case "Terminate":
-                self._terminating = True
+                self._terminating, self._beat_at = True, math.inf
                 self._listen(None, self._decision(now, "terminate"))
             case "ForceEndpoint":
                 self._listen(None, self._decision(now, "force_endpoint"))
             case "UpdateConfiguration":
                 self._turns.parameters = self._parameters = self._parameters.changed(message)
-                self._tune()
+                self._tune(now)
             case "KeepAlive":
                 pass
             case kind:
@@ -295,7 +299,11 @@ class Conversation:
 
     # What the ears hear, and what that decides.
 
-    def _tune(self) -> None:
+    def _tune(self, now: float) -> None:
+        if not self._parameters.heartbeat:
+            self._beat_at = math.inf
+        elif self._beat_at == math.inf:
+            self._beat_at = now + HEARTBEAT
         if isinstance(self._ears, Energy):  # what a script's words and a recogniser are not asked
             self._ears.threshold = self._parameters.vad
 
@@ -339,8 +347,24 @@ class Conversation:
             },
         )
 
+    def _beat(self, at: float) -> None:
+        self._beat_at += HEARTBEAT
+        received, lasts = self._samples / self._parameters.rate, at - self._opened
+        self._put(
+            at,
+            {
+                "type": "Heartbeat",
+                "total_audio_received_ms": round(received * 1000),
+                "total_duration_ms": round(lasts * 1000),
+                "realtime_factor": received / lasts,
+                # Whether anybody spoke since the last one: no ears here know it more precisely.
+                "max_speech_probability": float(self._turns.spoken),
+            },
+        )
+        self._turns.spoken = False
+
     def _refuse(self, refusal: Refusal, now: float) -> None:
-        self.closed = True
+        self.closed, self._beat_at = True, math.inf
         # What has not left by now is lost.
         self._outbox = sorted(item for item in self._outbox if item[0] <= now)
         text = PREFIXES.get(refusal.code, "") + refusal.text

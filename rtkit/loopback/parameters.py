@@ -82,6 +82,9 @@ class Parameters:
         Whether turns are told while they last, and (newer models) in long ones again and again.
     early : float
         How long after a turn's onset newer models tell of it first.
+    silences, heartbeat : bool
+        Whether newer models tell of each second of silence, and the newest, every 5 s, that the
+        session lives.
     inactivity : float or None
         After so long without a message the session ends.
     configuration : mapping
@@ -100,6 +103,8 @@ class Parameters:
     partials: bool
     continuous: bool
     early: float
+    silences: bool
+    heartbeat: bool
     inactivity: float | None
     configuration: Mapping[str, Any]
     _query: Mapping[str, str] = field(repr=False)  # may hold a token
@@ -132,6 +137,8 @@ class Parameters:
             partials=_truth(query, "include_partial_turns", True) and not redacts,
             continuous=_truth(query, "continuous_partials", not labels),
             early=_whole(query, "interruption_delay", 500, 0, 1000) / 1000 + STARTING,
+            silences=_truth(query, "acknowledge_silence") and family != "universal",
+            heartbeat=_truth(query, "session_heartbeat") and family == "u3.5",
             inactivity=_inactivity(query),
             configuration={
                 "model": model,
@@ -212,8 +219,7 @@ def _check_the_rest(query: Mapping[str, str]) -> None:
     _whole(query, "previous_context_n_turns", 0, 0, 100)
     _whole(query, "max_speakers", 1, 1, 10)
     _number(query, "voice_focus_threshold", 0, 0, 1)
-    for name in ("language_detection", "session_heartbeat", "acknowledge_silence"):
-        _truth(query, name)
+    _truth(query, "language_detection")
 
 
 def _texts(query: Mapping[str, str], name: str) -> list[str]:

@@ -17,6 +17,7 @@ from rtkit.loopback.parameters import Parameters
 __all__ = ["Decided", "Turns"]
 
 LEAST_SPEECH = 0.08  # seconds; less does not make a turn that silence ends
+SILENCE = 1.0  # seconds of it that newer models tell of, if they are asked to
 CONTINUOUS = 3.0  # seconds from one partial message of a long turn to the next, with newer models
 
 Decided = tuple[str, dict[str, Any]]  # what decided a message, and the message
@@ -53,12 +54,14 @@ class Turns:
         self._newer = parameters.family != "universal"
         self._order = 0
         self._speaking = 0  # words begun and not yet heard whole
+        self._last_end = 0.0
+        self._silent_from = 0.0
+        self.spoken = False  # whether anybody spoke since somebody asked and took it back
         self._clear()
 
     def _clear(self) -> None:
         self._words: list[_Word] = []
         self._confidence = 0.0
-        self._last_end = 0.0
         self._began = False  # whether the client knows that somebody speaks
         self._told: list[_Word] = []
         self._tell_at: float | None = None  # newer models: when to tell what was said so far
@@ -74,6 +77,7 @@ class Turns:
         yield from self.reach(sound.position)
         if isinstance(sound, Onset):
             self._speaking += 1
+            self.spoken = True
             self._looked = False
             if self._tell_at is None:
                 self._tell_at = sound.position + self.parameters.early
@@ -100,8 +104,10 @@ class Turns:
         while True:
             at, act = min(self._coming(), key=lambda coming: coming[0])
             if at > position:
-                return
+                break
             yield from act()
+        if not self.parameters.silences:
+            self._silent_from = position  # what was not asked for is not told later
 
     def end(self, cause: str) -> Iterator[Decided]:
         """End the open turn."""
@@ -134,6 +140,8 @@ class Turns:
     def _coming(self) -> Iterator[tuple[float, Callable[[], Iterator[Decided]]]]:
         """What happens at which position, if nobody says anything more."""
         yield math.inf, lambda: iter(())
+        if self.parameters.silences and not self._speaking:
+            yield max(self._silent_from, self._last_end) + SILENCE, self._tell_silence
         if not self._words:
             return
         if self._newer and self._tell_at is not None:
@@ -161,6 +169,12 @@ class Turns:
         assert self._tell_at is not None
         self._tell_at += CONTINUOUS if self.parameters.continuous else math.inf
         yield from self._tell("word")
+
+    def _tell_silence(self) -> Iterator[Decided]:
+        start = max(self._silent_from, self._last_end)
+        self._silent_from = start + SILENCE
+        start_ms, end_ms = round(start * 1000), round(self._silent_from * 1000)
+        yield "silence", {"type": "Silence", "start_ms": start_ms, "end_ms": end_ms}
 
     def _tell(self, cause: str) -> Iterator[Decided]:
         """Tell the words so far, unless they were told."""
