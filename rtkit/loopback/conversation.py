@@ -199,6 +199,8 @@ class Conversation:
                 self._hear_audio(frame, now)
         except Refusal as refusal:
             self._refuse(refusal, now)
+        except RecursionError:  # in reading it, or in writing a part of it
+            self._refuse(Refusal(3006, "Invalid JSON: it is nested too deeply"), now)
 
     def answer(self, sounds: Iterable[Sound], now: float) -> None:
         """Slow ears answered, at `now`, the oldest of what they were asked."""
@@ -265,7 +267,7 @@ class Conversation:
     def _hear_text(self, frame: str, now: float) -> None:
         try:
             message = json.loads(frame)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise Refusal(3006, f"Invalid JSON: {str(error)[:60]}") from error
         if not isinstance(message, dict):
             raise Refusal(3006, f"Invalid Message: {frame[:60]}")
