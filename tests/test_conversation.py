@@ -535,6 +535,7 @@ def test_jitter_is_drawn_between_its_bounds_and_can_be_repeated() -> None:
         ({"jitter": math.inf}, "jitter=inf"),
         ({"longest": 0.0}, "longest=0"),
         ({"longest": math.nan}, "longest=nan"),
+        ({"longest": math.inf}, "longest=inf"),
         ({"drain": math.nan}, "drain=nan"),
     ],
 )

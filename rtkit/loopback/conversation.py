@@ -70,8 +70,8 @@ class Behaviour:
             raise ValueError(f"drain={self.drain:g} and backlog={self.backlog:g} must be above 0")
         if self.finals not in (1, 2):
             raise ValueError(f"finals={self.finals} must be 1 or 2")
-        if self.longest is not None and not self.longest > 0:
-            raise ValueError(f"longest={self.longest:g} must be above 0 seconds")
+        if self.longest is not None and not 0 < self.longest < math.inf:
+            raise ValueError(f"longest={self.longest:g} must be above 0 seconds, and finite")
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ class Loopback:
         parameters = {**self._asks, **self._parameters, "script": name}
         return Endpoint(
             session_url(f"ws://127.0.0.1:{port}/v3/ws", rate, parameters),
-            {"Authorization": self._key or "loopback"},
+            {"Authorization": self._key or name},
         )
 
     def describe(self, reference: Reference | None = None) -> dict[str, Any]:
