@@ -14,7 +14,7 @@ import numpy as np
 
 from rtkit.audio import MAX_CHUNK, MIN_CHUNK, Clip, Header, is_wav
 from rtkit.latency import drift
-from rtkit.protocol import ServiceError, Termination, Turn, Word
+from rtkit.protocol import ServiceError, Termination, Turn
 from rtkit.session import Session
 
 __all__ = ["Mistake", "Mistakes", "diagnose"]
@@ -218,7 +218,7 @@ def _pace(session: Session) -> Iterator[Mistake]:
             "unpaced",
             "The audio left faster than it was spoken: what is measured is how fast the service "
             "works off a queue, and the text may differ from that of live speech.",
-            f"{session.due[-1] - session.due[0]:.1f} s of audio left within {took:.2f} s, "
+            f"{session.due[-1] - session.due[0]:.1f} s of audio left within {took * 1000:.0f} ms, "
             f"{ahead:.1f} s ahead of time",
             "Pace it: pacing='wall_clock'.",
             "It queues a short file and answers late; it closes the session (3007) when about "
@@ -243,20 +243,20 @@ def _pace(session: Session) -> Iterator[Mistake]:
 def _farewell(session: Session) -> Iterator[Mistake]:
     replies = [reply for _, reply in session.replies]
     broken = session.ending is not None and session.ending.how == "failed"
-    if not session.chunks or any(isinstance(one, Termination | ServiceError) for one in replies):
+    answered = any(isinstance(one, Termination | ServiceError) for one in replies)
+    if broken or answered or not session.chunks:  # broken: the other side went first
         return
-    open_words = _open_words(session)
+    left = _left_open(session)
     if session.terminated is None:
-        if not broken:  # or else the other side went first
-            yield Mistake(
-                "no Terminate",
-                "The session ended without Terminate: the last turn has no final, and the service "
-                "is left to wait.",
-                f"no Termination; the last turn was left with {len(open_words)} words open",
-                'Send {"type": "Terminate"} after the last chunk and wait for Termination.',
-                "It drops what is open; where the connection stays, it bills until its time-out, "
-                "up to 3 hours.",
-            )
+        yield Mistake(
+            "no Terminate",
+            "The session ended without Terminate: the last turn has no final, and the service "
+            "is left to wait.",
+            f"no Termination; {left}",
+            'Send {"type": "Terminate"} after the last chunk and wait for Termination.',
+            "It drops what is open; where the connection stays, it bills until its time-out, "
+            "up to 3 hours.",
+        )
         return
     closed = next((event.at for event in session.events if event.name == "closed"), None)
     if closed is not None and closed - session.terminated < PATIENCE:
@@ -264,18 +264,20 @@ def _farewell(session: Session) -> Iterator[Mistake]:
             "closed too soon",
             "The connection was closed without waiting for Termination: what the service was about "
             "to say is lost.",
-            f"closed {(closed - session.terminated) * 1000:.0f} ms after Terminate; the last turn "
-            f"was left with {len(open_words)} words open",
+            f"closed {(closed - session.terminated) * 1000:.0f} ms after Terminate; {left}",
             "Wait for Termination, then close.",
             "It takes 0.5 to 1.2 s from Terminate to Termination, and says nothing to a closed "
             "connection.",
         )
 
 
-def _open_words(session: Session) -> tuple[Word, ...]:
-    """The words of a turn that never ended."""
+def _left_open(session: Session) -> str:
+    """What is known of a turn that never ended."""
     turns = [reply for _, reply in session.replies if isinstance(reply, Turn)]
-    return () if not turns or turns[-1].end_of_turn else turns[-1].words
+    words = 0 if not turns or turns[-1].end_of_turn else len(turns[-1].words)
+    if not words:
+        return "no turn was seen to be open"
+    return f"the last turn was left open, with {words} word{'s' * (words > 1)} so far"
 
 
 # Of the key, and of counting.

@@ -568,6 +568,8 @@ _BY_CODE: Mapping[int, Closure] = {
     ),
 }
 
+_FAULTS = (500, 502, 503, 504)
+
 # HTTP answers to the upgrade; the real service accepts it and refuses later, proxies do not.
 _BY_STATUS: Mapping[int, Closure] = {
     401: Closure(
@@ -602,17 +604,17 @@ _BY_STATUS: Mapping[int, Closure] = {
         (429,),
         HTTP,
     ),
-    **{
-        status: Closure(
+    **dict.fromkeys(
+        _FAULTS,
+        Closure(
             "service fault",
             "The service, or what stands before it, met a fault.",
             "Try again in a while.",
             True,
-            (status,),
+            _FAULTS,
             HTTP,
-        )
-        for status in (500, 502, 503, 504)
-    },
+        ),
+    ),
 }
 
 
@@ -656,7 +658,8 @@ class Closures(tuple[Closure, ...]):
 def closures() -> Closures:
     """Every ending that `explain` knows: first those told by their words, then by code alone."""
     worded = (replace(closure, said=phrase) for phrase, closure in _BY_TEXT)
-    return Closures((*worded, *_BY_CODE.values(), *_BY_STATUS.values()))
+    statuses = dict.fromkeys(_BY_STATUS.values())  # several may mean the same
+    return Closures((*worded, *_BY_CODE.values(), *statuses))
 
 
 def explain(what: object, text: str = "") -> Closure:

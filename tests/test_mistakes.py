@@ -141,7 +141,7 @@ def test_a_session_that_the_service_ended_had_no_chance_to_say_terminate() -> No
 def test_unpaced() -> None:
     mistake = only(diagnose(call(6, pacing="unpaced")))
     assert mistake.name == "unpaced"
-    assert mistake.figure == "5.9 s of audio left within 0.00 s, 5.9 s ahead of time"
+    assert mistake.figure == "5.9 s of audio left within 0 ms, 5.9 s ahead of time"
 
 
 def test_naive_drift() -> None:
@@ -178,7 +178,7 @@ def test_no_terminate(make_clip: MakeClip) -> None:
     assert not session.complete
     mistake = only(diagnose(session))
     assert mistake.name == "no Terminate"
-    assert mistake.figure == "no Termination; the last turn was left with 1 words open"
+    assert mistake.figure == "no Termination; the last turn was left open, with 1 word so far"
 
 
 def test_a_session_that_was_cut_off_said_no_terminate(tmp_path: Path) -> None:
