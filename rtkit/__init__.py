@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rtkit.clock import run as run
     from rtkit.comparison import compare as compare
     from rtkit.comparison import summarise as summarise
+    from rtkit.concurrency import stream_many as stream_many
+    from rtkit.crowd import Crowd as Crowd
     from rtkit.definitions import rescore as rescore
     from rtkit.faults import validity as validity
     from rtkit.frames import to_frame as to_frame
@@ -63,6 +65,8 @@ _MODULES = {
     "calibration": ("calibrate",),
     "clock": ("run",),
     "comparison": ("compare", "summarise"),
+    "concurrency": ("stream_many",),
+    "crowd": ("Crowd",),
     "definitions": ("rescore",),
     "latency": (
         "drift",

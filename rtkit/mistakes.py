@@ -13,13 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtkit.audio import MAX_CHUNK, MIN_CHUNK, Clip, Header, is_wav
-from rtkit.latency import drift
+from rtkit.latency import align, drift
 from rtkit.protocol import ServiceError, Termination, Turn
 from rtkit.session import Session
 
 __all__ = ["Mistake", "Mistakes", "diagnose"]
 
 TOLERATED = 0.1  # of a chunk, that a drift may come to: what `validity` allows
+OFF_SPEED = 0.05  # from the reference's speed; 44100 passed off as 48000 Hz is 0.09
+COMPARED = 300  # words at most, and
+ENOUGH = 8  # at least
 PATIENCE = 3.0  # seconds after which closing without Termination is no haste
 
 
@@ -132,6 +135,8 @@ def _in_session(session: Session, transcript: str | None) -> Iterator[Mistake]:
         header = Header(**session.settings.header)
         sent = session.bytes_sent / 2 / session.settings.rate
         yield from _unheeded(header, session.settings.rate, sent, "lasted")
+    else:
+        yield from _off_speed(session)
     if "wav header" in names:
         yield _wav_header()
     if "bearer" in names:
@@ -145,6 +150,11 @@ def _in_session(session: Session, transcript: str | None) -> Iterator[Mistake]:
 
 # Of the audio.
 
+_BELIEVES = (
+    "It reckons by the rate that is stated: words come out wrong, and chunks that count as too "
+    "short or too long close the session (3007)."
+)
+
 
 def _unheeded(header: Header, rate: int, seconds: float, lasts: str) -> Iterator[Mistake]:
     """What a file says of itself, against what it was sent as."""
@@ -156,8 +166,7 @@ def _unheeded(header: Header, rate: int, seconds: float, lasts: str) -> Iterator
             f"{rate / header.rate:.2g} times as fast as it was spoken, and times move with it.",
             f"{rate} Hz stated, {header.rate} Hz in the file; {became}",
             "Pass the file's own rate as sample_rate; rtkit.open_clip does.",
-            "It reckons by the rate that is stated: words come out wrong, and chunks that count as "
-            "too short or too long close the session (3007).",
+            _BELIEVES,
         )
     if header.channels > 1:
         yield Mistake(
@@ -168,6 +177,34 @@ def _unheeded(header: Header, rate: int, seconds: float, lasts: str) -> Iterator
             "Mix down to one channel first; rtkit.open_clip does, or: ffmpeg -i INPUT -ac 1 "
             "OUTPUT.wav",
             "By its guide, it uses one channel at best and refuses at worst.",
+        )
+
+
+def _off_speed(session: Session) -> Iterator[Mistake]:
+    """What the service heard against what was said, where the file's header tells nothing."""
+    if session.reference is None:
+        return
+    spoken = session.reference.words[:COMPARED]
+    heard = [word for turn in session.turns for word in turn.words][:COMPARED]
+    pairs = align(heard, spoken, within=float("inf"))
+    if len(pairs) < ENOUGH:
+        return
+    said = np.array([spoken[j].end for _, j in pairs])
+    came = np.array([heard[i].end for i, _ in pairs])
+    half = len(pairs) // 2  # words far apart: single ones may be off by a second
+    apart = np.maximum(came[half:] - came[:-half], 1e-3)
+    speed = float(np.median((said[half:] - said[:-half]) / apart))
+    if abs(speed - 1) > OFF_SPEED:
+        rate = session.settings.rate
+        yield Mistake(
+            "wrong sample rate",
+            "The service heard the words at another speed than they were spoken at: the file's "
+            "sample rate is not what was stated.",
+            f"{speed:.2f} times as fast as in the reference, by {len(pairs)} words; {rate} Hz "
+            f"stated, about {rate / speed:.0f} Hz heard",
+            "State the rate at which the file was recorded; if the file's own header is wrong, "
+            "make it anew.",
+            _BELIEVES,
         )
 
 

@@ -163,6 +163,29 @@ def test_wrong_sample_rate(tmp_path: Path, stated: int, times: str) -> None:
     assert before.figure.endswith(f"2.00 s of recording would last {became}")
 
 
+@pytest.mark.parametrize(
+    ("speed", "figure"),
+    [
+        (1.0, None),
+        (1.03, None),
+        (48 / 44.1, "1.09 times as fast as in the reference, by 19 words; 1000 Hz stated, "
+         "about 919 Hz heard"),
+        (0.5, "0.50 times as fast as in the reference, by 19 words; 1000 Hz stated, "
+         "about 2000 Hz heard"),
+    ],
+)  # fmt: skip
+def test_wrong_sample_rate_shows_in_the_words_where_no_header_tells(
+    speed: float, figure: str | None
+) -> None:
+    spoken_words = [(f"word{i % 7}", 0.5 * i, 0.5 * i + 0.4) for i in range(20)]
+    came = [(text, start / speed, end / speed) for text, start, end in spoken_words]
+    came[4] = ("other", *came[4][1:])
+    session = built([0.0], said(20.0, *came, final=True), reference=spoken_words, terminated=30.0)
+    found = diagnose(session)
+    assert [mistake.figure for mistake in found] == ([] if figure is None else [figure])
+    assert found.names == (() if figure is None else ("wrong sample rate",))
+
+
 def test_stereo(tmp_path: Path) -> None:
     clip = open_raw(wav(tmp_path, 2.0, channels=2))
     before, after = only(diagnose(clip)), only(diagnose(sent(clip)))
