@@ -253,7 +253,11 @@ def open_raw(
 
 class _Raw(Clip):
     def chunks(self, edges: np.ndarray) -> Generator[bytes, None, None]:
-        with self.path.open("rb") as file:
+        try:
+            file = self.path.open("rb")
+        except OSError as error:
+            raise AudioError(f"{self.path} cannot be opened any more: {error.strerror}.") from error
+        with file:
             file.seek(2 * (self.first + int(edges[0])))
             for start, stop in pairwise(edges.tolist()):
                 piece = file.read(2 * (stop - start))

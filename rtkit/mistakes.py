@@ -34,8 +34,8 @@ class Mistake:
     ----------
     name : str
         ``"unpaced"``, ``"naive drift"``, ``"wrong sample rate"``, ``"stereo"``, ``"no Terminate"``,
-        ``"WAV header"``, ``"chunk out of bounds"``, ``"Bearer prefix"``, ``"counted twice"`` or
-        ``"closed too soon"``.
+        ``"WAV header"``, ``"chunk out of bounds"``, ``"Bearer prefix"``, ``"counted twice"``,
+        ``"closed too soon"`` or ``"not 16-bit"``.
     sentence : str
         What it is, and what comes of it.
     figure : str
@@ -177,6 +177,15 @@ def _unheeded(header: Header, rate: int, seconds: float, lasts: str) -> Iterator
             "Mix down to one channel first; rtkit.open_clip does, or: ffmpeg -i INPUT -ac 1 "
             "OUTPUT.wav",
             "By its guide, it uses one channel at best and refuses at worst.",
+        )
+    if header.bits != 16:
+        yield Mistake(
+            "not 16-bit",
+            f"Samples of {header.bits} bits are sent as if they had 16: they are heard as noise.",
+            f"{header.bits} bits a sample in the file, 16 stated; {became}",
+            "Convert to 16 bits first; rtkit.open_clip does, or: ffmpeg -i INPUT -c:a pcm_s16le "
+            "OUTPUT.wav",
+            "Not documented; it is to be expected that it finds no words.",
         )
 
 

@@ -194,6 +194,25 @@ def test_stereo(tmp_path: Path) -> None:
     assert after.figure.endswith("2.00 s of recording lasted 4.00 s for the service")
 
 
+def test_samples_of_24_bits_are_not_16(tmp_path: Path) -> None:
+    path = tmp_path / "wide.wav"
+    soundfile.write(path, np.zeros(16000), 16000, subtype="PCM_24")
+    assert not diagnose(open_clip(path))
+    mistake = only(diagnose(open_raw(path)))
+    assert mistake.name == "not 16-bit"
+    assert mistake.figure == (
+        "24 bits a sample in the file, 16 stated; 1.00 s of recording would last 1.50 s for the "
+        "service"
+    )
+
+
+def test_a_raw_file_that_went_away_is_told(tmp_path: Path) -> None:
+    clip = open_raw(wav(tmp_path))
+    clip.path.unlink()
+    with pytest.raises(AudioError, match="cannot be opened any more: No such file"):
+        diagnose(clip)
+
+
 def test_no_terminate(make_clip: MakeClip) -> None:
     clip = make_clip(1.0, reference=spoken(("good", 0.1, 0.3), ("morning", 0.3, 0.9)))
     session = sent(replace(clip), farewell="none")
