@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rtkit.mistakes import Mistake as Mistake
     from rtkit.mistakes import diagnose as diagnose
     from rtkit.page import report as report
+    from rtkit.playback import play as play
     from rtkit.plots import plot_comparison as plot_comparison
     from rtkit.plots import plot_lateness as plot_lateness
     from rtkit.plots import plot_lateness_distribution as plot_lateness_distribution
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from rtkit.simulation import simulate as simulate
     from rtkit.streaming import StreamError as StreamError
     from rtkit.streaming import stream as stream
+    from rtkit.waiting import progress as progress
     from rtkit.widgets import panel as panel
 
 _MODULES = {
@@ -81,6 +83,7 @@ _MODULES = {
     "misdeeds": ("commit",),
     "mistakes": ("Mistake", "diagnose"),
     "page": ("report",),
+    "playback": ("play",),
     "plots": (
         "plot_comparison",
         "plot_lateness",
@@ -97,6 +100,7 @@ _MODULES = {
     "streaming": ("StreamError", "stream"),
     "faults": ("validity",),
     "frames": ("to_frame",),
+    "waiting": ("progress",),
     "widgets": ("panel",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
