@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rtkit.audio import Clip as Clip
     from rtkit.audio import bundled as bundled
     from rtkit.audio import open_clip as open_clip
+    from rtkit.audio import open_raw as open_raw
     from rtkit.audio import silence as silence
     from rtkit.calibration import calibrate as calibrate
     from rtkit.clock import run as run
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from rtkit.latency import turn_latency as turn_latency
     from rtkit.latency import word_latency as word_latency
     from rtkit.loopback.process import Loopback as Loopback
+    from rtkit.misdeeds import commit as commit
+    from rtkit.mistakes import Mistake as Mistake
+    from rtkit.mistakes import diagnose as diagnose
     from rtkit.page import report as report
     from rtkit.playback import play as play
     from rtkit.plots import plot_comparison as plot_comparison
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
     from rtkit.plots import plot_turn_latency as plot_turn_latency
     from rtkit.plots import save_figure as save_figure
     from rtkit.protocol import AssemblyAI as AssemblyAI
+    from rtkit.protocol import closures as closures
     from rtkit.protocol import explain as explain
     from rtkit.reference import Reference as Reference
     from rtkit.reference import SidecarError as SidecarError
@@ -58,7 +63,7 @@ if TYPE_CHECKING:
     from rtkit.widgets import panel as panel
 
 _MODULES = {
-    "audio": ("AudioError", "Clip", "bundled", "open_clip", "silence"),
+    "audio": ("AudioError", "Clip", "bundled", "open_clip", "open_raw", "silence"),
     "calibration": ("calibrate",),
     "clock": ("run",),
     "comparison": ("compare", "summarise"),
@@ -75,6 +80,8 @@ _MODULES = {
         "word_latency",
     ),
     "loopback.process": ("Loopback",),
+    "misdeeds": ("commit",),
+    "mistakes": ("Mistake", "diagnose"),
     "page": ("report",),
     "playback": ("play",),
     "plots": (
@@ -86,7 +93,7 @@ _MODULES = {
         "plot_turn_latency",
         "save_figure",
     ),
-    "protocol": ("AssemblyAI", "explain"),
+    "protocol": ("AssemblyAI", "closures", "explain"),
     "reference": ("Reference", "SidecarError"),
     "session": ("Session", "load_session"),
     "simulation": ("simulate",),
