@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from rtkit.simulation import simulate as simulate
     from rtkit.streaming import StreamError as StreamError
     from rtkit.streaming import stream as stream
+    from rtkit.sweeps import sweep as sweep
     from rtkit.widgets import panel as panel
 
 _MODULES = {
@@ -86,6 +87,7 @@ _MODULES = {
     "streaming": ("StreamError", "stream"),
     "faults": ("validity",),
     "frames": ("to_frame",),
+    "sweeps": ("sweep",),
     "widgets": ("panel",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
