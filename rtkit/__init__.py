@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rtkit.comparison import compare as compare
     from rtkit.comparison import summarise as summarise
     from rtkit.definitions import rescore as rescore
+    from rtkit.distributions import plot_distribution as plot_distribution
+    from rtkit.distributions import plot_distributions as plot_distributions
     from rtkit.faults import validity as validity
     from rtkit.frames import to_frame as to_frame
     from rtkit.latency import drift as drift
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
     from rtkit.plots import plot_timeline as plot_timeline
     from rtkit.plots import plot_turn_latency as plot_turn_latency
     from rtkit.plots import save_figure as save_figure
+    from rtkit.pooling import compare_pacings as compare_pacings
+    from rtkit.pooling import quantile_intervals as quantile_intervals
+    from rtkit.pooling import worst_cases as worst_cases
     from rtkit.protocol import AssemblyAI as AssemblyAI
     from rtkit.protocol import explain as explain
     from rtkit.reference import Reference as Reference
@@ -60,6 +65,7 @@ _MODULES = {
     "clock": ("run",),
     "comparison": ("compare", "summarise"),
     "definitions": ("rescore",),
+    "distributions": ("plot_distribution", "plot_distributions"),
     "latency": (
         "drift",
         "first_word_latency",
@@ -80,6 +86,7 @@ _MODULES = {
         "plot_turn_latency",
         "save_figure",
     ),
+    "pooling": ("compare_pacings", "quantile_intervals", "worst_cases"),
     "protocol": ("AssemblyAI", "explain"),
     "reference": ("Reference", "SidecarError"),
     "session": ("Session", "load_session"),

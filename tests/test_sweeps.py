@@ -334,7 +334,13 @@ def test_the_cost_is_stated_and_somebody_has_to_agree(
     tmp_path: Path, paid: Paid, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, Any] = {"simulated": False, "service": paid, "repeats": 2}
-    clip, told = make_clip(57.0), []
+    clip = make_clip(57.0)
+    told: list[str] = []
+
+    def refuse(prompt: str) -> str:
+        told.append(prompt)
+        return "n"
+
     with pytest.raises(RuntimeError, match=r"nobody to ask here; pass confirm=True"):
         sweep(tmp_path, clip, **asked)
     with pytest.raises(RuntimeError, match="was not begun, as asked"):
@@ -342,7 +348,7 @@ def test_the_cost_is_stated_and_somebody_has_to_agree(
     assert "4 sessions" in told[0]
     assert "about 4.0 minutes of session time" in told[0]
     assert "universal-streaming-english" in told[0]
-    monkeypatch.setattr("builtins.input", lambda prompt: told.append(prompt) or "n")
+    monkeypatch.setattr("builtins.input", refuse)
     with pytest.raises(RuntimeError, match="as asked"):
         sweep(tmp_path, clip, **asked)
     assert told[1].endswith("Begin? [y/N] ")
