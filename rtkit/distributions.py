@@ -88,15 +88,16 @@ def plot_distributions(sessions: Sessions, *, by: str | Sequence[str] = "pacing"
         Not known to pyplot, so that nothing keeps it alive.
     """
     lines = len(pool(sessions, "lateness", by))
-    figure = Figure(figsize=(14, 3.8 + 0.36 * lines), layout="constrained")
+    figure = Figure(figsize=(14, 4.2 + 0.36 * lines), layout="constrained")
     for of, ax in zip(MEASURES, figure.subplots(1, 3), strict=True):
         plot_distribution(sessions, of, by=by, ax=ax)
     return figure
 
 
 def _label(name: str, one: Pool, found: Sequence[Interval]) -> str:
-    p50, p95 = (f"{_whole(i.value)} [{_whole(i.low)}, {_whole(i.high)}]" for i in found)
-    return _minus(f"{_said(name)}: p50 {p50}, p95 {p95} ms, n = {len(one.values)}")
+    """Over two lines, because three such legends stand side by side."""
+    p50, p95 = (f"{_whole(i.value)} [{_whole(i.low)} to {_whole(i.high)}]" for i in found)
+    return _minus(f"{_said(name)} (n = {len(one.values)})\np50 {p50}, p95 {p95} ms")
 
 
 def _whole(seconds: float) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -131,7 +132,7 @@ class Paired:
         Pairs of which only one half is known.
     """
 
-    differences: Mapping[Hashable, float]
+    differences: Mapping[Any, float]
     mean: Interval
     effect: float
     rank_biserial: float
@@ -151,8 +152,8 @@ class Paired:
 
 
 def paired_difference(
-    before: Mapping[Hashable, float],
-    after: Mapping[Hashable, float],
+    before: Mapping[Any, float],
+    after: Mapping[Any, float],
     *,
     level: float = 0.95,
     resamples: int = 10000,
