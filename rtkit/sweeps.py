@@ -9,6 +9,7 @@ Where the sessions run is left to any `concurrent.futures.Executor`.
 from __future__ import annotations
 
 import asyncio
+import glob
 import hashlib
 import inspect
 import json
@@ -152,6 +153,9 @@ async def sweep(
     -----
     When it is cancelled, sessions in this process end cleanly and are run anew the next time;
     those that run elsewhere go on to their end, and count.
+
+    ``AssemblyAI(key=...)`` goes to the workers with its key, in memory; where the way there is not
+    private, leave the key to their environment: ``AssemblyAI()``.
     """
     _need_libraries()
     clips = [clips] if isinstance(clips, Clip | str | Path) else clips
@@ -184,6 +188,7 @@ async def sweep(
     run = _session if executor is None else partial(_elsewhere, executor)
     spacing = 60 / a_minute if a_minute is not None else 0.0
     errors = await _run_all(left, run, at_once=at_once, spacing=spacing, progress=progress)
+    await asyncio.to_thread(_tidy, cells)
     table = await asyncio.to_thread(_table, cells, shuffled, errors)
     await asyncio.to_thread(_write, table, Path(folder) / "sweep.parquet")
     if progress:
@@ -282,7 +287,9 @@ async def _run_all(
     errors: dict[Path, str] = {}
     running: set[asyncio.Task[None]] = set()
     form = "{desc} |{bar}| {percentage:3.0f}%, {elapsed} gone, {remaining} left"
-    bar = tqdm(total=sum(cell.seconds for cell in cells), bar_format=form, disable=not progress)
+    bar = tqdm(
+        total=sum(cell.seconds for cell in cells), bar_format=form, disable=not (progress and cells)
+    )
 
     def tell(done: int) -> None:
         failed = f", {len(errors)} failed" if errors else ""
@@ -395,6 +402,14 @@ def _agree(cells: list[_Cell], model: str, confirm: bool | Callable[[str], objec
         agreed = bool(confirm(cost)) if callable(confirm) else bool(confirm)
     if not agreed:
         raise RuntimeError(f"The sweep was not begun, as asked: {cost}")
+
+
+def _tidy(cells: list[_Cell]) -> None:
+    """Remove the halves of sessions that workers were killed in; those are whole by now."""
+    for cell in cells:
+        if cell.path.exists():
+            for part in cell.path.parent.glob(f".{glob.escape(cell.path.stem)}.*.part"):
+                part.unlink(missing_ok=True)
 
 
 def _table(cells: list[_Cell], order: list[_Cell], errors: Mapping[Path, str]) -> pd.DataFrame:

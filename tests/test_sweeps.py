@@ -177,6 +177,20 @@ def test_what_cannot_be_is_refused_before_the_first(
     assert files(tmp_path) == []
 
 
+def test_a_bar_tells_how_many_are_done_and_how_long_it_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(tmp_path, repeats=2)
+    shown = capsys.readouterr()
+    last = shown.err.rsplit("\r", 1)[-1]
+    assert "4 of 4 sessions" in last
+    assert "100%" in last
+    assert "left" in last
+    assert shown.out == "4 sessions: 0 were there, 4 run now\n"
+    sweep(tmp_path, repeats=3, progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
 # Executors.
 
 
@@ -272,16 +286,15 @@ def test_a_dask_worker_that_is_killed_loses_nothing(
             done = len(list(folder.glob("*.jsonl")))
             (pid, *_) = dask_client.run(os.getpid).values()
             os.kill(pid, signal.SIGKILL)
-            return await task, done
+            table = await task
+            assert pid not in dask_client.run(os.getpid).values()
+            return table, done
 
     table, done = asyncio.run(killed())
     assert 2 <= done < 8  # it was in the middle
     assert table.error.tolist() == [""] * 8
     assert (table.ending == "complete").all()
-    assert Counter(path.suffix for path in folder.iterdir() if path.suffix != ".part") == {
-        ".jsonl": 8,
-        ".parquet": 1,
-    }
+    assert Counter(path.suffix for path in folder.iterdir()) == {".jsonl": 8, ".parquet": 1}
     assert len(rtkit.load_session(folder)) == 8
 
 
