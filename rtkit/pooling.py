@@ -28,6 +28,8 @@ __all__ = ["Pool", "Worst", "compare_pacings", "pool", "quantile_intervals", "wo
 PARTS = ("chunk_wait", "endpoint_wait", "lateness", "service_time", "since_sent")
 _SAID = {part: part.replace("_", " ") for part in PARTS}
 _SAID["since_sent"] = "endpoint wait + service time"
+_RIGHT = 'style="text-align: right; padding: 2px 12px"'
+_LEFT = 'style="text-align: left; padding: 2px 12px"'
 _WORD = ("chunk_wait", "lateness", "service_time")
 _TURN = ("chunk_wait", "endpoint_wait", "lateness", "service_time")
 _UNDECIDED = ("chunk_wait", "lateness", "since_sent")  # the service did not say what decided
@@ -211,8 +213,9 @@ class Worst:
         worst = cases[0]
         said = f", “{html.escape(worst.text)}”" if worst.text else ""
         names = [name for name in PARTS if any(name in case.parts for case in cases)]
-        columns = ["ms", "at", "what", *[f"{_SAID[name]}, ms" for name in names]]
-        head = "".join(f"<th style='text-align: right'>{c}</th>" for c in [*columns, "session"])
+        left = ("what", "session")
+        columns = ["ms", "at", "what", *[_SAID[name] for name in names], "session"]
+        head = "".join(f"<th {_LEFT if c in left else _RIGHT}>{c}</th>" for c in columns)
         return (
             f"<details><summary><b>{html.escape(recording)}</b>: at worst "
             f"{worst.seconds * 1000:.0f} ms, at {_clock(worst.at)}{said}</summary>"
@@ -281,8 +284,10 @@ def _row(case: Case, names: Sequence[str]) -> str:
         session = f'<a href="{quote(Path(os.path.relpath(case.file)).as_posix())}">{session}</a>'
     parts = [f"{case.parts[n] * 1000:.0f}" if n in case.parts else "" for n in names]
     text = case.text if len(case.text) <= 60 else f"… {case.text[-58:]}"
-    cells = [f"{case.seconds * 1000:.0f}", _clock(case.at), html.escape(text), *parts, session]
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    figures = [f"{case.seconds * 1000:.0f}", _clock(case.at)]
+    cells = [(_RIGHT, cell) for cell in figures] + [(_LEFT, html.escape(text))]
+    cells += [*[(_RIGHT, cell) for cell in parts], (_LEFT, session)]
+    return f"<tr>{''.join(f'<td {side}>{cell}</td>' for side, cell in cells)}</tr>"
 
 
 def _sum(parts: Mapping[str, float]) -> str:
