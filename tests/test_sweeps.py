@@ -215,7 +215,7 @@ def test_a_process_pool_that_breaks_ends_in_a_table_and_a_new_one_finishes_it(
     async def killed() -> pd.DataFrame:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             task = asyncio.create_task(rtkit.sweep(clips, executor=pool, seed=1, **asked))
-            await until(lambda: any((tmp_path / "runs").glob(".*4s*.part")))
+            await until(lambda: any((tmp_path / "runs").glob(".noise-4s-*.part")))
             worker = next(pid for pid, line in children().items() if "spawn_main" in line)
             os.kill(worker, signal.SIGKILL)
             return await task
