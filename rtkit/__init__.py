@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from rtkit.concurrency import stream_many as stream_many
     from rtkit.crowd import Crowd as Crowd
     from rtkit.definitions import rescore as rescore
+    from rtkit.distributions import plot_distribution as plot_distribution
+    from rtkit.distributions import plot_distributions as plot_distributions
     from rtkit.faults import validity as validity
     from rtkit.frames import to_frame as to_frame
     from rtkit.latency import drift as drift
@@ -49,6 +51,9 @@ if TYPE_CHECKING:
     from rtkit.plots import plot_timeline as plot_timeline
     from rtkit.plots import plot_turn_latency as plot_turn_latency
     from rtkit.plots import save_figure as save_figure
+    from rtkit.pooling import compare_pacings as compare_pacings
+    from rtkit.pooling import quantile_intervals as quantile_intervals
+    from rtkit.pooling import worst_cases as worst_cases
     from rtkit.protocol import AssemblyAI as AssemblyAI
     from rtkit.protocol import closures as closures
     from rtkit.protocol import explain as explain
@@ -59,6 +64,7 @@ if TYPE_CHECKING:
     from rtkit.simulation import simulate as simulate
     from rtkit.streaming import StreamError as StreamError
     from rtkit.streaming import stream as stream
+    from rtkit.sweeps import sweep as sweep
     from rtkit.waiting import progress as progress
     from rtkit.widgets import panel as panel
 
@@ -70,6 +76,7 @@ _MODULES = {
     "concurrency": ("stream_many",),
     "crowd": ("Crowd",),
     "definitions": ("rescore",),
+    "distributions": ("plot_distribution", "plot_distributions"),
     "latency": (
         "drift",
         "first_word_latency",
@@ -93,6 +100,7 @@ _MODULES = {
         "plot_turn_latency",
         "save_figure",
     ),
+    "pooling": ("compare_pacings", "quantile_intervals", "worst_cases"),
     "protocol": ("AssemblyAI", "closures", "explain"),
     "reference": ("Reference", "SidecarError"),
     "session": ("Session", "load_session"),
@@ -100,6 +108,7 @@ _MODULES = {
     "streaming": ("StreamError", "stream"),
     "faults": ("validity",),
     "frames": ("to_frame",),
+    "sweeps": ("sweep",),
     "waiting": ("progress",),
     "widgets": ("panel",),
 }

@@ -192,6 +192,13 @@ class Loopback:
             child.ask({"id": name, "script": script and script.to_json()})
             return child.port
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy in another process needs: there it starts a process of its own."""
+        return {**vars(self), "_lock": None, "_child": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
+
     def __repr__(self) -> str:
         state = "not running" if self.url is None else self.url
         return f"<Loopback, delay {self._behaviour.delay * 1000:g} ms, {state}>"

@@ -1,0 +1,114 @@
+"""Distributions of latency and lateness over many sessions, with how sure their quantiles are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
+
+from rtkit.comparison import Sessions, named
+from rtkit.intervals import Interval, bootstrap_quantiles
+from rtkit.plots import _legend_below, _looks, _minus, _said, _say_instead, _titled
+from rtkit.pooling import Pool, pool
+
+__all__ = ["plot_distribution", "plot_distributions"]
+
+MEASURES = {
+    "word_latency": ("Word latency", "latency, ms", "words"),
+    "turn_latency": ("Turn latency", "latency, ms", "turns"),
+    "lateness": ("Lateness", "lateness, ms (logarithmic above 1)", "chunks"),
+}
+MARKED = (0.5, 0.95)
+RESAMPLES = 500
+
+
+def plot_distribution(
+    sessions: Sessions, of: str = "word_latency", *, by: str | Sequence[str] = "pacing", ax: Axes
+) -> list[Artist]:
+    """Which share of the words, turns or chunks took no longer than so many milliseconds (ECDF).
+
+    The horizontal bars are 95 % bootstrap intervals of p50 and p95; whole sessions are drawn where
+    there are several.
+
+    Parameters
+    ----------
+    sessions : Session, or a list of them, or a mapping of names to them
+    of : {"word_latency", "turn_latency", "lateness"}
+    by : str or several
+        Sessions that share these settings are one line: ``"pacing"``, ``"chunk"``,
+        ``"recording"``, ...
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    list of Artist
+        A line a group.
+    """
+    pools = {name: one for name, one in pool(sessions, of, by).items() if len(one.values)}
+    title, axis, things = MEASURES[of]
+    one_each = {name: next(iter(one.sessions.values())) for name, one in pools.items()}
+    artists: list[Artist] = []
+    for (name, one), look in zip(pools.items(), _looks(one_each), strict=True):
+        found = bootstrap_quantiles(one.values, MARKED, groups=one.session, resamples=RESAMPLES)
+        line = ax.ecdf(one.values * 1000, label=_label(name, one, found), linewidth=1.8, **look)
+        artists.append(line)
+        for height, interval in zip(MARKED, found, strict=True):
+            ax.errorbar(
+                interval.value * 1000,
+                height,
+                xerr=[
+                    [max(0.0, interval.value - interval.low) * 1000],
+                    [max(0.0, interval.high - interval.value) * 1000],
+                ],
+                fmt="o",
+                color=look["color"],
+                markersize=4,
+                elinewidth=3.5,
+                alpha=0.55,
+            )
+    _titled(ax, title, axis, f"share of {things}", named(sessions))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    if not artists:
+        _say_instead(ax, f"no {things} to measure")
+    elif of == "lateness":
+        _logarithmic(ax)
+    _legend_below(ax, artists)
+    return artists
+
+
+def plot_distributions(sessions: Sessions, *, by: str | Sequence[str] = "pacing") -> Figure:
+    """Word latency, turn latency and lateness in one figure; see `plot_distribution`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not known to pyplot, so that nothing keeps it alive.
+    """
+    lines = len(pool(sessions, "lateness", by))
+    figure = Figure(figsize=(14, 4.2 + 0.36 * lines), layout="constrained")
+    for of, ax in zip(MEASURES, figure.subplots(1, 3), strict=True):
+        plot_distribution(sessions, of, by=by, ax=ax)
+    return figure
+
+
+def _label(name: str, one: Pool, found: Sequence[Interval]) -> str:
+    """Over two lines, because three such legends stand side by side."""
+    p50, p95 = (f"{_whole(i.value)} [{_whole(i.low)} to {_whole(i.high)}]" for i in found)
+    return _minus(f"{_said(name)} (n = {len(one.values)})\np50 {p50}, p95 {p95} ms")
+
+
+def _whole(seconds: float) -> str:
+    text = f"{seconds * 1000:.{0 if abs(seconds) >= 0.01 else 1}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def _logarithmic(ax: Axes) -> None:
+    ax.update_datalim([(0, 0), (10, 1)])  # at least a decade: less has no ticks
+    ax.set_xscale("symlog", linthresh=1)
+    locator = SymmetricalLogLocator(base=10, linthresh=1)
+    locator.set_params(numticks=5)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _minus(f"{value:g}")))
