@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from rtkit.simulation import simulate as simulate
     from rtkit.streaming import StreamError as StreamError
     from rtkit.streaming import stream as stream
+    from rtkit.transcripts import save_transcript as save_transcript
+    from rtkit.transcripts import show_partials as show_partials
+    from rtkit.transcripts import show_transcript as show_transcript
     from rtkit.widgets import panel as panel
 
 _MODULES = {
@@ -80,6 +83,7 @@ _MODULES = {
     "simulation": ("simulate",),
     "streaming": ("StreamError", "stream"),
     "faults": ("validity",),
+    "transcripts": ("save_transcript", "show_partials", "show_transcript"),
     "widgets": ("panel",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
