@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rtkit.accuracy import wer as wer
     from rtkit.audio import AudioError as AudioError
     from rtkit.audio import Clip as Clip
     from rtkit.audio import bundled as bundled
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from rtkit.widgets import panel as panel
 
 _MODULES = {
+    "accuracy": ("wer",),
     "audio": ("AudioError", "Clip", "bundled", "open_clip", "silence"),
     "calibration": ("calibrate",),
     "clock": ("run",),
