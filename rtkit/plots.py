@@ -279,7 +279,9 @@ def describe(session: Session) -> str:
         )
     )
     if "hears" in service:
-        heard = "scripted" if service.get("hears") == "script" else "energy-marking"
+        heard = {"script": "scripted", "energy": "energy-marking"}.get(
+            service["hears"], str(service.get("recognizer"))
+        )
         where = " in virtual time" if service["name"] != "embedded" else ""
         answering = f"; {heard} service{where}, delay {service['delay'] * 1000:g} ms"
     else:

@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from rtkit.loopback.conversation import Behaviour
+from rtkit.loopback.recogniser import recognizer_name
 from rtkit.protocol import Endpoint, session_url
 from rtkit.reference import Reference, read_reference
 
 __all__ = ["Loopback", "embedded"]
+
+EARS = ("script", "recognizer")
 
 
 class Loopback:
@@ -27,14 +30,19 @@ class Loopback:
 
     It starts when it is first needed and ends with `close`, with the ``with`` block, or with this
     process. It speaks the words of a script once the audio that holds them has arrived, plus a
-    stated delay; audio without a script it marks by energy and invents no words.
+    stated delay; audio without a script it marks by energy and invents no words. Or it has a
+    recogniser hear the audio: then its words, its errors and its computing time are real.
 
     Parameters
     ----------
+    ears : {"script", "recognizer"}
+        What it hears with. The recogniser is pocketsphinx, in a process of its own; it comes with
+        ``pip install 'rtkit[recognizer]'``, understands US English, and gives no punctuation.
     script : str or Path or Reference, optional
         What is said, for every session; without it, each session brings its clip's reference.
     delay, jitter : float
-        Seconds from hearing to answering, and up to how many more, drawn evenly.
+        Seconds from hearing to answering, and up to how many more, drawn evenly. The delay is 0.15
+        with a script, and 0 with a recogniser, which takes its own time.
     seed : int
         Of the jitter.
     drain : float
@@ -49,7 +57,9 @@ class Loopback:
     Raises
     ------
     ValueError
-        If a number is out of range.
+        If a number is out of range, or something is asked of a recogniser that it cannot give.
+    ImportError
+        If the recogniser is not installed.
     SidecarError
         If the script cannot be read.
     """
@@ -57,8 +67,9 @@ class Loopback:
     def __init__(
         self,
         *,
+        ears: str = "script",
         script: str | Path | Reference | None = None,
-        delay: float = 0.15,
+        delay: float | None = None,
         jitter: float = 0.0,
         seed: int = 0,
         drain: float = 1.25,
@@ -66,6 +77,16 @@ class Loopback:
         format_turns: bool = False,
         finals: int = 1,
     ) -> None:
+        if ears not in EARS:
+            raise ValueError(f"unknown ears {ears!r}; one of {', '.join(map(repr, EARS))}")
+        self._recognizer = recognizer_name() if ears == "recognizer" else None
+        if self._recognizer is not None and (script is not None or format_turns):
+            raise ValueError(
+                "a recognizer hears for itself and gives words without casing and punctuation; "
+                "leave script and format_turns out"
+            )
+        if delay is None:
+            delay = 0.15 if self._recognizer is None else 0.0
         self._behaviour = Behaviour(delay, jitter, seed, drain, backlog, finals)
         self._script = read_reference(Path(script)) if isinstance(script, str | Path) else script
         self._format_turns = format_turns
@@ -78,7 +99,7 @@ class Loopback:
         Hands the service the session's script, under an id in the URL.
         """
         name = uuid.uuid4().hex
-        script = self._script or reference
+        script = self._script or reference if self._recognizer is None else None
         port = await asyncio.to_thread(self._hand_over, name, script)
         parameters = {
             "speech_model": "universal-streaming-english",
@@ -92,9 +113,12 @@ class Loopback:
 
     def describe(self, reference: Reference | None = None) -> dict[str, Any]:
         """What a session records of its service."""
+        hears = {"hears": "energy" if (self._script or reference) is None else "script"}
+        if self._recognizer is not None:
+            hears = {"hears": "recognizer", "recognizer": self._recognizer}
         return {
             "name": "embedded",
-            "hears": "energy" if (self._script or reference) is None else "script",
+            **hears,
             "delay": self._behaviour.delay,
             "jitter": self._behaviour.jitter,
             "seed": self._behaviour.seed,
@@ -128,7 +152,7 @@ class Loopback:
     def _started(self) -> _Child:
         """The running child; called with the lock held."""
         if self._child is None or not self._child.alive:
-            self._child = _Child(self._behaviour, self._script)
+            self._child = _Child(self._behaviour, self._script, self._recognizer is not None)
         return self._child
 
     def _hand_over(self, name: str, script: Reference | None) -> int:
@@ -143,15 +167,17 @@ class Loopback:
 
 
 @functools.cache
-def embedded() -> Loopback:
-    """The service of sessions that name none: one for the whole process."""
-    return Loopback()
+def embedded(ears: str = "script") -> Loopback:
+    """The service of sessions that name none: one for the whole process, by its ears."""
+    return Loopback(ears=ears)
 
 
 class _Child:
     """The process, asked over its standard input; when that closes, it ends."""
 
-    def __init__(self, behaviour: Behaviour, script: Reference | None) -> None:
+    def __init__(
+        self, behaviour: Behaviour, script: Reference | None, recognizer: bool = False
+    ) -> None:
         # A session of its own keeps an interrupt at the terminal from reaching the service before
         # the sender has said Terminate.
         self._process = subprocess.Popen(
@@ -163,7 +189,9 @@ class _Child:
         )
         self._end = weakref.finalize(self, _end, self._process)
         script_json = script and script.to_json()
-        answer = self.ask({"behaviour": asdict(behaviour), "script": script_json})
+        answer = self.ask(
+            {"behaviour": asdict(behaviour), "script": script_json, "recognizer": recognizer}
+        )
         self.port = int(answer["port"])
 
     @property
