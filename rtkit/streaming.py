@@ -159,14 +159,7 @@ async def stream(
     happened up to then.
     """
     # What cannot be is refused before anything is sent, a service started or a file replaced.
-    if not isinstance(clip, Clip):
-        raise TypeError(f"{clip!r} is no clip; give rtkit.open_clip(PATH)")
-    if service is not None and (isinstance(service, type) or not hasattr(service, "endpoint")):
-        raise TypeError(
-            f"{service!r} is no service; give rtkit.AssemblyAI() or rtkit.Loopback(), an instance"
-        )
-    if isinstance(service, protocol.AssemblyAI):
-        service.find_key()
+    check_sides(clip, service)
     choose_pacing(pacing, catch_up=catch_up)
     due_times(chunk_edges(clip.samples, clip.rate, chunk), clip.rate, phase)
     if isolation not in ISOLATIONS:
@@ -237,6 +230,18 @@ async def stream(
     )
 
 
+def check_sides(clip: Clip, service: Service | None) -> None:
+    """Refuse what is no clip, no service, or a service without a key."""
+    if not isinstance(clip, Clip):
+        raise TypeError(f"{clip!r} is no clip; give rtkit.open_clip(PATH)")
+    if service is not None and (isinstance(service, type) or not hasattr(service, "endpoint")):
+        raise TypeError(
+            f"{service!r} is no service; give rtkit.AssemblyAI() or rtkit.Loopback(), an instance"
+        )
+    if isinstance(service, protocol.AssemblyAI):
+        service.find_key()
+
+
 async def run_session(
     clip: Clip,
     settings: Settings,
@@ -250,7 +255,7 @@ async def run_session(
     termination_timeout: float,
 ) -> Session:
     """One session in the running loop, as `settings` have it; `stream` tells the rest."""
-    run = _Run(Recorder(settings, _host(), clip.reference, path=record, watch=watch))
+    run = Run(Recorder(settings, host(), clip.reference, path=record, watch=watch))
     try:
         async with run.ending():
             if connection is None:
@@ -259,17 +264,20 @@ async def run_session(
             await run.begin(connection, begin_timeout)
             await run.send(clip, work)
             await run.terminate(termination_timeout)
-    except _Failure as failure:
+    except Failure as failure:
         raise StreamError(str(failure), run.recorder.session()) from failure.__cause__
     return run.recorder.session()
 
 
-class _Failure(Exception):
+class Failure(Exception):
     """Why the session cannot go on, as one sentence."""
 
 
-class _Run:
-    """A session as it runs: the connection, the recorder, and t = 0."""
+class Run:
+    """A session as it runs: the connection, the recorder, and t = 0.
+
+    `connect`, `begin`, `send` and `terminate`, in this order, inside `ending`.
+    """
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
@@ -284,8 +292,9 @@ class _Run:
         self._closed: Closed | None = None
         self._lookout: Lookout | None = None
         self._look: asyncio.TimerHandle | None = None
-        self._audio_sent = 0.0  # seconds
-        self._leaving: float | None = None  # since when a chunk has been on its way out
+        self._over = False
+        self.audio_sent = 0.0  # seconds
+        self.leaving: float | None = None  # since when a chunk has been on its way out
         self._stuck = self._loop.create_future()  # it has been for too long
         self._blocks: list[asyncio.TimerHandle] = []
 
@@ -299,7 +308,7 @@ class _Run:
         ending = Ending("complete")
         try:
             yield
-        except _Failure as failure:
+        except Failure as failure:
             ending = Ending("failed", str(failure))
             if not self._terminated:
                 await self._goodbye()
@@ -330,17 +339,17 @@ class _Run:
             except OSError as error:
                 if ending.how != "complete":
                     raise  # after what went wrong before it, which Python shows too
-                raise _Failure(
+                raise Failure(
                     f"The session's file could not be written ({error.strerror}); the session "
                     "itself is whole in memory: save it elsewhere with session.save(PATH)."
                 ) from error
 
-    async def connect(self, service: Service, clip: Clip, timeout: float) -> Connection:
+    async def connect(self, service: Service, clip: Clip, timeout: float) -> _WebSocket:
         self._event("connecting")
         try:
             endpoint = await service.endpoint(clip.rate, clip.reference)
         except RuntimeError as error:  # the embedded service could not be started, or ended
-            raise _Failure(str(error)) from error
+            raise Failure(str(error)) from error
         connection = await _open_websocket(endpoint, timeout)
         self._event("connected")
         return connection
@@ -350,9 +359,9 @@ class _Run:
         self._connection = connection
         self._listening = asyncio.create_task(self._listen(connection), name="rtkit-listen")
         try:
-            await self._unless_closed(self._begun.wait(), timeout)
+            await self.unless_closed(self._begun.wait(), timeout)
         except TimeoutError:
-            raise _Failure(
+            raise Failure(
                 f"The service accepted the connection but sent no Begin within {timeout:g} s. "
                 "Try again; if it stays so, look at the service's status."
             ) from None
@@ -362,11 +371,19 @@ class _Run:
         edges = chunk_edges(clip.samples, clip.rate, self.recorder.settings.chunk)
         alarm, audio = Alarm(), clip.chunks(edges)
         try:
-            await self._unless_closed(self._send(alarm, audio, edges, work))
+            await self.sending(self._send(alarm, audio, edges, work))
+        finally:
+            audio.close()  # or an error that is kept would keep the recording open
+            alarm.close()
+
+    async def sending(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Await the coroutine, which sends the audio, or tell why that came to nothing."""
+        try:
+            await self.unless_closed(coroutine)
         except AudioError as error:
-            raise _Failure(str(error)) from error
+            raise Failure(str(error)) from error
         except TimeoutError:
-            raise _Failure(
+            raise Failure(
                 f"A chunk could not leave within {SEND_TIMEOUT:g} s: the service has stopped "
                 "reading, or the network is gone. Try again."
             ) from None
@@ -376,9 +393,6 @@ class _Run:
             await asyncio.wait({self._listening}, timeout=1.0)
             self._closed = self._closed or closed
             raise self._broken_off() from None
-        finally:
-            audio.close()  # or an error that is kept would keep the recording open
-            alarm.close()
 
     async def terminate(self, timeout: float) -> None:
         """Say Terminate and wait until the service has said its last word.
@@ -389,11 +403,11 @@ class _Run:
         await self._say_terminate()
         clip_ends = self.recorder.settings.seconds
         try:
-            await self._unless_closed(
+            await self.unless_closed(
                 self._finished.wait(), max(0.0, clip_ends - self.now()) + timeout
             )
         except TimeoutError:
-            raise _Failure(
+            raise Failure(
                 f"The service sent no Termination within {timeout:g} s after Terminate; its last "
                 "words may be missing. Give it longer with termination_timeout, or try again."
             ) from None
@@ -417,8 +431,9 @@ class _Run:
         # next one is read right after a send, while there is time.
         payload = next(audio).ljust(least, b"\0")
         await alarm.learn()
-        zero = self._start()
-        assert self._lookout is not None
+        zero = self._loop.time()
+        self.start(zero)
+        self._lookout = Lookout(self.stalled)
         alarm.expect = self._lookout.expect
         sent = 0.0
         spans = pairwise(edges.tolist())
@@ -430,15 +445,15 @@ class _Run:
                 await alarm.roughly(zero + when)  # as people's own loops are woken
             else:
                 await alarm.until(zero + when)
-            self._leaving = loop.time()
+            self.leaving = loop.time()
             await connection.send(payload)
             returned = loop.time() - zero
-            sent, self._leaving = self._leaving - zero, None
+            sent, self.leaving = self.leaving - zero, None
             padding = len(payload) - 2 * (stop - start)
             self.recorder.add(
                 Chunk(index, start, stop, instants[index], sent, returned, len(payload), padding)
             )
-            self._audio_sent = stop / settings.rate
+            self.audio_sent = stop / settings.rate
             if callable(work):
                 result = work(payload)
                 if inspect.isawaitable(result):
@@ -467,7 +482,7 @@ class _Run:
             elif isinstance(reply, protocol.ServiceError):
                 self._error = reply
 
-    async def _unless_closed(
+    async def unless_closed(
         self, coroutine: Coroutine[Any, Any, object], timeout: float | None = None
     ) -> None:
         """Await the coroutine, but no longer than `timeout` and than the connection lasts."""
@@ -492,7 +507,7 @@ class _Run:
                 task.cancel()
                 await asyncio.wait({task})
 
-    def _broken_off(self) -> _Failure:
+    def _broken_off(self) -> Failure:
         """The failure that the service's last words and its close code tell of."""
         code = self._closed.code if self._closed is not None else None
         text = self._closed.reason if self._closed is not None else ""
@@ -508,9 +523,9 @@ class _Run:
             )
         said = f' and the words "{text}"' if text else ""
         with_code = "without a close code" if code is None else f"with the code {code}"
-        return _Failure(
+        return Failure(
             f"{closure.cause} {closure.cure} "
-            f"(It ended {with_code}{said}, after {self._audio_sent:.1f} s of audio.)"
+            f"(It ended {with_code}{said}, after {self.audio_sent:.1f} s of audio.)"
         )
 
     async def _say_terminate(self) -> None:
@@ -534,9 +549,9 @@ class _Run:
         for timer in (self._look, *self._blocks):
             if timer is not None:
                 timer.cancel()
+        self._over = True
         if self._lookout is not None:
             self._lookout.close()
-            self._lookout = None
         if self._connection is not None:
             await self._connection.close()
         if self._listening is not None:
@@ -545,34 +560,33 @@ class _Run:
         if self._connection is not None:
             self._event("closed")
 
-    def _start(self) -> float:
-        """Time starts now: t = 0."""
-        self._zero_is(self._loop.time())
-        self._lookout = Lookout(self._stalled)
+    def start(self, zero: float) -> None:
+        """Time starts: t = 0 is `zero`, now or soon."""
+        self._zero_is(zero)
         self._next_look()
         settings = self.recorder.settings
         if settings.isolation == "loop":  # or else the caller's loop is elsewhere
             self._blocks = [
                 self._loop.call_at(self._zero + at, block, time) for at, time in settings.blocks
             ]
-        return self._zero
 
     def _zero_is(self, zero: float) -> None:
         self._zero = zero
-        self._calendar = calendar()
+        self._calendar = calendar() + zero - self._loop.time()
         started = datetime.fromtimestamp(self._calendar, UTC)
         self.recorder.begin(zero, started.isoformat(timespec="milliseconds"))
 
     def _event(self, name: str) -> None:
         self.recorder.add(Event(self.now(), name))
 
-    def _stalled(self, at: float, seconds: float) -> None:
-        if self._lookout is not None:  # it may be told when the session has just ended
+    def stalled(self, at: float, seconds: float) -> None:
+        """The loop did not listen for so many seconds until `at`."""
+        if not self._over:  # it may be told when the session has just ended
             self.recorder.add(Stall(at - self._zero, seconds))
 
     def _next_look(self) -> None:
         """See, as rarely as will do, whether a chunk has been on its way out for too long."""
-        since = self._loop.time() if self._leaving is None else self._leaving
+        since = self._loop.time() if self.leaving is None else self.leaving
         if self._loop.time() >= since + SEND_TIMEOUT:
             self._stuck.set_result(None)
         else:
@@ -582,10 +596,12 @@ class _Run:
 class _WebSocket:
     """A websocket that ends with `Closed`."""
 
-    def __init__(self, connection: ClientConnection) -> None:
-        from websockets.exceptions import ConnectionClosed
+    FULL = 1 << 15  # bytes that wait for the network: a second of audio at 16 kHz
 
-        self._connection, self._closed = connection, ConnectionClosed
+    def __init__(self, connection: ClientConnection) -> None:
+        from websockets.exceptions import ConnectionClosed, InvalidState
+
+        self._connection, self._closed, self._not_open = connection, ConnectionClosed, InvalidState
 
     async def send(self, frame: bytes | str) -> None:
         try:
@@ -601,6 +617,21 @@ class _WebSocket:
 
     async def close(self) -> None:
         await self._connection.close()
+
+    def write(self, audio: bytes) -> bool:
+        """Send at once, unless the way out is full: then not, and False.
+
+        What `send` does, without a coroutine and the locks around it: these cost as much as all
+        the rest of sending.
+        """
+        if self._connection.transport.get_write_buffer_size() > self.FULL:
+            return False
+        try:
+            self._connection.protocol.send_binary(audio)
+        except self._not_open:
+            raise Closed(None) from None  # `recv` tells how
+        self._connection.send_data()
+        return True
 
 
 def _as_closed(closed: ConnectionClosed) -> Closed:
@@ -625,22 +656,22 @@ async def _open_websocket(endpoint: Endpoint, timeout: float) -> _WebSocket:
                 ping_interval=None,  # a busy notebook must not look like a dead network
                 proxy=None if where.hostname == "127.0.0.1" else True,
                 logger=_quiet_logger(),
-                user_agent_header=f"rtkit/{importlib.metadata.version('rtkit')}",
+                user_agent_header=f"rtkit/{host()['rtkit']}",
             )
         )
     except InvalidStatus as refused:
         closure = protocol.explain(refused.response.status_code)
-        raise _Failure(
+        raise Failure(
             f"{where.hostname} refused the connection with HTTP status "
             f"{refused.response.status_code}. {closure.cause} {closure.cure}"
         ) from None
     except TimeoutError:
-        raise _Failure(
+        raise Failure(
             f"{where.hostname} did not answer within {timeout:g} s. "
             "Look at the network, or give it longer with begin_timeout."
         ) from None
     except (OSError, WebSocketException) as error:
-        raise _Failure(
+        raise Failure(
             f"{where.hostname} cannot be reached ({type(error).__name__}: {error}). "
             "Look at the network and at the host's name."
         ) from None
@@ -655,7 +686,7 @@ def _quiet_logger() -> logging.Logger:
 
 
 @functools.cache
-def _host() -> dict[str, str]:
+def host() -> dict[str, str]:
     """What a reader of the figures wants to know of the machine."""
     return {
         "platform": platform.platform(),

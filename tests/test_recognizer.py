@@ -12,12 +12,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
+import jiwer
 import numpy as np
 import pytest
 import soundfile
@@ -283,33 +284,15 @@ def test_what_a_recognizer_cannot_use_is_refused(option: dict[str, Any]) -> None
 # The real one.
 
 
-def said_words(text: str) -> list[str]:
-    return [word for word in map(normalise, re.split(r"[\s—]+", text)) if word]
-
-
-def edits(heard: Sequence[str], spoken: Sequence[str]) -> int:
-    """The least number of words put in, left out or replaced."""
-    row = list(range(len(spoken) + 1))
-    for number, word in enumerate(heard, 1):
-        diagonal, row[0] = row[0], number
-        for index, truth in enumerate(spoken, 1):
-            step = min(row[index] + 1, row[index - 1] + 1, diagonal + (word != truth))
-            diagonal, row[index] = row[index], step
-    return row[-1]
+def plain(text: str) -> str:
+    """The words in lower case, without punctuation."""
+    return " ".join(filter(None, map(normalise, re.split(r"[\s—]+", text))))
 
 
 def errors(session: Session) -> float:
     """The word error rate."""
     assert session.reference is not None
-    spoken = said_words(session.reference.transcript)
-    return edits(said_words(session.transcript), spoken) / len(spoken)
-
-
-def test_edits_are_counted() -> None:
-    assert edits("abc", "abc") == 0
-    assert edits("axc", "abcd") == 2
-    assert edits("", "ab") == 2
-    assert edits("zab", "ab") == 1
+    return float(jiwer.wer(plain(session.reference.transcript), plain(session.transcript)))
 
 
 @pytest.fixture(scope="module")
@@ -419,7 +402,8 @@ def test_two_sessions_at_once_with_real_words_and_real_computing(service: Loopba
         stamps = [reply.stamp for _, reply in session.replies if isinstance(reply, Turn)]
         computing = [stamp.left - stamp.arrived for stamp in stamps if stamp is not None]
         assert len(computing) >= 4
-        assert min(computing) > 0.001
+        assert min(computing) > 0
+        assert max(computing) > 0.005  # the first second of speech, at once
         partials = [reply for _, reply in session.replies if isinstance(reply, Turn)]
         assert not partials[0].end_of_turn
 

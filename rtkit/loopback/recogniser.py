@@ -31,7 +31,7 @@ from rtkit.loopback.ears import Guess, Onset, Phrase, Sound
 __all__ = ["Listener", "Recogniser", "Recognisers", "recognizer_name"]
 
 RATE = 16000  # of the model
-NICENESS = 5  # the sender goes first: a service elsewhere would not take its time
+NICENESS = 10  # the sender goes first: a service elsewhere would not take its time
 
 
 def recognizer_name() -> str:
