@@ -55,9 +55,9 @@ if TYPE_CHECKING:
     from rtkit.streaming import StreamError as StreamError
     from rtkit.streaming import stream as stream
     from rtkit.transcripts import save_transcript as save_transcript
-    from rtkit.transcripts import show_partials as show_partials
-    from rtkit.transcripts import show_transcript as show_transcript
     from rtkit.widgets import panel as panel
+    from rtkit.words import show_partials as show_partials
+    from rtkit.words import show_transcript as show_transcript
 
 _MODULES = {
     "accuracy": ("wer",),
@@ -93,7 +93,8 @@ _MODULES = {
     "simulation": ("simulate",),
     "streaming": ("StreamError", "stream"),
     "faults": ("validity",),
-    "transcripts": ("save_transcript", "show_partials", "show_transcript"),
+    "transcripts": ("save_transcript",),
+    "words": ("show_partials", "show_transcript"),
     "frames": ("to_frame",),
     "widgets": ("panel",),
 }
