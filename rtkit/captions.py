@@ -56,7 +56,8 @@ def cues(session: Session) -> tuple[Cue, ...]:
     begin = offset(session)
     starts = [words[0].start for words in groups]
     found = []
-    for words, start, coming in zip(groups, starts, [*starts[1:], math.inf], strict=True):
+    following = [*starts[1:], math.inf]  # not strict: without words it is one too many
+    for words, start, coming in zip(groups, starts, following, strict=False):
         end = min(max(words[-1].end, start + SHORTEST), max(coming, words[-1].end))
         found.append(Cue(begin + start, begin + max(end, start + 0.001), _lines(_text(words))))
     return tuple(found)
