@@ -95,7 +95,7 @@ def show_transcript(
     part : {"latency", "chunk_wait", "lateness", "service_time"}
     edges : sequence of 4 floats, optional
         Where one colour ends and the next begins, in seconds: to compare sessions, give the same to
-        all. Without, round numbers between the session's 5th and 95th percentile.
+        all. Without, round numbers that give each colour about a fifth of the words.
 
     Raises
     ------
@@ -121,12 +121,14 @@ def show_transcript(
 
 
 def _round_edges(values: np.ndarray) -> tuple[float, ...]:
-    """Four rising round numbers about the middle 90 % of the values."""
-    low, high = np.quantile(values, (0.05, 0.95)) if len(values) else (0.0, 0.4)
-    steps = (size * 10.0**power for power in range(-2, 4) for size in (1, 2, 5))
-    step = next(step for step in steps if step >= (high - low) / 4 or step >= 1000)
-    first = max(math.floor(low / step) + 1, 0 if low < 0 else 1)
-    return tuple(round((first + i) * step, 6) for i in range(len(TINTS) - 1))
+    """Four rising numbers, as round as can be, that give the five colours about as many words."""
+    wanted = np.quantile(values, (0.2, 0.4, 0.6, 0.8)) if len(values) else np.zeros(4)
+    for step in (10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01):
+        edges = np.round(wanted / step)
+        if np.all(np.diff(edges) > 0):
+            return tuple(round(float(edge) * step, 6) for edge in edges)
+    first = math.floor(wanted[0] / 0.01)  # they hardly differ: then let the colours not differ
+    return tuple(round((first + i) * 0.01, 6) for i in range(1, 5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,28 +181,36 @@ class Partials:
         )
 
     def _repr_html_(self) -> str:
-        rows = "".join(_history(turn) for turn in self.turns)
+        first = next((turn for turn in self.turns if turn.guesses), None)
+        rows = "".join(_history(turn, unfolded=turn is first) for turn in self.turns)
         share = f" ({self.revised / self.shown:.0%})" if self.shown else ""
         return box(
             f'<div style="{SMALL}">{self.revised} of {self.shown} words that partials showed were '
             f"later revised{share}. {marked('struck', 'struck')}: shown, and not kept; "
             f"{marked('instead', 'marked')}: what came in its stead; bold: how the turn read in "
-            "the end. Partials that only grew are not listed.</div>"
-            f'<table style="border: none; margin-left: 0">{rows}</table>'
+            "the end. Open a turn for its revisions; partials that only grew are not listed.</div>"
+            f"{rows}"
         )
 
 
-def _history(turn: _History) -> str:
-    grew = turn.partials - len(turn.guesses)
+def _history(turn: _History, *, unfolded: bool) -> str:
+    """How the turn read in the end; behind it, folded away, a row for each revision."""
     last = f"<b>{html.escape(turn.text)}</b>" + ("" if turn.ended else " (it never ended)")
-    tail = f' <span style="{SMALL}">after {grew} more partials</span>' if grew else ""
-    rows = [(guess.at, " ".join(map(_piece, guess.pieces))) for guess in turn.guesses]
-    return "".join(
-        '<tr style="background: none"><td style="text-align: right; vertical-align: top; '
-        f'white-space: nowrap; padding: 2px 10px 2px 0; {SMALL}">{at:.2f} s</td>'
-        f'<td style="text-align: left; padding: 2px 0">{said}</td></tr>'
-        for at, said in [*rows, (turn.at, last + tail)]
+    count = f"{len(turn.guesses)} of {turn.partials} partials were revised"
+    summary = f'{_at(turn.at)} {last} <span style="{SMALL}">{count}</span>'
+    if not turn.guesses:
+        return f'<div style="margin-left: 1.1em">{summary}</div>'
+    rows = "".join(
+        f'<div style="margin-left: 1.1em">{_at(guess.at)} '
+        f"{' '.join(map(_piece, guess.pieces))}</div>"
+        for guess in turn.guesses
     )
+    how = " open" if unfolded else ""
+    return f'<details{how}><summary style="cursor: pointer">{summary}</summary>{rows}</details>'
+
+
+def _at(seconds: float) -> str:
+    return f'<span style="{SMALL}; display: inline-block; min-width: 4.5em">{seconds:.2f} s</span>'
 
 
 def _piece(piece: tuple[str, str, str]) -> str:
@@ -210,7 +220,7 @@ def _piece(piece: tuple[str, str, str]) -> str:
 
 
 def show_partials(session: Session) -> Partials:
-    """Each turn's partials as they were revised, one row a revision, and how it read in the end."""
+    """How each turn read in the end, and a row for each of its partials that was revised."""
     states: dict[int, list[tuple[float, Turn]]] = {}
     for at, reply in session.replies:
         if isinstance(reply, Turn) and reply.words:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from facts import call, session, turn
 
@@ -16,7 +17,7 @@ import rtkit
 from rtkit.captions import LINE, LONGEST, Cue, cues
 from rtkit.reference import read_reference
 from rtkit.session import Message, Session
-from rtkit.words import TINTS
+from rtkit.words import TINTS, _round_edges
 
 TEN = [0.001 * i for i in range(10)]
 EVIL = "<script>alert('x')</script>"
@@ -272,6 +273,22 @@ def test_no_words_are_said_to_be_none() -> None:
     assert "0 of 0 words" in rtkit.show_partials(session(TEN))._repr_html_()
 
 
+def test_the_colours_share_the_words_about_evenly_and_edges_are_round() -> None:
+    latencies = [0.11, 0.12, 0.13, 0.42, 0.45, 0.71, 0.74, 1.31, 1.33, 5.0]
+    edges = _round_edges(np.array(latencies))
+    counts = np.bincount(np.searchsorted(edges, latencies, side="right"), minlength=5)
+    assert len(edges) == 4
+    assert counts.sum() == 10
+    assert counts.max() <= 4
+    assert all(edge == round(edge, 2) for edge in edges)
+
+
+def test_words_that_were_all_as_late_get_one_colour() -> None:
+    edges = _round_edges(np.full(20, 0.254))
+    assert all(low < high for low, high in pairwise(edges))
+    assert len(set(np.searchsorted(edges, [0.254, 0.2541]))) == 1
+
+
 # Partials.
 
 
@@ -291,6 +308,7 @@ def test_partials_show_what_was_later_revised() -> None:
     assert guess.pieces == (("a funny", "coat", "goat."),)
     page = found._repr_html_()
     assert "1 of 3 words that partials showed were later revised (33%)" in page
+    assert "1 of 2 partials were revised" in page
     assert re.search(r"line-through[^>]*>coat</span> <span[^>]*>goat\.</span>", page)
 
 
