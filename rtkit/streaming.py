@@ -11,7 +11,7 @@ import logging
 import os
 import platform
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from rtkit import protocol
-from rtkit.audio import MIN_CHUNK, AudioError, Clip, chunk_edges, whole_samples
+from rtkit.audio import MIN_CHUNK, AudioError, Clip, chunk_edges, is_wav, whole_samples
 from rtkit.clock import Alarm, block, calendar, sleep_until
 from rtkit.loopback.memory import MemoryConnection
 from rtkit.pacing import choose_pacing, due_times
@@ -200,6 +200,7 @@ async def stream(
         isolation=isolation,
         service=described,
         calibration=None if calibration is None else calibration.to_json(),
+        header=None if clip.header is None else asdict(clip.header),
     )
     if isolation == "loop":
         return await run_session(
@@ -253,8 +254,14 @@ async def run_session(
     watch: Callable[[Fact], object] | None,
     begin_timeout: float,
     termination_timeout: float,
+    edges: np.ndarray | None = None,
+    farewell: str = "wait",
 ) -> Session:
-    """One session in the running loop, as `settings` have it; `stream` tells the rest."""
+    """One session in the running loop, as `settings` have it; `stream` tells the rest.
+
+    `edges` cut the clip as no sound session does; `farewell` is ``"wait"``, ``"hasty"`` (closes
+    right after Terminate) or ``"none"`` (without it).
+    """
     run = Run(Recorder(settings, host(), clip.reference, path=record, watch=watch))
     try:
         async with run.ending():
@@ -262,8 +269,11 @@ async def run_session(
                 assert service is not None
                 connection = await run.connect(service, clip, begin_timeout)
             await run.begin(connection, begin_timeout)
-            await run.send(clip, work)
-            await run.terminate(termination_timeout)
+            await run.send(clip, work, edges)
+            if farewell == "wait":
+                await run.terminate(termination_timeout)
+            elif farewell == "hasty":
+                await run.say_terminate()
     except Failure as failure:
         raise StreamError(str(failure), run.recorder.session()) from failure.__cause__
     return run.recorder.session()
@@ -308,6 +318,8 @@ class Run:
         ending = Ending("complete")
         try:
             yield
+            if not self._finished.is_set():
+                ending = Ending("stopped")  # nobody waited for the service's last word
         except Failure as failure:
             ending = Ending("failed", str(failure))
             if not self._terminated:
@@ -350,6 +362,8 @@ class Run:
             endpoint = await service.endpoint(clip.rate, clip.reference)
         except RuntimeError as error:  # the embedded service could not be started, or ended
             raise Failure(str(error)) from error
+        if endpoint.headers.get("Authorization", "").lower().startswith("bearer "):
+            self._event("bearer")
         connection = await _open_websocket(endpoint, timeout)
         self._event("connected")
         return connection
@@ -366,9 +380,15 @@ class Run:
                 "Try again; if it stays so, look at the service's status."
             ) from None
 
-    async def send(self, clip: Clip, work: float | Callable[[bytes], object]) -> None:
+    async def send(
+        self,
+        clip: Clip,
+        work: float | Callable[[bytes], object],
+        edges: np.ndarray | None = None,
+    ) -> None:
         """Start the time, and send every chunk when the pacing says so."""
-        edges = chunk_edges(clip.samples, clip.rate, self.recorder.settings.chunk)
+        if edges is None:
+            edges = chunk_edges(clip.samples, clip.rate, self.recorder.settings.chunk)
         alarm, audio = Alarm(), clip.chunks(edges)
         try:
             await self.sending(self._send(alarm, audio, edges, work))
@@ -400,7 +420,7 @@ class Run:
         A service that was sent audio faster than it was spoken may take until the audio would
         have ended to hear it all; `timeout` counts from then.
         """
-        await self._say_terminate()
+        await self.say_terminate()
         clip_ends = self.recorder.settings.seconds
         try:
             await self.unless_closed(
@@ -426,10 +446,14 @@ class Run:
         pace = choose_pacing(settings.pacing, catch_up=settings.catch_up)
         instants = due_times(edges, settings.rate, settings.phase).tolist()  # plain numbers
         connection, loop = self._connection, self._loop
-        least = 2 * whole_samples(MIN_CHUNK, settings.rate)
+        # Only a clip that is shorter than the service takes needs padding.
+        least = 2 * whole_samples(MIN_CHUNK, settings.rate) if len(edges) == 2 else 0
         # The first chunk is read before time starts, because opening a file can take long; each
         # next one is read right after a send, while there is time.
-        payload = next(audio).ljust(least, b"\0")
+        payload = next(audio)
+        if is_wav(payload):
+            self._event("wav header")
+        payload = payload.ljust(least, b"\0")
         await alarm.learn()
         zero = self._loop.time()
         self.start(zero)
@@ -528,7 +552,7 @@ class Run:
             f"(It ended {with_code}{said}, after {self.audio_sent:.1f} s of audio.)"
         )
 
-    async def _say_terminate(self) -> None:
+    async def say_terminate(self) -> None:
         assert self._connection is not None
         self._event("terminate")
         self._terminated = True
@@ -542,7 +566,7 @@ class Run:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE):
                 if not self._terminated:
-                    await self._say_terminate()
+                    await self.say_terminate()
                 await asyncio.wait({self._listening})
 
     async def _close(self) -> None:

@@ -18,7 +18,8 @@ from remains import linux, nothing_remains, timers
 import rtkit
 from rtkit.audio import Clip, open_clip
 from rtkit.clock import Timetable
-from rtkit.concurrency import Crowd, stream_many
+from rtkit.concurrency import stream_many
+from rtkit.crowd import Crowd
 from rtkit.latency import turn_latency, word_latency
 from rtkit.loopback.conversation import Behaviour
 from rtkit.loopback.ears import Energy, Script

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rtkit.loopback.conversation import Behaviour
+from rtkit.loopback.entrance import Entrance
 from rtkit.loopback.process import EARS
 from rtkit.loopback.recogniser import Recognisers, recognizer_name
 from rtkit.loopback.server import Scripts, serve_loopback
@@ -24,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m rtkit.loopback",
         description="An embedded streaming speech-to-text service that speaks AssemblyAI's "
-        "Streaming API v3 on 127.0.0.1. Any key will do.",
+        "Streaming API v3 on 127.0.0.1. Any key will do, unless --key names one.",
     )
     defaults = Behaviour()
     parser.add_argument("--port", type=_port, default=8765, help="0 for a free one (%(default)s)")
@@ -55,6 +56,18 @@ def main() -> None:
     parser.add_argument(
         "--finals", type=int, choices=(1, 2), default=1, help="messages at a formatted turn's end"
     )
+    parser.add_argument(
+        "--longest", type=float, default=defaults.longest, help="seconds that a session may take"
+    )
+    parser.add_argument("--key", help="a made-up key, the only one that it takes")
+    parser.add_argument("--sessions", type=int, help="how many may be open at once")
+    parser.add_argument("--new-sessions", type=int, help="how many may be opened within a minute")
+    parser.add_argument(
+        "--compression",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="compress for clients that offer to",
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -75,22 +88,29 @@ def main() -> None:
             options.drain,
             options.backlog,
             options.finals,
+            options.longest,
         )
+        entrance = Entrance(options.key, options.sessions, options.new_sessions)
         script = None if options.script is None else read_reference(options.script)
     except (SidecarError, ValueError, ImportError) as error:
         parser.error(str(error))
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_terminal(options.port, script, behaviour, recognizer))
+        asyncio.run(
+            _terminal(
+                options.port,
+                recognizer,
+                scripts=Scripts(script),
+                behaviour=behaviour,
+                entrance=entrance,
+                compression=options.compression,
+            )
+        )
 
 
-async def _terminal(
-    port: int, script: Reference | None, behaviour: Behaviour, recognizer: bool
-) -> None:
+async def _terminal(port: int, recognizer: bool, **how: Any) -> None:
     async with _recognisers(recognizer) as recognisers:
         try:
-            server = await serve_loopback(
-                port, scripts=Scripts(script), behaviour=behaviour, recognisers=recognisers
-            )
+            server = await serve_loopback(port, recognisers=recognisers, **how)
         except OSError as error:
             sys.exit(f"Port {port} cannot be had ({error.strerror}); try another one with --port.")
         with contextlib.suppress(NotImplementedError):  # where there are no such signals
@@ -132,7 +152,12 @@ async def _child() -> None:
     behaviour = Behaviour(**start["behaviour"])
     async with _recognisers(start["recognizer"]) as recognisers:
         server = await serve_loopback(
-            0, scripts=scripts, behaviour=behaviour, recognisers=recognisers
+            0,
+            scripts=scripts,
+            behaviour=behaviour,
+            recognisers=recognisers,
+            entrance=Entrance(**start["entrance"]),
+            compression=start["compression"],
         )
         print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
         while line := await lines.get():

@@ -41,7 +41,6 @@ class MemoryConnection:
         self._hears = "energy" if ears is Energy else "script"
         self._conversation = Conversation(
             {"sample_rate": str(rate), **(query or {})},
-            authorized=True,
             ears=ears,
             behaviour=self._behaviour,
             now=self._loop.time(),

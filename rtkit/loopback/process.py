@@ -11,13 +11,15 @@ import sys
 import threading
 import uuid
 import weakref
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
 
-from rtkit.loopback.conversation import Behaviour
+from rtkit.loopback.conversation import LONGEST_SESSION, Behaviour
+from rtkit.loopback.entrance import Entrance
 from rtkit.loopback.recogniser import recognizer_name
-from rtkit.protocol import Endpoint, session_url
+from rtkit.protocol import DEFAULT_MODEL, SECRETS, Endpoint, session_url
 from rtkit.reference import Reference, read_reference
 
 __all__ = ["Loopback", "embedded"]
@@ -49,10 +51,23 @@ class Loopback:
         It hears at most so many seconds of audio a second, as the real one does.
     backlog : float
         Seconds of audio that may wait before it closes the session.
+    speech_model : str
+        By whose rules it ends turns: a model's of Universal-Streaming, or a newer one's.
     format_turns : bool
-        Casing and punctuation in what it says.
+        Casing and punctuation in what it says; newer models always have them.
     finals : int
         With `format_turns`: 1 final message a turn, or 2, the second one formatted.
+    longest : float
+        It closes a session after so many seconds, as the real one does after three hours.
+    key : str, optional
+        A made-up key, the only one that it takes; any will do without it.
+    sessions, new_sessions : int, optional
+        How many sessions may be open at once, and how many may be opened within a minute.
+    compression : bool
+        Whether it compresses for clients that offer to.
+    parameters : mapping, optional
+        Further parameters of rtkit's own sessions, by the protocol's own names, such as
+        ``{"min_turn_silence": 160}``.
 
     Raises
     ------
@@ -74,8 +89,15 @@ class Loopback:
         seed: int = 0,
         drain: float = 1.25,
         backlog: float = 300.0,
+        speech_model: str = DEFAULT_MODEL,
         format_turns: bool = False,
         finals: int = 1,
+        longest: float = LONGEST_SESSION,
+        key: str | None = None,
+        sessions: int | None = None,
+        new_sessions: int | None = None,
+        compression: bool = True,
+        parameters: Mapping[str, Any] | None = None,
     ) -> None:
         if ears not in EARS:
             raise ValueError(f"unknown ears {ears!r}; one of {', '.join(map(repr, EARS))}")
@@ -87,9 +109,16 @@ class Loopback:
             )
         if delay is None:
             delay = 0.15 if self._recognizer is None else 0.0
-        self._behaviour = Behaviour(delay, jitter, seed, drain, backlog, finals)
+        self._behaviour = Behaviour(delay, jitter, seed, drain, backlog, finals, longest)
+        Entrance(key, sessions, new_sessions)  # raises here what would be wrong there
+        self._key = key
+        self._house = {
+            "entrance": {"key": key, "sessions": sessions, "new_sessions": new_sessions},
+            "compression": compression,
+        }
         self._script = read_reference(Path(script)) if isinstance(script, str | Path) else script
-        self._format_turns = format_turns
+        self._asks = {"speech_model": speech_model, "format_turns": format_turns}
+        self._parameters = dict(parameters or {})
         self._lock = threading.Lock()
         self._child: _Child | None = None
 
@@ -101,14 +130,10 @@ class Loopback:
         name = uuid.uuid4().hex
         script = self._script or reference if self._recognizer is None else None
         port = await asyncio.to_thread(self._hand_over, name, script)
-        parameters = {
-            "speech_model": "universal-streaming-english",
-            "format_turns": self._format_turns,
-            "script": name,
-        }
+        parameters = {**self._asks, **self._parameters, "script": name}
         return Endpoint(
             session_url(f"ws://127.0.0.1:{port}/v3/ws", rate, parameters),
-            {"Authorization": "loopback"},
+            {"Authorization": self._key or name},
         )
 
     def describe(self, reference: Reference | None = None) -> dict[str, Any]:
@@ -123,7 +148,12 @@ class Loopback:
             "jitter": self._behaviour.jitter,
             "seed": self._behaviour.seed,
             "drain": self._behaviour.drain,
-            "format_turns": self._format_turns,
+            **self._asks,
+            "parameters": {
+                name: value
+                for name, value in self._parameters.items()
+                if not any(secret in name.casefold() for secret in SECRETS)
+            },
         }
 
     @property
@@ -152,7 +182,8 @@ class Loopback:
     def _started(self) -> _Child:
         """The running child; called with the lock held."""
         if self._child is None or not self._child.alive:
-            self._child = _Child(self._behaviour, self._script, self._recognizer is not None)
+            recognizer = self._recognizer is not None
+            self._child = _Child(self._behaviour, self._script, recognizer, self._house)
         return self._child
 
     def _hand_over(self, name: str, script: Reference | None) -> int:
@@ -176,7 +207,11 @@ class _Child:
     """The process, asked over its standard input; when that closes, it ends."""
 
     def __init__(
-        self, behaviour: Behaviour, script: Reference | None, recognizer: bool = False
+        self,
+        behaviour: Behaviour,
+        script: Reference | None,
+        recognizer: bool,
+        house: Mapping[str, Any],
     ) -> None:
         # A session of its own keeps an interrupt at the terminal from reaching the service before
         # the sender has said Terminate.
@@ -190,7 +225,12 @@ class _Child:
         self._end = weakref.finalize(self, _end, self._process)
         script_json = script and script.to_json()
         answer = self.ask(
-            {"behaviour": asdict(behaviour), "script": script_json, "recognizer": recognizer}
+            {
+                "behaviour": asdict(behaviour),
+                "script": script_json,
+                "recognizer": recognizer,
+                **house,
+            }
         )
         self.port = int(answer["port"])
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import math
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,16 +17,17 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from rtkit.loopback.conversation import Behaviour, Close, Conversation
+from rtkit.loopback.conversation import LONGEST_SESSION, Behaviour, Close, Conversation
 from rtkit.loopback.ears import Ears, Energy, Script, SlowEars
+from rtkit.loopback.entrance import Entrance, Visit
 from rtkit.loopback.recogniser import Recogniser, Recognisers
 from rtkit.reference import Reference
 
 __all__ = ["Scripts", "serve_loopback"]
 
 PATHS = ("/", "/v3/ws")
+TOKEN_PATH = "/v3/token"
 LONGEST_FRAME = 1 << 20  # bytes; a second of audio at the highest rate is a fifth of it
-LONGEST_SESSION = 10800
 
 
 class Scripts:
@@ -49,26 +53,66 @@ class Scripts:
 
 
 async def serve_loopback(
-    port: int, *, scripts: Scripts, behaviour: Behaviour, recognisers: Recognisers | None = None
+    port: int,
+    *,
+    scripts: Scripts,
+    behaviour: Behaviour,
+    recognisers: Recognisers | None = None,
+    entrance: Entrance | None = None,
+    compression: bool = True,
 ) -> Server:
     """Listen on 127.0.0.1; port 0 takes a free one. With recognisers, no script is spoken."""
+    entrance = entrance or Entrance()
 
     async def session(connection: ServerConnection) -> None:
-        if recognisers is None:
-            await _Skin(connection, scripts, behaviour).run()
-            return
-        async with recognisers.lend() as recogniser:
-            await _Skin(connection, scripts, behaviour, recogniser).run()
+        with _visit(entrance, connection) as visit:
+            if recognisers is None or visit.refused:
+                await _Skin(connection, scripts, behaviour, visit).run()
+                return
+            async with recognisers.lend() as recogniser:
+                await _Skin(connection, scripts, behaviour, visit, recogniser).run()
+
+    def process_request(connection: ServerConnection, request: Request) -> Response | None:
+        if urlsplit(request.path).path == TOKEN_PATH:
+            return _token(entrance, connection, request)
+        return _process_request(connection, request)
 
     return await serve(
         session,
         "127.0.0.1",
         port,
-        process_request=_process_request,
+        process_request=process_request,
+        compression="deflate" if compression else None,
         max_size=LONGEST_FRAME,
         ping_interval=None,  # a client that computes for long is late, not gone
         server_header=None,
     )
+
+
+def _query(request: Request) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(request.path).query))
+
+
+def _credential(request: Request) -> str | None:
+    return ", ".join(request.headers.get_all("Authorization")) or None
+
+
+def _visit(
+    entrance: Entrance, connection: ServerConnection
+) -> contextlib.AbstractContextManager[Visit]:
+    request = connection.request
+    assert request is not None
+    token = _query(request).get("token")
+    return entrance.visit(_credential(request), token, asyncio.get_running_loop().time())
+
+
+def _token(entrance: Entrance, connection: ServerConnection, request: Request) -> Response:
+    now = asyncio.get_running_loop().time()
+    status, answer = entrance.answer(_query(request), _credential(request), now)
+    response = connection.respond(HTTPStatus(status), json.dumps(answer))
+    del response.headers["Content-Type"]
+    response.headers["Content-Type"] = "application/json"
+    return response
 
 
 def _process_request(connection: ServerConnection, request: Request) -> Response | None:
@@ -90,11 +134,12 @@ class _Skin:
         connection: ServerConnection,
         scripts: Scripts,
         behaviour: Behaviour,
+        visit: Visit,
         recogniser: Recogniser | None = None,
     ) -> None:
         request = connection.request
         assert request is not None
-        query = dict(parse_qsl(urlsplit(request.path).query))
+        query = _query(request)
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._changed = asyncio.Event()
@@ -103,14 +148,15 @@ class _Skin:
         ears: Callable[[int], Ears | SlowEars] = (
             scripts.ears(query.get("script")) if recogniser is None else recogniser.begin
         )
+        longest = min(behaviour.longest or LONGEST_SESSION, visit.longest or math.inf)
         self._conversation = Conversation(
             query,
-            authorized=bool(request.headers.get("Authorization") or query.get("token")),
             ears=ears,
-            behaviour=behaviour,
+            behaviour=replace(behaviour, longest=longest),
             now=self._loop.time(),
             session_id=str(uuid.uuid4()),
-            expires_at=int(time.time()) + LONGEST_SESSION,
+            expires_at=int(time.time() + longest),
+            refused=visit.refused,
         )
 
     async def run(self) -> None:
