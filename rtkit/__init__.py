@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rtkit.accuracy import wer as wer
     from rtkit.audio import AudioError as AudioError
     from rtkit.audio import Clip as Clip
     from rtkit.audio import bundled as bundled
@@ -65,10 +66,14 @@ if TYPE_CHECKING:
     from rtkit.streaming import StreamError as StreamError
     from rtkit.streaming import stream as stream
     from rtkit.sweeps import sweep as sweep
+    from rtkit.transcripts import save_transcript as save_transcript
     from rtkit.waiting import progress as progress
     from rtkit.widgets import panel as panel
+    from rtkit.words import show_partials as show_partials
+    from rtkit.words import show_transcript as show_transcript
 
 _MODULES = {
+    "accuracy": ("wer",),
     "audio": ("AudioError", "Clip", "bundled", "open_clip", "open_raw", "silence"),
     "calibration": ("calibrate",),
     "clock": ("run",),
@@ -107,6 +112,8 @@ _MODULES = {
     "simulation": ("simulate",),
     "streaming": ("StreamError", "stream"),
     "faults": ("validity",),
+    "transcripts": ("save_transcript",),
+    "words": ("show_partials", "show_transcript"),
     "frames": ("to_frame",),
     "sweeps": ("sweep",),
     "waiting": ("progress",),

@@ -83,6 +83,29 @@ def test_it_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
 
 
+def test_without_the_extras_scoring_says_so_in_a_sentence_and_goes_on(tmp_path: Path) -> None:
+    for folder in ("notebooks", "data"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("runs"))
+    path = tmp_path / "notebooks" / "05_transcribe_and_score.ipynb"
+    notebook: Any = nbformat.read(path, as_version=4)
+    parameters(
+        notebook
+    ).source += "\nseconds = 3\nimport sys\nsys.modules |= dict.fromkeys(['jiwer', 'pocketsphinx'])"
+    NotebookClient(
+        notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    ).execute()
+    printed = "".join(
+        output.text
+        for cell in code_cells(notebook)
+        for output in cell.outputs
+        if output.output_type == "stream"
+    )
+    for extra in ("recognizer", "eval"):
+        assert printed.count(f"pip install 'rtkit[{extra}]'") == 1
+    assert "unpaced, 100 ms" in printed
+    assert "WER" not in printed
+
+
 @each_notebook
 def test_it_is_kept_without_outputs(path: Path) -> None:
     notebook = kept(path)
