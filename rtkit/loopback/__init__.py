@@ -5,6 +5,7 @@
 - `ears`: what it hears in the audio
 - `conversation`: what it says, and when; no I/O
 - `server`: the websocket around a conversation
+- `misbehaviour`: faults on demand
 - `memory`: an in-memory connection around a conversation
 - `process`: the child process that a session uses
 """

@@ -9,10 +9,12 @@ import json
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rtkit.loopback.conversation import Behaviour
+from rtkit.loopback.misbehaviour import MISDEEDS, Misdeed, read_misdeeds
 from rtkit.loopback.server import Scripts, serve_loopback
 from rtkit.reference import Reference, SidecarError, read_reference
 
@@ -44,6 +46,15 @@ def main() -> None:
     parser.add_argument(
         "--finals", type=int, choices=(1, 2), default=1, help="messages at a formatted turn's end"
     )
+    parser.add_argument(
+        "--misbehave",
+        type=_misdeed,
+        action="append",
+        default=[],
+        metavar="NAME[=VALUE][@SECONDS][xTIMES]",
+        help="a fault on demand, after so many seconds of audio, in so many sessions; again for "
+        "more: " + "; ".join(f"{name} {kind.does}" for name, kind in MISDEEDS.items()),
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -62,12 +73,16 @@ def main() -> None:
     except (SidecarError, ValueError) as error:
         parser.error(str(error))
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_terminal(options.port, script, behaviour))
+        asyncio.run(_terminal(options.port, script, behaviour, options.misbehave))
 
 
-async def _terminal(port: int, script: Reference | None, behaviour: Behaviour) -> None:
+async def _terminal(
+    port: int, script: Reference | None, behaviour: Behaviour, misdeeds: Sequence[Misdeed]
+) -> None:
     try:
-        server = await serve_loopback(port, scripts=Scripts(script), behaviour=behaviour)
+        server = await serve_loopback(
+            port, scripts=Scripts(script), behaviour=behaviour, misdeeds=misdeeds
+        )
     except OSError as error:
         sys.exit(f"Port {port} cannot be had ({error.strerror}); try another one with --port.")
     with contextlib.suppress(NotImplementedError):  # where there are no such signals
@@ -92,7 +107,12 @@ async def _child() -> None:
         return
     start = json.loads(opening)
     scripts = Scripts(_script(start["script"]))
-    server = await serve_loopback(0, scripts=scripts, behaviour=Behaviour(**start["behaviour"]))
+    server = await serve_loopback(
+        0,
+        scripts=scripts,
+        behaviour=Behaviour(**start["behaviour"]),
+        misdeeds=read_misdeeds(start["misbehave"]),
+    )
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     while line := await lines.get():
         question = json.loads(line)
@@ -107,6 +127,13 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{port} is no port; give one of 0 to 65535")
     return port
+
+
+def _misdeed(text: str) -> Misdeed:
+    try:
+        return Misdeed.read(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _script(data: dict[str, Any] | None) -> Reference | None:

@@ -11,11 +11,13 @@ import sys
 import threading
 import uuid
 import weakref
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
 
 from rtkit.loopback.conversation import Behaviour
+from rtkit.loopback.misbehaviour import Misdeed, read_misdeeds
 from rtkit.protocol import Endpoint, session_url
 from rtkit.reference import Reference, read_reference
 
@@ -45,11 +47,14 @@ class Loopback:
         Casing and punctuation in what it says.
     finals : int
         With `format_turns`: 1 final message a turn, or 2, the second one formatted.
+    misbehave : str or iterable of str
+        What it does wrong, on demand: ``"drop@2.5"`` breaks the connection after 2.5 s of audio,
+        ``"refuse=503x2"`` refuses the first two sessions. `rtkit.loopback.misbehaviour` lists all.
 
     Raises
     ------
     ValueError
-        If a number is out of range.
+        If a number is out of range, or a misdeed unknown.
     SidecarError
         If the script cannot be read.
     """
@@ -65,8 +70,10 @@ class Loopback:
         backlog: float = 300.0,
         format_turns: bool = False,
         finals: int = 1,
+        misbehave: str | Iterable[str] = (),
     ) -> None:
         self._behaviour = Behaviour(delay, jitter, seed, drain, backlog, finals)
+        self._misdeeds = read_misdeeds(misbehave)
         self._script = read_reference(Path(script)) if isinstance(script, str | Path) else script
         self._format_turns = format_turns
         self._lock = threading.Lock()
@@ -87,7 +94,7 @@ class Loopback:
         }
         return Endpoint(
             session_url(f"ws://127.0.0.1:{port}/v3/ws", rate, parameters),
-            {"Authorization": "loopback"},
+            {"Authorization": name},
         )
 
     def describe(self, reference: Reference | None = None) -> dict[str, Any]:
@@ -100,6 +107,11 @@ class Loopback:
             "seed": self._behaviour.seed,
             "drain": self._behaviour.drain,
             "format_turns": self._format_turns,
+            **(
+                {"misbehaves": [str(misdeed) for misdeed in self._misdeeds]}
+                if self._misdeeds
+                else {}
+            ),
         }
 
     @property
@@ -128,7 +140,7 @@ class Loopback:
     def _started(self) -> _Child:
         """The running child; called with the lock held."""
         if self._child is None or not self._child.alive:
-            self._child = _Child(self._behaviour, self._script)
+            self._child = _Child(self._behaviour, self._script, self._misdeeds)
         return self._child
 
     def _hand_over(self, name: str, script: Reference | None) -> int:
@@ -151,7 +163,9 @@ def embedded() -> Loopback:
 class _Child:
     """The process, asked over its standard input; when that closes, it ends."""
 
-    def __init__(self, behaviour: Behaviour, script: Reference | None) -> None:
+    def __init__(
+        self, behaviour: Behaviour, script: Reference | None, misdeeds: Sequence[Misdeed]
+    ) -> None:
         # A session of its own keeps an interrupt at the terminal from reaching the service before
         # the sender has said Terminate.
         self._process = subprocess.Popen(
@@ -163,7 +177,13 @@ class _Child:
         )
         self._end = weakref.finalize(self, _end, self._process)
         script_json = script and script.to_json()
-        answer = self.ask({"behaviour": asdict(behaviour), "script": script_json})
+        answer = self.ask(
+            {
+                "behaviour": asdict(behaviour),
+                "script": script_json,
+                "misbehave": [str(misdeed) for misdeed in misdeeds],
+            }
+        )
         self.port = int(answer["port"])
 
     @property

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
 
@@ -16,6 +16,7 @@ from websockets.http11 import Request, Response
 
 from rtkit.loopback.conversation import Behaviour, Close, Conversation
 from rtkit.loopback.ears import Ears, Energy, Script
+from rtkit.loopback.misbehaviour import Mischief, Misdeed, Unruly
 from rtkit.reference import Reference
 
 __all__ = ["Scripts", "serve_loopback"]
@@ -23,6 +24,8 @@ __all__ = ["Scripts", "serve_loopback"]
 PATHS = ("/", "/v3/ws")
 LONGEST_FRAME = 1 << 20  # bytes; a second of audio at the highest rate is a fifth of it
 LONGEST_SESSION = 10800
+MOST_SESSIONS = 256  # at once; each may have some frames waiting
+PATIENCE = 30.0  # seconds that a client may take to read a message
 
 
 class Scripts:
@@ -47,17 +50,37 @@ class Scripts:
         return lambda rate: Script(script, rate)
 
 
-async def serve_loopback(port: int, *, scripts: Scripts, behaviour: Behaviour) -> Server:
+async def serve_loopback(
+    port: int, *, scripts: Scripts, behaviour: Behaviour, misdeeds: Sequence[Misdeed] = ()
+) -> Server:
     """Listen on 127.0.0.1; port 0 takes a free one."""
+    mischief = Mischief(misdeeds)
+    sessions = 0
 
     async def session(connection: ServerConnection) -> None:
-        await _Skin(connection, scripts, behaviour).run()
+        nonlocal sessions
+        sessions += 1
+        try:
+            await _Skin(mischief.of(connection), scripts, behaviour).run()
+        finally:
+            sessions -= 1
+
+    async def let_in(connection: ServerConnection, request: Request) -> Response | None:
+        refusal = _process_request(connection, request)
+        if refusal is None and sessions >= MOST_SESSIONS:
+            return connection.respond(
+                HTTPStatus.SERVICE_UNAVAILABLE, f"{sessions} sessions are open; end some first.\n"
+            )
+        return refusal or await mischief.at_the_door(connection, request)
 
     return await serve(
         session,
         "127.0.0.1",
         port,
-        process_request=_process_request,
+        process_request=let_in,
+        # Any web page may open a websocket to this host. A browser then says where the page came
+        # from, and cannot be kept from it; other clients have no origin. So: those only.
+        origins=[None],
         max_size=LONGEST_FRAME,
         ping_interval=None,  # a client that computes for long is late, not gone
         server_header=None,
@@ -79,7 +102,7 @@ class _Skin:
     """Carries frames between a connection and its conversation, by the loop's clock."""
 
     def __init__(
-        self, connection: ServerConnection, scripts: Scripts, behaviour: Behaviour
+        self, connection: ServerConnection | Unruly, scripts: Scripts, behaviour: Behaviour
     ) -> None:
         request = connection.request
         assert request is not None
@@ -102,8 +125,8 @@ class _Skin:
         listening = asyncio.create_task(self._listen())
         try:
             await self._speak()
-        except ConnectionClosed:
-            pass  # the client left; there is nobody to speak to
+        except (ConnectionClosed, TimeoutError):
+            pass  # the client left, or does not read; there is nobody to speak to
         finally:
             listening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -126,7 +149,8 @@ class _Skin:
                 if isinstance(message, Close):
                     await self._connection.close(message.code, message.reason)
                     return
-                await self._connection.send(message.text)
+                async with asyncio.timeout(PATIENCE):  # or what is to be said would pile up
+                    await self._connection.send(message.text)
             await self._next_message()
 
     async def _next_message(self) -> None:
