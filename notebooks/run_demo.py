@@ -1,7 +1,7 @@
 """Run the first notebook without a browser: ``make demo``.
 
-Executes it in a kernel of its own, writes it as a page, and prints the table and the figure's
-name. Everything that it makes goes to one folder.
+Executes it in a kernel of its own, writes a page about its sessions, and prints the table and the
+figure's name. Everything that it makes goes to one folder.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbconvert import HTMLExporter
 
 import rtkit
 
@@ -32,15 +31,10 @@ def main() -> None:
     parameters = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", ()))
     parameters.source += f"\nrecord = {str(runs)!r}"
     NotebookClient(notebook, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
-    page = build / NOTEBOOK.with_suffix(".html").name
-    page.write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
 
-    sessions = {
-        pacing: rtkit.load_session(runs / f"{pacing}.jsonl")
-        for pacing in ("fixed_sleep", "wall_clock")
-    }
-    figure = build / "comparison.png"
-    rtkit.plot_comparison(sessions).savefig(figure, dpi=120)
+    sessions = rtkit.load_session(runs)
+    page = rtkit.report(sessions, build / NOTEBOOK.with_suffix(".html").name)
+    _, figure = rtkit.save_figure(rtkit.plot_comparison(sessions), build / "comparison")
     print(f"\n{rtkit.summarise(sessions)}\n")
     naive, paced = sessions["fixed_sleep"], sessions["wall_clock"]
     each = naive.lateness[-1] / (len(naive.chunks) - 1)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rtkit.comparison import summarise as summarise
     from rtkit.definitions import rescore as rescore
     from rtkit.faults import validity as validity
+    from rtkit.frames import to_frame as to_frame
     from rtkit.latency import drift as drift
     from rtkit.latency import first_word_latency as first_word_latency
     from rtkit.latency import jitter as jitter
@@ -33,12 +34,14 @@ if TYPE_CHECKING:
     from rtkit.latency import turn_latency as turn_latency
     from rtkit.latency import word_latency as word_latency
     from rtkit.loopback.process import Loopback as Loopback
+    from rtkit.page import report as report
     from rtkit.plots import plot_comparison as plot_comparison
     from rtkit.plots import plot_lateness as plot_lateness
     from rtkit.plots import plot_lateness_distribution as plot_lateness_distribution
     from rtkit.plots import plot_rescored as plot_rescored
     from rtkit.plots import plot_timeline as plot_timeline
     from rtkit.plots import plot_turn_latency as plot_turn_latency
+    from rtkit.plots import save_figure as save_figure
     from rtkit.protocol import AssemblyAI as AssemblyAI
     from rtkit.protocol import explain as explain
     from rtkit.reference import Reference as Reference
@@ -66,6 +69,7 @@ _MODULES = {
         "word_latency",
     ),
     "loopback.process": ("Loopback",),
+    "page": ("report",),
     "plots": (
         "plot_comparison",
         "plot_lateness",
@@ -73,6 +77,7 @@ _MODULES = {
         "plot_rescored",
         "plot_timeline",
         "plot_turn_latency",
+        "save_figure",
     ),
     "protocol": ("AssemblyAI", "explain"),
     "reference": ("Reference", "SidecarError"),
@@ -80,6 +85,7 @@ _MODULES = {
     "simulation": ("simulate",),
     "streaming": ("StreamError", "stream"),
     "faults": ("validity",),
+    "frames": ("to_frame",),
     "widgets": ("panel",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

@@ -22,7 +22,7 @@ from rtkit.streaming import stream
 __all__ = ["Calibration", "calibrate"]
 
 WAKES = 100
-TICK = 0.1  # seconds between the words of the calibrating script
+TICK = MIN_CHUNK  # seconds between the words of the calibrating script: one for each chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ async def _wakes() -> np.ndarray:
 
 
 def _ticks(seconds: float) -> Reference:
-    """A word every tenth of a second."""
+    """A word every twentieth of a second."""
     words = tuple(
         SpokenWord(f"tick{number}", number * TICK, (number + 1) * TICK)
         for number in range(int(seconds / TICK))

@@ -49,6 +49,11 @@ class Alarm:
     ----------
     budget : float
         Which share of the time between two instants may be spun away.
+
+    Attributes
+    ----------
+    expect : callable, optional
+        Called with each instant for which a timer is set that the loop does not know of.
     """
 
     LONGEST_LEAD = 0.0005  # seconds
@@ -61,6 +66,7 @@ class Alarm:
         self._late, self._spread = 0.0, self.LONGEST_LEAD  # nothing is unusual yet
         self._last = self._loop.time()
         self._woken: asyncio.Future[None] | None = None
+        self.expect: Callable[[float], object] | None = None
         self._timer = _open_timer(self._loop)
         if self._timer is not None:
             self._loop.add_reader(self._timer, self._ring)
@@ -77,7 +83,7 @@ class Alarm:
             return await self.roughly(when)
         if now >= when:
             await asyncio.sleep(0)  # a late sender must not deafen the loop
-        ease = min(3 * self._spread + self.LEAST, self._budget * max(0.0, when - self._last))
+        ease = min(1.5 * self._spread + self.LEAST, self._budget * max(0.0, when - self._last))
         lead = min(self._late + ease, self.LONGEST_LEAD)
         if now < when - lead:
             await self._sleep(when - lead)
@@ -106,6 +112,8 @@ class Alarm:
         handle = None
         if self._timer is not None:
             _set_timer(self._timer, when)
+            if self.expect is not None:
+                self.expect(when)
         else:
             handle = self._loop.call_at(when, self._ring)
         try:

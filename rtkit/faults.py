@@ -61,7 +61,14 @@ def validity(session: Session, *, budget: float = BUDGET) -> Validity:
     budget : float
         How much of a chunk's duration lateness may come to in its 99th percentile, a stall of the
         loop at most, and a chunk's way out of the sender at most.
+
+    Raises
+    ------
+    ValueError
+        If `budget` is no share: 0 or less, or not finite.
     """
+    if not 0 < budget < float("inf"):
+        raise ValueError(f"budget={budget:g} is no share of a chunk; give a number above 0")
     return Validity(tuple(_faults(session, budget * session.settings.chunk)))
 
 

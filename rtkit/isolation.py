@@ -129,7 +129,8 @@ async def run_in_process(
             last = await _or_stop(_in_a_thread("rtkit-facts", read), started, stop)
         said: Mapping[str, Any] = json.loads(last)["outcome"] if last else {}
         if said.get("how") == "complete":
-            return await asyncio.to_thread(load_session, path)
+            whole: Session = await asyncio.to_thread(load_session, path)
+            return whole
         sentence = said.get("sentence") or (
             "The sender's process ended unexpectedly (exit code "
             f"{started.result().returncode}); its own error stands in this program's standard "

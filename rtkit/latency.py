@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import wraps
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -189,6 +190,26 @@ class HeardWord:
         return self.word.end if self.spoken is None else self.spoken.end
 
 
+Measured = TypeVar("Measured")
+
+
+def _kept(measure: Callable[[Session], Measured]) -> Callable[[Session], Measured]:
+    """Measure a session once: its facts never change, and each look at three hours takes a second.
+
+    What was measured stays with the session, as its cached properties do.
+    """
+
+    @wraps(measure)
+    def once(session: Session) -> Measured:
+        kept = vars(session)
+        if measure.__name__ not in kept:
+            kept[measure.__name__] = measure(session)
+        measured: Measured = kept[measure.__name__]
+        return measured
+
+    return once
+
+
 def heard_words(session: Session) -> list[HeardWord]:
     """Every word that the service settled on, in order, matched to the reference if there is one.
 
@@ -196,6 +217,11 @@ def heard_words(session: Session) -> list[HeardWord]:
     --------
     word_latency : leaves out words that match nothing in the reference.
     """
+    return list(_heard_words(session))
+
+
+@_kept
+def _heard_words(session: Session) -> tuple[HeardWord, ...]:
     settled: list[tuple[Word, int, float]] = []
     for order, states in _states(session).items():
         last = states[-1][1]
@@ -205,10 +231,10 @@ def heard_words(session: Session) -> list[HeardWord]:
                 settled.append((word, order, received[index]))
     spoken = () if session.reference is None else session.reference.words
     matches = dict(align([word for word, _, _ in settled], spoken))
-    return [
+    return tuple(
         HeardWord(word, order, received, spoken[matches[i]] if i in matches else None)
         for i, (word, order, received) in enumerate(settled)
-    ]
+    )
 
 
 def _first_seen(states: list[tuple[float, Turn]], settled: Sequence[Word]) -> dict[int, float]:
@@ -230,11 +256,12 @@ def _first_seen(states: list[tuple[float, Turn]], settled: Sequence[Word]) -> di
     return seen
 
 
-def word_latency(session: Session) -> Latency:
+def word_latency(session: Session, *, unmatched: bool = False) -> Latency:
     """Emission latency: each word, answered by the first message with its final text.
 
     With a reference, only words that match one of its words count: what was misheard has no
-    known end. Without, all words count, by the service's own times.
+    known end. Without, all words count, by the service's own times; so do the words that match
+    nothing where `unmatched` ones are asked for.
     """
     return _latency(
         session,
@@ -243,7 +270,7 @@ def word_latency(session: Session) -> Latency:
                 heard.word.text, heard.turn, heard.end, heard.received, heard.spoken is not None
             )
             for heard in heard_words(session)
-            if session.reference is None or heard.spoken is not None
+            if unmatched or session.reference is None or heard.spoken is not None
         ],
     )
 
@@ -309,6 +336,7 @@ def senders_share(latency: Latency) -> float:
     return float(latency.lateness[latency.counted].sum()) / total if total > 0 else float("nan")
 
 
+@_kept
 def _states(session: Session) -> dict[int, list[tuple[float, Turn]]]:
     """The messages of each turn that holds words, in the order in which they came."""
     states: dict[int, list[tuple[float, Turn]]] = {}

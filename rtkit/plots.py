@@ -6,13 +6,18 @@ Times turn from seconds to milliseconds here, on the axes' labels.
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -33,11 +38,15 @@ __all__ = [
     "plot_rescored",
     "plot_timeline",
     "plot_turn_latency",
+    "save_figure",
 ]
 
 # Line styles and hatches serve print without colour.
 OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = {"fixed_sleep": "--", "wall_clock": "-", "unpaced": ":"}
+OTHER_STYLES = ("-.", "-", "--", ":")  # the next one once the colours are used up
+BARS = 600  # a figure's; more would be thinner than a pixel
+TICKS = 4000  # in a row; as many as any figure has pixels
 PARTS = (
     ("chunk_wait", "chunk wait", "#B8D8EE", ""),
     ("endpoint_wait", "endpoint wait", "#D9D9D9", ""),
@@ -86,37 +95,48 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     """Each turn's latency, stacked in its parts, a bar a session.
 
     The parts add up to the latency; a negative one is drawn below zero. A turn that Terminate
-    ended is faint: it says nothing of the service's endpointing.
+    ended is faint: it says nothing of the service's endpointing. Of more turns than the figure has
+    room for, it shows the quickest and the slowest of each so many, and says so.
+
+    Returns
+    -------
+    list of Artist
+        The boxes of each part that there is, session by session.
     """
     by_name = named(sessions)
     latencies = [turn_latency(session) for session in by_name.values()]
-    width = 0.8 / max(1, len(latencies))
-    fine = sum(map(len, latencies)) > 150  # bars of a few pixels: hatches and edges would fill them
+    together = sum(map(len, latencies))
+    each = 1 if together <= BARS else math.ceil(2 * together / BARS)
+    width = 0.8 * (1 if each == 1 else each / 2) / max(1, len(latencies))
+    fine = together > 150  # bars of a few pixels: hatches and edges would fill them
     artists: list[Artist] = []
     shown: dict[str, Artist] = {}
     for place, latency in enumerate(latencies):
-        left = np.arange(len(latency)) + 1 + (place - (len(latencies) - 1) / 2) * width
-        above, below = np.zeros(len(latency)), np.zeros(len(latency))
-        for (part, label, colour, hatch), values in _stack(latency):
+        drawn, middle = _extremes(latency.latency, each)
+        left = middle + (place - len(latencies) / 2 + 0.04) * width
+        above, below = np.zeros(len(drawn)), np.zeros(len(drawn))
+        for (part, label, colour, hatch), every in _stack(latency):
+            values = every[drawn]
             if not np.any(values):
                 continue
-            bars = ax.bar(
+            boxes = _boxes(
+                ax,
                 left,
-                values,
+                np.where(values >= 0, above, below),
                 width * 0.92,
-                bottom=np.where(values >= 0, above, below),
-                color=colour,
+                values,
+                facecolor=[(colour, 0.3 if faint else 1.0) for faint in latency.terminated[drawn]],
                 hatch="" if fine else hatch,
                 edgecolor="white",
                 linewidth=0 if fine else 0.4,
             )
+            boxes.sticky_edges.y.append(0)
             above += np.maximum(values, 0)
             below += np.minimum(values, 0)
-            for bar, terminated in zip(bars, latency.terminated, strict=True):
-                bar.set_alpha(0.3 if terminated else 1.0)
             shown.setdefault(part, Patch(facecolor=colour, hatch=hatch, edgecolor="white"))
             shown[part].set_label(label)
-            artists += list(bars)
+            artists.append(boxes)
+    ax.autoscale_view()
     ax.axhline(0, color="0.3", linewidth=0.8)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if any(latency.terminated.any() for latency in latencies):
@@ -124,7 +144,7 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     _titled(
         ax,
         "Turn latency, and whose it is",
-        "turn",
+        "turn" if each == 1 else f"turn (the quickest and the slowest of each {each})",
         "from the turn's end to its final, ms",
         by_name,
     )
@@ -132,8 +152,8 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
         ax.set_xlim(0.4, max(map(len, latencies)) + 0.6)
     else:
         _say_instead(ax, "no turn came to its end")
-    names = [_said(name).replace(" ", "\N{NO-BREAK SPACE}") for name in by_name]
-    title = textwrap.fill(f"bars, from the left: {' | '.join(names)}", 70) if names[1:] else ""
+    names = textwrap.fill(f"bars, from the left: {_listed(by_name)}", 70)
+    title = names if len(by_name) > 1 else ""
     _legend_below(ax, list(shown.values()), title=title, columns=2)
     return artists
 
@@ -165,42 +185,73 @@ def plot_lateness_distribution(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     return artists
 
 
-def plot_timeline(session: Session, *, ax: Axes) -> list[Artist]:
+def plot_timeline(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     """When each chunk left and each turn came back, against when it was spoken.
 
     A bar spans a turn as it was spoken; the line goes on to the instant at which its final came;
-    small ticks are the words as they came. The lowest row holds a tick for each chunk sent.
+    small ticks are the words as they came. The lowest row holds a tick for each chunk sent. Of
+    several sessions each has a lane of its own in every row.
     """
-    words, latency = heard_words(session), turn_latency(session)
-    starts = _turn_starts(words)
-    rows = {turn: row for row, turn in enumerate(starts, start=1)}
-    said = np.array([rows[word.turn] for word in words])
-    ended = np.array([rows[turn] for turn in latency.turn.tolist()])
-    start = np.array([starts[turn] for turn in latency.turn.tolist()])
-    sender = COLOURS.get(session.settings.pacing, OTHERS[0])
-    blue, heard = "#0072B2", [word.received for word in words]
-    artists: list[Artist] = [
-        ax.vlines(session.sent, -0.3, 0.3, linewidth=0.6, color=sender),
-        *ax.barh(ended, latency.end - start, left=start, height=0.6, color="#D9D9D9", zorder=0),
-        ax.vlines(heard, said - 0.18, said + 0.18, linewidth=1, color="#009E73"),
-        ax.hlines(ended, latency.end, latency.received, linewidth=1.5, color=blue),
-        *ax.plot(latency.received, ended, "D", color=blue, markersize=4),
-    ]
-    labelled = range(0, len(starts) + 1, 1 + len(starts) // 13)
+    by_name = named(sessions)
+    lane = 1 / max(1, len(by_name))
+    artists: list[Artist] = []
+    turns = 0
+    for place, (session, look) in enumerate(zip(by_name.values(), _looks(by_name), strict=True)):
+        shift = 0.8 * lane * (place - (len(by_name) - 1) / 2)
+        drawn, rows = _lane(session, shift, lane, look["color"], ax=ax)
+        artists += drawn
+        turns = max(turns, rows)
+    labelled = range(0, turns + 1, 1 + turns // 13)
     labels = ["chunks sent", *[f"turn {row}" for row in labelled[1:]]]
     ax.set_yticks(labelled, labels, fontsize="small")
-    ax.invert_yaxis()
+    ax.set_ylim(turns + 0.6, -0.6)
     ax.margins(x=0.01)
-    name = session.settings.pacing
-    _titled(ax, f"Timeline, {_said(name)}", "time since the start, s", "", {name: session})
+    of = f", {_said(next(iter(by_name)))}" if len(by_name) == 1 else ""
+    _titled(ax, f"Timeline{of}", "time since the start, s", "", by_name)
     ax.grid(visible=False)
+    if not by_name:
+        return []
     marks = [
         Patch(facecolor="#D9D9D9", label="turn as spoken"),
         Line2D([], [], color="#009E73", marker="|", linestyle="", label="words back"),
-        Line2D([], [], color=blue, marker="D", markersize=4, label="final back"),
+        Line2D([], [], color="#0072B2", marker="D", markersize=4, label="final back"),
     ]
-    _legend_below(ax, marks, columns=3)
+    names = textwrap.fill(f"lanes, from the top: {_listed(by_name)}", 70)
+    _legend_below(ax, marks, title=names if len(by_name) > 1 else "", columns=3)
     return artists
+
+
+def _lane(
+    session: Session, shift: float, lane: float, sender: str, *, ax: Axes
+) -> tuple[list[Artist], int]:
+    """One session's timeline in its lane of each row, and how many turns it has."""
+    words, latency = heard_words(session), turn_latency(session)
+    starts = _turn_starts(words)
+    rows = {turn: row + shift for row, turn in enumerate(starts, start=1)}
+    said = np.array([rows[word.turn] for word in words])
+    ended = np.array([rows[turn] for turn in latency.turn.tolist()])
+    start = np.array([starts[turn] for turn in latency.turn.tolist()])
+    blue, heard = "#0072B2", np.array([word.received for word in words])
+    sent = _apart(session.sent)
+    many = len(words) > TICKS  # as a picture within an SVG, which would grow to many megabytes
+    artists: list[Artist] = [
+        ax.vlines(sent, shift - 0.3 * lane, shift + 0.3 * lane, linewidth=0.6, color=sender),
+        _boxes(
+            ax,
+            start,
+            ended - 0.3 * lane,
+            latency.end - start,
+            0.6 * lane,
+            facecolor="#D9D9D9",
+            zorder=0,
+        ),
+        ax.vlines(heard, said - 0.18 * lane, said + 0.18 * lane, linewidth=1, color="#009E73"),
+        ax.hlines(ended, latency.end, latency.received, linewidth=1.5, color=blue),
+        *ax.plot(latency.received, ended, "D", color=blue, markersize=4 * lane**0.5),
+    ]
+    for artist in artists[1:]:
+        artist.set_rasterized(many)
+    return artists, len(starts)
 
 
 def plot_rescored(sessions: Sessions, *, ax: Axes) -> list[Artist]:
@@ -261,10 +312,38 @@ def plot_comparison(sessions: Sessions) -> Figure:
     plot_lateness_distribution(by_name, ax=axes[0, 1])
     plot_turn_latency(by_name, ax=axes[1, 0])
     if by_name:
-        plot_timeline(list(by_name.values())[-1], ax=axes[1, 1])
+        last = list(by_name)[-1]
+        plot_timeline({last: by_name[last]}, ax=axes[1, 1])
         described = dict.fromkeys(describe(session) for session in by_name.values())
         figure.suptitle("\n".join(described), fontsize="medium", parse_math=False)
     return figure
+
+
+def save_figure(figure: Figure, path: str | Path, *, dpi: float = 150) -> tuple[Path, Path]:
+    """Write a figure as SVG and as PNG, and return the two paths.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : str or Path
+        Without an ending, or with either's: ``"runs/lateness"`` makes ``runs/lateness.svg``, whose
+        text stays text, and ``runs/lateness.png``. Folders are made.
+    dpi : float
+        Of the PNG.
+
+    Notes
+    -----
+    The same figure makes the same bytes: there is no date in either file.
+    """
+    path = Path(path)
+    if path.suffix.lower() in (".svg", ".png"):
+        path = path.with_suffix("")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    svg, png = path.with_name(f"{path.name}.svg"), path.with_name(f"{path.name}.png")
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": path.name}):
+        figure.savefig(svg, metadata={"Date": None})
+    figure.savefig(png, dpi=dpi)
+    return svg, png
 
 
 def describe(session: Session) -> str:
@@ -279,7 +358,9 @@ def describe(session: Session) -> str:
         )
     )
     if "hears" in service:
-        heard = "scripted" if service.get("hears") == "script" else "energy-marking"
+        heard = {"script": "scripted", "energy": "energy-marking"}.get(
+            service["hears"], str(service.get("recognizer"))
+        )
         where = " in virtual time" if service["name"] != "embedded" else ""
         answering = f"; {heard} service{where}, delay {service['delay'] * 1000:g} ms"
     else:
@@ -314,17 +395,63 @@ def _turn_starts(words: Sequence[HeardWord]) -> dict[int, float]:
 def _looks(sessions: Sessions) -> list[Mapping[str, Any]]:
     """A colour and a line style for each session: the pacing's, as long as it is not taken."""
     looks: list[Mapping[str, Any]] = []
-    others = list(OTHERS)
+    others = product(OTHER_STYLES, OTHERS)
     taken = set()
     for session in named(sessions).values():
         pacing = session.settings.pacing
         if pacing in taken or pacing not in COLOURS:
-            looks.append({"color": others[0], "linestyle": "-."})
-            others = [*others[1:], others[0]]
+            style, colour = next(others, (OTHER_STYLES[0], OTHERS[-1]))
+            looks.append({"color": colour, "linestyle": style})
         else:
             taken.add(pacing)
             looks.append({"color": COLOURS[pacing], "linestyle": STYLES[pacing]})
     return looks
+
+
+def _boxes(
+    ax: Axes,
+    left: np.ndarray,
+    bottom: np.ndarray,
+    width: np.ndarray | float,
+    height: np.ndarray | float,
+    **look: Any,
+) -> PolyCollection:
+    """Boxes as one artist: a patch for each of some thousand would take seconds."""
+    right, top = left + width, bottom + height
+    corners = np.stack([left, bottom, left, top, right, top, right, bottom], axis=1)
+    boxes = PolyCollection([*corners.reshape(-1, 4, 2)], **look)
+    ax.add_collection(boxes)
+    return boxes
+
+
+def _extremes(values: np.ndarray, each: int) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest of each so many values: their indices, and where to draw them.
+
+    The places count from 1, as turns do; with `each` 1 all values are drawn, at their own.
+    """
+    if each == 1:
+        return np.arange(len(values)), np.arange(len(values)) + 1.0
+    drawn: list[int] = []
+    places: list[float] = []
+    for first in range(0, len(values), each):
+        stretch = values[first : first + each]
+        drawn += sorted({first + int(np.argmin(stretch)), first + int(np.argmax(stretch))})
+        places += [first + 0.5 + each * share for share in (0.25, 0.75)][: len(drawn) - len(places)]
+    return np.array(drawn, dtype=int), np.array(places)
+
+
+def _apart(instants: np.ndarray) -> np.ndarray:
+    """The first of those that would be drawn over one another."""
+    if len(instants) <= TICKS:
+        return instants
+    span = float(np.ptp(instants)) or 1.0
+    cells = np.floor((instants - instants.min()) / span * TICKS)
+    return np.asarray(instants[np.unique(cells, return_index=True)[1]])
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names in a row, none of which is broken over two lines."""
+    return " | ".join(_said(name).replace(" ", "\N{NO-BREAK SPACE}") for name in names)
 
 
 def _said(name: str) -> str:
@@ -350,7 +477,7 @@ def _legend_below(
     if not artists:
         return
     below = ax.transAxes + ScaledTranslation(0, -0.52, ax.figure.dpi_scale_trans)
-    ax.legend(
+    legend = ax.legend(
         handles=list(artists),
         title=title,
         loc="upper left",
@@ -365,6 +492,8 @@ def _legend_below(
         alignment="left",
         columnspacing=1.2,
     )
+    for text in (legend.get_title(), *legend.get_texts()):
+        text.set_parse_math(False)  # a session may be named after a file with a $ in its name
 
 
 def _say_instead(ax: Axes, sentence: str) -> None:
@@ -375,7 +504,7 @@ def _say_instead(ax: Axes, sentence: str) -> None:
 
 def _titled(ax: Axes, title: str, x: str, y: str, sessions: Mapping[str, Session]) -> None:
     """What is on the axes; and, over all figures of them, which sessions are not valid."""
-    ax.set_title(title, fontsize="medium", loc="left", fontweight="bold")
+    ax.set_title(title, fontsize="medium", loc="left", fontweight="bold", parse_math=False)
     wrong = [
         f"{_said(name)} ({', '.join(dict.fromkeys(fault.name for fault in found.faults))})"
         for name, session in sessions.items()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -276,15 +277,54 @@ class Session:
         )
 
 
-def load_session(path: str | Path) -> Session:
-    """Read a session's file.
+def load_session(path: str | Path) -> Any:  # which of the two, only the disk knows
+    """Read a session's file, or all that lie in a folder and in the folders in it.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file that rtkit recorded or saved, or a folder of such files, named ``*.jsonl``.
+
+    Returns
+    -------
+    Session, or dict of str to Session
+        Of a folder: by the file's name without its ending, after the names of the folders between
+        (``"yesterday/wall_clock"``), in the order of these names.
 
     Raises
     ------
     ValueError
-        If the file is not one of rtkit's, or a line other than the last is damaged.
+        If the file is not one of rtkit's, or a line other than the last is damaged; if no file in
+        the folder can be read.
+
+    Warns
+    -----
+    UserWarning
+        For each file of a folder that cannot be read; the others are.
     """
     path = Path(path)
+    return _load_folder(path) if path.is_dir() else _load_file(path)
+
+
+def _load_folder(folder: Path) -> dict[str, Session]:
+    names = {path: path.relative_to(folder) for path in folder.rglob("*.jsonl") if path.is_file()}
+    sessions: dict[str, Session] = {}
+    for path, name in sorted(names.items(), key=lambda item: item[1].parts):
+        if any(part.startswith(".") for part in name.parts):  # a notebook's checkpoints, say
+            continue
+        try:
+            sessions[name.with_suffix("").as_posix()] = _load_file(path)
+        except (OSError, ValueError) as error:
+            warnings.warn(f"{error}. It was left out.", stacklevel=3)
+    if not sessions:
+        raise ValueError(
+            f"{folder} holds no session that can be read; rtkit.stream(clip, "
+            "record='FOLDER/NAME.jsonl') and rtkit.compare(clip, record='FOLDER') record some"
+        )
+    return sessions
+
+
+def _load_file(path: Path) -> Session:
     facts: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

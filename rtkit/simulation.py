@@ -11,6 +11,7 @@ import random
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 from rtkit.audio import Clip, silence
@@ -69,6 +70,7 @@ def simulate(
     Returns
     -------
     Session
+        Its `settings.service` holds under ``"simulated"`` what was asked for.
 
     Raises
     ------
@@ -81,14 +83,15 @@ def simulate(
     -----
     Blocks until it is done, on a thread with a loop of its own, so that it works in a notebook.
     """
-    for name, value in {
+    models = {
         "work": work,
         "work_jitter": work_jitter,
         "wake": wake,
         "wake_jitter": wake_jitter,
         "network": network,
         "network_jitter": network_jitter,
-    }.items():
+    }
+    for name, value in models.items():
         if not 0 <= value < float("inf"):
             raise ValueError(f"{name}={value:g} is no duration; give seconds of 0 or more")
     if isinstance(clip, int | float):
@@ -120,7 +123,9 @@ def simulate(
             ),
         )
 
-    return _in_a_thread(session, model(wake, wake_jitter))
+    simulated = _in_a_thread(session, model(wake, wake_jitter))
+    service = {**simulated.settings.service, "simulated": {**models, "seed": seed}}
+    return replace(simulated, settings=replace(simulated.settings, service=service))
 
 
 def _ears(clip: Clip) -> Callable[[int], Ears]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +20,8 @@ class Lookout:
 
     A loop listens in its selector; between two times of listening it runs what is ready. So the
     lookout notes when the selector is left and entered again: exact, and without a wake-up of its
-    own. It also sees when a timer was due and the loop came late to it: then the host, or another
-    thread, held it up. What it cannot see is such a delay while no timer was due.
+    own. It also sees when the loop comes late to a timer, or to what it was told to `expect`: then
+    the host, or another thread, held it up. It cannot see such a delay while nothing was due.
 
     On loops without a selector (uvloop) a beat stands in, every 50 ms: a stall is then told up to
     a beat too short, and one between two beats is not seen.
@@ -33,22 +34,26 @@ class Lookout:
 
     def __init__(self, seen: Seen) -> None:
         self._loop = asyncio.get_running_loop()
-        self._seen = seen
         self._beat: asyncio.TimerHandle | None = None
+        self.seen, self.expected = seen, math.inf
         self._selector = getattr(self._loop, "_selector", None)
         if self._selector is None:
             self._next_beat()
             return
         if not isinstance(self._selector.select, _Listening):
             self._selector.select = _Listening(self._loop, self._selector.select)
-        self._selector.select.lookouts.append(seen)
+        self._selector.select.lookouts.append(self)
+
+    def expect(self, when: float) -> None:
+        """The loop is to wake at `when`, though none of its own timers says so."""
+        self.expected = when
 
     def close(self) -> None:
         """Look no longer."""
         if self._beat is not None:
             self._beat.cancel()
         if self._selector is not None:
-            self._selector.select.lookouts.remove(self._seen)
+            self._selector.select.lookouts.remove(self)
             if not self._selector.select.lookouts:
                 del self._selector.select  # what the class has comes to the fore again
 
@@ -59,7 +64,7 @@ class Lookout:
     def _look(self, due: float) -> None:
         now = self._loop.time()
         if now - due >= LEAST:
-            self._seen(now, now - due)
+            self.seen(now, now - due)
         self._next_beat()
 
 
@@ -67,7 +72,7 @@ class _Listening:
     """Stands for a selector's `select`, for all lookouts of one loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, select: Callable[..., Any]) -> None:
-        self.lookouts: list[Seen] = []
+        self.lookouts: list[Lookout] = []
         self._loop, self._select, self._time = loop, select, loop.time
         self._woken = loop.time()
 
@@ -76,13 +81,18 @@ class _Listening:
         if asked - self._woken >= LEAST:
             self._tell(asked, asked - self._woken)
             timeout = 0  # what is to be told is ready now
+        due = math.inf if timeout is None else asked + max(timeout, 0)
         ready = self._select(timeout)
-        self._woken = self._time()
-        if timeout is not None and self._woken - asked - max(timeout, 0) >= LEAST:
-            self._tell(self._woken, self._woken - asked - max(timeout, 0))
+        self._woken = woken = self._time()
+        for lookout in self.lookouts:
+            if lookout.expected <= woken:
+                due = min(due, max(asked, lookout.expected))
+                lookout.expected = math.inf
+        if woken - due >= LEAST:
+            self._tell(woken, woken - due)
         return ready
 
     def _tell(self, at: float, seconds: float) -> None:
         """In the loop's next turn: an error of whoever looks out must not break the loop."""
-        for seen in self.lookouts:
-            self._loop.call_soon(seen, at, seconds)
+        for lookout in self.lookouts:
+            self._loop.call_soon(lookout.seen, at, seconds)

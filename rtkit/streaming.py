@@ -418,6 +418,8 @@ class _Run:
         payload = next(audio).ljust(least, b"\0")
         await alarm.learn()
         zero = self._start()
+        assert self._lookout is not None
+        alarm.expect = self._lookout.expect
         sent = 0.0
         spans = pairwise(edges.tolist())
         for index, (start, stop) in enumerate(spans):

@@ -24,6 +24,7 @@ from rtkit.audio import SUFFIXES, AudioError, bundled, open_clip
 from rtkit.calibration import Calibration, calibrate
 from rtkit.comparison import summarise
 from rtkit.latency import senders_share, turn_latency
+from rtkit.loopback.process import embedded
 from rtkit.reference import SidecarError
 from rtkit.session import Chunk, Fact, Message, Session, load_session
 from rtkit.streaming import Service, StreamError, stream
@@ -215,7 +216,11 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         )
         self.service = ipywidgets.Dropdown(
             description="service",
-            options=[("embedded (no key, offline)", "embedded"), ("AssemblyAI", "assemblyai")],
+            options=[
+                ("embedded (no key, offline)", "embedded"),
+                ("embedded, with a real recognizer", "recognizer"),
+                ("AssemblyAI", "assemblyai"),
+            ],
             style=style,
             layout=WIDE,
         )
@@ -487,6 +492,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         if self.service.value == "assemblyai":
             _key_present(self._key)
             service = protocol.AssemblyAI(key=self._key)
+        elif self.service.value == "recognizer":
+            service = embedded("recognizer")
         pacings = COMPARISON if self.pacing.value == "compare" else (self.pacing.value,)
         options = {  # read once: both sessions of a comparison are to have the same
             "chunk": self.chunk.value / 1000,
@@ -630,7 +637,9 @@ def _recordings(folder: Path) -> Iterator[Path]:
 
 def _sentence(error: BaseException) -> str:
     """What is said of an error; one that nobody foresaw is named by its type."""
-    foreseen = isinstance(error, StreamError | AudioError | SidecarError | ValueError | OSError)
+    foreseen = isinstance(
+        error, StreamError | AudioError | SidecarError | ValueError | OSError | ImportError
+    )
     return str(error) if foreseen else f"{type(error).__name__}: {error}"
 
 

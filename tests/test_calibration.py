@@ -34,7 +34,7 @@ def test_every_figure_is_there_finite_and_positive(calibration: Calibration) -> 
         assert 0 < found.p50 <= found.p95 <= found.p99 <= found.max < math.inf
     assert calibration.wake.count == 100
     # A word every tenth of a second, each answered once.
-    assert [q.count for q in (calibration.there, calibration.back, calibration.error)] == [10] * 3
+    assert [q.count for q in (calibration.there, calibration.back, calibration.error)] == [20] * 3
 
 
 def test_the_error_is_the_way_there_and_back(calibration: Calibration) -> None:

@@ -162,3 +162,9 @@ def test_a_figure_tells_that_a_session_is_not_valid(bad: Session, shown: bool) -
     plot_lateness({"good": sent(), "bad": bad}, ax=figure.subplots())
     texts = [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
     assert any("not valid" in text for text in texts) is shown
+
+
+@pytest.mark.parametrize("budget", [0, -0.1, float("nan"), float("inf")])
+def test_a_budget_that_is_no_share_is_refused(budget: float) -> None:
+    with pytest.raises(ValueError, match="is no share of a chunk"):
+        validity(sent(), budget=budget)

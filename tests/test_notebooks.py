@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import papermill
 import pytest
 from nbclient import NotebookClient
 
@@ -131,3 +132,39 @@ def test_it_opens_with_what_you_will_do_learn_and_need(path: Path) -> None:
     assert opening.source.startswith("# ")
     for promise in ("You will", "learn", "You need"):
         assert promise in opening.source
+
+
+@each_notebook
+def test_papermill_can_change_each_parameter(path: Path, tmp_path: Path) -> None:
+    known = papermill.inspect_notebook(str(path))
+    assert known
+    changed = {name: f"another {name}" for name in known}
+    prepared = papermill.execute_notebook(
+        str(path), str(tmp_path / path.name), changed, prepare_only=True, progress_bar=False
+    )
+    given, injected = code_cells(prepared)[:2]
+    assert "parameters" in given.metadata.tags
+    assert "injected-parameters" in injected.metadata.tags
+    values: dict[str, object] = {}
+    exec(f"{given.source}\n{injected.source}", values)
+    assert {name: values[name] for name in known} == changed
+
+
+def test_papermill_runs_a_notebook_with_a_changed_parameter(tmp_path: Path) -> None:
+    for folder in ("notebooks", "data"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("runs"))
+    done = papermill.execute_notebook(
+        str(ROOT / "notebooks" / "03_three_hours_in_a_second.ipynb"),
+        str(tmp_path / "done.ipynb"),
+        {"hours": 0.05, "seconds": 6},
+        cwd=str(tmp_path / "notebooks"),
+        kernel_name="python3",
+        progress_bar=False,
+    )
+    printed = "".join(
+        output.text
+        for cell in code_cells(done)
+        for output in cell.outputs
+        if output.output_type == "stream"
+    )
+    assert "0.1 hours of sessions, 3600 chunks" in printed

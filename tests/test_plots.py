@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from facts import call, session, turn, unstamped
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -26,8 +29,10 @@ from rtkit.plots import (
     plot_comparison,
     plot_lateness,
     plot_lateness_distribution,
+    plot_rescored,
     plot_timeline,
     plot_turn_latency,
+    save_figure,
 )
 from rtkit.session import Session
 
@@ -63,7 +68,19 @@ def ys(line: Line2D) -> list[float]:
 
 
 def bars(artists: list[Artist]) -> list[Rectangle]:
-    return [artist for artist in artists if isinstance(artist, Rectangle)]
+    """The boxes of each collection as rectangles, faint ones with their alpha."""
+    found = []
+    for boxes in artists:
+        if isinstance(boxes, PolyCollection):
+            colours = np.broadcast_to(
+                np.asarray(boxes.get_facecolor()), (len(boxes.get_paths()), 4)
+            )
+            for path, colour in zip(boxes.get_paths(), colours, strict=True):
+                (left, bottom), (_, top), (right, _) = np.asarray(path.vertices)[:3]
+                found.append(
+                    Rectangle((left, bottom), right - left, top - bottom, alpha=float(colour[3]))
+                )
+    return found
 
 
 def labels(ax: Axes) -> list[str]:
@@ -179,6 +196,62 @@ def test_three_hundred_turns_are_drawn_each(ax: Axes) -> None:
     assert len(other.get_yticks()) < 16
 
 
+def test_of_too_many_turns_the_slowest_and_the_quickest_are_kept(ax: Axes) -> None:
+    finals = [
+        turn(
+            i + 0.9 + 0.5 * (i == 777) - 0.1 * (i == 333),
+            ("so", i, i + 0.6), order=i, final=True, decided=1000 * i + 850,
+        )
+        for i in range(1500)
+    ]  # fmt: skip
+    one = session([0.0] * 15000, *finals)
+    found = stacks(plot_turn_latency(one, ax=ax))
+    whole = {place: sum(heights(stack)) for place, stack in found.items()}
+    assert 300 < len(whole) <= 600
+    assert sorted({round(height) for height in whole.values()}) == [200, 300, 800]
+    assert max(whole, key=lambda place: whole[place]) == pytest.approx(778, abs=5)
+    assert min(whole, key=lambda place: whole[place]) == pytest.approx(334, abs=5)
+    assert ax.get_xlabel() == "turn (the quickest and the slowest of each 5)"
+
+
+# Three hours.
+
+
+@pytest.fixture(scope="module")
+def long() -> Session:
+    """Three hours in which one chunk of 108,000 leaves 100 ms late."""
+    lateness = np.full(108_000, 0.001)
+    lateness[54_321] = 0.1
+    return session(lateness.tolist())
+
+
+def test_one_late_chunk_of_three_hours_is_drawn_in_full(long: Session) -> None:
+    """In the picture, not in the line's data: a renderer simplifies lines of its own accord."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    ax = figure.subplots()
+    plot_lateness(long, ax=ax)
+    ax.set_ylim(0, 200)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="rgba", dpi=100)
+    picture = np.frombuffer(drawn.getvalue(), np.uint8).reshape(400, 900, 4)[:, :, :3]
+    seen = np.abs(picture.astype(int) - [0x00, 0x72, 0xB2]).sum(axis=2) < 90
+    box = ax.get_window_extent()
+    inside = seen[round(400 - box.y1) + 2 : round(400 - box.y0)]
+    tip = (len(inside) - int(np.argmax(inside.any(axis=1)))) / len(inside) * 200
+    assert tip == pytest.approx(100, abs=4)
+    column = float(np.mean(np.nonzero(inside[int(np.argmax(inside.any(axis=1)))])[0]))
+    assert column == pytest.approx(ax.transData.transform((5432.2, 0))[0], abs=3)
+
+
+def test_chunks_of_three_hours_are_ticks_that_still_show_a_gap(ax: Axes, long: Session) -> None:
+    gap = replace(long, chunks=long.chunks[:50_000] + long.chunks[51_000:])
+    drawn = [span[0][0] for span in spans(plot_timeline(gap, ax=ax)[0])]
+    assert len(drawn) <= 4001
+    steps = np.diff(drawn)
+    assert steps.max() == pytest.approx(100, abs=6)  # a thousand chunks are missing there
+    assert np.sort(steps)[-2] < 6
+
+
 # The timeline.
 
 
@@ -189,10 +262,10 @@ def spans(artist: Artist) -> list[list[tuple[float, float]]]:
 
 def test_the_timeline_shows_chunks_turns_words_and_finals(ax: Axes) -> None:
     one = three_turns()
-    chunks, *turns, words, waits, finals = plot_timeline(one, ax=ax)
+    chunks, turns, words, waits, finals = plot_timeline(one, ax=ax)
     assert [span[0][0] for span in spans(chunks)] == pytest.approx(one.sent.tolist())
-    assert [bar.get_x() for bar in bars(turns)] == pytest.approx([0, 0.4, 0.8])
-    assert [bar.get_width() for bar in bars(turns)] == pytest.approx([0.15, 0.25, 0.15])
+    assert [bar.get_x() for bar in bars([turns])] == pytest.approx([0, 0.4, 0.8])
+    assert [bar.get_width() for bar in bars([turns])] == pytest.approx([0.15, 0.25, 0.15])
     assert [span[0][0] for span in spans(words)] == pytest.approx([0.75, 0.55, 1.3])
     assert [span[0][0] for span in spans(waits)] == pytest.approx([0.15, 0.65, 0.95])
     assert [span[1][0] for span in spans(waits)] == pytest.approx([0.75, 0.55, 1.3])
@@ -216,10 +289,55 @@ def test_a_turn_without_an_end_keeps_its_row(ax: Axes) -> None:
     assert ys(line) == [2]
 
 
+def test_sessions_have_lanes_of_their_own(ax: Axes) -> None:
+    late = replace(three_turns(), chunks=session([0.2] * 10).chunks)
+    artists = plot_timeline({"yesterday": three_turns(), "today": late}, ax=ax)
+    assert len(artists) == 10
+    rows = [[(bar.get_y(), bar.get_y() + bar.get_height()) for bar in bars(artists[i : i + 5])]
+            for i in (0, 5)]  # fmt: skip
+    for row, (above, below) in enumerate(zip(*rows, strict=True), start=1):
+        assert row - 0.5 < above[0] < above[1] <= below[0] < below[1] < row + 0.5
+    colours = {tuple(artists[i].get_color()[0]) for i in (0, 5)}  # type: ignore[attr-defined]
+    assert len(colours) == 2
+    legend = ax.get_legend()
+    assert legend is not None
+    assert legend.get_title().get_text() == "lanes, from the top: yesterday | today"
+
+
+# Files.
+
+
+def test_a_figure_is_saved_as_svg_and_as_png_at_once(tmp_path: Path) -> None:
+    figure = plot_comparison({"a <b>": three_turns()})
+    svg, png = save_figure(figure, tmp_path / "new" / "at 0.1 s")
+    assert (svg.name, png.name) == ("at 0.1 s.svg", "at 0.1 s.png")
+    words = [node.text for node in ElementTree.parse(svg).iter() if node.tag.endswith("}text")]
+    assert "How late each chunk left" in words
+    assert any("a <b>" in str(word) for word in words)
+    assert png.read_bytes().startswith(b"\x89PNG")
+    width, height = (int.from_bytes(png.read_bytes()[at : at + 4], "big") for at in (16, 20))
+    assert (width, height) == (1800, 1260)
+
+
+@pytest.mark.parametrize("name", ["a", "a.svg", "a.PNG"])
+def test_either_ending_names_both_files_and_both_are_repeatable(tmp_path: Path, name: str) -> None:
+    written = [
+        [file.read_bytes() for file in save_figure(plot_comparison(session(TEN)), tmp_path / name)]
+        for _ in range(2)
+    ]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.png", "a.svg"]
+    assert written[0] == written[1]
+
+
 # All of them.
 
 
-PLOTS = (plot_lateness, plot_lateness_distribution, plot_turn_latency, plot_timeline)
+PLOTS: tuple[Plot, ...] = (
+    plot_lateness,
+    plot_lateness_distribution,
+    plot_turn_latency,
+    plot_timeline,
+)
 
 
 @pytest.mark.parametrize("plot", PLOTS)
@@ -237,7 +355,24 @@ def test_plots_draw_on_the_given_axes_and_return_what_they_drew(plot: Plot, one:
     figure.draw_without_rendering()
 
 
-@pytest.mark.parametrize("plot", PLOTS[:3])
+@pytest.mark.parametrize("plot", [*PLOTS, plot_rescored])
+def test_sessions_of_one_pacing_go_by_the_names_that_they_were_given(ax: Axes, plot: Plot) -> None:
+    sessions = {f"{day}/wall_clock": three_turns() for day in ("today", "yesterday", "earlier")}
+    plot(sessions, ax=ax)
+    legend = ax.get_legend()
+    assert legend is not None
+    words = " ".join([legend.get_title().get_text(), *labels(ax)])
+    assert all(f"{day}/wall clock" in words.replace("\xa0", " ") for day in ("today", "yesterday"))
+
+
+@pytest.mark.parametrize("plot", [plot_lateness, plot_lateness_distribution])
+def test_many_sessions_of_one_pacing_have_looks_of_their_own(ax: Axes, plot: Plot) -> None:
+    drawn = lines(plot([session(TEN)] * 17, ax=ax))
+    looks = {(line.get_color(), line.get_linestyle()) for line in drawn}
+    assert len(looks) == 17
+
+
+@pytest.mark.parametrize("plot", PLOTS)
 @pytest.mark.parametrize("none", [{}, []])
 def test_no_sessions_make_empty_axes(ax: Axes, plot: Plot, none: Sessions) -> None:
     assert plot(none, ax=ax) == []

@@ -239,3 +239,30 @@ def test_the_error_over_a_large_foreign_file_is_short(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not a session") as caught:
         load_session(path)
     assert len(str(caught.value)) < 1000
+
+
+# A folder.
+
+
+def test_a_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
+    for name in ("wall_clock", "fixed_sleep", "today/wall_clock", "today/.hidden/a", ".b"):
+        recorded().save(tmp_path / f"{name}.jsonl")
+    (tmp_path / "notes.txt").write_text("no session")
+    sessions = load_session(tmp_path)
+    assert list(sessions) == ["fixed_sleep", "today/wall_clock", "wall_clock"]
+    assert all(session == recorded() for session in sessions.values())
+
+
+def test_a_damaged_file_in_a_folder_is_named_and_costs_no_other(tmp_path: Path) -> None:
+    recorded().save(tmp_path / "a.jsonl")
+    (tmp_path / "b.jsonl").write_text("RIFF")
+    recorded().save(tmp_path / "c.jsonl")
+    with pytest.warns(UserWarning, match=r"b\.jsonl is not a session .* left out") as warned:
+        sessions = load_session(tmp_path)
+    assert list(sessions) == ["a", "c"]
+    assert [warning.filename for warning in warned] == [__file__]  # it points at the caller
+
+
+def test_a_folder_without_sessions_says_how_to_record_some(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds no session .* record="):
+        load_session(tmp_path)

@@ -256,3 +256,17 @@ def test_a_services_refusal_reaches_the_caller_with_the_facts() -> None:
     assert caught.value.session.ending is not None
     assert caught.value.session.ending.how == "failed"
     assert 300 <= len(caught.value.session.chunks) <= 400
+
+
+def test_a_session_records_that_and_how_it_was_simulated(tmp_path: Path) -> None:
+    session = simulate(1.0, work=0.002, wake=0.001, network_jitter=0.05, seed=7)
+    loaded = load_session(session.save(tmp_path / "session.jsonl"))
+    assert loaded.settings.service["simulated"] == {
+        "work": 0.002,
+        "work_jitter": 0.0,
+        "wake": 0.001,
+        "wake_jitter": 0.0,
+        "network": 0.0,
+        "network_jitter": 0.05,
+        "seed": 7,
+    }

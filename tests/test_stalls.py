@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import socket
+import threading
 import time
 from typing import Any
 
@@ -86,6 +89,32 @@ def test_a_timer_that_the_loop_came_late_to_is_a_stall() -> None:
         return seen
 
     assert max(asyncio.run(late())) >= 0.19
+
+
+def test_a_thread_that_keeps_the_interpreter_past_what_is_expected_is_a_stall() -> None:
+    async def held_up() -> list[float]:
+        loop = asyncio.get_running_loop()
+        seen: list[float] = []
+        lookout = Lookout(lambda at, stalled: seen.append(stalled))
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with ours, theirs:
+            loop.add_reader(ours, lambda: None)  # what wakes the loop is no timer of its own
+            lookout.expect(loop.time() + 0.1)
+
+            def hold() -> None:
+                time.sleep(0.05)
+                ctypes.PyDLL(None).usleep(400_000)  # does not let go of the interpreter
+                theirs.send(b"!")
+
+            thread = threading.Thread(target=hold)
+            thread.start()
+            await asyncio.to_thread(thread.join)
+            loop.remove_reader(ours)
+        lookout.close()
+        return seen
+
+    assert max(asyncio.run(held_up())) >= 0.2
 
 
 def test_lookouts_share_a_loop_and_leave_it_as_it_was() -> None:

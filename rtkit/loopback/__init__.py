@@ -3,6 +3,7 @@
 ``python -m rtkit.loopback --port 8765`` serves it to any client of that protocol.
 
 - `ears`: what it hears in the audio
+- `recogniser`: a real recogniser, in processes of its own
 - `conversation`: what it says, and when; no I/O
 - `server`: the websocket around a conversation
 - `misbehaviour`: faults on demand

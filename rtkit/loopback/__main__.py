@@ -9,12 +9,14 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rtkit.loopback.conversation import Behaviour
 from rtkit.loopback.misbehaviour import MISDEEDS, Misdeed, read_misdeeds
+from rtkit.loopback.process import EARS
+from rtkit.loopback.recogniser import Recognisers, recognizer_name
 from rtkit.loopback.server import Scripts, serve_loopback
 from rtkit.reference import Reference, SidecarError, read_reference
 
@@ -31,7 +33,15 @@ def main() -> None:
         "--script", type=Path, help="a reference (JSON) to speak; without it, speech by energy"
     )
     parser.add_argument(
-        "--delay", type=float, default=defaults.delay, help="seconds from hearing to answering"
+        "--ears",
+        choices=EARS,
+        default=EARS[0],
+        help="what it hears with; the recognizer needs pip install 'rtkit[recognizer]'",
+    )
+    parser.add_argument(
+        "--delay",
+        type=float,
+        help=f"seconds from hearing to answering ({defaults.delay:g}; with the recognizer, 0)",
     )
     parser.add_argument(
         "--jitter", type=float, default=defaults.jitter, help="up to so many more seconds"
@@ -60,7 +70,14 @@ def main() -> None:
     if options.child:
         asyncio.run(_child())
         return
+    recognizer = options.ears == "recognizer"
     try:
+        if recognizer:
+            recognizer_name()
+            if options.script is not None:
+                raise ValueError("a recognizer hears for itself; leave --script out")
+        if options.delay is None:
+            options.delay = 0.0 if recognizer else defaults.delay
         behaviour = Behaviour(
             options.delay,
             options.jitter,
@@ -70,26 +87,49 @@ def main() -> None:
             options.finals,
         )
         script = None if options.script is None else read_reference(options.script)
-    except (SidecarError, ValueError) as error:
+    except (SidecarError, ValueError, ImportError) as error:
         parser.error(str(error))
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_terminal(options.port, script, behaviour, options.misbehave))
+        asyncio.run(_terminal(options.port, script, behaviour, recognizer, options.misbehave))
 
 
 async def _terminal(
-    port: int, script: Reference | None, behaviour: Behaviour, misdeeds: Sequence[Misdeed]
+    port: int,
+    script: Reference | None,
+    behaviour: Behaviour,
+    recognizer: bool,
+    misdeeds: Sequence[Misdeed],
 ) -> None:
+    async with _recognisers(recognizer) as recognisers:
+        try:
+            server = await serve_loopback(
+                port,
+                scripts=Scripts(script),
+                behaviour=behaviour,
+                recognisers=recognisers,
+                misdeeds=misdeeds,
+            )
+        except OSError as error:
+            sys.exit(f"Port {port} cannot be had ({error.strerror}); try another one with --port.")
+        with contextlib.suppress(NotImplementedError):  # where there are no such signals
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
+        port = server.sockets[0].getsockname()[1]
+        print(f"Listening on ws://127.0.0.1:{port}/v3/ws; Ctrl-C ends it.", flush=True)
+        await server.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def _recognisers(wanted: bool) -> AsyncIterator[Recognisers | None]:
+    """Recognisers, of which one is ready, and none is left afterwards; or None."""
+    if not wanted:
+        yield None
+        return
+    recognisers = Recognisers()
     try:
-        server = await serve_loopback(
-            port, scripts=Scripts(script), behaviour=behaviour, misdeeds=misdeeds
-        )
-    except OSError as error:
-        sys.exit(f"Port {port} cannot be had ({error.strerror}); try another one with --port.")
-    with contextlib.suppress(NotImplementedError):  # where there are no such signals
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
-    port = server.sockets[0].getsockname()[1]
-    print(f"Listening on ws://127.0.0.1:{port}/v3/ws; Ctrl-C ends it.", flush=True)
-    await server.wait_closed()
+        await recognisers.prepare()
+        yield recognisers
+    finally:
+        await recognisers.close()
 
 
 async def _child() -> None:
@@ -107,19 +147,19 @@ async def _child() -> None:
         return
     start = json.loads(opening)
     scripts = Scripts(_script(start["script"]))
-    server = await serve_loopback(
-        0,
-        scripts=scripts,
-        behaviour=Behaviour(**start["behaviour"]),
-        misdeeds=read_misdeeds(start["misbehave"]),
-    )
-    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
-    while line := await lines.get():
-        question = json.loads(line)
-        scripts.add(question["id"], _script(question["script"]))
-        print(json.dumps({"ready": question["id"]}), flush=True)
-    server.close()
-    await server.wait_closed()
+    behaviour = Behaviour(**start["behaviour"])
+    misdeeds = read_misdeeds(start["misbehave"])
+    async with _recognisers(start["recognizer"]) as recognisers:
+        server = await serve_loopback(
+            0, scripts=scripts, behaviour=behaviour, recognisers=recognisers, misdeeds=misdeeds
+        )
+        print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
+        while line := await lines.get():
+            question = json.loads(line)
+            scripts.add(question["id"], _script(question["script"]))
+            print(json.dumps({"ready": question["id"]}), flush=True)
+        server.close()
+        await server.wait_closed()
 
 
 def _port(text: str) -> int:

@@ -11,14 +11,15 @@ import heapq
 import json
 import math
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from rtkit.audio import MAX_CHUNK, MAX_RATE, MIN_CHUNK, MIN_RATE
-from rtkit.loopback.ears import Ears, Onset, Sound
+from rtkit.loopback.ears import Ears, Onset, Phrase, SlowEars, Sound
 from rtkit.protocol import DEFAULT_MODEL
 
 __all__ = ["Behaviour", "Close", "Conversation", "Say"]
@@ -122,13 +123,18 @@ class _Word:
     start: float
     end: float
     final: bool
+    confidence: float = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
-    """What decided a message: when that audio came, how many samples were there, and why."""
+    """What decided a message: when that audio came, how many samples were there, and why.
+
+    `heard` is when it was heard: later than it came in a burst, and with slow ears.
+    """
 
     arrived: float
+    heard: float
     samples: int
     cause: str
 
@@ -143,7 +149,7 @@ class Conversation:
     authorized : bool
         Whether the client brought a key or a token.
     ears : callable
-        Given the sample rate, what to listen with.
+        Given the sample rate, what to listen with. What slow ears answer comes in by `answer`.
     behaviour : Behaviour
     now : float
         The instant at which the client connected.
@@ -158,7 +164,7 @@ class Conversation:
         query: Mapping[str, str],
         *,
         authorized: bool,
-        ears: Callable[[int], Ears],
+        ears: Callable[[int], Ears | SlowEars],
         behaviour: Behaviour,
         now: float,
         session_id: str,
@@ -178,6 +184,7 @@ class Conversation:
         self._backlog, self._backlog_at = 0.0, now
         self._short: float | None = None  # seconds of a message that was too short
         self._terminating = False
+        self._asked: deque[_Decision] = deque()  # what slow ears have yet to answer
 
         self._order = 0
         self._words: list[_Word] = []
@@ -226,6 +233,16 @@ class Conversation:
         except _Refusal as refusal:
             self._refuse(refusal, now)
 
+    def answer(self, sounds: Iterable[Sound], now: float) -> None:
+        """Slow ears answered, at `now`, the oldest of what they were asked."""
+        if not self.closed:
+            self._understand(sounds, replace(self._asked.popleft(), heard=now))
+
+    def fail(self, text: str, now: float) -> None:
+        """The service cannot go on, by a fault of its own."""
+        if not self.closed:
+            self._refuse(_Refusal(3005, text), now)
+
     # What the client says.
 
     def _hear_audio(self, frame: bytes, now: float) -> None:
@@ -248,9 +265,7 @@ class Conversation:
         # Heard on arrival by a client that keeps pace; the rest of a burst waits for its turn.
         self._heard_at = max(now, self._heard_at + seconds / self._behaviour.drain)
         pcm = _from_mulaw(frame) if mulaw else np.frombuffer(frame, dtype="<i2")
-        for sound in self._ears.hear(pcm):
-            self._hear_sound(sound, now)
-        self._silence_until(self._samples / self._parameters.rate, now)
+        self._listen(pcm, self._decision(now, "audio"))
 
     def _check_rate(self, seconds: float, now: float) -> None:
         drained = self._behaviour.drain * (now - self._backlog_at)
@@ -275,8 +290,7 @@ class Conversation:
             case "Terminate":
                 self._terminate(now)
             case "ForceEndpoint":
-                if self._words:
-                    self._end_turn(_Decision(now, self._samples, "force_endpoint"))
+                self._listen(None, self._decision(now, "force_endpoint"))
             case "UpdateConfiguration":
                 self._update(message)
             case "KeepAlive":
@@ -292,11 +306,12 @@ class Conversation:
 
     def _terminate(self, now: float) -> None:
         self._terminating = True
-        for sound in self._ears.finish():
-            self._hear_sound(sound, now)
+        self._listen(None, self._decision(now, "terminate"))
+
+    def _say_goodbye(self, decision: _Decision) -> None:
         # A final goes out even where nothing is open, then empty, as by the real service.
-        self._end_turn(_Decision(now, self._samples, "terminate"))
-        leaving = self._leaving(now)
+        self._end_turn(decision)
+        leaving = self._leaving(decision.heard)
         self._put(
             leaving,
             {
@@ -310,10 +325,37 @@ class Conversation:
 
     # What the ears hear, and the turns that silence ends.
 
-    def _hear_sound(self, sound: Sound, now: float) -> None:
-        self._silence_until(sound.position, now)
+    def _decision(self, now: float, cause: str) -> _Decision:
+        return _Decision(now, max(now, self._heard_at), self._samples, cause)
+
+    def _listen(self, samples: np.ndarray | None, moment: _Decision) -> None:
+        """Have the samples heard, or (None) what is open settled, and go on with what that was."""
+        if isinstance(self._ears, SlowEars):
+            self._asked.append(moment)
+            self._ears.ask(samples, moment.heard)
+        elif samples is not None:
+            self._understand(self._ears.hear(samples), moment)
+        else:
+            settled = self._ears.finish() if moment.cause == "terminate" else ()
+            self._understand(settled, moment)
+
+    def _understand(self, sounds: Iterable[Sound], moment: _Decision) -> None:
+        for sound in sounds:
+            self._hear_sound(sound, moment)
+        if moment.cause == "audio":
+            self._silence_until(moment.samples / self._parameters.rate, moment)
+        elif moment.cause == "terminate":
+            self._say_goodbye(moment)
+        elif self._words:
+            self._end_turn(moment)
+
+    def _hear_sound(self, sound: Sound, moment: _Decision) -> None:
+        self._silence_until(sound.position, moment)
         if isinstance(sound, Onset):
             self._speaking += 1
+            return
+        if isinstance(sound, Phrase):
+            self._hear_phrase(sound, moment)
             return
         self._speaking -= sound.final
         word = _Word(sound.text, sound.start, sound.end, sound.final)
@@ -323,9 +365,20 @@ class Conversation:
             self._words.append(word)
         self._confidence = sound.confidence
         self._last_end = sound.end
-        self._say_turn(_Decision(now, self._samples, "word"))
+        self._say_turn(replace(moment, cause="word"))
 
-    def _silence_until(self, position: float, now: float) -> None:
+    def _hear_phrase(self, phrase: Phrase, moment: _Decision) -> None:
+        self._speaking -= phrase.final
+        before, final = self._words, phrase.final
+        self._words = [word for word in before if word.final] + [
+            _Word(word.text, word.start, word.end, final, word.confidence) for word in phrase.words
+        ]
+        if final and phrase.words:
+            self._confidence, self._last_end = phrase.confidence, phrase.words[-1].end
+        if self._words != before:
+            self._say_turn(replace(moment, cause="word"))
+
+    def _silence_until(self, position: float, moment: _Decision) -> None:
         """End the turn if silence up to `position` is long enough."""
         if not self._words or self._speaking:
             return
@@ -333,7 +386,7 @@ class Conversation:
         needed = self._parameters.min_silence if sure else self._parameters.max_silence
         # Half a sample of grace, as for a word that ends with its chunk.
         if position - self._last_end >= needed - 0.5 / self._parameters.rate:
-            self._end_turn(_Decision(now, self._samples, "silence"))
+            self._end_turn(replace(moment, cause="silence"))
 
     def _end_turn(self, decision: _Decision) -> None:
         formats = self._parameters.format_turns
@@ -355,14 +408,14 @@ class Conversation:
                 "text": word.text if formatted else _plain(word.text),
                 "start": round(word.start * 1000),
                 "end": round(word.end * 1000),
-                "confidence": 0.95,
+                "confidence": word.confidence,
                 "word_is_final": final or (word.final and index < last),
             }
             for index, word in enumerate(self._words)
         ]
         transcript = " ".join(str(word["text"]) for word in words if word["word_is_final"])
         self._put(
-            self._leaving(decision.arrived),
+            self._leaving(decision.heard),
             {
                 "turn_order": self._order,
                 "turn_is_formatted": formatted,
@@ -408,10 +461,10 @@ class Conversation:
         self._put(now, {"type": "Error", "error_code": refusal.code, "error": refusal.text})
         self._put(now, Close(refusal.code, "See Error message for details"))
 
-    def _leaving(self, now: float) -> float:
-        """When a message on what came at `now` leaves: heard, plus the delay, never overtaking."""
+    def _leaving(self, heard: float) -> float:
+        """When a message on what was heard then leaves: after the delay, and never overtaking."""
         drawn = self._behaviour.delay + self._random.uniform(0, self._behaviour.jitter)
-        self._last_leaving = max(self._last_leaving, max(now, self._heard_at) + drawn)
+        self._last_leaving = max(self._last_leaving, heard + drawn)
         return self._last_leaving
 
     def _put(self, at: float, message: dict[str, Any] | Close) -> None:

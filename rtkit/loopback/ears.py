@@ -1,5 +1,7 @@
 """What the embedded service hears in the audio it gets: a script's words, or speech by energy.
 
+A recogniser, which takes time to hear, lives in `recogniser`.
+
 Ears are fed audio in order and answer with sounds in the order of their positions. Positions are
 seconds of audio from the start of the session. Nothing here knows of time: the same audio gives
 the same sounds at any pace and in any chunks.
@@ -9,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from rtkit.reference import Reference
 
-__all__ = ["Ears", "Energy", "Onset", "Script", "Spoken"]
+__all__ = ["Ears", "Energy", "Guess", "Onset", "Phrase", "Script", "SlowEars", "Sound", "Spoken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,39 @@ class Spoken:
     final: bool = True
 
 
-Sound = Onset | Spoken
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A word as a recogniser understands it; `confidence` is that of the word."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """What was said since the last final phrase, as it is understood at `position`.
+
+    It replaces the phrase before it, unless that was `final`; then speech has ended too, and
+    `confidence` is that of a turn's end after its last word.
+    """
+
+    position: float
+    words: tuple[Guess, ...]
+    final: bool = False
+    confidence: float = 0.0
+
+
+Sound = Onset | Spoken | Phrase
+
+
+@runtime_checkable
+class SlowEars(Protocol):
+    """What takes time to hear: asked in order, it answers elsewhere, later, in the same order."""
+
+    def ask(self, samples: np.ndarray | None, after: float) -> None:
+        """Hear the next `samples`, or (None) settle what is open, once `after` has come."""
 
 
 class Ears(Protocol):

@@ -18,10 +18,13 @@ from typing import IO, Any, cast
 
 from rtkit.loopback.conversation import Behaviour
 from rtkit.loopback.misbehaviour import Misdeed, read_misdeeds
+from rtkit.loopback.recogniser import recognizer_name
 from rtkit.protocol import Endpoint, session_url
 from rtkit.reference import Reference, read_reference
 
 __all__ = ["Loopback", "embedded"]
+
+EARS = ("script", "recognizer")
 
 
 class Loopback:
@@ -29,14 +32,19 @@ class Loopback:
 
     It starts when it is first needed and ends with `close`, with the ``with`` block, or with this
     process. It speaks the words of a script once the audio that holds them has arrived, plus a
-    stated delay; audio without a script it marks by energy and invents no words.
+    stated delay; audio without a script it marks by energy and invents no words. Or it has a
+    recogniser hear the audio: then its words, its errors and its computing time are real.
 
     Parameters
     ----------
+    ears : {"script", "recognizer"}
+        What it hears with. The recogniser is pocketsphinx, in a process of its own; it comes with
+        ``pip install 'rtkit[recognizer]'``, understands US English, and gives no punctuation.
     script : str or Path or Reference, optional
         What is said, for every session; without it, each session brings its clip's reference.
     delay, jitter : float
-        Seconds from hearing to answering, and up to how many more, drawn evenly.
+        Seconds from hearing to answering, and up to how many more, drawn evenly. The delay is 0.15
+        with a script, and 0 with a recogniser, which takes its own time.
     seed : int
         Of the jitter.
     drain : float
@@ -54,7 +62,10 @@ class Loopback:
     Raises
     ------
     ValueError
-        If a number is out of range, or a misdeed unknown.
+        If a number is out of range, a misdeed unknown, or something is asked of a recogniser that
+        it cannot give.
+    ImportError
+        If the recogniser is not installed.
     SidecarError
         If the script cannot be read.
     """
@@ -62,8 +73,9 @@ class Loopback:
     def __init__(
         self,
         *,
+        ears: str = "script",
         script: str | Path | Reference | None = None,
-        delay: float = 0.15,
+        delay: float | None = None,
         jitter: float = 0.0,
         seed: int = 0,
         drain: float = 1.25,
@@ -72,6 +84,16 @@ class Loopback:
         finals: int = 1,
         misbehave: str | Iterable[str] = (),
     ) -> None:
+        if ears not in EARS:
+            raise ValueError(f"unknown ears {ears!r}; one of {', '.join(map(repr, EARS))}")
+        self._recognizer = recognizer_name() if ears == "recognizer" else None
+        if self._recognizer is not None and (script is not None or format_turns):
+            raise ValueError(
+                "a recognizer hears for itself and gives words without casing and punctuation; "
+                "leave script and format_turns out"
+            )
+        if delay is None:
+            delay = 0.15 if self._recognizer is None else 0.0
         self._behaviour = Behaviour(delay, jitter, seed, drain, backlog, finals)
         self._misdeeds = read_misdeeds(misbehave)
         self._script = read_reference(Path(script)) if isinstance(script, str | Path) else script
@@ -85,7 +107,7 @@ class Loopback:
         Hands the service the session's script, under an id in the URL.
         """
         name = uuid.uuid4().hex
-        script = self._script or reference
+        script = self._script or reference if self._recognizer is None else None
         port = await asyncio.to_thread(self._hand_over, name, script)
         parameters = {
             "speech_model": "universal-streaming-english",
@@ -99,9 +121,12 @@ class Loopback:
 
     def describe(self, reference: Reference | None = None) -> dict[str, Any]:
         """What a session records of its service."""
+        hears = {"hears": "energy" if (self._script or reference) is None else "script"}
+        if self._recognizer is not None:
+            hears = {"hears": "recognizer", "recognizer": self._recognizer}
         return {
             "name": "embedded",
-            "hears": "energy" if (self._script or reference) is None else "script",
+            **hears,
             "delay": self._behaviour.delay,
             "jitter": self._behaviour.jitter,
             "seed": self._behaviour.seed,
@@ -140,7 +165,9 @@ class Loopback:
     def _started(self) -> _Child:
         """The running child; called with the lock held."""
         if self._child is None or not self._child.alive:
-            self._child = _Child(self._behaviour, self._script, self._misdeeds)
+            self._child = _Child(
+                self._behaviour, self._script, self._recognizer is not None, self._misdeeds
+            )
         return self._child
 
     def _hand_over(self, name: str, script: Reference | None) -> int:
@@ -155,16 +182,20 @@ class Loopback:
 
 
 @functools.cache
-def embedded() -> Loopback:
-    """The service of sessions that name none: one for the whole process."""
-    return Loopback()
+def embedded(ears: str = "script") -> Loopback:
+    """The service of sessions that name none: one for the whole process, by its ears."""
+    return Loopback(ears=ears)
 
 
 class _Child:
     """The process, asked over its standard input; when that closes, it ends."""
 
     def __init__(
-        self, behaviour: Behaviour, script: Reference | None, misdeeds: Sequence[Misdeed]
+        self,
+        behaviour: Behaviour,
+        script: Reference | None,
+        recognizer: bool = False,
+        misdeeds: Sequence[Misdeed] = (),
     ) -> None:
         # A session of its own keeps an interrupt at the terminal from reaching the service before
         # the sender has said Terminate.
@@ -181,6 +212,7 @@ class _Child:
             {
                 "behaviour": asdict(behaviour),
                 "script": script_json,
+                "recognizer": recognizer,
                 "misbehave": [str(misdeed) for misdeed in misdeeds],
             }
         )

@@ -15,8 +15,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from rtkit.loopback.conversation import Behaviour, Close, Conversation
-from rtkit.loopback.ears import Ears, Energy, Script
+from rtkit.loopback.ears import Ears, Energy, Script, SlowEars
 from rtkit.loopback.misbehaviour import Mischief, Misdeed, Unruly
+from rtkit.loopback.recogniser import Recogniser, Recognisers
 from rtkit.reference import Reference
 
 __all__ = ["Scripts", "serve_loopback"]
@@ -51,17 +52,27 @@ class Scripts:
 
 
 async def serve_loopback(
-    port: int, *, scripts: Scripts, behaviour: Behaviour, misdeeds: Sequence[Misdeed] = ()
+    port: int,
+    *,
+    scripts: Scripts,
+    behaviour: Behaviour,
+    recognisers: Recognisers | None = None,
+    misdeeds: Sequence[Misdeed] = (),
 ) -> Server:
-    """Listen on 127.0.0.1; port 0 takes a free one."""
+    """Listen on 127.0.0.1; port 0 takes a free one. With recognisers, no script is spoken."""
     mischief = Mischief(misdeeds)
     sessions = 0
 
     async def session(connection: ServerConnection) -> None:
         nonlocal sessions
         sessions += 1
+        line = mischief.of(connection)
         try:
-            await _Skin(mischief.of(connection), scripts, behaviour).run()
+            if recognisers is None:
+                await _Skin(line, scripts, behaviour).run()
+                return
+            async with recognisers.lend() as recogniser:
+                await _Skin(line, scripts, behaviour, recogniser).run()
         finally:
             sessions -= 1
 
@@ -102,7 +113,11 @@ class _Skin:
     """Carries frames between a connection and its conversation, by the loop's clock."""
 
     def __init__(
-        self, connection: ServerConnection | Unruly, scripts: Scripts, behaviour: Behaviour
+        self,
+        connection: ServerConnection | Unruly,
+        scripts: Scripts,
+        behaviour: Behaviour,
+        recogniser: Recogniser | None = None,
     ) -> None:
         request = connection.request
         assert request is not None
@@ -111,10 +126,14 @@ class _Skin:
         self._connection = connection
         self._changed = asyncio.Event()
         self._gone = False
+        self._recogniser = recogniser
+        ears: Callable[[int], Ears | SlowEars] = (
+            scripts.ears(query.get("script")) if recogniser is None else recogniser.begin
+        )
         self._conversation = Conversation(
             query,
             authorized=bool(request.headers.get("Authorization") or query.get("token")),
-            ears=scripts.ears(query.get("script")),
+            ears=ears,
             behaviour=behaviour,
             now=self._loop.time(),
             session_id=str(uuid.uuid4()),
@@ -122,15 +141,19 @@ class _Skin:
         )
 
     async def run(self) -> None:
-        listening = asyncio.create_task(self._listen())
+        tasks = [asyncio.create_task(self._listen())]
+        if self._recogniser is not None:
+            tasks.append(asyncio.create_task(self._understand(self._recogniser)))
         try:
             await self._speak()
         except (ConnectionClosed, TimeoutError):
             pass  # the client left, or does not read; there is nobody to speak to
         finally:
-            listening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await listening
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
     async def _listen(self) -> None:
         try:
@@ -141,6 +164,19 @@ class _Skin:
             pass
         finally:  # a fault of our own, too, must not leave the client waiting: `run` raises it
             self._gone = True
+            self._changed.set()
+
+    async def _understand(self, recogniser: Recogniser) -> None:
+        """Pass on what the recogniser hears, as it comes."""
+        try:
+            async for sounds in recogniser.answers():
+                self._conversation.answer(sounds, self._loop.time())
+                self._changed.set()
+            self._conversation.fail("The recogniser ended unexpectedly", self._loop.time())
+        except BaseException:  # as above
+            self._gone = True
+            raise
+        finally:
             self._changed.set()
 
     async def _speak(self) -> None:
