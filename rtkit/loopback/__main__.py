@@ -20,6 +20,8 @@ from rtkit.loopback.recogniser import Recognisers, recognizer_name
 from rtkit.loopback.server import Scripts, serve_loopback
 from rtkit.reference import Reference, SidecarError, read_reference
 
+GOODBYE = 1.0  # seconds in which sessions may still close when the parent has ended
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -159,7 +161,9 @@ async def _child() -> None:
             scripts.add(question["id"], _script(question["script"]))
             print(json.dumps({"ready": question["id"]}), flush=True)
         server.close()
-        await server.wait_closed()
+        with contextlib.suppress(TimeoutError):  # what misbehaves does not hold up the parent
+            async with asyncio.timeout(GOODBYE):
+                await server.wait_closed()
 
 
 def _port(text: str) -> int:

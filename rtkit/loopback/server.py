@@ -32,7 +32,7 @@ PATIENCE = 30.0  # seconds that a client may take to read a message
 class Scripts:
     """What the service knows of coming sessions: a script each, under an id in the URL."""
 
-    KEPT = 256  # ids that nobody came for are forgotten, the oldest first
+    KEPT = 256  # of more the oldest are forgotten; a client may come twice for one
 
     def __init__(self, default: Reference | None = None) -> None:
         self._default = default
@@ -45,7 +45,7 @@ class Scripts:
 
     def ears(self, name: str | None) -> Callable[[int], Ears]:
         """What a session with that id listens with; by energy where there is no script."""
-        script = self._waiting.pop(name, self._default) if name is not None else self._default
+        script = self._default if name is None else self._waiting.get(name, self._default)
         if script is None:
             return Energy
         return lambda rate: Script(script, rate)
