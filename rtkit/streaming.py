@@ -41,6 +41,7 @@ __all__ = ["Connection", "Service", "StreamError", "stream"]
 ISOLATIONS = ("loop", "thread", "process")
 GOODBYE = 3.0  # seconds that a stopped session waits for Termination
 SEND_TIMEOUT = 30.0  # seconds that one chunk may take to leave
+CLOSE_TIMEOUT = 2.0  # seconds that the other side may take to close
 LAST_WORDS = 1.0  # seconds in which a service that gives up may say why
 PAUSES = (0.5, 1.0)  # seconds before the second and the third try to connect
 LONGEST_MESSAGE = 1 << 20  # bytes; three hours of words in one turn are less
@@ -664,7 +665,14 @@ class _WebSocket:
         return protocol.strike_out(self._secrets, frame)
 
     async def close(self) -> None:
-        await self._connection.close()
+        # websockets bounds its wait for the other side's Close, but not for its own to leave: the
+        # one that a service keeps waiting that has stopped reading.
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT + 1.0):
+                await self._connection.close()
+        except TimeoutError:
+            self._connection.transport.abort()
+            await self._connection.wait_closed()
 
     def _as_closed(self, closed: ConnectionClosed) -> Closed:
         """By the close frame that came; a broken connection has none."""
@@ -693,7 +701,7 @@ async def _open_websocket(endpoint: Endpoint, left: float, timeout: float) -> _W
                 additional_headers=dict(endpoint.headers),
                 compression=None,  # it would cost the sender more than it saves
                 open_timeout=left,
-                close_timeout=2,
+                close_timeout=CLOSE_TIMEOUT,
                 max_size=LONGEST_MESSAGE,
                 ping_interval=None,  # a busy notebook must not look like a dead network
                 proxy=None if endpoint.local else True,

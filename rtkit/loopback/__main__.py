@@ -164,6 +164,8 @@ async def _child() -> None:
         with contextlib.suppress(TimeoutError):  # what misbehaves does not hold up the parent
             async with asyncio.timeout(GOODBYE):
                 await server.wait_closed()
+        for connection in server.connections:
+            connection.transport.abort()
 
 
 def _port(text: str) -> int:

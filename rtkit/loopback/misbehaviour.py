@@ -49,6 +49,7 @@ MISDEEDS: Mapping[str, _Kind] = {
     "mute": _Kind("stops sending for so many seconds", 600, timed=True),
     "bad_json": _Kind("sends a message that is no JSON", timed=True),
     "unknown": _Kind("sends a message of an unknown type", timed=True),
+    "begin": _Kind("sends a Begin too many", timed=True),
     "turn": _Kind("sends a Turn that nobody has said", timed=True),
     "termination": _Kind("sends a Termination that nobody has asked for", timed=True),
     "garbage": _Kind("sends bytes that are no websocket frame", timed=True),
@@ -210,7 +211,7 @@ class Unruly:
         self._habits = {misdeed.name: misdeed for misdeed in misdeeds if not misdeed.timed}
         self._mute_until = self._deaf_until = 0.0
         self._held: list[str] = []
-        self._heard = 0.0  # seconds of audio
+        self._heard = 0  # bytes of audio
         assert connection.request is not None
         query = parse_qs(urlsplit(connection.request.path).query)
         width = 1 if query.get("encoding") == ["pcm_mulaw"] else 2
@@ -231,8 +232,8 @@ class Unruly:
         async for frame in self._connection:
             yield frame
             if isinstance(frame, bytes):
-                self._heard += len(frame) / self._second
-                await self._commit(self._heard)
+                self._heard += len(frame)
+                await self._commit(self._heard / self._second)
             await self._pause(self._deaf_until)
 
     async def send(self, text: str) -> None:
@@ -261,8 +262,10 @@ class Unruly:
             await self._connection.wait_closed()
         if (slow := self._habits.get("slow_close")) is not None:
             self._connection.transport.pause_reading()  # the client's own Close goes unanswered
-            await asyncio.sleep(slow.value or 0)
-            self._connection.transport.resume_reading()
+            try:
+                await asyncio.sleep(slow.value or 0)
+            finally:
+                self._connection.transport.resume_reading()
         await self._connection.close(code, reason)
 
     async def _say(self, text: str) -> None:
@@ -306,6 +309,8 @@ class Unruly:
                 await connection.send(json.dumps(_TURN)[:50])
             case "unknown":
                 await connection.send(json.dumps({"type": "Chatter", "on": "demand"}))
+            case "begin":
+                await connection.send(json.dumps(_BEGIN))
             case "turn":
                 await connection.send(json.dumps(_TURN))
             case "termination":
@@ -317,6 +322,7 @@ class Unruly:
                 await connection.send(json.dumps({"type": "Chatter", "padding": padding}))
 
 
+_BEGIN = {"type": "Begin", "id": "one too many", "expires_at": 0}
 _TURN = {
     "type": "Turn",
     "turn_order": 0,
