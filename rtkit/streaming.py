@@ -294,7 +294,8 @@ class _Run:
         self._listening: asyncio.Task[None] | None = None
         self._begun = asyncio.Event()
         self._terminated = False  # Terminate was sent
-        self._finished = asyncio.Event()  # Termination has come
+        self._finished = asyncio.Event()  # Termination has come, as asked
+        self._early = False  # Termination has come, unasked
         self._error: protocol.ServiceError | None = None
         self._closed: Closed | None = None
         self._lookout: Lookout | None = None
@@ -390,7 +391,7 @@ class _Run:
         await self._close()
         self._connection = self._listening = None
         self._closed = self._error = None
-        self._finished.clear()
+        self._early = False
 
     async def begin(
         self, connection: Connection, timeout: float, deadline: float | None = None
@@ -517,12 +518,13 @@ class _Run:
             if isinstance(reply, protocol.Begin):
                 self._begun.set()
             elif isinstance(reply, protocol.Termination):
-                self._finished.set()
+                self._early = self._early or not self._terminated
+                if not self._early:
+                    self._finished.set()
             elif isinstance(reply, protocol.ServiceError):
                 self._error = reply
-            # It hears no more, whether or not it closes: what is sent now would be lost.
-            unasked = isinstance(reply, protocol.Termination) and not self._terminated
-            if until is None and (unasked or isinstance(reply, protocol.ServiceError)):
+            # Then it hears no more, whether or not it closes: what is sent would be lost.
+            if until is None and (self._early or self._error is not None):
                 until = self._loop.time() + LAST_WORDS
 
     async def _unless_closed(
@@ -557,7 +559,7 @@ class _Run:
         if self._error is not None:
             code, text = self._error.code or code, self._error.text
         closure = closed.why or protocol.explain(code, text)
-        early = self._finished.is_set() and code is None and closed.why is None
+        early = self._early and code is None and closed.why is None
         wait = closure.wait if closure.retry and not self._begun.is_set() and not early else None
         if early or closure.name == "complete":
             closure = protocol.Closure(

@@ -21,7 +21,7 @@ from rtkit.loopback.process import Loopback
 from rtkit.protocol import Closed, Endpoint, Other, Turn
 from rtkit.reference import Reference
 from rtkit.session import Session, load_session
-from rtkit.streaming import PAUSES, StreamError, stream
+from rtkit.streaming import StreamError, stream
 
 BOUND = 20.0  # seconds; what misbehaves here does it for a minute or longer
 HELLO = spoken(("Hello", 0.02, 0.12), ("there.", 0.15, 0.3))
@@ -33,6 +33,7 @@ def short_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "GOODBYE", 0.3)
     monkeypatch.setattr(streaming, "CLOSE_TIMEOUT", 0.3)
     monkeypatch.setattr(streaming, "LAST_WORDS", 0.3)
+    monkeypatch.setattr(streaming, "PAUSES", (0.1, 0.2))
 
 
 @dataclass(frozen=True)
@@ -85,17 +86,15 @@ BRIEFLY = {"begin_timeout": 0.3}
         ("garbage", {}, ("valid HTTP response", "Look at the network"), 0),
         ("drop", {}, (*LOST, "Tried 3 times"), 0),
         ("close=1013", {}, ("overloaded", "Try again", "Tried 3 times"), 0),
-        ("close=1000", {}, EARLY, 0),
         ("error=1008", {}, ("does not know this API key", "Copy the key anew"), 0),
         ("error=3009", {}, ("opened faster than", "Wait at least 60 s"), 0),
         ("no_begin", BRIEFLY, NO_BEGIN, 0),
         ("late_begin=60", BRIEFLY, NO_BEGIN, 0),
         ("mute", BRIEFLY, NO_BEGIN, 0),
-        ("termination", {}, EARLY, 0),
+        ("termination", {}, EARLY, 1),
         ("drop@0.2", {}, LOST, 2),
         ("close=1011@0.2", {}, ("met a fault", "Try again in a while", "the code 1011"), 2),
         ("error=3007@0.2", {}, ("faster than real time", "pacing='wall_clock'"), 2),
-        ("error=3008@0.2", {}, ("longest duration", "Open a new session"), 2),
         ("termination@0.2", {}, EARLY, 2),
         ("garbage@0.2", {}, ("no websocket message", "a proxy above all"), 2),
         ("huge@0.2", {}, ("larger than rtkit accepts", "See that the address"), 2),
@@ -149,12 +148,9 @@ def kinds(session: Session) -> list[str]:
     [
         ("late_begin=0.3", ["Begin"]),
         ("turn", ["Turn", "Begin"]),
-        ("begin", ["Begin", "Begin"]),
-        ("unknown", ["Chatter", "Begin"]),
         ("begin@0.2", ["Begin", "Begin"]),
         ("unknown@0.2", ["Begin", "Chatter"]),
         ("bad_json@0.2", ["Begin", "unreadable"]),
-        ("huge=100000@0.2", ["Begin", "Chatter"]),
         ("late_final", ["Begin", "Termination", "Turn"]),
         ("mute=0.3@0.2", ["Begin"]),
         ("deaf=0.3@0.2", ["Begin"]),
@@ -184,7 +180,7 @@ def test_a_final_said_twice_is_one_turn(make_clip: MakeClip, tmp_path: Path) -> 
     assert len([turn for turn in said if turn.end_of_turn]) == 2
     assert session.complete
     assert session.transcript == "hello there"
-    assert len(turn_latency(session).position) == 1
+    assert len(turn_latency(session).texts) == 1
 
 
 @linux
@@ -193,13 +189,8 @@ def test_a_final_said_twice_is_one_turn(make_clip: MakeClip, tmp_path: Path) -> 
     [("dropx1", "loop"), ("close=1012x2", "loop"), ("error=3005x1", "process")],
 )
 def test_a_connection_that_fails_before_begin_is_tried_again(
-    make_clip: MakeClip,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    misbehave: str,
-    isolation: str,
+    make_clip: MakeClip, tmp_path: Path, misbehave: str, isolation: str
 ) -> None:
-    monkeypatch.setattr(streaming, "PAUSES", (0.1, 0.2))
     clip = make_clip(0.5, reference=HELLO)
     outcome = streamed(clip, tmp_path / "a.jsonl", misbehave, isolation=isolation)
     session, times = outcome.session, int(misbehave[-1])
@@ -261,8 +252,9 @@ def test_the_pauses_grow_and_the_tries_end(
 ) -> None:
     clip = make_clip(0.5)
     times, session, told = opened(clip, monkeypatch, Flaky(CUT, CUT, CUT, WELL))
-    assert len(times) == 1 + len(PAUSES) == 3
-    for before, after, pause in zip(times[:-1], times[1:], PAUSES, strict=True):
+    pauses = streaming.PAUSES
+    assert len(times) == 1 + len(pauses) == 3
+    for before, after, pause in zip(times[:-1], times[1:], pauses, strict=True):
         assert before + 0.2 + pause <= after <= before + 0.2 + 1.25 * pause
     assert told is not None
     assert told.endswith("Tried 3 times.")
@@ -327,11 +319,11 @@ def test_a_session_cancelled_between_two_tries_is_gone_at_once(
 
     async def run() -> None:
         task = asyncio.create_task(stream(clip, service=service))
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.25)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert virtual_loop().time() == pytest.approx(0.4)
+        assert virtual_loop().time() == pytest.approx(0.25)
 
     simulate(run())
     assert len(service.opened) == 1
