@@ -258,6 +258,7 @@ async def run_session(
 ) -> Session:
     """One session in the running loop, as `settings` have it; `stream` tells the rest."""
     run = _Run(Recorder(settings, _host(), clip.reference, path=record, watch=watch))
+    failed: _Failure | None = None
     try:
         async with run.ending():
             if connection is None:
@@ -268,7 +269,9 @@ async def run_session(
             await run.send(clip, work)
             await run.terminate(termination_timeout)
     except _Failure as failure:
-        raise StreamError(str(failure), run.recorder.session()) from failure.__cause__
+        failed = failure
+    if failed is not None:  # out here, it does not carry along what the network held, key and all
+        raise StreamError(str(failed), run.recorder.session()) from failed.__cause__
     return run.recorder.session()
 
 
