@@ -86,6 +86,15 @@ class _Refusal(Exception):
         self.code, self.text = code, text
 
 
+CHANGEABLE = {
+    "end_of_turn_confidence_threshold",
+    "min_turn_silence",
+    "min_end_of_turn_silence_when_confident",
+    "max_turn_silence",
+    "format_turns",
+}
+
+
 @dataclass(slots=True)
 class _Parameters:
     """The query parameters that matter offline; times in seconds."""
@@ -299,7 +308,9 @@ class Conversation:
                 raise _Refusal(3006, f"Invalid Message Type: {str(kind)[:60]}")
 
     def _update(self, message: Mapping[str, Any]) -> None:
-        changes = {name: str(value) for name, value in message.items() if value is not None}
+        # A client may go on for hours with names that nobody knows: they are not kept.
+        known = message.keys() & CHANGEABLE
+        changes = {name: str(message[name]) for name in known if message[name] is not None}
         changes["sample_rate"] = str(self._parameters.rate)
         self._query |= changes
         self._parameters = _Parameters.read(self._query)
