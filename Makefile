@@ -6,10 +6,13 @@ BIN := $(VENV)/bin
 NOTEBOOK := notebooks/01_why_pacing_matters.ipynb
 ROOT := $(filter 0,$(shell id -u))
 
-.PHONY: lab test demo clean
+.PHONY: lab app test demo clean
 
 lab: $(VENV)/lab.done  ## open the first notebook in JupyterLab
 	$(BIN)/jupyter lab $(if $(ROOT),--allow-root) --LabApp.default_url=/lab/tree/$(NOTEBOOK)
+
+app: $(VENV)/app.done  ## the panel as a page without code, on this machine; ?theme=dark for a dark one
+	$(BIN)/voila --Voila.ip=127.0.0.1 --template=lab notebooks/panel.ipynb
 
 test: $(VENV)/test.done chromium  ## everything that tells whether the project is sound
 	$(BIN)/ruff check .
@@ -20,7 +23,7 @@ test: $(VENV)/test.done chromium  ## everything that tells whether the project i
 demo: $(VENV)/lab.done  ## the same without a browser: a table, a figure, a page, in build/
 	$(BIN)/python notebooks/run_demo.py build
 
-$(VENV)/lab.done $(VENV)/test.done: $(VENV)/%.done: pyproject.toml | $(BIN)/python
+$(VENV)/lab.done $(VENV)/app.done $(VENV)/test.done: $(VENV)/%.done: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	@touch $@
 

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from rtkit.audio import Clip as Clip
     from rtkit.audio import bundled as bundled
     from rtkit.audio import open_clip as open_clip
+    from rtkit.audio import open_raw as open_raw
     from rtkit.audio import silence as silence
     from rtkit.calibration import calibrate as calibrate
     from rtkit.clock import run as run
     from rtkit.comparison import compare as compare
     from rtkit.comparison import summarise as summarise
+    from rtkit.concurrency import stream_many as stream_many
+    from rtkit.crowd import Crowd as Crowd
     from rtkit.definitions import rescore as rescore
     from rtkit.faults import validity as validity
     from rtkit.frames import to_frame as to_frame
@@ -34,7 +37,11 @@ if TYPE_CHECKING:
     from rtkit.latency import turn_latency as turn_latency
     from rtkit.latency import word_latency as word_latency
     from rtkit.loopback.process import Loopback as Loopback
+    from rtkit.misdeeds import commit as commit
+    from rtkit.mistakes import Mistake as Mistake
+    from rtkit.mistakes import diagnose as diagnose
     from rtkit.page import report as report
+    from rtkit.playback import play as play
     from rtkit.plots import plot_comparison as plot_comparison
     from rtkit.plots import plot_lateness as plot_lateness
     from rtkit.plots import plot_lateness_distribution as plot_lateness_distribution
@@ -43,6 +50,7 @@ if TYPE_CHECKING:
     from rtkit.plots import plot_turn_latency as plot_turn_latency
     from rtkit.plots import save_figure as save_figure
     from rtkit.protocol import AssemblyAI as AssemblyAI
+    from rtkit.protocol import closures as closures
     from rtkit.protocol import explain as explain
     from rtkit.reference import Reference as Reference
     from rtkit.reference import SidecarError as SidecarError
@@ -51,13 +59,16 @@ if TYPE_CHECKING:
     from rtkit.simulation import simulate as simulate
     from rtkit.streaming import StreamError as StreamError
     from rtkit.streaming import stream as stream
+    from rtkit.waiting import progress as progress
     from rtkit.widgets import panel as panel
 
 _MODULES = {
-    "audio": ("AudioError", "Clip", "bundled", "open_clip", "silence"),
+    "audio": ("AudioError", "Clip", "bundled", "open_clip", "open_raw", "silence"),
     "calibration": ("calibrate",),
     "clock": ("run",),
     "comparison": ("compare", "summarise"),
+    "concurrency": ("stream_many",),
+    "crowd": ("Crowd",),
     "definitions": ("rescore",),
     "latency": (
         "drift",
@@ -69,7 +80,10 @@ _MODULES = {
         "word_latency",
     ),
     "loopback.process": ("Loopback",),
+    "misdeeds": ("commit",),
+    "mistakes": ("Mistake", "diagnose"),
     "page": ("report",),
+    "playback": ("play",),
     "plots": (
         "plot_comparison",
         "plot_lateness",
@@ -79,13 +93,14 @@ _MODULES = {
         "plot_turn_latency",
         "save_figure",
     ),
-    "protocol": ("AssemblyAI", "explain"),
+    "protocol": ("AssemblyAI", "closures", "explain"),
     "reference": ("Reference", "SidecarError"),
     "session": ("Session", "load_session"),
     "simulation": ("simulate",),
     "streaming": ("StreamError", "stream"),
     "faults": ("validity",),
     "frames": ("to_frame",),
+    "waiting": ("progress",),
     "widgets": ("panel",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

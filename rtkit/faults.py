@@ -9,11 +9,12 @@ import numpy as np
 
 from rtkit.latency import quantiles
 from rtkit.protocol import Other, Termination
-from rtkit.session import Session
+from rtkit.session import Session, Stall
 
 __all__ = ["Fault", "Validity", "validity"]
 
 BUDGET = 0.1  # of a chunk
+AT_ONCE = 0.01  # seconds after a stall in which all that had waited is seen
 CLOCKS_APART = 0.25  # seconds; calendars are slewed, and tell time less well than they step
 
 
@@ -60,7 +61,7 @@ def validity(session: Session, *, budget: float = BUDGET) -> Validity:
     session : Session
     budget : float
         How much of a chunk's duration lateness may come to in its 99th percentile, a stall of the
-        loop at most, and a chunk's way out of the sender at most.
+        loop right before an answer at most, and a chunk's way out of the sender at most.
 
     Raises
     ------
@@ -89,10 +90,12 @@ def _faults(session: Session, bound: float) -> Iterator[Fault]:
         )
     elif session.chunks:
         yield from _sender_faults(session, bound, within)
-    if session.stalls and (longest := max(stall.seconds for stall in session.stalls)) > bound:
+    if held := [stall for stall in _holding_up(session) if stall.seconds > bound]:
+        longest = max(stall.seconds for stall in held)
         yield Fault(
             "stall",
-            f"the loop stalled ({len(session.stalls)}×), for up to {longest * 1000:.0f} ms",
+            f"answers were seen right after the loop had stalled ({len(held)}×), for up to "
+            f"{longest * 1000:.0f} ms",
             "Keep other work out of the sender's loop: isolation='process'.",
         )
     if session.chunks:
@@ -126,6 +129,18 @@ def _sender_faults(session: Session, bound: float, within: str) -> Iterator[Faul
             if naive
             else "Free the sender: less work a chunk, isolation='process', or a calmer host.",
         )
+
+
+def _holding_up(session: Session) -> Iterator[Stall]:
+    """The stalls that may have held up an answer.
+
+    What arrives during a stall is seen as soon as it is over. Where nothing was seen then, nothing
+    had waited; what the stall did to the sending is in the lateness.
+    """
+    seen = np.array([message.at for message in session.messages])
+    for stall in session.stalls:
+        if ((seen >= stall.at) & (seen <= stall.at + AT_ONCE)).any():
+            yield stall
 
 
 def _losses(session: Session) -> Iterator[Fault]:

@@ -76,6 +76,8 @@ async def run_in_process(
     termination_timeout: float,
 ) -> Session:
     """`run_session` in a child process; the same facts come back."""
+    if clip.header is not None:
+        raise ValueError("isolation='process' opens the clip anew, with open_clip; leave it out")
     if not clip.path.is_file():
         raise ValueError(
             f"isolation='process' reads the clip from its file; there is no {clip.path}"

@@ -138,7 +138,7 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
             artists.append(boxes)
     ax.autoscale_view()
     ax.axhline(0, color="0.3", linewidth=0.8)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if any(latency.terminated.any() for latency in latencies):
         shown["terminated"] = Patch(facecolor="0.9", label="faint: ended by Terminate")
     _titled(

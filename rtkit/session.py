@@ -58,6 +58,7 @@ class Settings:
     isolation: str = "loop"
     service: Mapping[str, Any] = field(default_factory=dict)
     calibration: Mapping[str, Any] | None = None
+    header: Mapping[str, Any] | None = None  # what the file says of itself, if nobody heeded it
 
     @property
     def seconds(self) -> float:
@@ -113,7 +114,11 @@ class Stall:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A step of the session: ``connecting``, ``connected``, ``terminate``, ``closed``."""
+    """A step of the session: ``connecting``, ``connected``, ``terminate``, ``closed``.
+
+    Or something odd about what was sent: ``bearer`` (that word before the key), ``wav header``
+    (the audio begins with one).
+    """
 
     kind: ClassVar[str] = "event"
     at: float

@@ -118,7 +118,8 @@ def simulate(
             connection=MemoryConnection(
                 _ears(clip),
                 rate=clip.rate,
-                behaviour=Behaviour(delay=delay, jitter=delay_jitter, seed=seed),
+                # The arithmetic of a long session does not end where the service's patience does.
+                behaviour=Behaviour(delay=delay, jitter=delay_jitter, seed=seed, longest=None),
                 network=model(network, network_jitter),
             ),
         )

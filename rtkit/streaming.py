@@ -14,7 +14,7 @@ import platform
 import random
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from rtkit import protocol
-from rtkit.audio import MIN_CHUNK, AudioError, Clip, chunk_edges, whole_samples
+from rtkit.audio import MIN_CHUNK, AudioError, Clip, chunk_edges, is_wav, whole_samples
 from rtkit.clock import Alarm, block, calendar, sleep_until
 from rtkit.loopback.memory import MemoryConnection
 from rtkit.pacing import choose_pacing, due_times
@@ -166,14 +166,7 @@ async def stream(
     happened up to then.
     """
     # What cannot be is refused before anything is sent, a service started or a file replaced.
-    if not isinstance(clip, Clip):
-        raise TypeError(f"{clip!r} is no clip; give rtkit.open_clip(PATH)")
-    if service is not None and (isinstance(service, type) or not hasattr(service, "endpoint")):
-        raise TypeError(
-            f"{service!r} is no service; give rtkit.AssemblyAI() or rtkit.Loopback(), an instance"
-        )
-    if isinstance(service, protocol.AssemblyAI):
-        service.find_key()
+    check_sides(clip, service)
     choose_pacing(pacing, catch_up=catch_up)
     due_times(chunk_edges(clip.samples, clip.rate, chunk), clip.rate, phase)
     if isolation not in ISOLATIONS:
@@ -214,6 +207,7 @@ async def stream(
         isolation=isolation,
         service=described,
         calibration=None if calibration is None else calibration.to_json(),
+        header=None if clip.header is None else asdict(clip.header),
     )
     if isolation == "loop":
         return await run_session(
@@ -244,6 +238,18 @@ async def stream(
     )
 
 
+def check_sides(clip: Clip, service: Service | None) -> None:
+    """Refuse what is no clip, no service, or a service without a key."""
+    if not isinstance(clip, Clip):
+        raise TypeError(f"{clip!r} is no clip; give rtkit.open_clip(PATH)")
+    if service is not None and (isinstance(service, type) or not hasattr(service, "endpoint")):
+        raise TypeError(
+            f"{service!r} is no service; give rtkit.AssemblyAI() or rtkit.Loopback(), an instance"
+        )
+    if isinstance(service, protocol.AssemblyAI):
+        service.find_key()
+
+
 async def run_session(
     clip: Clip,
     settings: Settings,
@@ -255,10 +261,16 @@ async def run_session(
     watch: Callable[[Fact], object] | None,
     begin_timeout: float,
     termination_timeout: float,
+    edges: np.ndarray | None = None,
+    farewell: str = "wait",
 ) -> Session:
-    """One session in the running loop, as `settings` have it; `stream` tells the rest."""
-    run = _Run(Recorder(settings, _host(), clip.reference, path=record, watch=watch))
-    failed: _Failure | None = None
+    """One session in the running loop, as `settings` have it; `stream` tells the rest.
+
+    `edges` cut the clip as no sound session does; `farewell` is ``"wait"``, ``"hasty"`` (closes
+    right after Terminate) or ``"none"`` (without it).
+    """
+    run = Run(Recorder(settings, host(), clip.reference, path=record, watch=watch))
+    failed: Failure | None = None
     try:
         async with run.ending():
             if connection is None:
@@ -266,16 +278,19 @@ async def run_session(
                 await run.open(service, clip, begin_timeout)
             else:
                 await run.begin(connection, begin_timeout)
-            await run.send(clip, work)
-            await run.terminate(termination_timeout)
-    except _Failure as failure:
+            await run.send(clip, work, edges)
+            if farewell == "wait":
+                await run.terminate(termination_timeout)
+            elif farewell == "hasty":
+                await run.say_terminate()
+    except Failure as failure:
         failed = failure
     if failed is not None:  # out here, it does not carry along what the network held, key and all
         raise StreamError(str(failed), run.recorder.session()) from failed.__cause__
     return run.recorder.session()
 
 
-class _Failure(Exception):
+class Failure(Exception):
     """Why the session cannot go on, as one sentence.
 
     `wait` is set where the connection may be tried again after so many seconds.
@@ -286,8 +301,11 @@ class _Failure(Exception):
         self.wait = wait
 
 
-class _Run:
-    """A session as it runs: the connection, the recorder, and t = 0."""
+class Run:
+    """A session as it runs: the connection, the recorder, and t = 0.
+
+    `connect`, `begin`, `send` and `terminate`, in this order, inside `ending`.
+    """
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
@@ -303,8 +321,9 @@ class _Run:
         self._closed: Closed | None = None
         self._lookout: Lookout | None = None
         self._look: asyncio.TimerHandle | None = None
-        self._audio_sent = 0.0  # seconds
-        self._leaving: float | None = None  # since when a chunk has been on its way out
+        self._over = False
+        self.audio_sent = 0.0  # seconds
+        self.leaving: float | None = None  # since when a chunk has been on its way out
         self._stuck = self._loop.create_future()  # it has been for too long
         self._blocks: list[asyncio.TimerHandle] = []
 
@@ -318,7 +337,9 @@ class _Run:
         ending = Ending("complete")
         try:
             yield
-        except _Failure as failure:
+            if not self._finished.is_set():
+                ending = Ending("stopped")  # nobody waited for the service's last word
+        except Failure as failure:
             ending = Ending("failed", str(failure))
             if not self._terminated:
                 await self._goodbye()
@@ -349,7 +370,7 @@ class _Run:
             except OSError as error:
                 if ending.how != "complete":
                     raise  # after what went wrong before it, which Python shows too
-                raise _Failure(
+                raise Failure(
                     f"The session's file could not be written ({error.strerror}); the session "
                     "itself is whole in memory: save it elsewhere with session.save(PATH)."
                 ) from error
@@ -360,19 +381,17 @@ class _Run:
         Once the service has said Begin nothing is tried again: what comes back from a second
         session starts at 0, and would pass for the first one's.
         """
-        try:
-            endpoint = await service.endpoint(clip.rate, clip.reference)
-        except RuntimeError as error:  # the embedded service could not be started, or ended
-            raise _Failure(str(error)) from error
+        endpoint = await self._endpoint(service, clip)
         deadline = self._loop.time() + timeout
         for tries in itertools.count(1):
             try:
-                await self._connect(endpoint, timeout, deadline)
-            except _Failure as failure:
+                connection = await self._connect(endpoint, deadline - self._loop.time(), timeout)
+                await self.begin(connection, timeout, deadline)
+            except Failure as failure:
                 if failure.wait is None:
                     raise
                 if tries > len(PAUSES):
-                    raise _Failure(f"{failure} Tried {tries} times.") from None
+                    raise Failure(f"{failure} Tried {tries} times.") from None
                 # Clients that were cut off together must not come back together.
                 pause = max(PAUSES[tries - 1], failure.wait) * random.uniform(1.0, 1.25)
                 if self._loop.time() + pause >= deadline:
@@ -382,12 +401,24 @@ class _Run:
             else:
                 return
 
-    async def _connect(self, endpoint: Endpoint, timeout: float, deadline: float) -> None:
+    async def connect(self, service: Service, clip: Clip, timeout: float) -> _WebSocket:
+        """Connect, once."""
+        return await self._connect(await self._endpoint(service, clip), timeout, timeout)
+
+    async def _endpoint(self, service: Service, clip: Clip) -> Endpoint:
+        try:
+            endpoint = await service.endpoint(clip.rate, clip.reference)
+        except RuntimeError as error:  # the embedded service could not be started, or ended
+            raise Failure(str(error)) from error
+        if endpoint.headers.get("Authorization", "").lower().startswith("bearer "):
+            self._event("bearer")
+        return endpoint
+
+    async def _connect(self, endpoint: Endpoint, left: float, timeout: float) -> _WebSocket:
         self._event("connecting")
-        left = deadline - self._loop.time()
         connection = await _open_websocket(endpoint, left, timeout)
         self._event("connected")
-        await self.begin(connection, timeout, deadline)
+        return connection
 
     async def _leave(self) -> None:
         """Close a connection that failed, and forget it; what it said stays recorded."""
@@ -404,23 +435,37 @@ class _Run:
         self._listening = asyncio.create_task(self._listen(connection), name="rtkit-listen")
         left = timeout if deadline is None else max(0.0, deadline - self._loop.time())
         try:
-            await self._unless_closed(self._begun.wait(), left)
+            await self.unless_closed(self._begun.wait(), left)
         except TimeoutError:
-            raise _Failure(
+            raise Failure(
                 f"The service accepted the connection but sent no Begin within {timeout:g} s. "
                 "Try again; if it stays so, look at the service's status."
             ) from None
 
-    async def send(self, clip: Clip, work: float | Callable[[bytes], object]) -> None:
+    async def send(
+        self,
+        clip: Clip,
+        work: float | Callable[[bytes], object],
+        edges: np.ndarray | None = None,
+    ) -> None:
         """Start the time, and send every chunk when the pacing says so."""
-        edges = chunk_edges(clip.samples, clip.rate, self.recorder.settings.chunk)
+        if edges is None:
+            edges = chunk_edges(clip.samples, clip.rate, self.recorder.settings.chunk)
         alarm, audio = Alarm(), clip.chunks(edges)
         try:
-            await self._unless_closed(self._send(alarm, audio, edges, work))
+            await self.sending(self._send(alarm, audio, edges, work))
+        finally:
+            audio.close()  # or an error that is kept would keep the recording open
+            alarm.close()
+
+    async def sending(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Await the coroutine, which sends the audio, or tell why that came to nothing."""
+        try:
+            await self.unless_closed(coroutine)
         except AudioError as error:
-            raise _Failure(str(error)) from error
+            raise Failure(str(error)) from error
         except TimeoutError:
-            raise _Failure(
+            raise Failure(
                 f"A chunk could not leave within {SEND_TIMEOUT:g} s: the service has stopped "
                 "reading, or the network is gone. Try again."
             ) from None
@@ -430,9 +475,6 @@ class _Run:
             await asyncio.wait({self._listening}, timeout=LAST_WORDS)
             self._closed = self._closed or closed
             raise self._broken_off() from None
-        finally:
-            audio.close()  # or an error that is kept would keep the recording open
-            alarm.close()
 
     async def terminate(self, timeout: float) -> None:
         """Say Terminate and wait until the service has said its last word.
@@ -440,14 +482,14 @@ class _Run:
         A service that was sent audio faster than it was spoken may take until the audio would
         have ended to hear it all; `timeout` counts from then.
         """
-        await self._say_terminate()
+        await self.say_terminate()
         clip_ends = self.recorder.settings.seconds
         try:
-            await self._unless_closed(
+            await self.unless_closed(
                 self._finished.wait(), max(0.0, clip_ends - self.now()) + timeout
             )
         except TimeoutError:
-            raise _Failure(
+            raise Failure(
                 f"The service sent no Termination within {timeout:g} s after Terminate; its last "
                 "words may be missing. Give it longer with termination_timeout, or try again."
             ) from None
@@ -466,13 +508,18 @@ class _Run:
         pace = choose_pacing(settings.pacing, catch_up=settings.catch_up)
         instants = due_times(edges, settings.rate, settings.phase).tolist()  # plain numbers
         connection, loop = self._connection, self._loop
-        least = 2 * whole_samples(MIN_CHUNK, settings.rate)
+        # Only a clip that is shorter than the service takes needs padding.
+        least = 2 * whole_samples(MIN_CHUNK, settings.rate) if len(edges) == 2 else 0
         # The first chunk is read before time starts, because opening a file can take long; each
         # next one is read right after a send, while there is time.
-        payload = next(audio).ljust(least, b"\0")
+        payload = next(audio)
+        if is_wav(payload):
+            self._event("wav header")
+        payload = payload.ljust(least, b"\0")
         await alarm.learn()
-        zero = self._start()
-        assert self._lookout is not None
+        zero = self._loop.time()
+        self.start(zero)
+        self._lookout = Lookout(self.stalled)
         alarm.expect = self._lookout.expect
         sent = 0.0
         spans = pairwise(edges.tolist())
@@ -484,15 +531,15 @@ class _Run:
                 await alarm.roughly(zero + when)  # as people's own loops are woken
             else:
                 await alarm.until(zero + when)
-            self._leaving = loop.time()
+            self.leaving = loop.time()
             await connection.send(payload)
             returned = loop.time() - zero
-            sent, self._leaving = self._leaving - zero, None
+            sent, self.leaving = self.leaving - zero, None
             padding = len(payload) - 2 * (stop - start)
             self.recorder.add(
                 Chunk(index, start, stop, instants[index], sent, returned, len(payload), padding)
             )
-            self._audio_sent = stop / settings.rate
+            self.audio_sent = stop / settings.rate
             if callable(work):
                 result = work(payload)
                 if inspect.isawaitable(result):
@@ -530,7 +577,7 @@ class _Run:
             if until is None and (self._early or self._error is not None):
                 until = self._loop.time() + LAST_WORDS
 
-    async def _unless_closed(
+    async def unless_closed(
         self, coroutine: Coroutine[Any, Any, object], timeout: float | None = None
     ) -> None:
         """Await the coroutine, but no longer than `timeout` and than the connection lasts."""
@@ -555,7 +602,7 @@ class _Run:
                 task.cancel()
                 await asyncio.wait({task})
 
-    def _broken_off(self) -> _Failure:
+    def _broken_off(self) -> Failure:
         """The failure that the service's last words and its close code tell of."""
         closed = self._closed or Closed(None)
         code, text = closed.code, closed.reason
@@ -573,13 +620,13 @@ class _Run:
             )
         said = f' and the words "{text}"' if text else ""
         with_code = "without a close code" if code is None else f"with the code {code}"
-        return _Failure(
+        return Failure(
             f"{closure.cause} {closure.cure} "
-            f"(It ended {with_code}{said}, after {self._audio_sent:.1f} s of audio.)",
+            f"(It ended {with_code}{said}, after {self.audio_sent:.1f} s of audio.)",
             wait,
         )
 
-    async def _say_terminate(self) -> None:
+    async def say_terminate(self) -> None:
         assert self._connection is not None
         self._event("terminate")
         self._terminated = True
@@ -593,16 +640,16 @@ class _Run:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE):
                 if not self._terminated:
-                    await self._say_terminate()
+                    await self.say_terminate()
                 await asyncio.wait({self._listening})
 
     async def _close(self) -> None:
         for timer in (self._look, *self._blocks):
             if timer is not None:
                 timer.cancel()
+        self._over = True
         if self._lookout is not None:
             self._lookout.close()
-            self._lookout = None
         if self._connection is not None:
             await self._connection.close()
         if self._listening is not None:
@@ -611,34 +658,33 @@ class _Run:
         if self._connection is not None:
             self._event("closed")
 
-    def _start(self) -> float:
-        """Time starts now: t = 0."""
-        self._zero_is(self._loop.time())
-        self._lookout = Lookout(self._stalled)
+    def start(self, zero: float) -> None:
+        """Time starts: t = 0 is `zero`, now or soon."""
+        self._zero_is(zero)
         self._next_look()
         settings = self.recorder.settings
         if settings.isolation == "loop":  # or else the caller's loop is elsewhere
             self._blocks = [
                 self._loop.call_at(self._zero + at, block, time) for at, time in settings.blocks
             ]
-        return self._zero
 
     def _zero_is(self, zero: float) -> None:
         self._zero = zero
-        self._calendar = calendar()
+        self._calendar = calendar() + zero - self._loop.time()
         started = datetime.fromtimestamp(self._calendar, UTC)
         self.recorder.begin(zero, started.isoformat(timespec="milliseconds"))
 
     def _event(self, name: str) -> None:
         self.recorder.add(Event(self.now(), name))
 
-    def _stalled(self, at: float, seconds: float) -> None:
-        if self._lookout is not None:  # it may be told when the session has just ended
+    def stalled(self, at: float, seconds: float) -> None:
+        """The loop did not listen for so many seconds until `at`."""
+        if not self._over:  # it may be told when the session has just ended
             self.recorder.add(Stall(at - self._zero, seconds))
 
     def _next_look(self) -> None:
         """See, as rarely as will do, whether a chunk has been on its way out for too long."""
-        since = self._loop.time() if self._leaving is None else self._leaving
+        since = self._loop.time() if self.leaving is None else self.leaving
         if self._loop.time() >= since + SEND_TIMEOUT:
             self._stuck.set_result(None)
         else:
@@ -648,10 +694,12 @@ class _Run:
 class _WebSocket:
     """A websocket that ends with `Closed`, and on which a secret that comes back is struck out."""
 
-    def __init__(self, connection: ClientConnection, endpoint: Endpoint) -> None:
-        from websockets.exceptions import ConnectionClosed
+    FULL = 1 << 15  # bytes that wait for the network: a second of audio at 16 kHz
 
-        self._connection, self._closed = connection, ConnectionClosed
+    def __init__(self, connection: ClientConnection, endpoint: Endpoint) -> None:
+        from websockets.exceptions import ConnectionClosed, InvalidState
+
+        self._connection, self._closed, self._not_open = connection, ConnectionClosed, InvalidState
         self._secrets = endpoint.secrets
 
     async def send(self, frame: bytes | str) -> None:
@@ -687,6 +735,21 @@ class _WebSocket:
             return Closed(None)
         return Closed(closed.rcvd.code, protocol.strike_out(self._secrets, closed.rcvd.reason))
 
+    def write(self, audio: bytes) -> bool:
+        """Send at once, unless the way out is full: then not, and False.
+
+        What `send` does, without a coroutine and the locks around it: these cost as much as all
+        the rest of sending.
+        """
+        if self._connection.transport.get_write_buffer_size() > self.FULL:
+            return False
+        try:
+            self._connection.protocol.send_binary(audio)
+        except self._not_open:
+            raise Closed(None) from None  # `recv` tells how
+        self._connection.send_data()
+        return True
+
 
 async def _open_websocket(endpoint: Endpoint, left: float, timeout: float) -> _WebSocket:
     """Connect within `left` of the `timeout`, or tell in one sentence why not."""
@@ -695,7 +758,7 @@ async def _open_websocket(endpoint: Endpoint, left: float, timeout: float) -> _W
 
     host = endpoint.host
     if not endpoint.private:
-        raise _Failure(
+        raise Failure(
             f"{host} would be told the key without encryption, for all on the way to read; "
             "connect with wss:// (ws:// is for this machine only)."
         )
@@ -718,24 +781,24 @@ async def _open_websocket(endpoint: Endpoint, left: float, timeout: float) -> _W
     except InvalidStatus as refused:
         status = refused.response.status_code
         closure = protocol.explain(status)
-        raise _Failure(
+        raise Failure(
             f"{host} refused the connection with HTTP status {status}. "
             f"{closure.cause} {closure.cure}"
         ) from None
     except TimeoutError:
-        raise _Failure(
+        raise Failure(
             f"{host} did not answer within {timeout:g} s. "
             "Look at the network, or give it longer with begin_timeout."
         ) from None
     except ssl.SSLCertVerificationError as error:
-        raise _Failure(
+        raise Failure(
             f"{host} could not prove that it is {host} ({error.verify_message}), so it was told "
             "nothing. Look at the host's name, and for a proxy that reads along; if that one is to "
             "be trusted, name its certificate in SSL_CERT_FILE."
         ) from None
     except (OSError, WebSocketException, ValueError) as error:
         told = protocol.strike_out(endpoint.secrets, f"{type(error).__name__}: {error}")
-        raise _Failure(
+        raise Failure(
             f"{host} cannot be reached ({told}). Look at the network and at the host's name.",
             0.0 if _passing(error) else None,
         ) from None
@@ -756,7 +819,7 @@ def _quiet_logger() -> logging.Logger:
 
 
 @functools.cache
-def _host() -> dict[str, str]:
+def host() -> dict[str, str]:
     """What a reader of the figures wants to know of the machine."""
     return {
         "platform": platform.platform(),

@@ -7,24 +7,28 @@ into 400). So the kernel only writes some hundred numbers into an SVG, and the b
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["thin", "trace_svg"]
+__all__ = ["line_colours", "round_marks", "thin", "trace_svg"]
 
 WIDTH, HEIGHT = 640, 222
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 34, 44
-LEGEND = 206  # the width of an entry
+ENTRY, LETTER = 206, 6.2  # least width of a legend's entry, and what a letter takes of it
+ROW = 18
 COLUMNS = 250  # two points each: about what the picture can show
 # Okabe and Ito's colours, told apart by most colour-blind people.
 COLOURS = {"fixed_sleep": "#D55E00", "wall_clock": "#0072B2", "unpaced": "#009E73"}
+OTHERS = ("#CC79A7", "#E69F00", "#56B4E9")
 DASHES = {"fixed_sleep": "6 3", "unpaced": "2 2"}
 
+Values = Sequence[float] | np.ndarray
 
-def trace_svg(
-    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, seconds: float
-) -> str:
+
+def trace_svg(series: Mapping[str, tuple[Values, Values]], *, seconds: float) -> str:
     """Lateness in milliseconds over audio time, a line a session.
 
     Parameters
@@ -40,12 +44,17 @@ def trace_svg(
         An SVG in the colours of the page's theme, of bounded length whatever the series'.
     """
     lines = {name: thin(np.array(x), np.array(y) * 1000) for name, (x, y) in series.items()}
+    labels = {name: _label(name, y) for name, (_, y) in lines.items()}
+    entry = max([ENTRY, *(34 + LETTER * len(label) for label in labels.values())])
+    a_row = max(1, int(WIDTH // entry))
+    top = TOP + ROW * ((len(lines) - 1) // a_row if lines else 0)
+    height = HEIGHT + top - TOP
     values = np.concatenate([[0.0, 10.0], *[y for _, y in lines.values()]])
     low, high = _round_limits(float(values.min()), float(values.max()))
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = LEFT + x / seconds * (WIDTH - LEFT - RIGHT)
-        return across, TOP + (high - y) / (high - low) * (HEIGHT - TOP - BOTTOM)
+        return across, top + (high - y) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
     parts = []
     marks = [value for value in (low, low / 2, high / 2, high) if abs(value) > (high - low) / 10]
@@ -56,32 +65,49 @@ def trace_svg(
             'stroke="currentColor" stroke-opacity="0.2"/>'
             f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>'
         )
-    for second in np.linspace(0, seconds, 6):
+    for second in round_marks(seconds):
         x, _ = place(second, 0)
-        parts.append(
-            f'<text x="{x:.1f}" y="{HEIGHT - 26}" text-anchor="middle">{round(second, 1):g}</text>'
-        )
-    legend = 8
-    for name, (xs, ys) in lines.items():
-        colour = COLOURS.get(name, "#CC79A7")
+        parts.append(f'<text x="{x:.1f}" y="{height - 26}" text-anchor="middle">{second:g}</text>')
+    for entries_before, (name, colour) in enumerate(zip(lines, line_colours(lines), strict=True)):
         look = f'stroke="{colour}" stroke-width="2" stroke-dasharray="{DASHES.get(name, "")}"'
-        points = " ".join("{:.1f},{:.1f}".format(*place(x, y)) for x, y in zip(xs, ys, strict=True))
-        parts.append(f'<polyline fill="none" {look} points="{points}"/>')
-        label = html.escape(name.replace("_", " "))
-        late = f": {abs(ys[-1]):.1f} ms {'late' if ys[-1] >= 0 else 'early'}" if len(ys) else ""
-        parts.append(
-            f'<line x1="{legend}" x2="{legend + 22}" y1="12" y2="12" {look}/>'
-            f'<text x="{legend + 28}" y="16">{label}{late}</text>'
+        points = " ".join(
+            "{:.1f},{:.1f}".format(*place(x, y)) for x, y in zip(*lines[name], strict=True)
         )
-        legend += LEGEND
+        row, column = divmod(entries_before, a_row)
+        left, middle = 8 + entry * column, 12 + ROW * row
+        parts.append(
+            f'<polyline fill="none" {look} points="{points}"/>'
+            f'<line x1="{left:g}" x2="{left + 22:g}" y1="{middle}" y2="{middle}" {look}/>'
+            f'<text x="{left + 28:g}" y="{middle + 4}">{html.escape(labels[name])}</text>'
+        )
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" '
         'aria-label="Lateness of each chunk in milliseconds over seconds of audio" '
         'style="width: 100%; max-width: 720px; font: 12px sans-serif; fill: currentColor; '
         f'color: var(--jp-ui-font-color1, #333)">{"".join(parts)}'
-        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">'
+        f'<text x="{WIDTH - RIGHT}" y="{height - 8}" text-anchor="end">'
         "lateness in ms, over seconds of audio</text></svg>"
     )
+
+
+def line_colours(names: Iterable[str]) -> list[str]:
+    """A colour each: a pacing's own, others in turn."""
+    others = itertools.cycle(OTHERS)
+    return [COLOURS.get(name) or next(others) for name in names]
+
+
+def round_marks(last: float) -> list[float]:
+    """At most seven round numbers, from 0 to `last`."""
+    size = 10.0 ** math.floor(math.log10(last))
+    step = next(part * size for part in (0.2, 0.5, 1, 2, 5) if last / (part * size) < 7)
+    return [float(f"{number * step:.6g}") for number in range(int(last / step + 1e-9) + 1)]
+
+
+def _label(name: str, lateness: np.ndarray) -> str:
+    said = name.replace("_", " ")
+    if not len(lateness):
+        return said
+    return f"{said}: {abs(lateness[-1]):.1f} ms {'late' if lateness[-1] >= 0 else 'early'}"
 
 
 def thin(x: np.ndarray, y: np.ndarray, columns: int = COLUMNS) -> tuple[np.ndarray, np.ndarray]:

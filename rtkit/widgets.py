@@ -7,34 +7,49 @@ and an SVG that the browser draws; figures are drawn when nothing is being paced
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import html
 import io
-import tempfile
 import weakref
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from datetime import datetime
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
 
-from rtkit import protocol
-from rtkit.audio import SUFFIXES, AudioError, bundled, open_clip
+from rtkit.audio import AudioError, Clip
 from rtkit.calibration import Calibration, calibrate
+from rtkit.choosers import Earlier, Recording, Sending, name_of
 from rtkit.comparison import summarise
 from rtkit.latency import senders_share, turn_latency
-from rtkit.loopback.process import embedded
 from rtkit.reference import SidecarError
-from rtkit.session import Chunk, Fact, Message, Session, load_session
-from rtkit.streaming import Service, StreamError, stream
-from rtkit.trace import COLUMNS, trace_svg
+from rtkit.session import Session, load_session
+from rtkit.streaming import StreamError, stream
+from rtkit.trace import trace_svg
+from rtkit.watching import Watched
 
 __all__ = ["Panel", "panel"]
 
-COMPARISON = ("fixed_sleep", "wall_clock")
 REFRESH = 0.25  # seconds between looks at the running session
-WIDE = {"width": "calc(100% - 4px)"}  # a widget has 2 px of margin
+CALIBRATING = 6.5  # seconds, about
+SEEN = (
+    "Lateness of each chunk, its distribution, turn latency in its parts, and a timeline; "
+    "the table that follows holds the figures"
+)
+# A figure is drawn black on white; in a dark theme it is turned over, each hue kept.
+LOOK = """
+<style>
+.rt-panel { overflow-wrap: anywhere; }
+.rt-figure img { width: 100%; max-width: 1200px; margin-top: 8px; }
+[data-jp-theme-light="false"] .rt-figure img {
+  filter: invert(0.93) hue-rotate(180deg) saturate(1.3);
+}
+</style>
+"""
+
+Job = Callable[[list[asyncio.Task[None]]], Coroutine[Any, Any, None]]
 
 _panels: weakref.WeakSet[Panel] = weakref.WeakSet()
 
@@ -85,14 +100,18 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     file, folder, upload, start, seconds, chunk, presets, pacing, work, stall, stall_at,
     isolation, service, key
         What to run.
-    run, stop, calibrate
+    earlier
+        Sessions saved before: ``earlier.file``, ``earlier.add``, ``earlier.remove``.
+    run, stop, calibrate, hear
         Buttons.
-    progress, status, transcript, trace, table, figure, saved
+    progress, status, transcript, trace, player, table, figure, saved
         What is seen.
     task : asyncio.Task or None
         The running session, or the last one.
     sessions : dict of str to Session
         What was measured last, by pacing.
+    added : dict of str to Session
+        What was saved before and is shown beside it.
     calibration : Calibration or None
         What the last calibration found; sessions keep it.
     error : BaseException or None
@@ -108,247 +127,81 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         record: Path,
     ) -> None:
         self._loop, self._tracing, self._record = loop, trace, record
-        self._key: str | None = None
-        self._uploads: tempfile.TemporaryDirectory[str] | None = None
         self.task: asyncio.Task[None] | None = None
         self.sessions: dict[str, Session] = {}
+        self.added: dict[str, Session] = {}
         self.error: BaseException | None = None
         self.calibration: Calibration | None = None
-        self._make_choosers(folder)
         self._make_results()
+        self._recording = Recording(folder, say=self._say, fail=self._fail)
+        self._sending = Sending()
+        self.earlier = Earlier(record)
+        self._make_buttons()
         super().__init__([self._choosers(), self._live(), self._results()])
         self.add_class("rt-panel")
-        self._offer_files()
-        self._show_key()
         _panels.add(self)
 
     # What can be chosen.
 
-    def _make_choosers(self, folder: str | Path | None) -> None:
-        style = {"description_width": "7em"}
-        self.file = ipywidgets.Dropdown(description="recording", style=style, layout=WIDE)
-        self.folder = ipywidgets.Text(
-            description="folder",
-            value="" if folder is None else str(folder),
-            placeholder="a folder with more recordings",
-            continuous_update=False,
-            style=style,
-            layout=WIDE,
+    def _choosers(self) -> ipywidgets.Widget:
+        one, other = self._recording, self._sending
+        self.file, self.folder, self.upload = one.file, one.folder, one.upload
+        self.start, self.seconds = one.start, one.seconds
+        self.chunk, self.presets, self.pacing, self.work = (
+            *(other.chunk, other.presets),
+            *(other.pacing, other.work),
         )
-        self.upload = ipywidgets.FileUpload(
-            description="upload a recording",
-            accept=",".join((*SUFFIXES, ".json")),
-            multiple=True,
-            layout={"width": "auto", "margin": "2px 2px 2px 7.6em"},
-            tooltip="A recording, and its reference (JSON) if there is one",
+        self.stall, self.stall_at = other.stall, other.stall_at
+        self.isolation, self.service, self.key = other.isolation, other.service, other.key
+        halves = [ipywidgets.VBox([self._recording, self.earlier]), self._sending]
+        for half in halves:
+            half.layout = ipywidgets.Layout(flex="1 1 26em", min_width="20em", overflow="visible")
+        return ipywidgets.HBox(halves, layout={"flex_flow": "row wrap"})
+
+    def _make_buttons(self) -> None:
+        self.run = ipywidgets.Button(
+            description="Run",
+            button_style="primary",
+            icon="play",
+            tooltip="Stream the recording as it was chosen",
         )
-        self.start = ipywidgets.BoundedFloatText(
-            0, min=0, max=1e6, step=1, description="from, s", style=style, layout={"width": "14em"}
+        self.stop = ipywidgets.Button(
+            description="Stop",
+            icon="stop",
+            disabled=True,
+            tooltip="End the session; what was recorded is kept",
         )
-        self.seconds = ipywidgets.BoundedFloatText(
-            25,
-            min=0,
-            max=1e6,
-            step=5,
-            description="length, s",
-            style=style,
-            layout={"width": "14em"},
-            tooltip="0 takes the whole recording",
-        )
-        self.chunk = ipywidgets.BoundedIntText(
-            100,
-            min=50,
-            max=1000,
-            step=10,
-            description="chunk, ms",
-            style=style,
-            layout={"width": "14em"},
-        )
-        self.presets = ipywidgets.ToggleButtons(
-            options=[("50", 50), ("100", 100), ("200", 200)],
-            value=100,
-            style={"button_width": "4em"},
-            tooltips=["closest to a microphone", "usual", "fewer messages"],
-        )
-        self.pacing = ipywidgets.Dropdown(
-            description="pacing",
-            options=[
-                ("compare naive with wall clock", "compare"),
-                ("wall clock", "wall_clock"),
-                ("naive (fixed sleep)", "fixed_sleep"),
-                ("unpaced", "unpaced"),
-            ],
-            style=style,
-            layout=WIDE,
-        )
-        self.work = ipywidgets.BoundedFloatText(
-            5,
-            min=0,
-            max=1000,
-            step=1,
-            description="work, ms",
-            style=style,
-            layout={"width": "14em"},
-            tooltip="What the sender does after each chunk, besides sending",
-        )
-        self.stall = ipywidgets.BoundedFloatText(
-            0,
-            min=0,
-            max=10000,
-            step=100,
-            description="stall, ms",
-            style=style,
-            layout={"width": "14em"},
-            tooltip="Block the loop once, for so long, to see each pacing recover or not",
-        )
-        self.stall_at = ipywidgets.BoundedFloatText(
-            5, min=0, max=1e6, step=1, description="at, s", style=style, layout={"width": "14em"}
-        )
-        self.isolation = ipywidgets.Dropdown(
-            description="sender",
-            options=[
-                ("in the notebook's loop", "loop"),
-                ("in a thread of its own", "thread"),
-                ("in a process of its own", "process"),
-            ],
-            style=style,
-            layout=WIDE,
-        )
-        self.service = ipywidgets.Dropdown(
-            description="service",
-            options=[
-                ("embedded (no key, offline)", "embedded"),
-                ("embedded, with a real recognizer", "recognizer"),
-                ("AssemblyAI", "assemblyai"),
-            ],
-            style=style,
-            layout=WIDE,
-        )
-        self.key = ipywidgets.Password(
-            description="API key", continuous_update=False, style=style, layout=WIDE
-        )
-        self.run = ipywidgets.Button(description="Run", button_style="primary", icon="play")
-        self.stop = ipywidgets.Button(description="Stop", icon="stop", disabled=True)
         self.calibrate = ipywidgets.Button(
             description="Calibrate",
             icon="crosshairs",
             tooltip="Measure the instrument's own error on this machine; takes about 6 s",
         )
-        # In some kernels callbacks come on a thread of their own: hop to the loop, always.
-        self.run.on_click(lambda _: self._loop.call_soon_threadsafe(self._begin, self._run))
-        self.calibrate.on_click(
-            lambda _: self._loop.call_soon_threadsafe(self._begin, self._calibrate)
+        self.hear = ipywidgets.Button(
+            description="Hear it",
+            icon="volume-up",
+            tooltip="Play what is chosen, with a cursor on the lateness of its sessions",
         )
+        for button, job in (
+            (self.run, self._run),
+            (self.calibrate, self._calibrate),
+            (self.hear, self._hear),
+            (self.earlier.add, self._add),
+            (self.earlier.remove, self._remove),
+        ):
+            button.on_click(self._beginning(job))
         self.stop.on_click(lambda _: self.stop_session())
-        self.presets.observe(self._preset_chosen, "value")
-        self.chunk.observe(self._chunk_chosen, "value")
-        self.folder.observe(self._folder_named, "value")
-        self.upload.observe(self._uploaded, "value")
-        self.service.observe(lambda _: self._show_key(), "value")
-        self.key.observe(self._key_typed, "value")
-
-    def _choosers(self) -> ipywidgets.Widget:
-        recording = ipywidgets.VBox(
-            [self.file, self.folder, self.upload, _row(self.start, self.seconds)]
-        )
-        sending = ipywidgets.VBox(
-            [
-                self.pacing,
-                _row(self.chunk, self.presets),
-                self.work,
-                _row(self.stall, self.stall_at),
-                self.isolation,
-                self.service,
-                self.key,
-            ]
-        )
-        for half in (recording, sending):
-            half.layout = ipywidgets.Layout(flex="1 1 26em", min_width="20em", overflow="visible")
-        for widget, name in (
+        for button, name in (
             (self.run, "rt-run"),
             (self.stop, "rt-stop"),
-            (self.file, "rt-file"),
-            (self.seconds, "rt-seconds"),
-            (self.chunk, "rt-chunk"),
-            (self.pacing, "rt-pacing"),
-            (self.upload, "rt-upload"),
+            (self.hear, "rt-hear"),
+            (self.earlier.add, "rt-add"),
+            (self.earlier.remove, "rt-remove"),
         ):
-            widget.add_class(name)
-        return ipywidgets.HBox([recording, sending], layout={"flex_flow": "row wrap"})
+            button.add_class(name)
 
-    def _preset_chosen(self, change: Mapping[str, Any]) -> None:
-        if change["new"] is not None:
-            self.chunk.value = change["new"]
-
-    def _chunk_chosen(self, change: Mapping[str, Any]) -> None:
-        offered = [value for _, value in self.presets.options]
-        self.presets.value = change["new"] if change["new"] in offered else None
-
-    def _folder_named(self, _: Mapping[str, Any]) -> None:
-        self._say("")
-        self._offer_files()
-
-    def _offer_files(self) -> None:
-        """Offer uploaded recordings, the folder's, and those that come with rtkit."""
-        found = [] if self._uploads is None else list(_recordings(Path(self._uploads.name)))
-        named = self.folder.value.strip()
-        if named:
-            try:
-                found += _recordings(Path(named).expanduser())
-            except (OSError, RuntimeError) as error:  # RuntimeError: ~somebody unknown
-                reason = getattr(error, "strerror", None) or str(error)
-                self._fail(
-                    AudioError(f"The folder {named} cannot be read ({reason}). Check its name.")
-                )
-        chosen = self.file.value
-        files = {str(path): path.name for path in (*found, *bundled())}
-        self.file.options = [(name, path) for path, name in files.items()]
-        self.file.value = chosen if chosen in files else next(iter(files), None)
-
-    def _uploaded(self, change: Mapping[str, Any]) -> None:
-        if not change["new"]:
-            return
-        if self._uploads is None:
-            self._uploads = tempfile.TemporaryDirectory(prefix="rtkit-")
-        paths = []
-        for item in change["new"]:
-            path = Path(self._uploads.name) / Path(item["name"]).name
-            path.write_bytes(item["content"])
-            paths.append(path)
-        self.upload.value = ()  # the bytes need not stay in the widget, nor in a saved notebook
-        recordings = [path for path in paths if path.suffix.lower() in SUFFIXES]
-        self._offer_files()
-        for path in recordings[:1]:
-            self.file.value = str(path)
-            self._try_to_open()
-        if not recordings:
-            names = ", ".join(path.name for path in paths)
-            self._fail(
-                AudioError(f"{names} is no recording by its name; it takes {', '.join(SUFFIXES)}.")
-            )
-
-    def _try_to_open(self) -> None:
-        try:
-            clip = open_clip(self.file.value)
-        except (AudioError, SidecarError) as error:
-            self._fail(error)
-        else:
-            self._say(f"{clip.path.name}: {clip.seconds:.1f} s at {clip.rate} Hz.")
-
-    def _show_key(self) -> None:
-        self.key.layout.display = "flex" if self.service.value == "assemblyai" else "none"
-        try:
-            _key_present(self._key)
-            self.key.placeholder = "a key is there; it stays in memory only"
-        except ValueError:
-            self.key.placeholder = f"paste a key, or set {protocol.KEY_VARIABLE}"
-
-    def _key_typed(self, change: Mapping[str, Any]) -> None:
-        """Take the key out of the widget at once: a saved notebook keeps its widgets' values."""
-        if change["new"]:
-            self._key = change["new"].strip()
-            self.key.value = ""
-            self._show_key()
+    def _beginning(self, job: Job) -> Callable[[object], object]:
+        """In some kernels callbacks come on a thread of their own: hop to the loop, always."""
+        return lambda _: self._loop.call_soon_threadsafe(self._begin, job)
 
     # What is seen.
 
@@ -357,16 +210,16 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self.status = ipywidgets.HTML()
         self.transcript = ipywidgets.HTML()
         self.trace = ipywidgets.HTML()
+        self.player = ipywidgets.HTML()
         self.table = ipywidgets.HTML()
-        self.figure = ipywidgets.Image(
-            format="png", layout={"max_width": "1200px", "display": "none"}
-        )
+        self.figure = ipywidgets.HTML(layout={"display": "none"})
         self.saved = ipywidgets.HTML()
         for widget, name in (
             (self.progress, "rt-progress"),
             (self.status, "rt-status"),
             (self.transcript, "rt-transcript"),
             (self.trace, "rt-trace"),
+            (self.player, "rt-player"),
             (self.table, "rt-table"),
             (self.figure, "rt-figure"),
             (self.saved, "rt-saved"),
@@ -375,24 +228,26 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _live(self) -> ipywidgets.Widget:
         buttons = ipywidgets.HBox(
-            [self.run, self.stop, self.calibrate, self.progress],
+            [self.run, self.stop, self.calibrate, self.hear, self.progress],
             layout={"flex_flow": "row wrap", "align_items": "center", "margin": "8px 0 0"},
         )
-        self.trace.layout = ipywidgets.Layout(flex="2 1 30em", min_width="20em")
+        self.trace.layout = ipywidgets.Layout(flex="2 1 30em", min_width="20em", max_width="740px")
         self.transcript.layout = ipywidgets.Layout(flex="1 1 20em", min_width="16em")
         watching = ipywidgets.HBox(
             [self.trace, self.transcript], layout={"flex_flow": "row wrap", "overflow": "visible"}
         )
-        return ipywidgets.VBox([buttons, self.status, watching], layout={"overflow": "visible"})
+        return ipywidgets.VBox(
+            [buttons, self.status, watching, self.player], layout={"overflow": "visible"}
+        )
 
     def _results(self) -> ipywidgets.Widget:
         return ipywidgets.VBox(
-            [self.figure, self.table, self.saved], layout={"overflow": "visible"}
+            [self.figure, self.table, self.saved, ipywidgets.HTML(LOOK)],
+            layout={"overflow": "visible"},
         )
 
-    def _say(self, sentence: str, *, wrong: bool = False) -> None:
-        colour = "var(--jp-error-color1, #b00020)" if wrong else "inherit"
-        role = "alert" if wrong else "status"
+    def _say(self, sentence: str, *, role: str = "status") -> None:
+        colour = "var(--jp-error-color1, #b00020)" if role == "alert" else "inherit"
         self.status.value = (
             f'<div role="{role}" style="color: {colour}; line-height: 1.4; padding: 6px 0">'
             f"{html.escape(sentence)}</div>"
@@ -400,11 +255,11 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _fail(self, error: BaseException) -> None:
         self.error = error
-        self._say(_sentence(error), wrong=True)
+        self._say(_sentence(error), role="alert")
 
     # Running.
 
-    def _begin(self, job: Callable[[list[asyncio.Task[None]]], Coroutine[Any, Any, None]]) -> None:
+    def _begin(self, job: Job) -> None:
         if self.task is not None and not self.task.done():
             self._say("A session is running. Stop it before the next one.")
             return
@@ -420,8 +275,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     def close(self) -> None:
         """Stop the running session and take the panel away."""
         self.stop_session()
-        if self._uploads is not None:
-            self._uploads.cleanup()
+        self._recording.close()
         super().close()
 
     async def _run(self, before: list[asyncio.Task[None]]) -> None:
@@ -429,6 +283,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._busy(True)
         self.error, self.sessions = None, {}
         self.table.value = self.saved.value = self.transcript.value = self.trace.value = ""
+        self.player.value = ""
         self.figure.layout.display = "none"
         self.progress.value, self.progress.bar_style = 0, ""
         try:
@@ -447,25 +302,96 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     async def _calibrate(self, before: list[asyncio.Task[None]]) -> None:
         """Measure the instrument; later sessions keep what was found."""
+
+        async def measure() -> None:
+            async with self._counting_down("Calibrating", CALIBRATING):
+                self.calibration = await calibrate()
+            self._say(repr(self.calibration).strip("<>"))
+
+        await self._at_rest(measure(), before)
+
+    async def _hear(self, before: list[asyncio.Task[None]]) -> None:
+        """Play what is chosen, with a cursor on those sessions that are of it."""
+
+        async def load() -> None:
+            from rtkit.playback import play
+
+            clip = self._recording.clip()
+            shown = {name: one for name, one in self._shown().items() if _is_of(clip, one)}
+            self.player.value = (await asyncio.to_thread(play, clip, shown)).html
+            self.trace.value = self.transcript.value = ""  # the player has both
+            self._say("")
+
+        await self._at_rest(load(), before)
+
+    async def _add(self, before: list[asyncio.Task[None]]) -> None:
+        """Show a session that was saved before beside what was measured now."""
+
+        async def load() -> None:
+            self._say("Reading …")
+            session = await asyncio.to_thread(load_session, self.earlier.file.value)
+            name = name_of(session, self.added)
+            self.added[name] = session
+            await self._show_results()
+            nothing = "" if session.chunks else " Nothing was sent in it, so that it shows nothing."
+            self._say(f"Added: {_spoken(name)}, of {session.settings.recording}.{nothing}")
+
+        await self._at_rest(load(), before)
+
+    async def _remove(self, before: list[asyncio.Task[None]]) -> None:
+        async def redraw() -> None:
+            self.added = {}
+            await self._show_results()
+            self._say("")
+
+        await self._at_rest(redraw(), before)
+
+    async def _at_rest(
+        self, step: Coroutine[Any, Any, None], before: list[asyncio.Task[None]]
+    ) -> None:
+        """Do something that is no session, while there is none."""
         self._busy(True)
         self.error = None
-        self._say("Calibrating, for about 6 s …")
         try:
-            finished = await self._attempt(self._measure_the_instrument(before))
+            await self._attempt(self._others_end(before))
+            finished = await self._attempt(step)
         finally:
             self._busy(False)
         if self.error is not None:
             self._fail(self.error)
-        else:
-            self._say(repr(self.calibration).strip("<>") if finished else "Stopped.")
+        elif not finished:
+            self._say("Stopped.")
 
-    async def _measure_the_instrument(self, before: list[asyncio.Task[None]]) -> None:
+    async def _others_end(self, before: list[asyncio.Task[None]]) -> None:
         if before:
+            self._say("Waiting until another panel's session has ended …")
             await asyncio.wait(before)
-        self.calibration = await calibrate()
+
+    @contextlib.asynccontextmanager
+    async def _counting_down(self, doing: str, seconds: float) -> AsyncIterator[None]:
+        """Show how much of about so many seconds is left; seldom, since it may be measured."""
+
+        async def count() -> None:
+            start = self._loop.time()
+            while True:
+                done = self._loop.time() - start
+                self.progress.value = min(1.0, done / seconds)
+                self._say(f"{doing}: about {max(1, round(seconds - done))} s left", role="timer")
+                await asyncio.sleep(1)
+
+        self.progress.bar_style = ""
+        counting = asyncio.create_task(count())
+        try:
+            yield
+        finally:
+            counting.cancel()
+            await asyncio.wait({counting})
+            self.progress.value = 0
 
     def _busy(self, busy: bool) -> None:
-        self.run.disabled = self.calibrate.disabled = busy
+        for button in (self.run, self.calibrate, self.hear):
+            button.disabled = busy
+        self.earlier.rest(not busy, added=bool(self.added))
         self.stop.disabled = not busy
 
     async def _attempt(self, step: Coroutine[Any, Any, None]) -> bool:
@@ -480,43 +406,22 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         return True
 
     async def _measure(self, before: list[asyncio.Task[None]]) -> None:
-        if before:
-            self._say("Waiting until another panel's session has ended …")
-            await asyncio.wait(before)
-        if self.file.value is None:
-            raise AudioError("There is no recording to choose. Name a folder, or upload one.")
-        clip = open_clip(
-            self.file.value, start=self.start.value, seconds=self.seconds.value or None
-        )
-        service: Service | None = None
-        if self.service.value == "assemblyai":
-            _key_present(self._key)
-            service = protocol.AssemblyAI(key=self._key)
-        elif self.service.value == "recognizer":
-            service = embedded("recognizer")
-        pacings = COMPARISON if self.pacing.value == "compare" else (self.pacing.value,)
-        options = {  # read once: both sessions of a comparison are to have the same
-            "chunk": self.chunk.value / 1000,
-            "work": self.work.value / 1000,
-            "isolation": self.isolation.value,
-            "service": service,
-            "calibration": self.calibration,
-        }
-        blocks = [(self.stall_at.value, self.stall.value / 1000)] if self.stall.value else []
+        await self._others_end(before)
+        clip = self._recording.clip()
+        pacings, options = self._sending.pacings, self._sending.options()
         self._say("Connecting …")
         sent = asyncio.Event()
-        watched = {pacing: _Watched(clip.seconds, sent) for pacing in pacings}
+        watched = {pacing: Watched(clip.seconds, sent) for pacing in pacings}
         showing = asyncio.create_task(self._keep_showing(watched, clip.seconds, sent))
-        stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        now = datetime.now()
         try:
             for pacing in pacings:
-                name = f"{stamp}_{clip.path.stem}_{self.chunk.value}ms_{pacing}.jsonl"
-                path = self._record / name
+                path = self._record / self._sending.file_name(clip, pacing, now)
                 try:
                     self.sessions[pacing] = await stream(
                         clip,
                         pacing=pacing,
-                        blocks=blocks,
+                        calibration=self.calibration,
                         **options,
                         record=path,
                         watch=watched[pacing].see,
@@ -537,7 +442,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             self._show(watched, clip.seconds)
 
     async def _keep_showing(
-        self, watched: Mapping[str, _Watched], seconds: float, sent: asyncio.Event
+        self, watched: Mapping[str, Watched], seconds: float, sent: asyncio.Event
     ) -> None:
         """Show between two sends: the sender waits anyway, and no chunk is late for it.
 
@@ -550,7 +455,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             await asyncio.sleep(self.chunk.value / 1000 / 3)
             self._show(watched, seconds)
 
-    def _show(self, watched: Mapping[str, _Watched], seconds: float) -> None:
+    def _show(self, watched: Mapping[str, Watched], seconds: float) -> None:
         """Text and an SVG: cheap enough not to make the sender late."""
         begun = {pacing: seen for pacing, seen in watched.items() if seen.points}
         if not begun:
@@ -559,7 +464,10 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         done = sum(one.points[-1][0] for one in begun.values())
         whole = seconds * len(watched)
         self.progress.value = done / whole
-        self._say(f"{_spoken(pacing)}: {done:.0f} of {whole:.0f} s, {whole - done:.0f} s left")
+        self._say(
+            f"{_spoken(pacing)}: {done:.0f} of {whole:.0f} s, {whole - done:.0f} s left",
+            role="timer",
+        )
         self.transcript.value = (
             '<div style="line-height: 1.4; padding: 0 8px">' + "<br>".join(seen.lines()) + "</div>"
         )
@@ -576,63 +484,31 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             f'{before}<div style="line-height: 1.4"><code>{html.escape(str(path))}</code></div>'
         )
 
+    def _shown(self) -> dict[str, Session]:
+        """What there is to see: measured now, and added."""
+        return {name: one for name, one in (self.sessions | self.added).items() if one.chunks}
+
     async def _show_results(self) -> None:
-        sessions = {name: one for name, one in self.sessions.items() if one.chunks}
+        sessions = self._shown()
         if not sessions:
+            self.table.value, self.figure.layout.display = "", "none"
             return
         self._say("Drawing …")
         table = summarise(sessions)._repr_html_()
         self.table.value = f'<div style="line-height: 1.2">{table}</div>'
-        self.figure.value = await asyncio.to_thread(_draw, sessions)
+        content = base64.b64encode(await asyncio.to_thread(_draw, sessions)).decode()
+        self.figure.value = f'<img alt="{SEEN}" src="data:image/png;base64,{content}">'
         self.figure.layout.display = "block"
 
 
-class _Watched:
-    """What a running session has shown so far, of bounded size however long it runs."""
-
-    def __init__(self, seconds: float, sent: asyncio.Event) -> None:
-        self._sent = sent
-        self._column = seconds / COLUMNS
-        self._older: list[tuple[float, float]] = []
-        self.points: list[tuple[float, float]] = []  # audio and lateness, of the newest column
-        self._unread: list[str] = []
-        self._turns: dict[int, tuple[str, bool]] = {}
-
-    def see(self, fact: Fact) -> None:
-        if isinstance(fact, Chunk):
-            if self.points and fact.due // self._column > self.points[0][0] // self._column:
-                self._older += _extremes(self.points)
-                self.points = []
-            self.points.append((fact.due, fact.sent - fact.due))
-            self._sent.set()
-        elif isinstance(fact, Message):
-            self._unread.append(fact.text)  # read later, when the sender waits anyway
-
-    def line(self) -> tuple[list[float], list[float]]:
-        """Audio and lateness: of each column the lowest and highest chunk, the newest ones all."""
-        points = [*self._older, *self.points]
-        return [audio for audio, _ in points], [lateness for _, lateness in points]
-
-    def lines(self, shown: int = 8) -> list[str]:
-        """The last turns as HTML, partial ones in italics."""
-        unread, self._unread = self._unread, []
-        for reply in map(protocol.parse, unread):
-            if isinstance(reply, protocol.Turn) and reply.words:
-                text = " ".join(word.text for word in reply.words)
-                self._turns[reply.order] = (text, reply.end_of_turn)
-        return [
-            html.escape(text) if final else f"<i>{html.escape(text)} …</i>"
-            for text, final in list(self._turns.values())[-shown:]
-        ]
-
-
-def _extremes(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points of least and greatest lateness, in order of time."""
-    return sorted({min(points, key=itemgetter(1)), max(points, key=itemgetter(1))})
-
-
-def _recordings(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES)
+def _is_of(clip: Clip, session: Session) -> bool:
+    """Whether something of the clip was streamed in the session."""
+    settings = session.settings
+    return (
+        (settings.recording, settings.rate) == (clip.path.name, clip.rate)
+        and settings.first < clip.first + clip.samples
+        and clip.first < settings.first + settings.samples
+    )
 
 
 def _sentence(error: BaseException) -> str:
@@ -673,13 +549,3 @@ def _draw(sessions: Mapping[str, Session]) -> bytes:
     file = io.BytesIO()
     plot_comparison(sessions).savefig(file, format="png", dpi=110)
     return file.getvalue()
-
-
-def _key_present(key: str | None) -> None:
-    """Raise the same sentence as a session would, before anything is begun."""
-    protocol.AssemblyAI(key=key).find_key()
-
-
-def _row(*widgets: ipywidgets.Widget) -> ipywidgets.Widget:
-    layout = {"flex_flow": "row wrap", "align_items": "baseline", "overflow": "visible"}
-    return ipywidgets.HBox(list(widgets), layout=layout)

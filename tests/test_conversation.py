@@ -14,11 +14,14 @@ from conftest import spoken
 
 from rtkit.loopback.conversation import Behaviour, Close, Conversation
 from rtkit.loopback.ears import Ears, Energy, Script, Sound
+from rtkit.loopback.parameters import Refusal
 from rtkit.protocol import FORCE_ENDPOINT, KEEP_ALIVE, TERMINATE, update_configuration
 from rtkit.reference import Reference
 
 RATE = 8000
 PROMPT = Behaviour(delay=0.0)
+PREFIX_3006 = "User Input Validation Error: "
+PREFIX_3007 = "Input Duration Error: "
 
 
 @dataclass
@@ -38,7 +41,7 @@ class Talk:
         behaviour: Behaviour = PROMPT,
         query: Mapping[str, str] | None = None,
         *,
-        authorized: bool = True,
+        refused: Refusal | None = None,
     ) -> None:
         listen: Callable[[int], Ears]
         if isinstance(ears, Reference):
@@ -51,12 +54,12 @@ class Talk:
         self.closed: Close | None = None
         self.conversation = Conversation(
             {"sample_rate": str(RATE), **(query or {})},
-            authorized=authorized,
             ears=listen,
             behaviour=behaviour,
             now=0.0,
             session_id="x",
             expires_at=1,
+            refused=refused,
         )
         self.wait(0.0)
 
@@ -141,10 +144,11 @@ def rhythm() -> np.ndarray:
 @pytest.mark.parametrize("ears", [ORDER, Energy], ids=["script", "energy"])
 @pytest.mark.parametrize("chunk", [0.05, 0.1, 0.3, 1.0])
 @pytest.mark.parametrize("pace", [0.5, 1.0, 3.0, 1e6])
+@pytest.mark.parametrize("model", ["universal-streaming-english", "u3-rt-pro"])
 def test_words_and_turns_do_not_depend_on_chunks_or_pace(
-    ears: Callable[[int], Ears] | Reference, chunk: float, pace: float
+    ears: Callable[[int], Ears] | Reference, chunk: float, pace: float, model: str
 ) -> None:
-    usual, other = Talk(ears), Talk(ears)
+    usual, other = (Talk(ears, query={"speech_model": model}) for _ in range(2))
     usual.speak(rhythm())
     other.speak(rhythm(), chunk=chunk, pace=pace)
     for talk in (usual, other):
@@ -253,7 +257,7 @@ def test_messages_hold_50_to_1000_ms_but_for_a_short_tail(
     else:
         assert talk.error == (
             3007,
-            f"Input Duration Violation: {verdict} ms. Expected between 50 and 1000 ms",
+            f"{PREFIX_3007}Input Duration Violation: {verdict} ms. Expected between 50 and 1000 ms",
         )
 
 
@@ -276,9 +280,23 @@ def test_audio_that_piles_up_is_refused(
     if refused:
         code, text = talk.error
         assert code == 3007
-        assert text.startswith("Audio Transmission Rate Exceeded: Received ")
+        assert text.startswith(f"{PREFIX_3007}Audio Transmission Rate Exceeded: Received ")
     else:
         assert talk.closed is None
+
+
+@pytest.mark.parametrize(
+    ("pace", "told"),
+    [
+        # 0.1 s waits after the first chunk, and 0.0375 s more after each further one.
+        (2.0, "Received 5.2 sec. audio in 2.6 sec"),
+        (1e5, "Received 2.1 sec. audio in 0.000021 sec"),
+    ],
+)
+def test_the_refusal_tells_how_fast_it_was(pace: float, told: str) -> None:
+    talk = Talk(None, Behaviour(0.0, drain=1.25, backlog=2.0))
+    talk.hush(20.0, pace=pace)
+    assert talk.error == (3007, f"{PREFIX_3007}Audio Transmission Rate Exceeded: {told}")
 
 
 @pytest.mark.parametrize("chunk", [0.1, 1.0])
@@ -315,13 +333,31 @@ def test_a_burst_is_heard_no_faster_than_the_service_hears() -> None:
         ({"min_turn_silence": "soon"}, "min_turn_silence"),
         ({"max_turn_silence": "-1"}, "max_turn_silence"),
         ({"end_of_turn_confidence_threshold": "1.1"}, "end_of_turn_confidence_threshold"),
+        ({"sample_rate": "8000.5"}, "sample_rate"),
+        ({"encoding": "opus"}, "encoding"),
+        ({"speech_model": "u3-pro"}, "speech_model"),
+        ({"vad_threshold": "2"}, "vad_threshold"),
+        ({"format_turns": "maybe"}, "format_turns"),
+        ({"min_turn_silence": "49"}, "min_turn_silence"),
+        ({"min_end_of_turn_silence_when_confident": "10001"}, "min_turn_silence"),
+        ({"inactivity_timeout": "4"}, "inactivity_timeout"),
+        ({"inactivity_timeout": "3601"}, "inactivity_timeout"),
+        ({"keyterms_prompt": "coffee"}, "keyterms_prompt"),
+        ({"keyterms_prompt": "[1]"}, "keyterms_prompt"),
+        ({"keyterms_prompt": json.dumps(["x"] * 101)}, "keyterms_prompt"),
+        ({"prompt": "x" * 1751}, "prompt"),
+        ({"mode": "balanced"}, "mode"),
+        ({"mode": "hasty", "speech_model": "universal-3-5-pro"}, "mode"),
+        ({"interruption_delay": "1001"}, "interruption_delay"),
+        ({"domain": "law"}, "domain"),
+        ({"noise_suppression_model": "x"}, "voice_focus"),
     ],
 )
 def test_a_bad_parameter_is_named_before_begin(query: dict[str, str], named: str) -> None:
     talk = Talk(query=query)
     code, text = talk.error
     assert code == 3006
-    assert f"'{named}'" in text
+    assert text.startswith(f"{PREFIX_3006}Invalid '{named}': ")
     assert len(talk.said) == 1
     talk.send(bytes(1600))  # what still comes in is let pass
     assert len(talk.said) == 1
@@ -334,9 +370,10 @@ def test_booleans_are_read_in_any_spelling(word: str) -> None:
     assert talk.transcripts == ["Yes."]
 
 
-def test_a_client_without_a_key_is_refused() -> None:
-    talk = Talk(authorized=False)
-    assert talk.error == (1008, "Unauthorized Connection: Missing Authorization header")
+def test_a_client_who_is_refused_hears_why_and_nothing_else() -> None:
+    talk = Talk(refused=Refusal(1008, "Unauthorized Connection: Invalid API key"))
+    assert talk.error == (1008, "Unauthorized Connection: Invalid API key")
+    talk.wait(20000.0)
     assert len(talk.said) == 1
 
 
@@ -352,6 +389,8 @@ def test_a_client_without_a_key_is_refused() -> None:
         ('{"type": "Hello"}', "Invalid Message Type: Hello"),
         ('{"type": ["Terminate"]}', "Invalid Message Type: ['Terminate']"),
         (update_configuration(max_turn_silence="x"), "Invalid 'max_turn_silence'"),
+        (update_configuration(agent_context="x" * 1751), "Invalid 'agent_context'"),
+        (update_configuration(keyterms_prompt=["x"] * 101), "Invalid 'keyterms_prompt'"),
         (b"", "Invalid Message: 0 bytes"),
         (b"\0" * 1601, "Invalid Message: 1601 bytes"),
     ],
@@ -361,7 +400,7 @@ def test_a_frame_that_cannot_be_understood_ends_the_session(frame: str | bytes, 
     talk.send(frame)
     code, said = talk.error
     assert code == 3006
-    assert said.startswith(text)
+    assert said.startswith(f"{PREFIX_3006}{text}")
 
 
 def test_force_endpoint_ends_the_open_turn_and_nothing_else() -> None:
@@ -380,7 +419,9 @@ def test_force_endpoint_ends_the_open_turn_and_nothing_else() -> None:
     [
         ({"max_turn_silence": 400}, 2),
         ({"max_turn_silence": None}, 1),
-        ({"prompt": "x", "sample_rate": 16000}, 1),  # the rate stays
+        ({"prompt": "x", "sample_rate": 16000, "encoding": "x"}, 1),  # rate and encoding stay
+        ({"keyterms_prompt": ["one"], "language_codes": [], "made_up": {}}, 1),
+        ({"end_of_turn_confidence_threshold": 0.0}, 2),
     ],
 )
 def test_the_configuration_can_change_in_the_middle(change: dict[str, Any], turns: int) -> None:
@@ -410,6 +451,9 @@ def test_a_formatted_turn_has_one_final_or_two(
     talk = Talk(script, Behaviour(0.0, finals=finals), query)
     talk.hush(1.5)
     assert [(t["transcript"], t["turn_is_formatted"]) for t in talk.finals] == heard
+    # The utterance is told once.
+    utterances = [turn["utterance"] for turn in talk.finals]
+    assert utterances == [heard[0][0], ""][: len(heard)]
     assert {turn["turn_order"] for turn in talk.finals} == {0}
     assert talk.turns[0]["turn_is_formatted"] is (finals == 1 and bool(query))
 
@@ -489,6 +533,9 @@ def test_jitter_is_drawn_between_its_bounds_and_can_be_repeated() -> None:
         ({"finals": 3}, "finals=3"),
         ({"delay": math.nan}, "delay=nan"),
         ({"jitter": math.inf}, "jitter=inf"),
+        ({"longest": 0.0}, "longest=0"),
+        ({"longest": math.nan}, "longest=nan"),
+        ({"longest": math.inf}, "longest=inf"),
         ({"drain": math.nan}, "drain=nan"),
     ],
 )
@@ -517,11 +564,223 @@ def test_no_message_but_an_error_has_a_key_named_error() -> None:
     assert all("error" not in keys(said.message) for said in talk.said)
 
 
-def test_begin_has_what_clients_need() -> None:
-    begin = Talk(query={"speech_model": "u3-rt-pro"}).said[0].message
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({}, {"model": "universal-streaming-english", "mode": None}),
+        ({"speech_model": "u3-rt-pro"}, {"model": "u3-rt-pro", "mode": None}),
+        ({"speech_model": "universal-3-5-pro"}, {"mode": "balanced"}),
+        ({"speech_model": "universal-3-6", "mode": "min_latency"}, {"mode": "min_latency"}),
+        (
+            {"redact_pii": "on", "domain": "medical-v1", "noise_suppression_model": "far-field"},
+            {"redact_pii": True, "domain": "medical-v1", "voice_focus": "far-field"},
+        ),
+    ],
+)
+def test_begin_repeats_what_was_asked_for(query: dict[str, str], told: dict[str, Any]) -> None:
+    begin = Talk(query=query).said[0].message
     assert (begin["type"], begin["id"], begin["expires_at"]) == ("Begin", "x", 1)
-    assert begin["configuration"]["model"] == "u3-rt-pro"
-    assert len(begin["configuration"]) == 8
+    assert begin["configuration"].items() >= told.items()
+    assert begin["configuration"].keys() == {
+        *("model", "mode", "api_version", "speaker_labels"),
+        *("redact_pii", "filter_profanity", "domain", "voice_focus"),
+    }
+
+
+# How long a session lasts.
+
+
+@pytest.mark.parametrize("seconds", [5, 60])
+def test_a_session_ends_when_nothing_comes_for_long(seconds: int) -> None:
+    talk = Talk(query={"inactivity_timeout": str(seconds)})
+    talk.wait(seconds - 0.11)
+    talk.hush(0.1)
+    talk.wait(seconds - 0.01)
+    talk.send(KEEP_ALIVE)
+    talk.wait(seconds - 0.01)
+    assert talk.closed is None
+    talk.wait(0.02)
+    told = f"Session terminated due to inactivity: No messages received for {seconds} seconds"
+    assert talk.error == (3006, PREFIX_3006 + told)
+    assert talk.said[-1].at == pytest.approx(3 * seconds - 0.02, abs=1e-6)
+    assert "Termination" not in [said.message["type"] for said in talk.said]
+
+
+def test_without_inactivity_timeout_a_session_may_idle_for_three_hours() -> None:
+    talk = Talk()
+    talk.wait(10799.9)
+    assert talk.closed is None
+    talk.wait(0.1)
+    assert talk.error == (3008, "Session Expired: Maximum session duration exceeded")
+
+
+@pytest.mark.parametrize(("longest", "ends"), [(1.0, True), (2.5, False), (None, False)])
+def test_a_session_is_closed_when_its_time_is_over(longest: float | None, ends: bool) -> None:
+    talk = Talk(ORDER, Behaviour(0.0, longest=longest))
+    talk.hush(2.0)
+    if ends:
+        assert talk.error[0] == 3008
+        assert talk.said[-1].at == 1.0
+        return
+    talk.send(TERMINATE)
+    assert talk.closed == Close(1000, "Session Ended")
+
+
+def test_what_is_due_is_still_said_before_an_error() -> None:
+    talk = Talk(spoken(("one", 0.1, 0.5), ("two", 0.6, 0.8)), Behaviour(0.15))
+    talk.hush(0.8)
+    talk.conversation.receive("nonsense", talk.now + 0.1)  # "one" is due, "two" is not yet
+    talk.wait(1.0)
+    words = [[word["text"] for word in turn["words"]] for turn in talk.turns]
+    assert words == [["one"]]
+    assert talk.error[0] == 3006
+
+
+# Newer models.
+
+U3 = {"speech_model": "u3-rt-pro"}
+
+
+@pytest.mark.parametrize(
+    ("word", "gap", "query", "turns"),
+    [
+        # A sentence's end takes 100 ms of silence, anything else 1000 ms.
+        ("yes.", 0.099, U3, 1),
+        ("yes.", 0.1, U3, 2),
+        ("yes?", 0.1, U3, 2),
+        ("yes", 0.1, U3, 1),
+        ("yes", 0.999, U3, 1),
+        ("yes", 1.0, U3, 2),
+        ("yes.", 0.1, {**U3, "end_of_turn_confidence_threshold": "1"}, 2),
+        ("yes", 0.9, {**U3, "end_of_turn_confidence_threshold": "0"}, 1),
+        ("yes.", 0.4, {**U3, "min_turn_silence": "500"}, 1),
+        ("yes", 0.1, {**U3, "min_turn_silence": "100", "max_turn_silence": "100"}, 2),
+        ("yes.", 0.127, {"speech_model": "universal-3-5-pro"}, 1),
+        ("yes.", 0.128, {"speech_model": "universal-3-5-pro"}, 2),
+    ],
+)
+@pytest.mark.parametrize("chunk", [0.05, 0.7])
+def test_newer_models_end_a_turn_where_a_sentence_ends(
+    word: str, gap: float, query: Mapping[str, str], turns: int, chunk: float
+) -> None:
+    talk = Talk(spoken((word, 0.5, 1.0), ("no", 1.0 + gap, 1.5 + gap)), query=query)
+    talk.hush(3.0, chunk=chunk)
+    talk.finish()
+    assert len(talk.finals) == turns
+    assert all(talk.transcripts)  # no empty one in the end
+
+
+@pytest.mark.parametrize("chunk", [0.05, 0.4])
+def test_newer_models_tell_early_and_in_each_silence_and_in_long_turns(chunk: float) -> None:
+    """An early partial at 756 ms, one in each silence that goes on, one every 3 s."""
+    words = [(f"w{i}", i / 5, i / 5 + 0.2) for i in range(25)]  # 5 s without a pause
+    talk = Talk(spoken(*words, ("End.", 5.3, 5.5)), query=U3)
+    talk.hush(7.0, chunk=chunk)
+    talk.finish()
+    kinds = [said.message["type"] for said in talk.said]
+    assert kinds == ["Begin", "SpeechStarted", "Turn", "Turn", "Turn", "Turn", "Termination"]
+    assert (talk.said[1].message["timestamp"], talk.said[1].message["confidence"]) == (0, 1.0)
+    assert [len(turn["words"]) for turn in talk.turns] == [3, 18, 25, 26]
+    assert [turn["loopback"]["cause"] for turn in talk.turns] == [
+        *("word", "word", "silence", "silence")
+    ]
+    assert [turn["end_of_turn_confidence"] for turn in talk.turns] == [0, 0, 0, 1]
+    for turn in talk.turns:
+        assert turn["turn_is_formatted"]
+        assert turn["transcript"] == " ".join(word["text"] for word in turn["words"])
+        assert {word["word_is_final"] for word in turn["words"]} == {turn["end_of_turn"]}
+        assert turn["utterance"] == (turn["transcript"] if turn["end_of_turn"] else "")
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"interruption_delay": "0"}, [1, 16, 25]),
+        ({"continuous_partials": "false"}, [3, 25]),
+        ({"include_partial_turns": "false"}, [25]),
+        ({"redact_pii": "true"}, [25]),
+    ],
+)
+def test_newer_models_tell_as_much_as_they_are_asked(
+    query: dict[str, str], told: list[int]
+) -> None:
+    words = [(f"w{i}" + "." * (i == 24), i / 5, i / 5 + 0.18) for i in range(25)]
+    talk = Talk(spoken(*words), query={**U3, **query})
+    talk.hush(7.0)
+    assert [len(turn["words"]) for turn in talk.turns] == told
+    assert [said.message["type"] for said in talk.said].count("SpeechStarted") == 1
+
+
+def kinds_of(talk: Talk, kind: str) -> list[tuple[float, dict[str, Any]]]:
+    return [(said.at, said.message) for said in talk.said if said.message["type"] == kind]
+
+
+@pytest.mark.parametrize("chunk", [0.05, 0.7])
+def test_each_second_of_silence_is_acknowledged_if_asked_for(chunk: float) -> None:
+    talk = Talk(
+        spoken(("One", 1.5, 2.0), ("two.", 2.2, 3.0)), query={**U3, "acknowledge_silence": "true"}
+    )
+    talk.hush(5.6, chunk=chunk)
+    told = [(silence["start_ms"], silence["end_ms"]) for _, silence in kinds_of(talk, "Silence")]
+    assert told == [(0, 1000), (3000, 4000), (4000, 5000)]
+
+
+def test_silence_is_acknowledged_from_when_that_is_asked_for() -> None:
+    talk = Talk(query=U3)
+    talk.hush(3.5)
+    talk.send(update_configuration(acknowledge_silence=True))
+    talk.hush(2.0)
+    talk.send(update_configuration(acknowledge_silence=False))
+    talk.hush(2.0)
+    told = [(silence["start_ms"], silence["end_ms"]) for _, silence in kinds_of(talk, "Silence")]
+    assert told == [(3500, 4500), (4500, 5500)]
+    talk = Talk(query={"acknowledge_silence": "true"})  # by newer models only
+    talk.hush(3.5)
+    assert kinds_of(talk, "Silence") == []
+
+
+def test_the_newest_models_have_a_heartbeat_if_asked_for() -> None:
+    asked = {"speech_model": "universal-3-5-pro", "session_heartbeat": "True"}
+    talk = Talk(spoken(("One", 0.5, 1.0), ("two", 7.0, 7.5)), query=asked)
+    talk.wait(0.02)
+    talk.hush(10.0, pace=2.0)
+    talk.wait(10.0)
+    assert [(round(at, 6), beat) for at, beat in kinds_of(talk, "Heartbeat")] == [
+        (
+            at,
+            {
+                "type": "Heartbeat",
+                "total_audio_received_ms": received,
+                "total_duration_ms": 1000 * at,
+                "realtime_factor": received / 1000 / at,
+                "max_speech_probability": spoke,
+            },
+        )
+        for at, received, spoke in [(5, 9900, 1.0), (10, 10000, 0.0), (15, 10000, 0.0)]
+    ]
+    talk.send(update_configuration(session_heartbeat=False))
+    talk.wait(10.0)
+    assert len(kinds_of(talk, "Heartbeat")) == 3
+    talk.send(update_configuration(session_heartbeat=True))
+    talk.finish()
+    assert talk.said[-1].message["type"] == "Termination"
+    assert len(kinds_of(talk, "Heartbeat")) == 3
+
+
+def test_too_little_speech_makes_no_turn_that_silence_ends() -> None:
+    talk = Talk(spoken(("a.", 0.5, 0.57), ("word.", 3.0, 3.3)))
+    talk.hush(5.0)
+    assert talk.transcripts == ["a word"]
+    talk = Talk(spoken(("a.", 0.5, 0.58), ("word.", 3.0, 3.3)))
+    talk.hush(5.0)
+    assert talk.transcripts == ["a", "word"]
+
+
+def test_partial_turns_can_be_left_out() -> None:
+    talk = Talk(ORDER, query={"include_partial_turns": "False"})
+    talk.hush(8.0)
+    talk.finish()
+    assert talk.turns == talk.finals
 
 
 def bursts(level: float) -> tuple[np.ndarray, list[tuple[float, float]]]:
@@ -546,6 +805,34 @@ def test_energy_marks_speech_to_60_ms_and_invents_no_words(level: float) -> None
         assert word["end"] / 1000 == pytest.approx(end, abs=0.06)
         assert word["text"].startswith("[speech ")
         assert word["text"].endswith(" s]")
+
+
+def test_the_vad_threshold_tells_how_loud_speech_must_be() -> None:
+    audio, spans = bursts(500)
+
+    def marked(threshold: str | None, change: float | None = None) -> int:
+        talk = Talk(query={} if threshold is None else {"vad_threshold": threshold})
+        if change is not None:
+            talk.send(update_configuration(vad_threshold=change))
+        talk.speak(audio)
+        talk.finish()
+        return sum(len(turn["words"]) for turn in talk.finals)
+
+    assert marked(None) == marked("0.4") == marked("0.1") == len(spans)
+    assert marked("1") == marked(None, change=1.0) == marked("0.99") == 0
+    assert marked("1", change=0.4) == len(spans)
+
+
+def test_force_endpoint_splits_speech_that_is_marked_by_energy() -> None:
+    audio, _ = bursts(5000)
+    talk = Talk()
+    talk.speak(audio[: round(1.4 * RATE)])
+    talk.send(FORCE_ENDPOINT)
+    talk.speak(audio[round(1.4 * RATE) :])
+    talk.finish()
+    first, second = talk.finals[:2]
+    assert (talk.causes[0], first["words"][-1]["end"]) == ("force_endpoint", 1400)
+    assert second["words"][0]["start"] == 1400
 
 
 @pytest.mark.parametrize("loudness", [0, 1, 10, 50])

@@ -12,7 +12,12 @@ import pytest
 import rtkit
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / name for name in ("README.md", "CHANGELOG.md", "data/README.md")]
+DOCUMENTS = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").glob("*.md"),
+    ROOT / "data/README.md",
+    ROOT / "notebooks/README.md",
+]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -24,11 +29,17 @@ def test_links_and_named_files_exist(document: Path) -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_every_name_that_the_readme_calls_is_there() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    called = set(re.findall(r"rtkit\.(\w+)\(", text))
+def test_every_name_that_the_documents_call_is_there() -> None:
+    texts = [document.read_text(encoding="utf-8") for document in DOCUMENTS]
+    called = {name for text in texts for name in re.findall(r"rtkit\.(\w+)\(", text)}
     assert called
     assert called <= set(rtkit.__all__)
+
+
+def test_every_notebook_is_in_the_index() -> None:
+    index = (ROOT / "notebooks/README.md").read_text(encoding="utf-8")
+    names = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert names <= set(re.findall(r"\]\(([^)]+\.ipynb)\)", index))
 
 
 def test_the_service_tells_how_to_start_it() -> None:

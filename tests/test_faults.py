@@ -36,8 +36,10 @@ def leaving(seconds: float) -> Session:
     return replace(found, chunks=(replace(first, returned=first.sent + seconds), *rest))
 
 
-def stalled(*seconds: float) -> Session:
-    return replace(sent(), stalls=tuple(Stall(0.5, stall) for stall in seconds))
+def stalled(*seconds: float, before: float = 0.001) -> Session:
+    """The loop stalled for so long; an answer was seen so many seconds after that."""
+    answered = sent(ON_TIME, '{"type": "SpeechStarted"}')
+    return replace(answered, stalls=tuple(Stall(1.1 - before, stall) for stall in seconds))
 
 
 def terminated(received: int | None) -> str:
@@ -64,7 +66,7 @@ def terminated(received: int | None) -> str:
             "p99 is 12.5 ms",
             "pacing='wall_clock'",
         ),
-        (stalled(0.02, 0.3), "stall", "stalled (2×), for up to 300 ms", "isolation='process'"),
+        (stalled(0.02, 0.3), "stall", "had stalled (2×), for up to 300 ms", "isolation='process'"),
         (leaving(0.05), "backpressure", "took 50 ms to leave, more than 10 ms", "network"),
         (ended(10.0, 3610.0), "clock", "moved +3600.0 s apart", "slept"),
         (ended(10.0, 9.5), "clock", "moved -0.5 s apart", "slept"),
@@ -93,6 +95,8 @@ def test_each_fault_has_a_name_a_figure_and_a_cure(
         sent(ON_TIME, terminated(None)),  # a service that does not count
         sent(ON_TIME, '{"type": "SpeechStarted"}'),  # unknown, and read
         stalled(0.01),
+        stalled(0.3, before=0.02),  # nothing had waited for its end
+        stalled(0.3, before=-0.02),  # the answer had come before
         leaving(0.009),
         ended(10.0, 10.2),
         ended(10.0, 9.8),
@@ -116,7 +120,7 @@ def test_every_fault_is_told() -> None:
     one = replace(
         leaving(0.05),
         settings=sent(pacing="unpaced").settings,
-        stalls=(Stall(0.5, 0.3),),
+        stalls=(Stall(1.095, 0.3),),
         messages=(Message(1.1, terminated(1)),),
         ending=Ending("stopped", at=1, calendar=5),
     )

@@ -171,6 +171,28 @@ def test_a_service_with_a_script_speaks_it_to_everyone(make_clip: MakeClip, tmp_
     assert any(message.get("transcript") == "bye" for message in heard)
 
 
+ASKED = {"max_turn_silence": 150, "webhook_auth_header_value": "secret"}
+
+
+def test_sessions_of_ones_own_ask_for_a_model_and_parameters(make_clip: MakeClip) -> None:
+    two = spoken(("One", 0.1, 0.3), ("two", 0.5, 0.8))
+    service = Loopback(speech_model="u3-rt-pro", parameters=ASKED, drain=100)
+    unknown = Loopback(speech_model="u3")
+    try:
+        session = asyncio.run(
+            stream(make_clip(1.2, reference=two), pacing="unpaced", service=service)
+        )
+        with pytest.raises(StreamError, match="'u3' is not one of universal-streaming-english"):
+            asyncio.run(stream(make_clip(0.5), service=unknown))
+    finally:
+        service.close()
+        unknown.close()
+    finals = [reply for _, reply in session.replies if isinstance(reply, Turn) if reply.end_of_turn]
+    assert [turn.transcript for turn in finals] == ["One", "two"]
+    assert session.settings.service["speech_model"] == "u3-rt-pro"
+    assert session.settings.service["parameters"] == {"max_turn_silence": 150}
+
+
 @pytest.mark.parametrize("path", ["/", "/v3/ws"])
 @pytest.mark.parametrize(("key", "query"), [("any", ""), (None, "&token=any")])
 def test_any_websocket_client_gets_a_session(
@@ -213,6 +235,111 @@ def test_other_paths_are_not_found_and_health_is_well(service: Loopback) -> None
         assert (answer.status, answer.read()) == (200, b"ok\n")
     finally:
         page.close()
+
+
+def fetch(service: Loopback, path: str, **headers: str) -> tuple[int, str | None, Any]:
+    page = http.client.HTTPConnection("127.0.0.1", port_of(service), timeout=PATIENCE)
+    try:
+        page.request("GET", path, headers=headers)
+        answer = page.getresponse()
+        return answer.status, answer.headers["Content-Type"], json.loads(answer.read())
+    finally:
+        page.close()
+
+
+@pytest.fixture(scope="module")
+def strict() -> Iterator[Loopback]:
+    """A service with rules of its house."""
+    service = Loopback(key="sesame", sessions=1, longest=2.5, compression=False)
+    asyncio.run(service.endpoint(8000))
+    yield service
+    service.close()
+
+
+@pytest.mark.parametrize(
+    ("key", "query", "told"),
+    [
+        (None, "", "Missing Authorization header"),
+        ("another", "", "Invalid API key"),
+        ("Bearer sesame", "", "Invalid API key"),
+        (None, "&token=garbage", "Invalid API key"),
+    ],
+)
+def test_a_wrong_key_is_refused_after_the_upgrade(
+    strict: Loopback, key: str | None, query: str, told: str
+) -> None:
+    heard, code = asyncio.run(talk(f"{strict.url}?sample_rate=8000{query}", key=key))
+    error = {"type": "Error", "error_code": 1008, "error": f"Unauthorized Connection: {told}"}
+    assert (heard, code) == ([error], 1008)
+
+
+def test_sessions_of_ones_own_know_the_key(make_clip: MakeClip, strict: Loopback) -> None:
+    assert asyncio.run(stream(make_clip(0.5), service=strict)).complete
+    assert "sesame" not in f"{strict!r} {strict.describe()}"
+
+
+def test_a_temporary_token_opens_sessions_in_the_url_and_limits_them(service: Loopback) -> None:
+    asked = "expires_in_seconds=600&max_session_duration_seconds=60"
+    status, kind, answer = fetch(service, f"/v3/token?{asked}", Authorization="Bearer any")
+    assert (status, kind, answer["expires_in_seconds"]) == (200, "application/json", 600)
+    url = f"{service.url}?sample_rate=8000&token={answer['token']}"
+    heard, code = asyncio.run(talk(url, TERMINATE, key=None))
+    assert (heard[-1]["type"], code) == ("Termination", 1000)
+    assert heard[0]["expires_at"] == pytest.approx(time.time() + 60, abs=PATIENCE)
+    told, code = asyncio.run(talk(url[:-1], key=None))
+    assert (told[-1]["error"], code) == ("Unauthorized Connection: Invalid API key", 1008)
+
+
+def test_the_token_endpoint_says_what_is_wrong(service: Loopback, strict: Loopback) -> None:
+    status, _, answer = fetch(service, "/v3/token")
+    assert status == 422
+    assert [fault["loc"][1] for fault in answer["detail"]] == [
+        *("expires_in_seconds", "authorization")
+    ]
+    asked = "/v3/token?expires_in_seconds=60"
+    assert fetch(strict, asked, Authorization="another")[0] == 401
+    assert fetch(strict, asked, Authorization="sesame")[0] == 200
+
+
+def test_a_session_too_many_is_refused_and_one_too_long_is_ended(strict: Loopback) -> None:
+    url, headers = f"{strict.url}?sample_rate=8000", {"Authorization": "sesame"}
+
+    async def crowd() -> tuple[list[Any], list[str], int | None]:
+        async with connect(url, additional_headers=headers, proxy=None) as first:
+            heard = [json.loads(await first.recv())["type"]]
+            second = await talk(url, key="sesame")
+            heard.append(json.loads(await first.recv())["error"])
+            await first.wait_closed()
+            return [*second], heard, first.close_code
+
+    refused, heard, code = asyncio.run(crowd())
+    told = "Unauthorized Connection: Too many concurrent sessions"
+    assert refused == [[{"type": "Error", "error_code": 3009, "error": told}], 3009]
+    assert heard == ["Begin", "Session Expired: Maximum session duration exceeded"]
+    assert code == 3008
+    assert asyncio.run(talk(url, TERMINATE, key="sesame"))[1] == 1000
+
+
+@pytest.mark.parametrize("offers", [True, False])
+def test_it_compresses_for_clients_that_offer_to_unless_it_is_told_not_to(
+    service: Loopback, strict: Loopback, offers: bool
+) -> None:
+    async def extensions(service: Loopback) -> str | None:
+        headers, compression = {"Authorization": "sesame"}, "deflate" if offers else None
+        async with connect(
+            f"{service.url}?sample_rate=8000",
+            additional_headers=headers,
+            compression=compression,
+            proxy=None,
+        ) as connection:
+            assert json.loads(await connection.recv())["type"] in ("Begin", "Error")
+            assert connection.response is not None
+            return connection.response.headers.get("Sec-WebSocket-Extensions")
+
+    agreed = asyncio.run(extensions(service))
+    assert agreed is not None if offers else agreed is None
+    assert agreed is None or agreed.startswith("permessage-deflate")
+    assert asyncio.run(extensions(strict)) is None
 
 
 def test_it_listens_on_127_0_0_1_only(service: Loopback) -> None:
@@ -354,13 +481,15 @@ def test_the_command_serves_its_script_until_it_is_told_to_end(
 ) -> None:
     script = tmp_path / "hello.json"
     script.write_text(json.dumps(HELLO.to_json()))
-    with command("--port", "0", "--delay", "0.01", "--script", script) as process:
+    options = ("--port", "0", "--delay", "0.01", "--key", "sesame", "--no-compression")
+    with command(*options, "--script", script) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("Listening on ws://127.0.0.1:")
         url = line.split()[2].rstrip(";")
         query = "sample_rate=8000&format_turns=True&speech_model=universal-streaming-english"
-        heard, code = asyncio.run(talk(f"{url}?{query}", *SECOND, TERMINATE))
+        assert asyncio.run(talk(f"{url}?{query}", key="another"))[1] == 1008
+        heard, code = asyncio.run(talk(f"{url}?{query}", *SECOND, TERMINATE, key="sesame"))
         finals = [m["transcript"] for m in heard if m.get("end_of_turn")]
         assert finals[0] == "Hello there."
         assert code == 1000
@@ -394,6 +523,8 @@ def test_the_command_ends_although_a_client_is_there() -> None:
         (("--script", "nowhere.json"), 2, "nowhere.json cannot be read"),
         (("--delay", "-1"), 2, "delay=-1"),
         (("--finals", "3"), 2, "invalid choice"),
+        (("--longest", "0"), 2, "longest=0"),
+        (("--sessions", "0"), 2, "sessions=0"),
     ],
 )
 def test_the_command_refuses_what_it_cannot_do(

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import html
 import json
 import re
 import socket
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,8 +25,9 @@ import rtkit
 from rtkit import widgets
 from rtkit.loopback.process import embedded
 from rtkit.protocol import KEY_VARIABLE, AssemblyAI, Endpoint
-from rtkit.session import Chunk
+from rtkit.session import Chunk, Message
 from rtkit.trace import COLUMNS
+from rtkit.watching import Watched
 from rtkit.widgets import Panel
 
 T = TypeVar("T")
@@ -100,6 +104,14 @@ def said(panel: Panel) -> str:
     return html.unescape(re.sub(r"<[^>]*>", "", panel.status.value))
 
 
+def picture(panel: Panel) -> bytes:
+    """What the figure's image holds."""
+    (content,) = re.findall(
+        r'<img alt="[^"]+" src="data:image/png;base64,([^"]+)"', panel.figure.value
+    )
+    return base64.b64decode(content)
+
+
 def alerts(panel: Panel) -> bool:
     return 'role="alert"' in panel.status.value
 
@@ -166,7 +178,7 @@ def test_a_comparison_gives_sessions_figures_and_files(runs: Path) -> None:
         assert said(panel).startswith("Done: fixed sleep ended ")
         assert "wall clock ended" in said(panel)
         assert not alerts(panel)
-        assert bytes(panel.figure.value).startswith(b"\x89PNG")
+        assert picture(panel).startswith(b"\x89PNG")
         assert panel.figure.layout.display == "block"
         for heading in ("fixed_sleep", "wall_clock", "drift, ms per s of audio"):
             assert heading in panel.table.value
@@ -255,7 +267,7 @@ def test_a_long_session_is_watched_in_bounded_space_and_no_spike_is_lost() -> No
     chunks, step = 72_000, 0.05
     late = [0.001 + 0.0001 * (index % 7) for index in range(chunks)]
     late[31_007], late[40_003] = 0.5, -0.2
-    watched = widgets._Watched(chunks * step, asyncio.Event())
+    watched = Watched(chunks * step, asyncio.Event())
     for index in range(chunks):
         due = (index + 1) * step
         watched.see(Chunk(index, index, index + 1, due, due + late[index], due, 2))
@@ -266,6 +278,28 @@ def test_a_long_session_is_watched_in_bounded_space_and_no_spike_is_lost() -> No
     assert max(lateness) == pytest.approx(0.5)
     assert min(lateness) == pytest.approx(-0.2)
     assert audio[lateness.index(max(lateness))] == pytest.approx(31_008 * step)
+
+
+def test_a_turn_that_does_not_end_pushes_nothing_off_the_page() -> None:
+    watched = Watched(60.0, asyncio.Event())
+    spoken = [f"word{number}" for number in range(1000)]
+    message = {
+        "type": "Turn",
+        "turn_order": 0,
+        "turn_is_formatted": False,
+        "end_of_turn": False,
+        "transcript": "",
+        "end_of_turn_confidence": 0.0,
+        "words": [
+            {"text": text, "start": 0, "end": 1, "confidence": 1.0, "word_is_final": True}
+            for text in spoken
+        ],
+    }
+    watched.see(Message(1.0, json.dumps(message)))
+    (line,) = watched.lines()
+    assert line.startswith("<i>… word")
+    assert line.endswith("word999 …</i>")
+    assert len(line) < 450
 
 
 def test_a_folders_recordings_are_offered_before_the_bundled_ones(
@@ -428,6 +462,185 @@ def test_buttons_work_from_another_thread(runs: Path) -> None:
 def test_a_panel_outside_a_notebook_says_what_to_do() -> None:
     with pytest.raises(RuntimeError, match=r"needs a notebook.*rtkit\.run\(rtkit\.compare"):
         rtkit.panel()
+
+
+# Sessions saved before, beside today's; and hearing them.
+
+
+async def press(panel: Panel, button: ipywidgets.Button) -> None:
+    """Press a button that starts a job, and wait until the panel is done."""
+    button.click()
+    await asyncio.sleep(0)
+    assert panel.task is not None
+    await asyncio.wait_for(panel.task, PATIENCE)
+
+
+def kept(runs: Path, name: str, started: str, **options: Any) -> rtkit.Session:
+    """A session as yesterday left it."""
+    clip = rtkit.open_clip(rtkit.bundled()[0], seconds=2)
+    session = replace(rtkit.simulate(clip, **options), started=started)
+    session.save(runs / name)
+    return session
+
+
+def test_yesterdays_sessions_are_compared_with_todays(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(widgets, "_draw", lambda sessions: " and ".join(sessions).encode())
+    yesterday = kept(
+        runs,
+        "2026-11-24_09-30-00_library_call_100ms_fixed_sleep.jsonl",
+        "2026-11-24T09:30:00+00:00",
+        pacing="fixed_sleep",
+        work=0.01,
+    )
+
+    async def scenario() -> None:
+        panel = a_panel(runs)
+        assert panel.earlier.file.options == (
+            ("24 Nov 09:30:00 fixed sleep, 100 ms, library_call", panel.earlier.file.value),
+        )
+        assert panel.earlier.remove.disabled
+        await press(panel, panel.earlier.add)
+        when = f"{datetime(2026, 11, 24, 9, 30, tzinfo=UTC).astimezone():%d %b %H:%M}"
+        name = f"fixed_sleep, {when}"
+        assert said(panel) == f"Added: fixed sleep, {when}, of library_call.wav."
+        assert panel.added[name].chunks == yesterday.chunks
+        assert name in panel.table.value  # before anything was measured today
+        assert picture(panel).decode() == name
+
+        await finish(panel)
+        assert list(panel.sessions) == ["wall_clock"]
+        for shown in ("wall_clock", name):
+            assert shown in panel.table.value
+        assert picture(panel).decode() == f"wall_clock and {name}"
+        assert len(panel.earlier.file.options) == 2  # today's can be added tomorrow
+
+        await press(panel, panel.earlier.add)
+        assert list(panel.added) == [name, f"{name} (2)"]
+        await press(panel, panel.earlier.remove)
+        assert panel.added == {}
+        assert name not in panel.table.value
+        assert "wall_clock" in panel.table.value
+        assert panel.earlier.remove.disabled
+
+    as_in_a_notebook(scenario())
+
+
+def test_without_saved_sessions_there_is_nothing_to_add(runs: Path) -> None:
+    async def scenario() -> None:
+        panel = a_panel(runs)
+        assert panel.earlier.file.options == ((f"none in {runs} yet", ""),)
+        assert panel.earlier.file.label == f"none in {runs} yet"
+        assert panel.earlier.add.disabled
+        await finish(panel)
+        assert not panel.earlier.add.disabled
+
+    as_in_a_notebook(scenario())
+
+
+def test_a_file_that_is_no_session_is_said(runs: Path) -> None:
+    runs.mkdir()
+    (runs / "shopping.jsonl").write_text('{"milk": 2}\n')
+    (runs / ".ipynb_checkpoints").mkdir()
+    (runs / ".ipynb_checkpoints" / "copy.jsonl").write_text("")
+
+    async def scenario() -> None:
+        panel = a_panel(runs)
+        assert [title for title, _ in panel.earlier.file.options] == ["shopping"]
+        await press(panel, panel.earlier.add)
+        assert re.search(r"shopping\.jsonl is not a session that rtkit recorded", said(panel))
+        assert alerts(panel)
+        assert panel.added == {}
+        assert ready(panel)
+
+    as_in_a_notebook(scenario())
+
+
+def test_while_a_session_runs_nothing_else_begins(runs: Path) -> None:
+    kept(runs, "a.jsonl", "2026-11-24T09:30:00+00:00")
+
+    async def scenario() -> None:
+        panel = a_panel(runs, seconds=30)
+        task = await begin(panel)
+        await until(lambda: panel.progress.value > 0)
+        for button in (panel.hear, panel.earlier.add, panel.earlier.remove, panel.calibrate):
+            assert button.disabled
+        panel.stop.click()
+        await asyncio.wait_for(task, PATIENCE)
+        assert not panel.hear.disabled
+
+    as_in_a_notebook(scenario())
+
+
+def test_what_is_chosen_is_heard_with_the_sessions_of_it(runs: Path, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        panel = a_panel(runs)
+        await press(panel, panel.hear)
+        assert panel.player.value.count("<audio") == 1
+        assert "<polyline" not in panel.player.value
+        await finish(panel)
+        assert panel.player.value == ""
+        await press(panel, panel.hear)
+        assert panel.player.value.count("<polyline") == 1
+        panel.folder.value = str(recording(tmp_path / "noise.wav").parent)
+        panel.file.value = str(tmp_path / "noise.wav")
+        await press(panel, panel.hear)
+        assert "noise.wav" in panel.player.value
+        assert "<polyline" not in panel.player.value
+
+    as_in_a_notebook(scenario())
+
+
+def test_what_is_too_long_to_hear_is_said(runs: Path, tmp_path: Path) -> None:
+    recording(tmp_path / "long.wav", 601)
+
+    async def scenario() -> None:
+        panel = a_panel(runs, seconds=0)
+        panel.folder.value = str(tmp_path)
+        panel.file.value = str(tmp_path / "long.wav")
+        await press(panel, panel.hear)
+        assert re.search(r"long\.wav: 601 s at 8000 Hz are too much sound", said(panel))
+        assert alerts(panel)
+        assert panel.player.value == ""
+
+    as_in_a_notebook(scenario())
+
+
+def test_calibrating_counts_down(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(widgets, "calibrate", partial(rtkit.calibrate, seconds=1))
+    counted = []
+
+    async def scenario() -> None:
+        panel = a_panel(runs)
+        panel.status.observe(lambda _: counted.append(said(panel)), "value")
+        panel.progress.observe(lambda change: counted.append(change["new"]), "value")
+        await press(panel, panel.calibrate)
+        assert panel.error is None
+        assert "service times good to" in said(panel)
+
+    as_in_a_notebook(scenario())
+    left = [int(one.split()[2]) for one in counted if isinstance(one, str) and "s left" in one]
+    assert len(left) >= 2
+    assert left == sorted(left, reverse=True)
+    shares = [one for one in counted if isinstance(one, float)]
+    assert shares[:-1] == sorted(shares[:-1])
+
+
+def test_whatever_can_be_chosen_says_what_it_is(runs: Path) -> None:
+    async def scenario() -> None:
+        panel = a_panel(runs)
+        kinds = (ipywidgets.Button, ipywidgets.Dropdown, ipywidgets.Text, ipywidgets.FileUpload)
+        numbers = (ipywidgets.BoundedFloatText, ipywidgets.BoundedIntText)
+        found = [one for one in families(panel) if isinstance(one, kinds + numbers)]
+        assert len(found) >= 19
+        for widget in found:
+            assert widget.description
+            assert widget.tooltip, widget.description
+            assert widget.tabbable is not False
+        assert all(panel.presets.tooltips)
+
+    as_in_a_notebook(scenario())
 
 
 # What goes wrong is said in the panel.
@@ -636,7 +849,7 @@ def test_an_unreadable_upload_is_said_at_once(runs: Path, name: str, sentence: s
     async def scenario() -> None:
         panel = a_panel(runs)
         panel.upload.value = (upload(name, b"neither RIFF nor anything"),)
-        assert re.search(sentence, said(panel)), said(panel)
+        assert re.match(sentence, said(panel)), said(panel)  # from its name on, not from a path's
         assert alerts(panel)
         assert isinstance(panel.error, rtkit.AudioError)
         assert panel.upload.value == ()

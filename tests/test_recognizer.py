@@ -67,7 +67,6 @@ class Slowly:
         self.ears = Asked()
         self.conversation = Conversation(
             {"sample_rate": str(RATE)},
-            authorized=True,
             ears=lambda rate: self.ears,
             behaviour=Behaviour(delay=0.0, drain=drain),
             now=0.0,

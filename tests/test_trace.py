@@ -8,7 +8,18 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from rtkit.trace import BOTTOM, COLUMNS, HEIGHT, LEFT, RIGHT, TOP, WIDTH, thin, trace_svg
+from rtkit.trace import (
+    BOTTOM,
+    COLUMNS,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    round_marks,
+    thin,
+    trace_svg,
+)
 
 Series = dict[str, tuple[Sequence[float], Sequence[float]]]
 
@@ -117,9 +128,29 @@ def test_every_number_is_one_and_within_the_picture(series: Series, seconds: flo
     ("seconds", "marks"),
     [
         (25, ["0", "5", "10", "15", "20", "25"]),
-        (79.095, ["0", "15.8", "31.6", "47.5", "63.3", "79.1"]),
-        (10_800, ["0", "2160", "4320", "6480", "8640", "10800"]),
+        (79.095, ["0", "20", "40", "60"]),
+        (10_800, ["0", "2000", "4000", "6000", "8000", "10000"]),
     ],
 )
 def test_audio_is_marked_in_plain_seconds(seconds: float, marks: list[str]) -> None:
     assert texts(trace_svg({}, seconds=seconds))[3:-1] == marks
+
+
+@pytest.mark.parametrize(
+    ("last", "marks"),
+    [
+        (4.13, [0, 1, 2, 3, 4]),
+        (25, [0, 5, 10, 15, 20, 25]),
+        (0.3, [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3]),
+        (10800, [0, 2000, 4000, 6000, 8000, 10000]),
+    ],
+)
+def test_the_marks_below_are_round(last: float, marks: list[float]) -> None:
+    assert round_marks(last) == marks
+
+
+def test_there_are_few_marks_however_long_it_is() -> None:
+    for last in np.geomspace(1e-4, 1e5, 300):
+        marks = round_marks(float(last))
+        assert 3 <= len(marks) <= 7
+        assert marks[-1] <= last * (1 + 1e-6)

@@ -4,7 +4,10 @@
 
 - `ears`: what it hears in the audio
 - `recogniser`: a real recogniser, in processes of its own
+- `parameters`: what a client may ask for
+- `turns`: which silence ends a turn, and when its words are told
 - `conversation`: what it says, and when; no I/O
+- `entrance`: keys, tokens, and how many sessions
 - `server`: the websocket around a conversation
 - `misbehaviour`: faults on demand
 - `memory`: an in-memory connection around a conversation

@@ -9,11 +9,12 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from rtkit.loopback.conversation import Behaviour
+from rtkit.loopback.entrance import Entrance
 from rtkit.loopback.misbehaviour import MISDEEDS, Misdeed, read_misdeeds
 from rtkit.loopback.process import EARS
 from rtkit.loopback.recogniser import Recognisers, recognizer_name
@@ -27,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m rtkit.loopback",
         description="An embedded streaming speech-to-text service that speaks AssemblyAI's "
-        "Streaming API v3 on 127.0.0.1. Any key will do.",
+        "Streaming API v3 on 127.0.0.1. Any key will do, unless --key names one.",
     )
     defaults = Behaviour()
     parser.add_argument("--port", type=_port, default=8765, help="0 for a free one (%(default)s)")
@@ -67,6 +68,18 @@ def main() -> None:
         help="a fault on demand, after so many seconds of audio, in so many sessions; again for "
         "more: " + "; ".join(f"{name} {kind.does}" for name, kind in MISDEEDS.items()),
     )
+    parser.add_argument(
+        "--longest", type=float, default=defaults.longest, help="seconds that a session may take"
+    )
+    parser.add_argument("--key", help="a made-up key, the only one that it takes")
+    parser.add_argument("--sessions", type=int, help="how many may be open at once")
+    parser.add_argument("--new-sessions", type=int, help="how many may be opened within a minute")
+    parser.add_argument(
+        "--compression",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="compress for clients that offer to",
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -87,30 +100,30 @@ def main() -> None:
             options.drain,
             options.backlog,
             options.finals,
+            options.longest,
         )
+        entrance = Entrance(options.key, options.sessions, options.new_sessions)
         script = None if options.script is None else read_reference(options.script)
     except (SidecarError, ValueError, ImportError) as error:
         parser.error(str(error))
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_terminal(options.port, script, behaviour, recognizer, options.misbehave))
-
-
-async def _terminal(
-    port: int,
-    script: Reference | None,
-    behaviour: Behaviour,
-    recognizer: bool,
-    misdeeds: Sequence[Misdeed],
-) -> None:
-    async with _recognisers(recognizer) as recognisers:
-        try:
-            server = await serve_loopback(
-                port,
+        asyncio.run(
+            _terminal(
+                options.port,
+                recognizer,
                 scripts=Scripts(script),
                 behaviour=behaviour,
-                recognisers=recognisers,
-                misdeeds=misdeeds,
+                entrance=entrance,
+                compression=options.compression,
+                misdeeds=options.misbehave,
             )
+        )
+
+
+async def _terminal(port: int, recognizer: bool, **how: Any) -> None:
+    async with _recognisers(recognizer) as recognisers:
+        try:
+            server = await serve_loopback(port, recognisers=recognisers, **how)
         except OSError as error:
             sys.exit(f"Port {port} cannot be had ({error.strerror}); try another one with --port.")
         with contextlib.suppress(NotImplementedError):  # where there are no such signals
@@ -153,7 +166,13 @@ async def _child() -> None:
     misdeeds = read_misdeeds(start["misbehave"])
     async with _recognisers(start["recognizer"]) as recognisers:
         server = await serve_loopback(
-            0, scripts=scripts, behaviour=behaviour, recognisers=recognisers, misdeeds=misdeeds
+            0,
+            scripts=scripts,
+            behaviour=behaviour,
+            recognisers=recognisers,
+            entrance=Entrance(**start["entrance"]),
+            compression=start["compression"],
+            misdeeds=misdeeds,
         )
         print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
         while line := await lines.get():

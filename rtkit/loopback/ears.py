@@ -9,6 +9,7 @@ the same sounds at any pace and in any chunks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -84,7 +85,7 @@ class Ears(Protocol):
         """The sounds in the next `samples` (int16, mono)."""
 
     def finish(self) -> Iterator[Sound]:
-        """What is still open when no more audio comes."""
+        """Settle what is open; speech that goes on begins anew."""
 
 
 class Script:
@@ -116,12 +117,20 @@ def _sounds(reference: Reference) -> Iterator[Sound]:
 
 
 class Energy:
-    """Marks speech by its energy above the noise floor, and says no more than that."""
+    """Marks speech by its energy above the noise floor, and says no more than that.
+
+    A frame is speech from the `threshold` on of a probability that grows with the frame's level
+    above the floor: ln(p / (1 - p)) = ln(0.4 / 0.6) + (level - floor - 12 dB) / 4 dB. So the
+    service's usual threshold of 0.4 stands for 12 dB, one of 0.9 for 22 dB. Digital silence is
+    never speech.
+    """
 
     FRAME = 0.02
     ONSET_FRAMES = 3  # a click is shorter
     GAP_FRAMES = 10  # the closure of a plosive is shorter
-    ABOVE_FLOOR = 12.0  # dB
+    ABOVE_FLOOR = 12.0  # dB, at the usual threshold,
+    USUAL = 0.4
+    SLOPE = 4.0  # and how many more for each unit of the logit
     QUIETEST = -52.0  # dB of full scale; below it nothing is speech
 
     def __init__(self, rate: int) -> None:
@@ -131,6 +140,17 @@ class Energy:
         self._floor = -55.0
         self._loud = self._quiet = 0
         self._start: float | None = None
+        self.threshold = self.USUAL
+
+    @property
+    def threshold(self) -> float:
+        """Of the probability of speech, 0 to 1; it may change at any time."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._above = self.ABOVE_FLOOR + self.SLOPE * (_logit(threshold) - _logit(self.USUAL))
 
     def hear(self, samples: np.ndarray) -> Iterator[Sound]:
         samples = np.concatenate([self._rest, samples])
@@ -144,10 +164,11 @@ class Energy:
 
     def finish(self) -> Iterator[Sound]:
         if self._start is not None:
+            self._loud = 0
             yield self._spoken()
 
     def _frame_heard(self, level: float) -> Iterator[Sound]:
-        loud = level > max(self._floor + self.ABOVE_FLOOR, self.QUIETEST)
+        loud = level > max(self._floor + self._above, self.QUIETEST)
         # Down at once, up slowly: speech dips to the floor many times a second.
         self._floor += 0.3 * (level - self._floor) if level < self._floor else 0.03
         self._loud, self._quiet = (self._loud + 1, 0) if loud else (0, self._quiet + 1)
@@ -166,3 +187,9 @@ class Energy:
         start, end = self._start, now - self._quiet * self.FRAME
         self._start = None
         return Spoken(now, f"[speech {start:.1f}-{end:.1f} s]", start, end)
+
+
+def _logit(probability: float) -> float:
+    if probability in (0, 1):
+        return math.inf if probability else -math.inf
+    return math.log(probability / (1 - probability))

@@ -41,7 +41,6 @@ class MemoryConnection:
         self._hears = "energy" if ears is Energy else "script"
         self._conversation = Conversation(
             {"sample_rate": str(rate), **(query or {})},
-            authorized=True,
             ears=ears,
             behaviour=self._behaviour,
             now=self._loop.time(),
@@ -55,9 +54,14 @@ class MemoryConnection:
         return {"name": "embedded, in memory", "hears": self._hears, **asdict(self._behaviour)}
 
     async def send(self, frame: bytes | str) -> None:
+        self.write(frame)
+
+    def write(self, frame: bytes | str) -> bool:
+        """Send at once; true, because this way is never full."""
         if self._closed is not None:
             raise Closed(self._closed.code, self._closed.reason)
         self._up.carry(self._network(), frame)
+        return True
 
     async def recv(self) -> str:
         if self._closed is not None and self._inbox.empty():

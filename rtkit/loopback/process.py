@@ -11,15 +11,16 @@ import sys
 import threading
 import uuid
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
 
-from rtkit.loopback.conversation import Behaviour
+from rtkit.loopback.conversation import LONGEST_SESSION, Behaviour
+from rtkit.loopback.entrance import Entrance
 from rtkit.loopback.misbehaviour import Misdeed, read_misdeeds
 from rtkit.loopback.recogniser import recognizer_name
-from rtkit.protocol import Endpoint, session_url
+from rtkit.protocol import DEFAULT_MODEL, SECRETS, Endpoint, session_url
 from rtkit.reference import Reference, read_reference
 
 __all__ = ["Loopback", "embedded"]
@@ -51,13 +52,26 @@ class Loopback:
         It hears at most so many seconds of audio a second, as the real one does.
     backlog : float
         Seconds of audio that may wait before it closes the session.
+    speech_model : str
+        By whose rules it ends turns: a model's of Universal-Streaming, or a newer one's.
     format_turns : bool
-        Casing and punctuation in what it says.
+        Casing and punctuation in what it says; newer models always have them.
     finals : int
         With `format_turns`: 1 final message a turn, or 2, the second one formatted.
     misbehave : str or iterable of str
         What it does wrong, on demand: ``"drop@2.5"`` breaks the connection after 2.5 s of audio,
         ``"refuse=503x2"`` refuses the first two sessions. `rtkit.loopback.misbehaviour` lists all.
+    longest : float
+        It closes a session after so many seconds, as the real one does after three hours.
+    key : str, optional
+        A made-up key, the only one that it takes; any will do without it.
+    sessions, new_sessions : int, optional
+        How many sessions may be open at once, and how many may be opened within a minute.
+    compression : bool
+        Whether it compresses for clients that offer to.
+    parameters : mapping, optional
+        Further parameters of rtkit's own sessions, by the protocol's own names, such as
+        ``{"min_turn_silence": 160}``.
 
     Raises
     ------
@@ -80,9 +94,16 @@ class Loopback:
         seed: int = 0,
         drain: float = 1.25,
         backlog: float = 300.0,
+        speech_model: str = DEFAULT_MODEL,
         format_turns: bool = False,
         finals: int = 1,
         misbehave: str | Iterable[str] = (),
+        longest: float = LONGEST_SESSION,
+        key: str | None = None,
+        sessions: int | None = None,
+        new_sessions: int | None = None,
+        compression: bool = True,
+        parameters: Mapping[str, Any] | None = None,
     ) -> None:
         if ears not in EARS:
             raise ValueError(f"unknown ears {ears!r}; one of {', '.join(map(repr, EARS))}")
@@ -94,10 +115,17 @@ class Loopback:
             )
         if delay is None:
             delay = 0.15 if self._recognizer is None else 0.0
-        self._behaviour = Behaviour(delay, jitter, seed, drain, backlog, finals)
+        self._behaviour = Behaviour(delay, jitter, seed, drain, backlog, finals, longest)
         self._misdeeds = read_misdeeds(misbehave)
+        Entrance(key, sessions, new_sessions)  # raises here what would be wrong there
+        self._key = key
+        self._house = {
+            "entrance": {"key": key, "sessions": sessions, "new_sessions": new_sessions},
+            "compression": compression,
+        }
         self._script = read_reference(Path(script)) if isinstance(script, str | Path) else script
-        self._format_turns = format_turns
+        self._asks = {"speech_model": speech_model, "format_turns": format_turns}
+        self._parameters = dict(parameters or {})
         self._lock = threading.Lock()
         self._child: _Child | None = None
 
@@ -109,14 +137,10 @@ class Loopback:
         name = uuid.uuid4().hex
         script = self._script or reference if self._recognizer is None else None
         port = await asyncio.to_thread(self._hand_over, name, script)
-        parameters = {
-            "speech_model": "universal-streaming-english",
-            "format_turns": self._format_turns,
-            "script": name,
-        }
+        parameters = {**self._asks, **self._parameters, "script": name}
         return Endpoint(
             session_url(f"ws://127.0.0.1:{port}/v3/ws", rate, parameters),
-            {"Authorization": name},
+            {"Authorization": self._key or name},
         )
 
     def describe(self, reference: Reference | None = None) -> dict[str, Any]:
@@ -131,7 +155,12 @@ class Loopback:
             "jitter": self._behaviour.jitter,
             "seed": self._behaviour.seed,
             "drain": self._behaviour.drain,
-            "format_turns": self._format_turns,
+            **self._asks,
+            "parameters": {
+                name: value
+                for name, value in self._parameters.items()
+                if not any(secret in name.casefold() for secret in SECRETS)
+            },
             **(
                 {"misbehaves": [str(misdeed) for misdeed in self._misdeeds]}
                 if self._misdeeds
@@ -165,8 +194,9 @@ class Loopback:
     def _started(self) -> _Child:
         """The running child; called with the lock held."""
         if self._child is None or not self._child.alive:
+            recognizer = self._recognizer is not None
             self._child = _Child(
-                self._behaviour, self._script, self._recognizer is not None, self._misdeeds
+                self._behaviour, self._script, recognizer, self._house, self._misdeeds
             )
         return self._child
 
@@ -194,7 +224,8 @@ class _Child:
         self,
         behaviour: Behaviour,
         script: Reference | None,
-        recognizer: bool = False,
+        recognizer: bool,
+        house: Mapping[str, Any],
         misdeeds: Sequence[Misdeed] = (),
     ) -> None:
         # A session of its own keeps an interrupt at the terminal from reaching the service before
@@ -214,6 +245,7 @@ class _Child:
                 "script": script_json,
                 "recognizer": recognizer,
                 "misbehave": [str(misdeed) for misdeed in misdeeds],
+                **house,
             }
         )
         self.port = int(answer["port"])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import math
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,8 +17,9 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from rtkit.loopback.conversation import Behaviour, Close, Conversation
+from rtkit.loopback.conversation import LONGEST_SESSION, Behaviour, Close, Conversation
 from rtkit.loopback.ears import Ears, Energy, Script, SlowEars
+from rtkit.loopback.entrance import Entrance, Visit
 from rtkit.loopback.misbehaviour import Mischief, Misdeed, Unruly
 from rtkit.loopback.recogniser import Recogniser, Recognisers
 from rtkit.reference import Reference
@@ -23,8 +27,8 @@ from rtkit.reference import Reference
 __all__ = ["Scripts", "serve_loopback"]
 
 PATHS = ("/", "/v3/ws")
+TOKEN_PATH = "/v3/token"
 LONGEST_FRAME = 1 << 20  # bytes; a second of audio at the highest rate is a fifth of it
-LONGEST_SESSION = 10800
 MOST_SESSIONS = 256  # at once; each may have some frames waiting
 PATIENCE = 30.0  # seconds that a client may take to read a message
 
@@ -57,30 +61,36 @@ async def serve_loopback(
     scripts: Scripts,
     behaviour: Behaviour,
     recognisers: Recognisers | None = None,
+    entrance: Entrance | None = None,
+    compression: bool = True,
     misdeeds: Sequence[Misdeed] = (),
 ) -> Server:
     """Listen on 127.0.0.1; port 0 takes a free one. With recognisers, no script is spoken."""
+    entrance = entrance or Entrance()
     mischief = Mischief(misdeeds)
-    sessions = 0
+    open_now = 0
 
     async def session(connection: ServerConnection) -> None:
-        nonlocal sessions
-        sessions += 1
+        nonlocal open_now
+        open_now += 1
         line = mischief.of(connection)
         try:
-            if recognisers is None:
-                await _Skin(line, scripts, behaviour).run()
-                return
-            async with recognisers.lend() as recogniser:
-                await _Skin(line, scripts, behaviour, recogniser).run()
+            with _visit(entrance, connection) as visit:
+                if recognisers is None or visit.refused:
+                    await _Skin(line, scripts, behaviour, visit).run()
+                    return
+                async with recognisers.lend() as recogniser:
+                    await _Skin(line, scripts, behaviour, visit, recogniser).run()
         finally:
-            sessions -= 1
+            open_now -= 1
 
     async def let_in(connection: ServerConnection, request: Request) -> Response | None:
+        if urlsplit(request.path).path == TOKEN_PATH:
+            return _token(entrance, connection, request)
         refusal = _process_request(connection, request)
-        if refusal is None and sessions >= MOST_SESSIONS:
+        if refusal is None and open_now >= MOST_SESSIONS:
             return connection.respond(
-                HTTPStatus.SERVICE_UNAVAILABLE, f"{sessions} sessions are open; end some first.\n"
+                HTTPStatus.SERVICE_UNAVAILABLE, f"{open_now} sessions are open; end some first.\n"
             )
         return refusal or await mischief.at_the_door(connection, request)
 
@@ -92,10 +102,37 @@ async def serve_loopback(
         # Any web page may open a websocket to this host. A browser then says where the page came
         # from, and cannot be kept from it; other clients have no origin. So: those only.
         origins=[None],
+        compression="deflate" if compression else None,
         max_size=LONGEST_FRAME,
         ping_interval=None,  # a client that computes for long is late, not gone
         server_header=None,
     )
+
+
+def _query(request: Request) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(request.path).query))
+
+
+def _credential(request: Request) -> str | None:
+    return ", ".join(request.headers.get_all("Authorization")) or None
+
+
+def _visit(
+    entrance: Entrance, connection: ServerConnection
+) -> contextlib.AbstractContextManager[Visit]:
+    request = connection.request
+    assert request is not None
+    token = _query(request).get("token")
+    return entrance.visit(_credential(request), token, asyncio.get_running_loop().time())
+
+
+def _token(entrance: Entrance, connection: ServerConnection, request: Request) -> Response:
+    now = asyncio.get_running_loop().time()
+    status, answer = entrance.answer(_query(request), _credential(request), now)
+    response = connection.respond(HTTPStatus(status), json.dumps(answer))
+    del response.headers["Content-Type"]
+    response.headers["Content-Type"] = "application/json"
+    return response
 
 
 def _process_request(connection: ServerConnection, request: Request) -> Response | None:
@@ -117,11 +154,12 @@ class _Skin:
         connection: ServerConnection | Unruly,
         scripts: Scripts,
         behaviour: Behaviour,
+        visit: Visit,
         recogniser: Recogniser | None = None,
     ) -> None:
         request = connection.request
         assert request is not None
-        query = dict(parse_qsl(urlsplit(request.path).query))
+        query = _query(request)
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._changed = asyncio.Event()
@@ -130,14 +168,15 @@ class _Skin:
         ears: Callable[[int], Ears | SlowEars] = (
             scripts.ears(query.get("script")) if recogniser is None else recogniser.begin
         )
+        longest = min(behaviour.longest or LONGEST_SESSION, visit.longest or math.inf)
         self._conversation = Conversation(
             query,
-            authorized=bool(request.headers.get("Authorization") or query.get("token")),
             ears=ears,
-            behaviour=behaviour,
+            behaviour=replace(behaviour, longest=longest),
             now=self._loop.time(),
             session_id=str(uuid.uuid4()),
-            expires_at=int(time.time()) + LONGEST_SESSION,
+            expires_at=int(time.time() + longest),
+            refused=visit.refused,
         )
 
     async def run(self) -> None:

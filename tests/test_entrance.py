@@ -1,0 +1,145 @@
+"""Who may come in: keys, tokens and counts, on paper."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from rtkit.loopback.entrance import Entrance
+
+UNAUTHORIZED = "Unauthorized Connection: "
+MISSING, INVALID, EXPIRED, CROWDED = (
+    "Missing Authorization header",
+    "Invalid API key",
+    "Signature has expired",
+    "Too many concurrent sessions",
+)
+
+
+def refusal(entrance: Entrance, authorization: str | None, token: str | None = None) -> Any:
+    with entrance.visit(authorization, token, 0.0) as visit:
+        return visit.refused and (visit.refused.code, visit.refused.text)
+
+
+@pytest.mark.parametrize(
+    ("key", "authorization", "token", "told"),
+    [
+        (None, "any", None, None),
+        (None, None, "any", None),
+        (None, None, None, MISSING),
+        (None, "", "", MISSING),
+        (None, "Bearer any", None, INVALID),
+        (None, "embedded.forged.0", None, INVALID),
+        (None, "embedded.\udcff", None, INVALID),
+        ("sesame", "sesame", None, None),
+        ("sesame", "Sesame", None, INVALID),
+        ("sesame", "Bearer sesame", None, INVALID),
+        ("sesame", "sésame\udcff", None, INVALID),
+        ("sesame", None, None, MISSING),
+        ("sesame", None, "garbage", INVALID),
+    ],
+)
+def test_who_is_refused_and_why(
+    key: str | None, authorization: str | None, token: str | None, told: str | None
+) -> None:
+    expected = told and (1008, UNAUTHORIZED + told)
+    assert refusal(Entrance(key), authorization, token) == expected
+
+
+def mint(entrance: Entrance, at: float = 0.0, **asked: int) -> str:
+    query = {name: str(value) for name, value in asked.items()}
+    status, answer = entrance.answer(query, "sesame", at)
+    assert status == 200
+    assert answer["expires_in_seconds"] == asked["expires_in_seconds"]
+    return str(answer["token"])
+
+
+@pytest.mark.parametrize("in_header", [True, False])
+def test_a_token_opens_sessions_until_it_expires(in_header: bool) -> None:
+    entrance = Entrance("sesame")
+    token = mint(entrance, expires_in_seconds=60, max_session_duration_seconds=100)
+    header, query = (token, None) if in_header else (None, token)
+    for _ in range(2):
+        with entrance.visit(header, query, 59.9) as visit:
+            assert (visit.refused, visit.longest) == (None, 100)
+    with entrance.visit(header, query, 60.0) as visit:
+        assert visit.refused is not None
+        assert (visit.refused.code, visit.refused.text) == (1008, UNAUTHORIZED + EXPIRED)
+
+
+def test_a_token_is_good_for_its_own_service_only_and_as_it_was_made() -> None:
+    token = mint(Entrance(), expires_in_seconds=60)
+    assert refusal(Entrance(), token) == (1008, UNAUTHORIZED + INVALID)
+    entrance = Entrance()
+    token = mint(entrance, expires_in_seconds=60)
+    assert refusal(entrance, token) is None
+    assert refusal(entrance, token[:-1] + "x") == (1008, UNAUTHORIZED + INVALID)
+    said = len("embedded.") + 3
+    assert refusal(entrance, token[:said] + "A" + token[said + 1 :]) is not None
+
+
+@pytest.mark.parametrize(
+    ("asked", "authorization", "status", "loc"),
+    [
+        ({"expires_in_seconds": "60"}, "sesame", 200, None),
+        ({"expires_in_seconds": "60"}, "Bearer sesame", 200, None),
+        ({"expires_in_seconds": "600", "other": "x"}, "sesame", 200, None),
+        ({"expires_in_seconds": "60"}, "another", 401, None),
+        ({"expires_in_seconds": "60"}, None, 422, ["header", "authorization"]),
+        ({}, "sesame", 422, ["query", "expires_in_seconds"]),
+        ({"expires_in_seconds": "0"}, "sesame", 422, ["query", "expires_in_seconds"]),
+        ({"expires_in_seconds": "601"}, "sesame", 422, ["query", "expires_in_seconds"]),
+        ({"expires_in_seconds": "1.5"}, "sesame", 422, ["query", "expires_in_seconds"]),
+        (
+            {"expires_in_seconds": "60", "max_session_duration_seconds": "59"},
+            "sesame",
+            422,
+            ["query", "max_session_duration_seconds"],
+        ),
+    ],
+)
+def test_the_token_endpoint_answers_like_the_real_one(
+    asked: dict[str, str], authorization: str | None, status: int, loc: list[str] | None
+) -> None:
+    answered, answer = Entrance("sesame").answer(asked, authorization, 0.0)
+    assert answered == status
+    if loc is not None:
+        assert [fault["loc"] for fault in answer["detail"]] == [loc]
+        assert all(fault.keys() >= {"type", "loc", "msg", "input"} for fault in answer["detail"])
+
+
+def test_no_more_sessions_are_open_than_may_be() -> None:
+    entrance = Entrance(sessions=2)
+    with ExitStack() as open_sessions:
+        for _ in range(2):
+            visit = open_sessions.enter_context(entrance.visit("any", None, 0.0))
+            assert visit.refused is None
+        for _ in range(2):
+            assert refusal(entrance, "any") == (3009, UNAUTHORIZED + CROWDED)
+    assert refusal(entrance, "any") is None
+
+
+def test_no_more_sessions_are_opened_within_a_minute_than_may_be() -> None:
+    entrance = Entrance(new_sessions=2)
+
+    def opens(at: float) -> bool:
+        with entrance.visit("any", None, at) as visit:
+            return visit.refused is None
+
+    instants = [0.0, 20.0, 30.0, 59.9, 60.0, 61.0, 80.0]
+    assert [at for at in instants if opens(at)] == [0.0, 20.0, 60.0, 80.0]
+
+
+@pytest.mark.parametrize(
+    ("rules", "named"),
+    [
+        ({"key": " "}, "key="),
+        ({"sessions": 0}, "sessions=0"),
+        ({"new_sessions": -1}, "sessions=-1"),
+    ],
+)
+def test_impossible_rules_are_loud(rules: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        Entrance(**rules)
