@@ -97,8 +97,6 @@ async def run_in_process(
             },
             "reference": clip.reference and clip.reference.to_json(),
             "settings": asdict(settings),
-            "url": endpoint.url,
-            "headers": dict(endpoint.headers),
             "record": str(path.absolute()),
             "begin_timeout": begin_timeout,
             "termination_timeout": termination_timeout,
@@ -113,7 +111,8 @@ async def run_in_process(
                 with contextlib.suppress(BrokenPipeError), _start_child() as child:
                     writing, reading = cast(IO[str], child.stdin), cast(IO[str], child.stdout)
                     try:
-                        writing.write(json.dumps(request) + "\n")
+                        # Never in a variable, which a traceback might show: it holds the key.
+                        writing.write(json.dumps(request | asdict(endpoint)) + "\n")
                         writing.flush()
                     finally:
                         started.set_result(child)

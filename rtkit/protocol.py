@@ -6,13 +6,14 @@ On the wire times are integer milliseconds; everything that leaves this module i
 from __future__ import annotations
 
 import html
+import ipaddress
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 __all__ = [
     "AssemblyAI",
@@ -42,6 +43,29 @@ class Endpoint:
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def local(self) -> bool:
+        """Whether it is this machine."""
+        try:
+            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:  # a name
+            return False
+
+    @property
+    def private(self) -> bool:
+        """Whether no secret goes in the clear over a network."""
+        return urlsplit(self.url).scheme == "wss" or self.local or not self.secrets
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is told to it in confidence."""
+        told = (*self.headers.items(), *parse_qsl(urlsplit(self.url).query))
+        return tuple(value for name, value in told if value and _is_secret(name))
 
 
 @dataclass(frozen=True)
@@ -101,6 +125,7 @@ class AssemblyAI:
                 "out: the embedded one needs none."
             )
         if not key.isascii() or not key.isprintable() or " " in key:
+            del key  # tracebacks may show a function's variables
             raise ValueError(
                 "The API key holds a space or a character that no key has. Copy it anew, "
                 "without the word Bearer before it."
@@ -115,11 +140,22 @@ class AssemblyAI:
             "speech_model": self.speech_model,
             "format_turns": self.format_turns,
             "parameters": {
-                name: value
-                for name, value in self.parameters.items()
-                if not any(secret in name.casefold() for secret in SECRETS)
+                name: value for name, value in self.parameters.items() if not _is_secret(name)
             },
         }
+
+
+def _is_secret(name: str) -> bool:
+    """Whether a header or parameter of that name holds what nobody else may know."""
+    return any(secret in name.casefold() for secret in SECRETS)
+
+
+def strike_out(secrets: Iterable[str], text: str) -> str:
+    """A text from outside without these; what is shorter than any key may be a word, and stays."""
+    for secret in secrets:
+        if len(secret) >= 8:
+            text = text.replace(secret, "[secret]")
+    return text
 
 
 def session_url(base: str, rate: int, parameters: Mapping[str, Any]) -> str:
@@ -131,11 +167,14 @@ def session_url(base: str, rate: int, parameters: Mapping[str, Any]) -> str:
 
 
 class Closed(Exception):
-    """The other side closed the connection; `code` is None where it broke without a word."""
+    """The other side closed the connection; `code` is None where it broke without a word.
 
-    def __init__(self, code: int | None, reason: str = "") -> None:
+    `why` is set where this side had to break it off.
+    """
+
+    def __init__(self, code: int | None, reason: str = "", why: Closure | None = None) -> None:
         super().__init__(code, reason)
-        self.code, self.reason = code, reason
+        self.code, self.reason, self.why = code, reason, why
 
 
 # What the client says. Audio goes as binary messages and needs no words.
@@ -314,6 +353,8 @@ class Closure:
         What was wrong, and what to do; a sentence each.
     retry : bool
         Whether the same thing, tried again, may work.
+    wait : float
+        How many seconds to wait before that, at least.
     codes : tuple of int
         The codes that come with it; the first is today's.
     evidence : str
@@ -329,6 +370,7 @@ class Closure:
     codes: tuple[int, ...] = ()
     evidence: str = ""
     said: str = ""
+    wait: float = 0.0
 
     def __str__(self) -> str:
         again = "Trying again may help." if self.retry else "Trying again does not help."
@@ -362,6 +404,7 @@ _BY_TEXT: tuple[tuple[str, Closure], ...] = (
             True,
             (3009, 1008),
             DOCUMENTED,
+            wait=60.0,
         ),
     ),
     (
@@ -565,8 +608,25 @@ _BY_CODE: Mapping[int, Closure] = {
         True,
         (3009,),
         DOCUMENTED,
+        wait=60.0,
     ),
 }
+
+# Why this side breaks a connection off, by the code that it then closes with.
+_BY_OWN_CODE: Mapping[int, Closure] = {
+    1009: Closure(
+        "message too big",
+        "The service sent a message larger than rtkit accepts (1 MiB), which no answer needs.",
+        "See that the address is a speech-to-text service's, and try again.",
+        False,
+    ),
+}
+_UNREADABLE = Closure(
+    "unreadable",
+    "The service, or something on the way to it, sent bytes that are no websocket message.",
+    "Look at the network, a proxy above all, and try again: a new session starts at 0.",
+    False,
+)
 
 _FAULTS = (500, 502, 503, 504)
 
@@ -711,12 +771,25 @@ def _by_words_and_code(code: int | None, text: str) -> Closure:
     known = _BY_CODE.get(number) or _BY_STATUS.get(number)
     if known is not None:
         return known
+    if code in range(300, 600):
+        return Closure(
+            "refused",
+            "Nobody there opens a session.",
+            "Look at the address and at proxies on the way; if they are right, try again in a "
+            "while.",
+            False,
+        )
     return Closure(
         "unknown",
         f"The service ended the session with the code {code}.",
         "Its own words, if any, are the best hint.",
         False,
     )
+
+
+def explain_own(code: int) -> Closure:
+    """Why this side broke the connection off, by the code that it closed with."""
+    return _BY_OWN_CODE.get(code, _UNREADABLE)
 
 
 def _by_words(text: str) -> Closure:

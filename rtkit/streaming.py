@@ -7,16 +7,18 @@ import contextlib
 import functools
 import importlib.metadata
 import inspect
+import itertools
 import logging
 import os
 import platform
+import random
+import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -39,6 +41,10 @@ __all__ = ["Connection", "Service", "StreamError", "stream"]
 ISOLATIONS = ("loop", "thread", "process")
 GOODBYE = 3.0  # seconds that a stopped session waits for Termination
 SEND_TIMEOUT = 30.0  # seconds that one chunk may take to leave
+CLOSE_TIMEOUT = 2.0  # seconds that the other side may take to close
+LAST_WORDS = 1.0  # seconds in which a service that gives up may say why
+PAUSES = (0.5, 1.0)  # seconds before the second and the third try to connect
+LONGEST_MESSAGE = 1 << 20  # bytes; three hours of words in one turn are less
 
 
 class Connection(Protocol):
@@ -139,7 +145,8 @@ async def stream(
         Called in the loop with each fact as it is recorded; must return at once.
     begin_timeout, termination_timeout : float
         Seconds to wait for the service's first word, and for its last one once the audio would
-        have been spoken.
+        have been spoken. A connection that fails before the first word is tried again, twice at
+        most and within `begin_timeout`, where that can help; a session that has begun never is.
 
     Returns
     -------
@@ -263,24 +270,35 @@ async def run_session(
     right after Terminate) or ``"none"`` (without it).
     """
     run = Run(Recorder(settings, host(), clip.reference, path=record, watch=watch))
+    failed: Failure | None = None
     try:
         async with run.ending():
             if connection is None:
                 assert service is not None
-                connection = await run.connect(service, clip, begin_timeout)
-            await run.begin(connection, begin_timeout)
+                await run.open(service, clip, begin_timeout)
+            else:
+                await run.begin(connection, begin_timeout)
             await run.send(clip, work, edges)
             if farewell == "wait":
                 await run.terminate(termination_timeout)
             elif farewell == "hasty":
                 await run.say_terminate()
     except Failure as failure:
-        raise StreamError(str(failure), run.recorder.session()) from failure.__cause__
+        failed = failure
+    if failed is not None:  # out here, it does not carry along what the network held, key and all
+        raise StreamError(str(failed), run.recorder.session()) from failed.__cause__
     return run.recorder.session()
 
 
 class Failure(Exception):
-    """Why the session cannot go on, as one sentence."""
+    """Why the session cannot go on, as one sentence.
+
+    `wait` is set where the connection may be tried again after so many seconds.
+    """
+
+    def __init__(self, sentence: str, wait: float | None = None) -> None:
+        super().__init__(sentence)
+        self.wait = wait
 
 
 class Run:
@@ -297,7 +315,8 @@ class Run:
         self._listening: asyncio.Task[None] | None = None
         self._begun = asyncio.Event()
         self._terminated = False  # Terminate was sent
-        self._finished = asyncio.Event()  # Termination has come
+        self._finished = asyncio.Event()  # Termination has come, as asked
+        self._early = False  # Termination has come, unasked
         self._error: protocol.ServiceError | None = None
         self._closed: Closed | None = None
         self._lookout: Lookout | None = None
@@ -356,24 +375,67 @@ class Run:
                     "itself is whole in memory: save it elsewhere with session.save(PATH)."
                 ) from error
 
+    async def open(self, service: Service, clip: Clip, timeout: float) -> None:
+        """Connect and wait for Begin; where that may help, try again, within `timeout` in all.
+
+        Once the service has said Begin nothing is tried again: what comes back from a second
+        session starts at 0, and would pass for the first one's.
+        """
+        endpoint = await self._endpoint(service, clip)
+        deadline = self._loop.time() + timeout
+        for tries in itertools.count(1):
+            try:
+                connection = await self._connect(endpoint, deadline - self._loop.time(), timeout)
+                await self.begin(connection, timeout, deadline)
+            except Failure as failure:
+                if failure.wait is None:
+                    raise
+                if tries > len(PAUSES):
+                    raise Failure(f"{failure} Tried {tries} times.") from None
+                # Clients that were cut off together must not come back together.
+                pause = max(PAUSES[tries - 1], failure.wait) * random.uniform(1.0, 1.25)
+                if self._loop.time() + pause >= deadline:
+                    raise
+                await self._leave()
+                await sleep_until(self._loop.time() + pause)
+            else:
+                return
+
     async def connect(self, service: Service, clip: Clip, timeout: float) -> _WebSocket:
-        self._event("connecting")
+        """Connect, once."""
+        return await self._connect(await self._endpoint(service, clip), timeout, timeout)
+
+    async def _endpoint(self, service: Service, clip: Clip) -> Endpoint:
         try:
             endpoint = await service.endpoint(clip.rate, clip.reference)
         except RuntimeError as error:  # the embedded service could not be started, or ended
             raise Failure(str(error)) from error
         if endpoint.headers.get("Authorization", "").lower().startswith("bearer "):
             self._event("bearer")
-        connection = await _open_websocket(endpoint, timeout)
+        return endpoint
+
+    async def _connect(self, endpoint: Endpoint, left: float, timeout: float) -> _WebSocket:
+        self._event("connecting")
+        connection = await _open_websocket(endpoint, left, timeout)
         self._event("connected")
         return connection
 
-    async def begin(self, connection: Connection, timeout: float) -> None:
+    async def _leave(self) -> None:
+        """Close a connection that failed, and forget it; what it said stays recorded."""
+        await self._close()
+        self._connection = self._listening = None
+        self._closed = self._error = None
+        self._early = False
+
+    async def begin(
+        self, connection: Connection, timeout: float, deadline: float | None = None
+    ) -> None:
         """Listen, and wait for the service's first word."""
         self._connection = connection
         self._listening = asyncio.create_task(self._listen(connection), name="rtkit-listen")
+        left = timeout if deadline is None else max(0.0, deadline - self._loop.time())
         try:
-            await self.unless_closed(self._begun.wait(), timeout)
+            await self.unless_closed(self._begun.wait(), left)
         except TimeoutError:
             raise Failure(
                 f"The service accepted the connection but sent no Begin within {timeout:g} s. "
@@ -410,7 +472,7 @@ class Run:
         except Closed as closed:
             # The last words of a service that closes say why; give them a moment to arrive.
             assert self._listening is not None
-            await asyncio.wait({self._listening}, timeout=1.0)
+            await asyncio.wait({self._listening}, timeout=LAST_WORDS)
             self._closed = self._closed or closed
             raise self._broken_off() from None
 
@@ -487,12 +549,16 @@ class Run:
             payload = next(audio, b"").ljust(least, b"\0")
 
     async def _listen(self, connection: Connection) -> None:
-        """Record every message; ends when the connection does."""
+        """Record every message; ends when the connection does, or the service gives up."""
+        until: float | None = None
         while True:
             try:
-                text = await connection.recv()
+                async with asyncio.timeout_at(until):
+                    text = await connection.recv()
             except Closed as closed:
                 self._closed = closed
+                return
+            except TimeoutError:
                 return
             at = self.now()
             if isinstance(text, bytes):
@@ -502,9 +568,14 @@ class Run:
             if isinstance(reply, protocol.Begin):
                 self._begun.set()
             elif isinstance(reply, protocol.Termination):
-                self._finished.set()
+                self._early = self._early or not self._terminated
+                if not self._early:
+                    self._finished.set()
             elif isinstance(reply, protocol.ServiceError):
                 self._error = reply
+            # Then it hears no more, whether or not it closes: what is sent would be lost.
+            if until is None and (self._early or self._error is not None):
+                until = self._loop.time() + LAST_WORDS
 
     async def unless_closed(
         self, coroutine: Coroutine[Any, Any, object], timeout: float | None = None
@@ -533,12 +604,14 @@ class Run:
 
     def _broken_off(self) -> Failure:
         """The failure that the service's last words and its close code tell of."""
-        code = self._closed.code if self._closed is not None else None
-        text = self._closed.reason if self._closed is not None else ""
+        closed = self._closed or Closed(None)
+        code, text = closed.code, closed.reason
         if self._error is not None:
             code, text = self._error.code or code, self._error.text
-        closure = protocol.explain(code, text)
-        if closure.name == "complete":
+        closure = closed.why or protocol.explain(code, text)
+        early = self._early and code is None and closed.why is None
+        wait = closure.wait if closure.retry and not self._begun.is_set() and not early else None
+        if early or closure.name == "complete":
             closure = protocol.Closure(
                 "closed early",
                 "The service closed the session before its end.",
@@ -549,7 +622,8 @@ class Run:
         with_code = "without a close code" if code is None else f"with the code {code}"
         return Failure(
             f"{closure.cause} {closure.cure} "
-            f"(It ended {with_code}{said}, after {self.audio_sent:.1f} s of audio.)"
+            f"(It ended {with_code}{said}, after {self.audio_sent:.1f} s of audio.)",
+            wait,
         )
 
     async def say_terminate(self) -> None:
@@ -618,29 +692,48 @@ class Run:
 
 
 class _WebSocket:
-    """A websocket that ends with `Closed`."""
+    """A websocket that ends with `Closed`, and on which a secret that comes back is struck out."""
 
     FULL = 1 << 15  # bytes that wait for the network: a second of audio at 16 kHz
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: ClientConnection, endpoint: Endpoint) -> None:
         from websockets.exceptions import ConnectionClosed, InvalidState
 
         self._connection, self._closed, self._not_open = connection, ConnectionClosed, InvalidState
+        self._secrets = endpoint.secrets
 
     async def send(self, frame: bytes | str) -> None:
         try:
             await self._connection.send(frame)
         except self._closed as closed:
-            raise _as_closed(closed) from None
+            raise self._as_closed(closed) from None
 
     async def recv(self) -> str | bytes:
         try:
-            return await self._connection.recv()
+            frame = await self._connection.recv()
         except self._closed as closed:
-            raise _as_closed(closed) from None
+            raise self._as_closed(closed) from None
+        if isinstance(frame, bytes):
+            frame = frame.decode("utf-8", "replace")
+        return protocol.strike_out(self._secrets, frame)
 
     async def close(self) -> None:
-        await self._connection.close()
+        # websockets bounds its wait for the other side's Close, but not for its own to leave: the
+        # one that a service keeps waiting that has stopped reading.
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT + 1.0):
+                await self._connection.close()
+        except TimeoutError:
+            self._connection.transport.abort()
+            await self._connection.wait_closed()
+
+    def _as_closed(self, closed: ConnectionClosed) -> Closed:
+        """By the close frame that came; a broken connection has none."""
+        if closed.sent is not None and not closed.rcvd_then_sent and closed.sent.code != 1000:
+            return Closed(None, why=protocol.explain_own(closed.sent.code))
+        if closed.rcvd is None:
+            return Closed(None)
+        return Closed(closed.rcvd.code, protocol.strike_out(self._secrets, closed.rcvd.reason))
 
     def write(self, audio: bytes) -> bool:
         """Send at once, unless the way out is full: then not, and False.
@@ -658,47 +751,63 @@ class _WebSocket:
         return True
 
 
-def _as_closed(closed: ConnectionClosed) -> Closed:
-    """By the close frame that came; a broken connection has none."""
-    return Closed(None) if closed.rcvd is None else Closed(closed.rcvd.code, closed.rcvd.reason)
-
-
-async def _open_websocket(endpoint: Endpoint, timeout: float) -> _WebSocket:
-    """Connect, or tell in one sentence why not."""
+async def _open_websocket(endpoint: Endpoint, left: float, timeout: float) -> _WebSocket:
+    """Connect within `left` of the `timeout`, or tell in one sentence why not."""
     from websockets.asyncio.client import connect
     from websockets.exceptions import InvalidStatus, WebSocketException
 
-    where = urlsplit(endpoint.url)
+    host = endpoint.host
+    if not endpoint.private:
+        raise Failure(
+            f"{host} would be told the key without encryption, for all on the way to read; "
+            "connect with wss:// (ws:// is for this machine only)."
+        )
     try:
         return _WebSocket(
             await connect(
                 endpoint.url,
                 additional_headers=dict(endpoint.headers),
                 compression=None,  # it would cost the sender more than it saves
-                open_timeout=timeout,
-                close_timeout=2,
+                open_timeout=left,
+                close_timeout=CLOSE_TIMEOUT,
+                max_size=LONGEST_MESSAGE,
                 ping_interval=None,  # a busy notebook must not look like a dead network
-                proxy=None if where.hostname == "127.0.0.1" else True,
+                proxy=None if endpoint.local else True,
                 logger=_quiet_logger(),
-                user_agent_header=f"rtkit/{host()['rtkit']}",
-            )
+                user_agent_header=f"rtkit/{importlib.metadata.version('rtkit')}",
+            ),
+            endpoint,
         )
     except InvalidStatus as refused:
-        closure = protocol.explain(refused.response.status_code)
+        status = refused.response.status_code
+        closure = protocol.explain(status)
         raise Failure(
-            f"{where.hostname} refused the connection with HTTP status "
-            f"{refused.response.status_code}. {closure.cause} {closure.cure}"
+            f"{host} refused the connection with HTTP status {status}. "
+            f"{closure.cause} {closure.cure}"
         ) from None
     except TimeoutError:
         raise Failure(
-            f"{where.hostname} did not answer within {timeout:g} s. "
+            f"{host} did not answer within {timeout:g} s. "
             "Look at the network, or give it longer with begin_timeout."
         ) from None
-    except (OSError, WebSocketException) as error:
+    except ssl.SSLCertVerificationError as error:
         raise Failure(
-            f"{where.hostname} cannot be reached ({type(error).__name__}: {error}). "
-            "Look at the network and at the host's name."
+            f"{host} could not prove that it is {host} ({error.verify_message}), so it was told "
+            "nothing. Look at the host's name, and for a proxy that reads along; if that one is to "
+            "be trusted, name its certificate in SSL_CERT_FILE."
         ) from None
+    except (OSError, WebSocketException, ValueError) as error:
+        told = protocol.strike_out(endpoint.secrets, f"{type(error).__name__}: {error}")
+        raise Failure(
+            f"{host} cannot be reached ({told}). Look at the network and at the host's name.",
+            0.0 if _passing(error) else None,
+        ) from None
+
+
+def _passing(error: Exception) -> bool:
+    """Whether the network did it, and may do better the next time."""
+    cut_off = isinstance(error.__cause__, EOFError | OSError)
+    return (isinstance(error, OSError) and not isinstance(error, ssl.SSLError)) or cut_off
 
 
 @functools.cache

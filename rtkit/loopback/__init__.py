@@ -9,6 +9,7 @@
 - `conversation`: what it says, and when; no I/O
 - `entrance`: keys, tokens, and how many sessions
 - `server`: the websocket around a conversation
+- `misbehaviour`: faults on demand
 - `memory`: an in-memory connection around a conversation
 - `process`: the child process that a session uses
 """

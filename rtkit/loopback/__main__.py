@@ -15,10 +15,13 @@ from typing import Any
 
 from rtkit.loopback.conversation import Behaviour
 from rtkit.loopback.entrance import Entrance
+from rtkit.loopback.misbehaviour import MISDEEDS, Misdeed, read_misdeeds
 from rtkit.loopback.process import EARS
 from rtkit.loopback.recogniser import Recognisers, recognizer_name
 from rtkit.loopback.server import Scripts, serve_loopback
 from rtkit.reference import Reference, SidecarError, read_reference
+
+GOODBYE = 1.0  # seconds in which sessions may still close when the parent has ended
 
 
 def main() -> None:
@@ -55,6 +58,15 @@ def main() -> None:
     )
     parser.add_argument(
         "--finals", type=int, choices=(1, 2), default=1, help="messages at a formatted turn's end"
+    )
+    parser.add_argument(
+        "--misbehave",
+        type=_misdeed,
+        action="append",
+        default=[],
+        metavar="NAME[=VALUE][@SECONDS][xTIMES]",
+        help="a fault on demand, after so many seconds of audio, in so many sessions; again for "
+        "more: " + "; ".join(f"{name} {kind.does}" for name, kind in MISDEEDS.items()),
     )
     parser.add_argument(
         "--longest", type=float, default=defaults.longest, help="seconds that a session may take"
@@ -103,6 +115,7 @@ def main() -> None:
                 behaviour=behaviour,
                 entrance=entrance,
                 compression=options.compression,
+                misdeeds=options.misbehave,
             )
         )
 
@@ -150,6 +163,7 @@ async def _child() -> None:
     start = json.loads(opening)
     scripts = Scripts(_script(start["script"]))
     behaviour = Behaviour(**start["behaviour"])
+    misdeeds = read_misdeeds(start["misbehave"])
     async with _recognisers(start["recognizer"]) as recognisers:
         server = await serve_loopback(
             0,
@@ -158,6 +172,7 @@ async def _child() -> None:
             recognisers=recognisers,
             entrance=Entrance(**start["entrance"]),
             compression=start["compression"],
+            misdeeds=misdeeds,
         )
         print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
         while line := await lines.get():
@@ -165,7 +180,11 @@ async def _child() -> None:
             scripts.add(question["id"], _script(question["script"]))
             print(json.dumps({"ready": question["id"]}), flush=True)
         server.close()
-        await server.wait_closed()
+        with contextlib.suppress(TimeoutError):  # what misbehaves does not hold up the parent
+            async with asyncio.timeout(GOODBYE):
+                await server.wait_closed()
+        for connection in server.connections:
+            connection.transport.abort()
 
 
 def _port(text: str) -> int:
@@ -173,6 +192,13 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{port} is no port; give one of 0 to 65535")
     return port
+
+
+def _misdeed(text: str) -> Misdeed:
+    try:
+        return Misdeed.read(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _script(data: dict[str, Any] | None) -> Reference | None:

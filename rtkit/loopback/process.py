@@ -11,13 +11,14 @@ import sys
 import threading
 import uuid
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
 
 from rtkit.loopback.conversation import LONGEST_SESSION, Behaviour
 from rtkit.loopback.entrance import Entrance
+from rtkit.loopback.misbehaviour import Misdeed, read_misdeeds
 from rtkit.loopback.recogniser import recognizer_name
 from rtkit.protocol import DEFAULT_MODEL, SECRETS, Endpoint, session_url
 from rtkit.reference import Reference, read_reference
@@ -57,6 +58,9 @@ class Loopback:
         Casing and punctuation in what it says; newer models always have them.
     finals : int
         With `format_turns`: 1 final message a turn, or 2, the second one formatted.
+    misbehave : str or iterable of str
+        What it does wrong, on demand: ``"drop@2.5"`` breaks the connection after 2.5 s of audio,
+        ``"refuse=503x2"`` refuses the first two sessions. `rtkit.loopback.misbehaviour` lists all.
     longest : float
         It closes a session after so many seconds, as the real one does after three hours.
     key : str, optional
@@ -72,7 +76,8 @@ class Loopback:
     Raises
     ------
     ValueError
-        If a number is out of range, or something is asked of a recogniser that it cannot give.
+        If a number is out of range, a misdeed unknown, or something is asked of a recogniser that
+        it cannot give.
     ImportError
         If the recogniser is not installed.
     SidecarError
@@ -92,6 +97,7 @@ class Loopback:
         speech_model: str = DEFAULT_MODEL,
         format_turns: bool = False,
         finals: int = 1,
+        misbehave: str | Iterable[str] = (),
         longest: float = LONGEST_SESSION,
         key: str | None = None,
         sessions: int | None = None,
@@ -110,6 +116,7 @@ class Loopback:
         if delay is None:
             delay = 0.15 if self._recognizer is None else 0.0
         self._behaviour = Behaviour(delay, jitter, seed, drain, backlog, finals, longest)
+        self._misdeeds = read_misdeeds(misbehave)
         Entrance(key, sessions, new_sessions)  # raises here what would be wrong there
         self._key = key
         self._house = {
@@ -154,6 +161,11 @@ class Loopback:
                 for name, value in self._parameters.items()
                 if not any(secret in name.casefold() for secret in SECRETS)
             },
+            **(
+                {"misbehaves": [str(misdeed) for misdeed in self._misdeeds]}
+                if self._misdeeds
+                else {}
+            ),
         }
 
     @property
@@ -183,7 +195,9 @@ class Loopback:
         """The running child; called with the lock held."""
         if self._child is None or not self._child.alive:
             recognizer = self._recognizer is not None
-            self._child = _Child(self._behaviour, self._script, recognizer, self._house)
+            self._child = _Child(
+                self._behaviour, self._script, recognizer, self._house, self._misdeeds
+            )
         return self._child
 
     def _hand_over(self, name: str, script: Reference | None) -> int:
@@ -219,6 +233,7 @@ class _Child:
         script: Reference | None,
         recognizer: bool,
         house: Mapping[str, Any],
+        misdeeds: Sequence[Misdeed] = (),
     ) -> None:
         # A session of its own keeps an interrupt at the terminal from reaching the service before
         # the sender has said Terminate.
@@ -236,6 +251,7 @@ class _Child:
                 "behaviour": asdict(behaviour),
                 "script": script_json,
                 "recognizer": recognizer,
+                "misbehave": [str(misdeed) for misdeed in misdeeds],
                 **house,
             }
         )

@@ -8,7 +8,7 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
@@ -20,6 +20,7 @@ from websockets.http11 import Request, Response
 from rtkit.loopback.conversation import LONGEST_SESSION, Behaviour, Close, Conversation
 from rtkit.loopback.ears import Ears, Energy, Script, SlowEars
 from rtkit.loopback.entrance import Entrance, Visit
+from rtkit.loopback.misbehaviour import Mischief, Misdeed, Unruly
 from rtkit.loopback.recogniser import Recogniser, Recognisers
 from rtkit.reference import Reference
 
@@ -28,12 +29,14 @@ __all__ = ["Scripts", "serve_loopback"]
 PATHS = ("/", "/v3/ws")
 TOKEN_PATH = "/v3/token"
 LONGEST_FRAME = 1 << 20  # bytes; a second of audio at the highest rate is a fifth of it
+MOST_SESSIONS = 256  # at once; each may have some frames waiting
+PATIENCE = 30.0  # seconds that a client may take to read a message
 
 
 class Scripts:
     """What the service knows of coming sessions: a script each, under an id in the URL."""
 
-    KEPT = 256  # ids that nobody came for are forgotten, the oldest first
+    KEPT = 256  # of more the oldest are forgotten; a client may come twice for one
 
     def __init__(self, default: Reference | None = None) -> None:
         self._default = default
@@ -46,7 +49,7 @@ class Scripts:
 
     def ears(self, name: str | None) -> Callable[[int], Ears]:
         """What a session with that id listens with; by energy where there is no script."""
-        script = self._waiting.pop(name, self._default) if name is not None else self._default
+        script = self._default if name is None else self._waiting.get(name, self._default)
         if script is None:
             return Energy
         return lambda rate: Script(script, rate)
@@ -60,28 +63,45 @@ async def serve_loopback(
     recognisers: Recognisers | None = None,
     entrance: Entrance | None = None,
     compression: bool = True,
+    misdeeds: Sequence[Misdeed] = (),
 ) -> Server:
     """Listen on 127.0.0.1; port 0 takes a free one. With recognisers, no script is spoken."""
     entrance = entrance or Entrance()
+    mischief = Mischief(misdeeds)
+    open_now = 0
 
     async def session(connection: ServerConnection) -> None:
-        with _visit(entrance, connection) as visit:
-            if recognisers is None or visit.refused:
-                await _Skin(connection, scripts, behaviour, visit).run()
-                return
-            async with recognisers.lend() as recogniser:
-                await _Skin(connection, scripts, behaviour, visit, recogniser).run()
+        nonlocal open_now
+        open_now += 1
+        line = mischief.of(connection)
+        try:
+            with _visit(entrance, connection) as visit:
+                if recognisers is None or visit.refused:
+                    await _Skin(line, scripts, behaviour, visit).run()
+                    return
+                async with recognisers.lend() as recogniser:
+                    await _Skin(line, scripts, behaviour, visit, recogniser).run()
+        finally:
+            open_now -= 1
 
-    def process_request(connection: ServerConnection, request: Request) -> Response | None:
+    async def let_in(connection: ServerConnection, request: Request) -> Response | None:
         if urlsplit(request.path).path == TOKEN_PATH:
             return _token(entrance, connection, request)
-        return _process_request(connection, request)
+        refusal = _process_request(connection, request)
+        if refusal is None and open_now >= MOST_SESSIONS:
+            return connection.respond(
+                HTTPStatus.SERVICE_UNAVAILABLE, f"{open_now} sessions are open; end some first.\n"
+            )
+        return refusal or await mischief.at_the_door(connection, request)
 
     return await serve(
         session,
         "127.0.0.1",
         port,
-        process_request=process_request,
+        process_request=let_in,
+        # Any web page may open a websocket to this host. A browser then says where the page came
+        # from, and cannot be kept from it; other clients have no origin. So: those only.
+        origins=[None],
         compression="deflate" if compression else None,
         max_size=LONGEST_FRAME,
         ping_interval=None,  # a client that computes for long is late, not gone
@@ -131,7 +151,7 @@ class _Skin:
 
     def __init__(
         self,
-        connection: ServerConnection,
+        connection: ServerConnection | Unruly,
         scripts: Scripts,
         behaviour: Behaviour,
         visit: Visit,
@@ -165,8 +185,8 @@ class _Skin:
             tasks.append(asyncio.create_task(self._understand(self._recogniser)))
         try:
             await self._speak()
-        except ConnectionClosed:
-            pass  # the client left; there is nobody to speak to
+        except (ConnectionClosed, TimeoutError):
+            pass  # the client left, or does not read; there is nobody to speak to
         finally:
             for task in tasks:
                 task.cancel()
@@ -204,7 +224,8 @@ class _Skin:
                 if isinstance(message, Close):
                     await self._connection.close(message.code, message.reason)
                     return
-                await self._connection.send(message.text)
+                async with asyncio.timeout(PATIENCE):  # or what is to be said would pile up
+                    await self._connection.send(message.text)
             await self._next_message()
 
     async def _next_message(self) -> None:
