@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from rtkit.definitions import rescore as rescore
     from rtkit.distributions import plot_distribution as plot_distribution
     from rtkit.distributions import plot_distributions as plot_distributions
+    from rtkit.endings import closures as closures
+    from rtkit.endings import explain as explain
     from rtkit.faults import validity as validity
     from rtkit.frames import to_frame as to_frame
     from rtkit.latency import drift as drift
@@ -56,8 +58,6 @@ if TYPE_CHECKING:
     from rtkit.pooling import quantile_intervals as quantile_intervals
     from rtkit.pooling import worst_cases as worst_cases
     from rtkit.protocol import AssemblyAI as AssemblyAI
-    from rtkit.protocol import closures as closures
-    from rtkit.protocol import explain as explain
     from rtkit.reference import Reference as Reference
     from rtkit.reference import SidecarError as SidecarError
     from rtkit.session import Session as Session
@@ -106,11 +106,12 @@ _MODULES = {
         "save_figure",
     ),
     "pooling": ("compare_pacings", "quantile_intervals", "worst_cases"),
-    "protocol": ("AssemblyAI", "closures", "explain"),
+    "protocol": ("AssemblyAI",),
     "reference": ("Reference", "SidecarError"),
     "session": ("Session", "load_session"),
     "simulation": ("simulate",),
     "streaming": ("StreamError", "stream"),
+    "endings": ("closures", "explain"),
     "faults": ("validity",),
     "transcripts": ("save_transcript",),
     "words": ("show_partials", "show_transcript"),

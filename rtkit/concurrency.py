@@ -20,9 +20,11 @@ from rtkit.audio import MIN_CHUNK, AudioError, Clip, chunk_edges, whole_samples
 from rtkit.clock import Timetable, sleep_until
 from rtkit.crowd import Crowd
 from rtkit.pacing import due_times
+from rtkit.running import Connection, Run, Service, host
 from rtkit.session import Chunk, Recorder, Session, Settings
 from rtkit.stalls import Lookout
-from rtkit.streaming import Connection, Failure, Run, Service, StreamError, check_sides, host
+from rtkit.streaming import StreamError, check_sides, settings_of
+from rtkit.websocket import Failure
 
 __all__ = ["stream_many"]
 
@@ -149,17 +151,7 @@ def _plans(clips: Sequence[Clip], chunk: float, phase: str) -> list[_Plan]:
     for clip in clips:
         if id(clip) not in plans:
             edges = chunk_edges(clip.samples, clip.rate, chunk)
-            settings = Settings(
-                recording=clip.path.name,
-                rate=clip.rate,
-                first=clip.first,
-                samples=clip.samples,
-                channels=clip.channels,
-                coding=clip.coding,
-                chunk=float(chunk),
-                pacing="wall_clock",
-                phase=phase,
-            )
+            settings = settings_of(clip, chunk=float(chunk), pacing="wall_clock", phase=phase)
             due = due_times(edges, clip.rate, phase).tolist()
             reading = clip.chunks(edges)
             plans[id(clip)] = _Plan(settings, edges.tolist(), due, reading, reading)
@@ -328,11 +320,11 @@ class _Sender:
                 member.open()
             except AudioError as error:
                 raise Failure(str(error)) from error
-            if connection is None:
-                assert self._service is not None
-                connection = await member.run.connect(self._service, clip, self._begin_timeout)
-            await member.run.begin(connection, self._begin_timeout)
-        return connection
+            if connection is not None:
+                await member.run.begin(connection, self._begin_timeout)
+                return connection
+            assert self._service is not None
+            return await member.run.open(self._service, clip, self._begin_timeout)
 
     def _zero(self, index: int) -> float:
         """The next instant that has this session's phase."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from rtkit.audio import MAX_RATE, Clip, chunk_edges, open_raw
 from rtkit.loopback.process import Loopback, embedded
 from rtkit.protocol import Endpoint
 from rtkit.reference import Reference
-from rtkit.session import Session, Settings
-from rtkit.streaming import Service, StreamError, run_session, stream
+from rtkit.session import Session
+from rtkit.streaming import Service, StreamError, run_session, settings_of, stream
 
 __all__ = ["commit"]
 
@@ -97,17 +97,11 @@ class _Plan:
     async def run(self, *, edges: np.ndarray | None = None, farewell: str = "wait") -> Session:
         clip = self.clip
         chunk = CHUNK if edges is None else float(edges[1]) / clip.rate
-        settings = Settings(
-            recording=clip.path.name,
-            rate=clip.rate,
-            first=clip.first,
-            samples=clip.samples,
-            channels=clip.channels,
-            coding=clip.coding,
+        settings = settings_of(
+            clip,
             chunk=chunk,
             pacing="wall_clock",
             service=self.service.describe(clip.reference),
-            header=None if clip.header is None else asdict(clip.header),
         )
         return await run_session(
             clip,

@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from rtkit.bootstrap import DRAWS, Difference, Interval, check, drawn
 from rtkit.marks import SMALL, box, marked
+from rtkit.rate_intervals import DRAWS, Difference, Interval, check, drawn
 
 __all__ = ["UNSPACED", "Edit", "Kind", "WordErrorRate"]
 

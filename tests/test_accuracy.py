@@ -13,7 +13,7 @@ import pytest
 from facts import call, session, turn
 
 import rtkit
-from rtkit.bootstrap import drawn
+from rtkit.rate_intervals import drawn
 from rtkit.reference import Reference, SidecarError, SpokenTurn
 from rtkit.scores import Edit, WordErrorRate
 from rtkit.session import Session

@@ -25,8 +25,9 @@ from rtkit.loopback.conversation import Behaviour
 from rtkit.loopback.ears import Energy, Script
 from rtkit.loopback.memory import MemoryConnection
 from rtkit.protocol import AssemblyAI, Closed, Termination
+from rtkit.running import SEND_TIMEOUT
 from rtkit.session import load_session
-from rtkit.streaming import SEND_TIMEOUT, StreamError, stream
+from rtkit.streaming import StreamError, stream
 
 EXACT = 1e-9
 

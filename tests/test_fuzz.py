@@ -24,14 +24,16 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from rtkit import protocol
 from rtkit.audio import open_clip
 from rtkit.clock import sleep_until
+from rtkit.endings import explain
 from rtkit.faults import validity
 from rtkit.latency import turn_latency, word_latency
 from rtkit.loopback.conversation import Behaviour, Close, Conversation, Say
 from rtkit.loopback.ears import Script
 from rtkit.loopback.server import Scripts, serve_loopback
 from rtkit.protocol import Closed
+from rtkit.running import LAST_WORDS
 from rtkit.session import Session, load_session
-from rtkit.streaming import LAST_WORDS, StreamError, stream
+from rtkit.streaming import StreamError, stream
 
 settings.register_profile("rtkit", derandomize=True, database=None, deadline=None)
 settings.load_profile("rtkit")
@@ -295,7 +297,7 @@ def test_no_message_is_beyond_reading(message: Any) -> None:
 @settings(max_examples=200)
 @given(some.integers() | some.none(), some.text(max_size=50))
 def test_every_ending_has_a_cause_and_a_cure(code: int | None, text: str) -> None:
-    closure = protocol.explain(code, text)
+    closure = explain(code, text)
     assert closure.cause.endswith(".")
     assert closure.cure.endswith(".")
 

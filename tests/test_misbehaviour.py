@@ -12,7 +12,7 @@ from conftest import MakeClip, simulate, spoken, virtual_loop
 from remains import linux, nothing_remains
 from test_streaming import BEGIN, NORMAL, Scripted, error
 
-from rtkit import streaming
+from rtkit import running, websocket
 from rtkit.audio import Clip
 from rtkit.faults import validity
 from rtkit.latency import turn_latency
@@ -29,11 +29,11 @@ HELLO = spoken(("Hello", 0.02, 0.12), ("there.", 0.15, 0.3))
 
 @pytest.fixture(autouse=True)
 def short_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "SEND_TIMEOUT", 0.5)
-    monkeypatch.setattr(streaming, "GOODBYE", 0.3)
-    monkeypatch.setattr(streaming, "CLOSE_TIMEOUT", 0.3)
-    monkeypatch.setattr(streaming, "LAST_WORDS", 0.3)
-    monkeypatch.setattr(streaming, "PAUSES", (0.1, 0.2))
+    monkeypatch.setattr(running, "SEND_TIMEOUT", 0.5)
+    monkeypatch.setattr(running, "GOODBYE", 0.3)
+    monkeypatch.setattr(websocket, "CLOSE_TIMEOUT", 0.3)
+    monkeypatch.setattr(running, "LAST_WORDS", 0.3)
+    monkeypatch.setattr(running, "PAUSES", (0.1, 0.2))
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def opened(
     clip: Clip, monkeypatch: pytest.MonkeyPatch, service: Flaky, **how: Any
 ) -> tuple[list[float], Session, str | None]:
     """When the service was connected to, and how the session ended."""
-    monkeypatch.setattr(streaming, "_open_websocket", service.open)
+    monkeypatch.setattr(running, "open_websocket", service.open)
 
     async def run() -> tuple[Session, str | None]:
         try:
@@ -252,7 +252,7 @@ def test_the_pauses_grow_and_the_tries_end(
 ) -> None:
     clip = make_clip(0.5)
     times, session, told = opened(clip, monkeypatch, Flaky(CUT, CUT, CUT, WELL))
-    pauses = streaming.PAUSES
+    pauses = running.PAUSES
     assert len(times) == 1 + len(pauses) == 3
     for before, after, pause in zip(times[:-1], times[1:], pauses, strict=True):
         assert before + 0.2 + pause <= after <= before + 0.2 + 1.25 * pause
@@ -315,7 +315,7 @@ def test_a_session_cancelled_between_two_tries_is_gone_at_once(
     make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip, service = make_clip(0.5), Flaky(CUT, WELL)
-    monkeypatch.setattr(streaming, "_open_websocket", service.open)
+    monkeypatch.setattr(running, "open_websocket", service.open)
 
     async def run() -> None:
         task = asyncio.create_task(stream(clip, service=service))

@@ -16,14 +16,13 @@ from facts import session as built
 from facts import turn as said
 
 import rtkit
-from rtkit import protocol
 from rtkit.audio import AudioError, Clip, open_clip, open_raw, silence
 from rtkit.loopback.conversation import Behaviour
 from rtkit.loopback.ears import Energy, Script
 from rtkit.loopback.memory import MemoryConnection
 from rtkit.misdeeds import _MISDEEDS, commit
 from rtkit.mistakes import Mistake, Mistakes, diagnose
-from rtkit.protocol import AssemblyAI, Endpoint, ServiceError, Turn
+from rtkit.protocol import AssemblyAI, Endpoint, Turn
 from rtkit.session import Event, Session, load_session
 from rtkit.streaming import StreamError, run_session, stream
 
@@ -396,90 +395,9 @@ def test_a_process_would_open_the_file_rightly_and_is_refused(tmp_path: Path) ->
         asyncio.run(stream(clip, isolation="process", service=rtkit.Loopback()))
 
 
-# Endings explained.
-
-
-def broken(code: int | None, error: str = "") -> Session:
-    session = built([0.0], ending="failed")
-    assert session.ending is not None
-    return replace(session, ending=replace(session.ending, code=code, error=error))
-
-
-class Refused(Exception):
-    """As websockets tells of an HTTP status."""
-
-    def __init__(self, status: int) -> None:
-        self.response = type("Response", (), {"status_code": status})()
-
-
-@pytest.mark.parametrize(
-    ("what", "name"),
-    [
-        (3008, "session too long"),
-        ("3008", "session too long"),
-        ("Input Duration Violation: 25.0 ms. Expected between ...", "chunk out of bounds"),
-        ("Audio arrived much faster than real time.", "sent too fast"),
-        ("who knows", "unknown"),
-        (429, "too many new sessions"),
-        (503, "service fault"),
-        ({"type": "Error", "error_code": 3006, "error": "Invalid JSON: x"}, "bad input"),
-        (ServiceError(1008, "Unauthorized Connection: Invalid API key"), "key refused"),
-        (protocol.Closed(1012), "service restart"),
-        (Refused(401), "key refused"),
-        (TimeoutError(), "no answer"),
-        (ConnectionRefusedError("no"), "not reached"),
-        (AudioError("data.wav has an invalid name. Change it."), "refused"),
-        (protocol.explain(1000), "complete"),
-        (built([0.0]), "complete"),
-        (built([0.0], ending="stopped"), "stopped"),
-        (built([0.0], ending=None), "cut off"),
-        (broken(1011), "service fault"),
-        (broken(None, "The connection broke without a word. Look at it."), "connection lost"),
-        (broken(None, "It sent no Begin. Try again."), "failed"),
-        (StreamError("It closed.", broken(3008)), "session too long"),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_whatever_tells_of_an_ending_is_explained(what: object, name: str) -> None:
-    closure = rtkit.explain(what)
-    assert closure.name == name
-    assert closure.cause
-    assert closure.cure
-    assert str(closure).startswith(f"{name}: ")
-
-
-@pytest.mark.parametrize("what", [True, 1.5, object(), []])
-def test_what_tells_of_no_ending_is_refused(what: object) -> None:
-    with pytest.raises(TypeError, match="tells of no ending; give a close code"):
-        rtkit.explain(what)
-
-
-def test_websockets_own_exceptions_are_explained() -> None:
-    from websockets.exceptions import ConnectionClosedError
-    from websockets.frames import Close
-
-    assert rtkit.explain(ConnectionClosedError(Close(3008, ""), None)).name == "session too long"
-    assert rtkit.explain(ConnectionClosedError(None, None)).name == "connection lost"
-
-
 def test_a_key_with_its_scheme_is_refused_without_being_shown() -> None:
     with pytest.raises(ValueError, match="without the word Bearer") as caught:
         AssemblyAI(key="Bearer 0123").find_key()
     closure = rtkit.explain(caught.value)
     assert closure.name == "refused"
     assert "0123" not in str(closure)
-
-
-def test_the_table_of_endings_is_what_explain_says() -> None:
-    table = rtkit.closures()
-    for row in table:
-        assert row.codes
-        assert row.evidence
-        explained = rtkit.explain(row.codes[0], row.said)
-        assert (explained.name, explained.cure) == (row.name, row.cure)
-        assert row.codes[0] in explained.codes
-    every = {code for row in table for code in row.codes}
-    assert {1000, 1006, 1008, 1011, 3005, 3006, 3007, 3008, 3009, 401, 429} <= every
-    page = table._repr_html_()
-    assert page.count("<tr>") == len(table) + 1
-    assert str(table).count("\n") == len(table) - 1

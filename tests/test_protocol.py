@@ -21,7 +21,6 @@ from rtkit.protocol import (
     Termination,
     Turn,
     Word,
-    explain,
     parse,
     session_url,
     update_configuration,
@@ -172,86 +171,6 @@ def test_what_cannot_be_read_says_why_and_raises_nothing(text: str | bytes, faul
     assert reply.type == "unreadable"
     assert reply.fault is not None
     assert reply.fault.startswith(fault)
-
-
-TOO_FAST = "Audio Transmission Rate Exceeded: Received 314.9 sec. audio in 1.312326 sec"
-SHORT = "Input Duration Violation: 25.0 ms. Expected between 50 and 1000 ms"
-CROWDED = "Unauthorized Connection: Too many concurrent sessions"
-IDLE = "Session terminated due to inactivity: No messages received for 5 seconds"
-EXPIRED = "Session Expired: Maximum session duration exceeded"
-REASON = "See Error message for details"
-
-
-@pytest.mark.parametrize(
-    ("code", "text", "name"),
-    [
-        # The text decides: one code meant all of these once.
-        *((code, TOO_FAST, "sent too fast") for code in (3005, 3007, None)),
-        *((code, SHORT, "chunk out of bounds") for code in (3005, 3007)),
-        *((code, CROWDED, "too many new sessions") for code in (1008, 3005, 3009)),
-        *((code, IDLE, "idle") for code in (3005, 3006)),
-        *((code, EXPIRED, "session too long") for code in (3005, 3008)),
-        (3007, f"Input Duration Error: {SHORT}", "chunk out of bounds"),
-        (3006, f"User Input Validation Error: {IDLE}", "idle"),
-        (1008, "Unauthorized Connection: Missing Authorization header", "no key"),
-        (1008, "Unauthorized Connection: Invalid API key", "key refused"),
-        (1008, "Unauthorized Connection: Signature has expired", "token expired"),
-        (1008, "Unauthorized Connection: Insufficient funds", "no credit"),
-        (1008, "Unauthorized Connection: account closed", "not authorised"),
-        (3006, "Invalid JSON: Expecting value", "bad input"),
-        (3006, "Invalid Message Type: Hello", "bad input"),
-        (3006, "Invalid 'inactivity_timeout': 3 is not between 5 and 3600", "bad input"),
-        (3005, "Session Cancelled: An error occurred", "service fault"),
-        # ... and the code where the text tells nothing.
-        (1000, "Session Ended", "complete"),
-        (1001, "", "service going away"),
-        (None, "", "connection lost"),
-        (1006, "", "connection lost"),
-        (1008, REASON, "not authorised"),
-        (1009, "", "message too big"),
-        (1011, "", "service fault"),
-        (1012, "", "service restart"),
-        (1013, "", "service busy"),
-        (3005, REASON, "service fault"),
-        (3006, REASON, "bad input"),
-        (3007, REASON, "chunk or pace out of bounds"),
-        (3008, REASON, "session too long"),
-        (3009, REASON, "too many new sessions"),
-        (401, "", "key refused"),
-        (403, "", "not authorised"),
-        (4999, "", "unknown"),
-    ],
-)
-def test_an_ending_is_explained_by_its_text_first(code: int | None, text: str, name: str) -> None:
-    assert explain(code, text).name == name
-
-
-@pytest.mark.parametrize(
-    "code", [1000, 1006, 1008, 1011, 1012, 1013, 3005, 3006, 3007, 3008, 3009, None]
-)
-def test_every_code_of_the_protocol_has_a_cause_and_a_cure(code: int | None) -> None:
-    closure = explain(code)
-    assert closure.name != "unknown"
-    assert closure.cause.endswith((".", ")."))
-    assert closure.cure.endswith(".")
-
-
-@pytest.mark.parametrize(
-    ("code", "text", "retry"),
-    [
-        (1006, "", True),
-        (1008, CROWDED, True),
-        (3009, CROWDED, True),
-        (3008, EXPIRED, True),
-        (3005, "Session Cancelled: An error occurred", True),
-        (1008, "Unauthorized Connection: Invalid API key", False),
-        (3005, TOO_FAST, False),
-        (3007, SHORT, False),
-        (3006, "Invalid JSON: Expecting value", False),
-    ],
-)
-def test_it_says_whether_the_same_thing_may_work_again(code: int, text: str, retry: bool) -> None:
-    assert explain(code, text).retry is retry
 
 
 def query(url: str) -> dict[str, list[str]]:

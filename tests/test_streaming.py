@@ -23,8 +23,9 @@ from rtkit.loopback.ears import Energy, Script
 from rtkit.loopback.memory import MemoryConnection
 from rtkit.pacing import PACINGS
 from rtkit.protocol import AssemblyAI, Closed, Endpoint, Termination, Turn
+from rtkit.running import GOODBYE, SEND_TIMEOUT
 from rtkit.session import Chunk, Fact, Message, Session, load_session
-from rtkit.streaming import GOODBYE, SEND_TIMEOUT, StreamError, stream
+from rtkit.streaming import StreamError, stream
 
 EXACT = 1e-9
 

@@ -29,7 +29,8 @@ __all__ = ["Scripts", "serve_loopback"]
 PATHS = ("/", "/v3/ws")
 TOKEN_PATH = "/v3/token"
 LONGEST_FRAME = 1 << 20  # bytes; a second of audio at the highest rate is a fifth of it
-MOST_SESSIONS = 256  # at once; each may have some frames waiting
+MOST_SESSIONS = 1024  # at once; each may have some frames waiting,
+FRAMES = 4  # so many
 PATIENCE = 30.0  # seconds that a client may take to read a message
 
 
@@ -104,6 +105,7 @@ async def serve_loopback(
         origins=[None],
         compression="deflate" if compression else None,
         max_size=LONGEST_FRAME,
+        max_queue=FRAMES,
         ping_interval=None,  # a client that computes for long is late, not gone
         server_header=None,
     )
