@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
 
 from rtkit.comparison import Sessions, named
+from rtkit.figures import legend_below, looks_of, minus, said, say_instead, titled
 from rtkit.intervals import Interval, bootstrap_quantiles
-from rtkit.plots import _legend_below, _looks, _minus, _said, _say_instead, _titled
 from rtkit.pooling import Pool, pool
 
 __all__ = ["plot_distribution", "plot_distributions"]
@@ -51,7 +51,7 @@ def plot_distribution(
     title, axis, things = MEASURES[of]
     one_each = {name: next(iter(one.sessions.values())) for name, one in pools.items()}
     artists: list[Artist] = []
-    for (name, one), look in zip(pools.items(), _looks(one_each), strict=True):
+    for (name, one), look in zip(pools.items(), looks_of(one_each), strict=True):
         found = bootstrap_quantiles(one.values, MARKED, groups=one.session, resamples=RESAMPLES)
         line = ax.ecdf(one.values * 1000, label=_label(name, one, found), linewidth=1.8, **look)
         artists.append(line)
@@ -69,13 +69,13 @@ def plot_distribution(
                 elinewidth=3.5,
                 alpha=0.55,
             )
-    _titled(ax, title, axis, f"share of {things}", named(sessions))
+    titled(ax, title, axis, f"share of {things}", named(sessions))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     if not artists:
-        _say_instead(ax, f"no {things} to measure")
+        say_instead(ax, f"no {things} to measure")
     elif of == "lateness":
         _logarithmic(ax)
-    _legend_below(ax, artists)
+    legend_below(ax, artists)
     return artists
 
 
@@ -97,7 +97,7 @@ def plot_distributions(sessions: Sessions, *, by: str | Sequence[str] = "pacing"
 def _label(name: str, one: Pool, found: Sequence[Interval]) -> str:
     """Over two lines, because three such legends stand side by side."""
     p50, p95 = (f"{_whole(i.value)} [{_whole(i.low)} to {_whole(i.high)}]" for i in found)
-    return _minus(f"{_said(name)} (n = {len(one.values)})\np50 {p50}, p95 {p95} ms")
+    return minus(f"{said(name)} (n = {len(one.values)})\np50 {p50}, p95 {p95} ms")
 
 
 def _whole(seconds: float) -> str:
@@ -111,4 +111,4 @@ def _logarithmic(ax: Axes) -> None:
     locator = SymmetricalLogLocator(base=10, linthresh=1)
     locator.set_params(numticks=5)
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _minus(f"{value:g}")))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: minus(f"{value:g}")))

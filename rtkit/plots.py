@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, SymmetricalLogLocator
-from matplotlib.transforms import ScaledTranslation
 
 from rtkit.comparison import Sessions, named
 from rtkit.definitions import DEFINITIONS
-from rtkit.faults import validity
+from rtkit.figures import legend_below, listed, looks_of, minus, said, say_instead, titled
 from rtkit.latency import HeardWord, Latency, drift, heard_words, quantiles, turn_latency
 from rtkit.session import Session
-from rtkit.trace import COLOURS
 
 __all__ = [
     "plot_comparison",
@@ -41,10 +38,6 @@ __all__ = [
     "save_figure",
 ]
 
-# Line styles and hatches serve print without colour.
-OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
-STYLES = {"fixed_sleep": "--", "wall_clock": "-", "unpaced": ":"}
-OTHER_STYLES = ("-.", "-", "--", ":")  # the next one once the colours are used up
 BARS = 600  # a figure's; more would be thinner than a pixel
 TICKS = 4000  # in a row; as many as any figure has pixels
 PARTS = (
@@ -70,14 +63,14 @@ def plot_lateness(sessions: Sessions, *, ax: Axes) -> list[Artist]:
         A line a session.
     """
     artists: list[Artist] = []
-    for (name, session), look in zip(named(sessions).items(), _looks(sessions), strict=True):
+    for (name, session), look in zip(named(sessions).items(), looks_of(sessions), strict=True):
         audio = np.array([chunk.stop for chunk in session.chunks]) / session.settings.rate
-        label = _said(name)
+        label = said(name)
         if len(session.chunks) > 1:
             label += f": {_signed(session.lateness[-1])} at the end, drift {_drift(session)}"
         artists += ax.plot(audio, session.lateness * 1000, label=label, linewidth=1.8, **look)
     ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
-    _titled(
+    titled(
         ax,
         "How late each chunk left",
         "audio sent, s",
@@ -87,7 +80,7 @@ def plot_lateness(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     ax.margins(x=0.01)
     ax.update_datalim([(0, 0), (0, 1)], updatex=False)  # a flawless line needs an axis too
     ax.autoscale_view()
-    _legend_below(ax, artists)
+    legend_below(ax, artists)
     return artists
 
 
@@ -141,7 +134,7 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if any(latency.terminated.any() for latency in latencies):
         shown["terminated"] = Patch(facecolor="0.9", label="faint: ended by Terminate")
-    _titled(
+    titled(
         ax,
         "Turn latency, and whose it is",
         "turn" if each == 1 else f"turn (the quickest and the slowest of each {each})",
@@ -151,37 +144,37 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     if artists:
         ax.set_xlim(0.4, max(map(len, latencies)) + 0.6)
     else:
-        _say_instead(ax, "no turn came to its end")
-    names = textwrap.fill(f"bars, from the left: {_listed(by_name)}", 70)
+        say_instead(ax, "no turn came to its end")
+    names = textwrap.fill(f"bars, from the left: {listed(by_name)}", 70)
     title = names if len(by_name) > 1 else ""
-    _legend_below(ax, list(shown.values()), title=title, columns=2)
+    legend_below(ax, list(shown.values()), title=title, columns=2)
     return artists
 
 
 def plot_lateness_distribution(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     """Which share of the chunks left no later than so many milliseconds (ECDF)."""
     artists: list[Artist] = []
-    for (name, session), look in zip(named(sessions).items(), _looks(sessions), strict=True):
+    for (name, session), look in zip(named(sessions).items(), looks_of(sessions), strict=True):
         if not session.chunks:
             continue
         found = quantiles(session.lateness)
-        label = f"{_said(name)}: p50 {_signed(found.p50)}, p99 {_signed(found.p99)}"
+        label = f"{said(name)}: p50 {_signed(found.p50)}, p99 {_signed(found.p99)}"
         artists.append(ax.ecdf(session.lateness * 1000, label=label, linewidth=1.8, **look))
     ax.update_datalim([(0, 0), (10, 1)])  # at least a decade: less has no ticks
     ax.set_xscale("symlog", linthresh=1)
     locator = SymmetricalLogLocator(base=10, linthresh=1)
     locator.set_params(numticks=5)
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _minus(f"{value:g}")))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: minus(f"{value:g}")))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
-    _titled(
+    titled(
         ax,
         "Distribution of lateness",
         "lateness, ms (logarithmic above 1)",
         "share of chunks",
         named(sessions),
     )
-    _legend_below(ax, artists)
+    legend_below(ax, artists)
     return artists
 
 
@@ -196,7 +189,7 @@ def plot_timeline(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     lane = 1 / max(1, len(by_name))
     artists: list[Artist] = []
     turns = 0
-    for place, (session, look) in enumerate(zip(by_name.values(), _looks(by_name), strict=True)):
+    for place, (session, look) in enumerate(zip(by_name.values(), looks_of(by_name), strict=True)):
         shift = 0.8 * lane * (place - (len(by_name) - 1) / 2)
         drawn, rows = _lane(session, shift, lane, look["color"], ax=ax)
         artists += drawn
@@ -206,8 +199,8 @@ def plot_timeline(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     ax.set_yticks(labelled, labels, fontsize="small")
     ax.set_ylim(turns + 0.6, -0.6)
     ax.margins(x=0.01)
-    of = f", {_said(next(iter(by_name)))}" if len(by_name) == 1 else ""
-    _titled(ax, f"Timeline{of}", "time since the start, s", "", by_name)
+    of = f", {said(next(iter(by_name)))}" if len(by_name) == 1 else ""
+    titled(ax, f"Timeline{of}", "time since the start, s", "", by_name)
     ax.grid(visible=False)
     if not by_name:
         return []
@@ -216,8 +209,8 @@ def plot_timeline(sessions: Sessions, *, ax: Axes) -> list[Artist]:
         Line2D([], [], color="#009E73", marker="|", linestyle="", label="words back"),
         Line2D([], [], color="#0072B2", marker="D", markersize=4, label="final back"),
     ]
-    names = textwrap.fill(f"lanes, from the top: {_listed(by_name)}", 70)
-    _legend_below(ax, marks, title=names if len(by_name) > 1 else "", columns=3)
+    names = textwrap.fill(f"lanes, from the top: {listed(by_name)}", 70)
+    legend_below(ax, marks, title=names if len(by_name) > 1 else "", columns=3)
     return artists
 
 
@@ -265,7 +258,7 @@ def plot_rescored(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     artists: list[Artist] = []
     shown: list[Artist] = []
     for place, ((name, session), look) in enumerate(
-        zip(by_name.items(), _looks(sessions), strict=True)
+        zip(by_name.items(), looks_of(sessions), strict=True)
     ):
         medians = [quantiles(one.values(session)).p50 * 1000 for one in DEFINITIONS]
         bottoms = np.arange(len(DEFINITIONS)) + (place - (len(by_name) - 1) / 2) * height
@@ -278,12 +271,12 @@ def plot_rescored(sessions: Sessions, *, ax: Axes) -> list[Artist]:
             hatch=hatch,
             edgecolor="white",
             linewidth=0.4,
-            label=_said(name),
+            label=said(name),
         )
-        labels = [_minus(f"{value:.0f}") if np.isfinite(value) else "–" for value in medians]
+        labels = [minus(f"{value:.0f}") if np.isfinite(value) else "–" for value in medians]
         artists += [*bars, *ax.bar_label(bars, labels, padding=3, fontsize="small")]
         shown.append(bars[0])
-        bars[0].set_label(_said(name))
+        bars[0].set_label(said(name))
     ax.set_yticks(
         range(len(DEFINITIONS)),
         [f"{one.name}\n{one.formula}" for one in DEFINITIONS],
@@ -291,9 +284,9 @@ def plot_rescored(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     )
     ax.invert_yaxis()
     ax.margins(x=0.1)
-    _titled(ax, "One session, many latencies", "median, ms", "", by_name)
+    titled(ax, "One session, many latencies", "median, ms", "", by_name)
     ax.grid(axis="y", visible=False)
-    _legend_below(ax, shown, columns=len(shown))
+    legend_below(ax, shown, columns=len(shown))
     return artists
 
 
@@ -392,22 +385,6 @@ def _turn_starts(words: Sequence[HeardWord]) -> dict[int, float]:
     return starts
 
 
-def _looks(sessions: Sessions) -> list[Mapping[str, Any]]:
-    """A colour and a line style for each session: the pacing's, as long as it is not taken."""
-    looks: list[Mapping[str, Any]] = []
-    others = product(OTHER_STYLES, OTHERS)
-    taken = set()
-    for session in named(sessions).values():
-        pacing = session.settings.pacing
-        if pacing in taken or pacing not in COLOURS:
-            style, colour = next(others, (OTHER_STYLES[0], OTHERS[-1]))
-            looks.append({"color": colour, "linestyle": style})
-        else:
-            taken.add(pacing)
-            looks.append({"color": COLOURS[pacing], "linestyle": STYLES[pacing]})
-    return looks
-
-
 def _boxes(
     ax: Axes,
     left: np.ndarray,
@@ -449,74 +426,9 @@ def _apart(instants: np.ndarray) -> np.ndarray:
     return np.asarray(instants[np.unique(cells, return_index=True)[1]])
 
 
-def _listed(names: Iterable[str]) -> str:
-    """Names in a row, none of which is broken over two lines."""
-    return " | ".join(_said(name).replace(" ", "\N{NO-BREAK SPACE}") for name in names)
-
-
-def _said(name: str) -> str:
-    return name.replace("fixed_sleep", "fixed sleep").replace("wall_clock", "wall clock")
-
-
 def _signed(seconds: float) -> str:
-    return _minus(f"{seconds * 1000:.{0 if abs(seconds) >= 0.01 else 1}f} ms")
-
-
-def _minus(number: str) -> str:
-    return number.replace("-", "\N{MINUS SIGN}")
+    return minus(f"{seconds * 1000:.{0 if abs(seconds) >= 0.01 else 1}f} ms")
 
 
 def _drift(session: Session) -> str:
-    return _minus(f"{drift(session) * 1000:+.1f} ms/s")
-
-
-def _legend_below(
-    ax: Axes, artists: Sequence[Artist], *, title: str = "", columns: int = 1
-) -> None:
-    """A legend under the axis's label, at a distance that does not depend on the axes' height."""
-    if not artists:
-        return
-    below = ax.transAxes + ScaledTranslation(0, -0.52, ax.figure.dpi_scale_trans)
-    legend = ax.legend(
-        handles=list(artists),
-        title=title,
-        loc="upper left",
-        bbox_to_anchor=(0, 0),
-        bbox_transform=below,
-        borderaxespad=0,
-        borderpad=0,
-        ncols=columns,
-        frameon=False,
-        fontsize="small",
-        title_fontsize="small",
-        alignment="left",
-        columnspacing=1.2,
-    )
-    for text in (legend.get_title(), *legend.get_texts()):
-        text.set_parse_math(False)  # a session may be named after a file with a $ in its name
-
-
-def _say_instead(ax: Axes, sentence: str) -> None:
-    ax.text(0.5, 0.5, sentence, transform=ax.transAxes, ha="center", color="0.4")
-    ax.set_xticks([])
-    ax.set_yticks([])
-
-
-def _titled(ax: Axes, title: str, x: str, y: str, sessions: Mapping[str, Session]) -> None:
-    """What is on the axes; and, over all figures of them, which sessions are not valid."""
-    ax.set_title(title, fontsize="medium", loc="left", fontweight="bold", parse_math=False)
-    wrong = [
-        f"{_said(name)} ({', '.join(dict.fromkeys(fault.name for fault in found.faults))})"
-        for name, session in sessions.items()
-        if not (found := validity(session))
-    ]
-    if wrong:
-        note = f"not valid: {', '.join(wrong)}"
-        if len(note) > 50:  # it shares its line with the title
-            note = f"not valid: {len(wrong)} of {len(sessions)} sessions"
-        ax.set_title(note, loc="right", fontsize="small", color="#B00020", parse_math=False)
-    ax.set_xlabel(x)
-    ax.set_ylabel(y)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(axis="y", color="0.92", linewidth=0.8)
-    ax.set_axisbelow(True)
+    return minus(f"{drift(session) * 1000:+.1f} ms/s")
