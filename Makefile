@@ -18,7 +18,7 @@ test: $(VENV)/test.done chromium  ## everything that tells whether the project i
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile  # a file stays with one worker: much of it waits
 
 demo: $(VENV)/lab.done  ## the same without a browser: a table, a figure, a page, in build/
 	$(BIN)/python notebooks/run_demo.py build
