@@ -14,9 +14,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+NUMBER = r"-?(?:[\d.]+(?:e[-+]?\d+)?|nan|inf)"
 LINE = re.compile(
-    r"^= (?P<what>.+): (?P<value>\S+)(?: (?P<unit>[^(\s].*?))?"
-    r"(?: \(aim: at most (?P<aim>\S+?)(?: .*)?: (?:met|NOT MET|not measured)\))?$",
+    rf"^= (?P<what>.+?): (?P<value>{NUMBER})(?: (?P<unit>[^(\s].*?))?"
+    rf"(?: \(aim: at most (?P<aim>{NUMBER})(?: .*)?: (?:met|NOT MET|not measured)\))?$",
     re.MULTILINE,
 )
 
@@ -57,5 +58,5 @@ def ratio(what: str, value: float, aim: float | None = None, *, unit: str = "") 
 def read(text: str) -> Iterator[Ratio]:
     """The ratios in what a benchmark printed."""
     for found in LINE.finditer(text):
-        aim = found["aim"]
-        yield Ratio(found["what"], float(found["value"]), aim and float(aim), found["unit"] or "")
+        aim = None if found["aim"] is None else float(found["aim"])
+        yield Ratio(found["what"], float(found["value"]), aim, found["unit"] or "")

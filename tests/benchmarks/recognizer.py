@@ -34,8 +34,8 @@ import rtkit
 from rtkit.latency import heard_words, normalise, quantiles, turn_latency
 
 CHUNK = 0.05
-# No worse than beside the script, as far as seven rounds can tell: the script against itself, on two
-# cores that others kept busy, came out at 1.8 or less in nine of ten runs (resampled from twenty).
+# No worse than beside the script, as far as seven rounds can tell: the script against itself came
+# out at 1.8 or less in nine of ten runs, on two cores that others kept busy (resampled from 40).
 NO_WORSE = 1.8
 
 
