@@ -28,6 +28,7 @@ from typing import Any
 import host
 from page import Outcome, page
 
+QUIET = 0.05  # of the processors, that others may keep busy without a word
 FOLDER = Path(__file__).resolve().parent
 PACKAGES = (
     *("rtkit", "websockets", "websocket-client", "numpy", "matplotlib", "soundfile", "pandas"),
@@ -124,7 +125,7 @@ def run(benchmark: Benchmark, arguments: Sequence[str], progress: Progress, most
         "".join(lines),
         seconds,
         process.returncode,
-        others / seconds,
+        max(0.0, others) / seconds if others == others else others,
     )
 
 
@@ -165,28 +166,35 @@ def main() -> None:
     if not outcomes:
         raise SystemExit("no benchmark ended, so there is no page")
     busy = sum(one.others * one.seconds for one in outcomes) / took
+    cores = os.cpu_count() or 1
+    lede = (
+        f"{host.machine()}, in {took / 60:.1f} minutes{' (a quick run)' if options.quick else ''}."
+    )
+    if busy > QUIET * cores:
+        lede += (
+            f" Not a quiet machine: other programs kept {busy:.2f} of its {cores} processors busy. "
+            "The aims are for a quiet one."
+        )
     described = {
         "machine": host.machine(),
-        "other programs": f"kept {busy:.2f} of {os.cpu_count()} processors busy, on average",
-        "load": f"{before} before, {host.load()} after (over 1, 5 and 15 minutes)",
         "processor": host.processor(),
+        "others": f"kept {busy:.2f} processors busy, on average",
+        "load": f"{before} before, {host.load()} after (over 1, 5 and 15 minutes)",
         "versions": ", ".join(host.versions(PACKAGES)),
         "sources": host.revision() or "not told by git",
-        "run": f"{'quick, ' if options.quick else ''}{took / 60:.1f} minutes",
     }
-    if busy != busy:
-        del described["other programs"]
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(
         page(
             outcomes,
+            lede=lede,
             host=described,
             scale=scale,
             made=f"Made {datetime.now().astimezone().isoformat(' ', 'minutes')} by make bench.",
         ),
         encoding="utf-8",
     )
-    print()
+    print(f"\n{lede}\n")
     for one in outcomes:
         for found in one.ratios:
             print(f"{one.name:11} {found}")

@@ -53,13 +53,20 @@ class Outcome:
 
 
 def page(
-    outcomes: Sequence[Outcome], *, host: Mapping[str, str], scale: Sequence[Row] = (), made: str
+    outcomes: Sequence[Outcome],
+    *,
+    lede: str,
+    host: Mapping[str, str],
+    scale: Sequence[Row] = (),
+    made: str,
 ) -> str:
     """The page, as text.
 
     Parameters
     ----------
     outcomes : sequence of Outcome
+    lede : str
+        What to know before anything else: the machine, and how quiet it was.
     host : mapping of str to str
         What to say of the machine, line by line.
     scale : sequence of mappings
@@ -73,7 +80,7 @@ def page(
     return PAGE.format(
         style=STYLE,
         verdict=_text(_verdict([found for _, found in ratios])),
-        machine=_text("; ".join(list(host.values())[:2])),
+        lede=_text(lede),
         notes=_list(note for one in outcomes for note in one.notes),
         ratios=_table(pure),
         chart=_figure(_height(pure), lambda figure: draw_ratios(pure, figure.subplots()), CHART)
@@ -181,20 +188,22 @@ def draw_ratios(ratios: Sequence[tuple[str, Ratio]], ax: Axes) -> None:
         ax.plot([one.value], [y], "o", color=colour, markersize=5.5)
         if one.aim is not None:
             ax.plot([one.aim], [y], "|", color="black", markersize=11, markeredgewidth=1.6)
-        left = one.value < 1
         ax.annotate(
             f"{one.value:.3g}",
-            (one.value, y),
-            (-7 if left else 7, 0),
+            (1, y),
+            xycoords=("axes fraction", "data"),
+            xytext=(44, 0),
             textcoords="offset points",
-            ha="right" if left else "left",
+            ha="right",
             va="center",
-            fontsize=8,
+            fontsize=8.5,
+            color=colour,
+            annotation_clip=False,
         )
         labels.append(one.what)
     ax.axvline(1, color="black", linewidth=0.8, zorder=0)
     ax.set_xscale("log")
-    ax.margins(x=0.1)
+    ax.margins(x=0.05)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     ax.set_yticks(range(len(labels)), labels, fontsize=8.5)
     for label in ax.get_yticklabels():
@@ -293,8 +302,8 @@ PAGE = """<!DOCTYPE html>
 <header>
 <h1>Benchmarks of rtkit</h1>
 <p class="verdict">{verdict}</p>
-<p class="lede">{machine}. Compare what stands in one run, not runs: each ratio was measured side by
-side, and a busy machine disturbs both.</p>
+<p class="lede">{lede} Compare what stands in one run, not runs: the two halves of a ratio were
+measured side by side.</p>
 {notes}
 </header>
 <section>
