@@ -115,7 +115,7 @@ def test_the_page_holds_ratios_failures_and_text_and_nothing_runs() -> None:
 
 def test_ratios_come_first() -> None:
     text = Seen(page([pacing()], lede="", host={}, scale=ROWS, made="today")).text
-    parts = ["Ratios", "an aim of their own", "many sessions", "it was measured", "printed"]
+    parts = ["Ratios", "units of their own", "many sessions", "it was measured", "printed"]
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
 

@@ -49,16 +49,16 @@ class Benchmark:
 
 BENCHMARKS = (
     Benchmark(
-        *("pacing", "--seconds 24 --rounds 4", 330),
+        *("pacing", "--seconds 24 --rounds 4", 300),
         *("--seconds 6 --rounds 2 --only asyncio rtkit ffmpeg clocksync", 50),
     ),
-    Benchmark("isolation", "--seconds 9", 125, "--seconds 3", 45),
-    Benchmark("live_trace", "--seconds 10 --rounds 3", 75, "--seconds 6 --rounds 1", 20),
-    Benchmark("simulation", "--hours 3", 12, "--hours 1", 5),
-    Benchmark("recognizer", "--seconds 10 --rounds 5", 130, "--seconds 8 --rounds 1", 30),
-    Benchmark("long_files", "--hours 3", 90, "--hours 0.5", 20),
+    Benchmark("isolation", "--seconds 9", 115, "--seconds 3", 45),
+    Benchmark("live_trace", "--seconds 10 --rounds 3", 65, "--seconds 6 --rounds 1", 20),
+    Benchmark("simulation", "--hours 3", 10, "--hours 1", 5),
+    Benchmark("recognizer", "--seconds 10 --rounds 5", 125, "--seconds 8 --rounds 1", 30),
+    Benchmark("long_files", "--hours 3", 70, "--hours 0.5", 20),
     Benchmark(
-        *("scale", "--sessions 50 500 2000 --seconds 5 --rounds 1", 120),
+        *("scale", "--sessions 50 500 2000 --seconds 5 --rounds 2", 105),
         *("--sessions 500 2000 --seconds 3 --rounds 1 --only rtkit tasks", 35),
     ),
 )
@@ -78,8 +78,8 @@ class Progress:
 
     def line(self, text: str) -> None:
         now, *later = self._takes[self._done :]
-        left = max(0.0, now - (time.monotonic() - self._began)) + sum(later)
-        print(f"{left // 60:3.0f}:{left % 60:02.0f} left | {text}", flush=True)
+        left = round(max(0.0, now - (time.monotonic() - self._began)) + sum(later))
+        print(f"{left // 60:3d}:{left % 60:02d} left | {text}", flush=True)
 
     def end(self) -> None:
         self._done += 1

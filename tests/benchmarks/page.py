@@ -86,7 +86,7 @@ def page(
         chart=_figure(_height(pure), lambda figure: draw_ratios(pure, figure.subplots()), CHART)
         if any(map(_drawable, pure))
         else "",
-        figures=f"<h2>Figures with an aim of their own</h2>{_table(figures)}" if figures else "",
+        figures=f"<h2>Figures in units of their own</h2>{_table(figures)}" if figures else "",
         scale=f"<section><h2>One process, many sessions</h2>{_scale(scale)}</section>"
         if scale
         else "",
