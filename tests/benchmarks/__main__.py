@@ -58,7 +58,7 @@ BENCHMARKS = (
     Benchmark("recognizer", "--seconds 10 --rounds 5", 125, "--seconds 8 --rounds 1", 30),
     Benchmark("long_files", "--hours 3", 70, "--hours 0.5", 20),
     Benchmark(
-        *("scale", "--sessions 50 500 2000 --seconds 5 --rounds 2", 105),
+        *("scale", "--sessions 50 500 2000 --seconds 10 --rounds 2", 190),
         *("--sessions 500 2000 --seconds 3 --rounds 1 --only rtkit tasks", 35),
     ),
 )
