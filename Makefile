@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NOTEBOOK := notebooks/01_why_pacing_matters.ipynb
 ROOT := $(filter 0,$(shell id -u))
 
-.PHONY: lab app test demo clean
+.PHONY: lab app test demo bench clean
 
 lab: $(VENV)/lab.done  ## open the first notebook in JupyterLab
 	$(BIN)/jupyter lab $(if $(ROOT),--allow-root) --LabApp.default_url=/lab/tree/$(NOTEBOOK)
@@ -22,6 +22,9 @@ test: $(VENV)/test.done chromium  ## everything that tells whether the project i
 
 demo: $(VENV)/lab.done  ## the same without a browser: a table, a figure, a page, in build/
 	$(BIN)/python notebooks/run_demo.py build
+
+bench: $(VENV)/test.done  ## all benchmarks on this machine, in build/benchmarks.html; QUICK=1 in minutes
+	$(BIN)/python tests/benchmarks $(if $(QUICK),--quick) --output build/benchmarks.html
 
 $(VENV)/lab.done $(VENV)/app.done $(VENV)/test.done: $(VENV)/%.done: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[$*]'

@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import time
 from array import array
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -178,9 +178,19 @@ class _Member:
         """Have the first audio at hand: opening a file takes its time."""
         self._payload = self._next_payload()
 
-    async def send(self, connection: WritableConnection, timetable: Timetable, zero: float) -> None:
-        """Send every chunk when it is due; t = 0 is `zero`."""
-        self._write, self._zero = connection.write, zero
+    async def send(
+        self,
+        connection: WritableConnection,
+        timetable: Timetable,
+        zero: float,
+        sent: Callable[[], object],
+    ) -> None:
+        """Send every chunk when it is due; t = 0 is `zero`. Calls `sent` after the last one.
+
+        Returns a chunk's duration later: what ends a session costs much more than a send, and
+        those that end within the same chunk still send.
+        """
+        self._write, self._zero, self._on_sent = connection.write, zero, sent
         timetable.at(zero + self._plan.due[0], self)
         await self._done
 
@@ -188,7 +198,10 @@ class _Member:
         if self._done.done():  # the session ended otherwise
             return None
         try:
-            return self._send_next()
+            if len(self._sent) < len(self._plan.due):
+                return self._send_next()
+            self._done.set_result(None)
+            return None
         except Exception as error:  # `send` raises it
             self._done.set_exception(error)
             return None
@@ -206,8 +219,8 @@ class _Member:
         index = len(self._sent)
         self.run.audio_sent = self._plan.edges[index] / self._plan.settings.rate
         if index == len(self._plan.due):
-            self._done.set_result(None)
-            return None
+            self._on_sent()
+            return now + self._plan.settings.chunk
         self._payload = self._next_payload()
         return self._zero + self._plan.due[index]
 
@@ -302,10 +315,7 @@ class _Sender:
                     await run.unless_closed(self._all_open.wait())
                 zero = self._zero(index)
                 run.start(zero)
-                await run.sending(member.send(connection, self._timetable, zero))
-                self._count()
-                # Those that end within the same chunk still send: a farewell costs more than that.
-                await run.unless_closed(asyncio.sleep(run.recorder.settings.chunk))
+                await run.sending(member.send(connection, self._timetable, zero, self._count))
                 await run.terminate(self._termination_timeout)
         except Failure as failure:
             member.failure = str(failure)

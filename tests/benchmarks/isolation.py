@@ -25,6 +25,8 @@ import random
 import time
 from collections.abc import Callable
 
+from ratios import ratio
+
 import rtkit
 
 CHUNK = 0.05
@@ -109,15 +111,21 @@ async def measure(seconds: float) -> None:
         f"{'caller busy with':18}{'isolation':12}{'p50':>10}{'p99':>10}{'max':>10}",
         flush=True,
     )
+    p99 = {}
     async with rtkit.Loopback(delay=0.05) as service:
         for name, busy in busyness.items():
             for isolation in ISOLATIONS:
                 session = await lateness(service, seconds, isolation, busy)
                 late = rtkit.quantiles(session.lateness * 1000)
+                p99[name, isolation] = late.p99
                 print(
                     f"{name:18}{isolation:12}{late.p50:10.3f}{late.p99:10.3f}{late.max:10.3f}",
                     flush=True,
                 )
+    print()
+    for name in busyness:
+        what = f"lateness p99 in a process / in the loop, caller busy with {name}"
+        ratio(what, p99[name, "process"] / p99[name, "loop"])
 
 
 def main() -> None:

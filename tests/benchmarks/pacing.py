@@ -43,11 +43,9 @@ import asyncio
 import contextlib
 import ctypes
 import importlib
-import importlib.metadata
 import importlib.util
 import json
 import os
-import platform
 import select
 import shutil
 import socket
@@ -62,6 +60,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import host
+from ratios import ratio
 
 RATE = 16000
 MARGIN = 1.0  # seconds before and after a slice that do not count
@@ -488,7 +489,7 @@ class Usage:
     def now(cls, sender: int, receiver: int) -> Usage:
         spent = _cpu_time(sender)
         ours = spent + _cpu_time(receiver) + time.process_time()
-        return cls(time.monotonic(), spent, ours, _host_cpu_time())
+        return cls(time.monotonic(), spent, ours, host.cpu_time())
 
     def until(self, later: Usage) -> tuple[float, float]:
         """The sender's share of one core, and the others' share of the host."""
@@ -504,16 +505,6 @@ def _cpu_time(process: int) -> float:
     if not tasks:
         return float("nan")
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
-
-
-def _host_cpu_time() -> float:
-    """Of all processes, and of the hypervisor's other guests as far as they took it from us."""
-    try:
-        ticks = [int(field) for field in Path("/proc/stat").read_text().split()[1:9]]
-    except OSError:
-        return float("nan")
-    user, nice, system, _idle, _iowait, irq, softirq, steal = ticks
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
@@ -601,36 +592,20 @@ def _number(value: float, width: int, digits: int) -> str:
     return f"{'-':>{width}}" if value != value else f"{value:{width}.{digits}f}"
 
 
-def aims(rows: dict[str, Row]) -> Iterator[tuple[str, float, float]]:
-    """What the project wants, as (sentence, measured, bound), where both were measured."""
+def print_ratios(rows: dict[str, Row]) -> None:
+    """rtkit's figures as multiples of others', where both were measured."""
     if (ours := rows.get("rtkit")) is None:
         return
     if plain := rows.get("asyncio"):
         name = "asyncio's wall clock"
-        yield f"lateness p99 / {name}", ours.late_p99 / plain.late_p99, 0.1
-        yield f"lateness p99 at the sender / {name}", ours.own_p99 / plain.own_p99, 0.1
-        yield f"CPU / {name}", ours.cpu / plain.cpu, 1.3
+        ratio(f"lateness p99 / {name}", ours.late_p99 / plain.late_p99, 0.1)
+        ratio(f"lateness p99 at the sender / {name}", ours.own_p99 / plain.own_p99, 0.1)
+        ratio(f"CPU / {name}", ours.cpu / plain.cpu, 1.3)
     if steady := rows.get("clocksync"):
-        yield "jitter p99 / GStreamer clocksync", ours.jitter_p99 / steady.jitter_p99, 1.0
+        ratio("jitter p99 / GStreamer clocksync", ours.jitter_p99 / steady.jitter_p99, 1)
     if common := rows.get("ffmpeg"):
-        yield "jitter p99 / ffmpeg -re", ours.jitter_p99 / common.jitter_p99, 0.2
-    yield "drift, ppm, either way", abs(ours.drift), 5.0
-
-
-def print_host() -> None:
-    names = ("rtkit", "websockets", "websocket-client")
-    versions = []
-    for name in names:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions.append(f"{name} {importlib.metadata.version(name)}")
-    for command in (["ffmpeg", "-version"], ["gst-launch-1.0", "--version"]):
-        if shutil.which(command[0]):
-            said = subprocess.run(command, capture_output=True, text=True).stdout
-            versions.append(" ".join(said.split()[:3]))
-    load = " ".join(f"{value:.2f}" for value in os.getloadavg())
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    print(f"{platform.platform()}, {os.cpu_count()} cores, load {load}")
-    print(f"{python}, {', '.join(versions)}")
+        ratio("jitter p99 / ffmpeg -re", ours.jitter_p99 / common.jitter_p99, 0.2)
+    ratio("drift, either way", abs(ours.drift), 5, unit="ppm")
 
 
 def print_results(slices: dict[str, list[Slice]]) -> None:
@@ -638,11 +613,7 @@ def print_results(slices: dict[str, list[Slice]]) -> None:
     best = {name: best_quarter(several) for name, several in measured.items()}
     print_table("All slices", measured)
     rows = print_table("Each sender's best quarter", best)
-    print("\nrtkit at its best, as a multiple of what others are at theirs     (aim: at most)")
-    for sentence, value, bound in aims(rows):
-        print(
-            f"  {sentence:50} {value:7.3f}   {bound:<4g} {'met' if value <= bound else 'NOT MET'}"
-        )
+    print()
     every = [one for several in measured.values() for one in several]
     if not all(one.kernel for one in every):
         print("Arrivals bear the receiver's own stamps; its wake-up is in all of them.")
@@ -650,6 +621,8 @@ def print_results(slices: dict[str, list[Slice]]) -> None:
         print(f"{merged} chunks arrived together with the next one and bear its stamp.")
     if (busiest := max((row.others for row in rows.values()), default=0.0)) > QUIET:
         print(f"Not a quiet machine: even there others took up to {busiest:.0f} % of it.")
+    print("rtkit at its best, as a multiple of what others are at theirs:")
+    print_ratios(rows)
 
 
 def best_quarter(slices: Sequence[Slice]) -> list[Slice]:
@@ -667,7 +640,8 @@ def print_table(title: str, slices: dict[str, list[Slice]]) -> dict[str, Row]:
 
 
 def run(seconds: float, chunk: float, rounds: int, names: Sequence[str]) -> None:
-    print_host()
+    print(f"{host.machine()}, load {host.load()}")
+    print(", ".join(host.versions(("rtkit", "websockets", "websocket-client"))))
     wanted = [sender for sender in SENDERS if not names or sender.name in names]
     slices: dict[str, list[Slice]] = {}
     for sender in wanted:

@@ -47,12 +47,15 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from ratios import ratio
+
 RATE, CHUNK = 16000, 0.1
 BEGIN = json.dumps({"type": "Begin", "id": "benchmark", "expires_at": 0})
 TERMINATION = json.dumps(
     {"type": "Termination", "audio_duration_seconds": 0, "session_duration_seconds": 0}
 )
 HOPELESS = 0.5  # seconds
+AIMED = 2000  # sessions, for which the aims hold
 
 
 # The sink.
@@ -304,6 +307,7 @@ def run(sizes: list[int], seconds: float, rounds: int, names: list[str], path: P
                 print_row(sessions, name, figures, best.get("tasks"))
     if path is not None:
         path.write_text(json.dumps(rows, indent=1) + "\n")
+    print_ratios(rows)
 
 
 def beside_a_sink(name: str, recording: Path, sessions: int) -> dict[str, Any]:
@@ -330,6 +334,25 @@ def print_row(
         f"{ratio:>13s}" + ("   saturated" if figures["saturated"] else ""),
         flush=True,
     )
+
+
+def print_ratios(rows: list[dict[str, Any]]) -> None:
+    """At the size for which there are aims, or at the largest without any."""
+    sizes = {row["sessions"] for row in rows if row["sender"] == "rtkit"}
+    if not sizes:
+        return
+    size = AIMED if AIMED in sizes else max(sizes)
+    found = {row["sender"]: row for row in rows if row["sessions"] == size}
+    ours, at = found["rtkit"], f"{size} sessions"
+    late, beside, cpu = (10, 0.1, 60) if size == AIMED else (None, None, None)
+    print()
+    if tasks := found.get("tasks"):
+        ratio(f"lateness p99 / tasks, {at}", ours["p99"] / tasks["p99"], beside)
+        ratio(f"CPU / tasks, {at}", ours["cpu"] / tasks["cpu"])
+    else:
+        print(f"Without a ratio to tasks: they did not take part at {at}.")
+    ratio(f"lateness p99, {at}", ours["p99"] * 1000, late, unit="ms")
+    ratio(f"CPU, {at}", ours["cpu"] * 1e6, cpu, unit="µs a chunk")
 
 
 if __name__ == "__main__":

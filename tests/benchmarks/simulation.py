@@ -13,10 +13,13 @@ import argparse
 import asyncio
 import time
 
+from ratios import ratio
+
 import rtkit
 from rtkit.clock import VirtualLoop, sleep_until
 
 CHUNK = 0.1
+AIM = 10 / (2 * 3)  # seconds for an hour: ten for two sessions of three hours
 
 
 async def only_wait(chunks: int) -> None:
@@ -27,7 +30,8 @@ async def only_wait(chunks: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--hours", type=float, default=3.0)
-    seconds = parser.parse_args().hours * 3600
+    hours = parser.parse_args().hours
+    seconds = hours * 3600
     rtkit.simulate(10.0)  # what is loaded once does not count
     began = time.perf_counter()
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
@@ -35,14 +39,20 @@ def main() -> None:
     reference = time.perf_counter() - began
     print(f"{'':12}  took, s  / bare loop  last chunk late, s")
     print(f"{'bare loop':12}  {reference:7.2f}  {1:11.2f}")
-    together = 0.0
+    took = {}
     for pacing in ("fixed_sleep", "wall_clock"):
         began = time.perf_counter()
         session = rtkit.simulate(seconds, chunk=CHUNK, pacing=pacing)
-        took = time.perf_counter() - began
-        together += took
-        print(f"{pacing:12}  {took:7.2f}  {took / reference:11.2f}  {session.lateness[-1]:18.3f}")
-    print(f"{'together':12}  {together:7.2f}")
+        took[pacing] = time.perf_counter() - began
+        print(
+            f"{pacing:12}  {took[pacing]:7.2f}  {took[pacing] / reference:11.2f}  "
+            f"{session.lateness[-1]:18.3f}"
+        )
+    print()
+    for pacing, one in took.items():
+        ratio(f"{hours:g} h simulated, {pacing} / bare loop", one / reference)
+    together = sum(took.values())
+    ratio(f"both sessions of {hours:g} h", together, 2 * hours * AIM, unit="s")
 
 
 if __name__ == "__main__":
