@@ -15,15 +15,15 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import wraps
-from typing import Literal, TypeVar
+from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
 from rtkit.protocol import Turn, Word
 from rtkit.reference import SpokenWord
-from rtkit.session import Session
+from rtkit.session import Session, without_collecting
 
 __all__ = [
     "HeardWord",
@@ -191,20 +191,25 @@ class HeardWord:
 
 
 Measured = TypeVar("Measured")
+How = ParamSpec("How")
 
 
-def _kept(measure: Callable[[Session], Measured]) -> Callable[[Session], Measured]:
+def _kept(
+    measure: Callable[Concatenate[Session, How], Measured],
+) -> Callable[Concatenate[Session, How], Measured]:
     """Measure a session once: its facts never change, and each look at three hours takes a second.
 
     What was measured stays with the session, as its cached properties do.
     """
 
     @wraps(measure)
-    def once(session: Session) -> Measured:
+    def once(session: Session, /, *args: How.args, **how: How.kwargs) -> Measured:
+        key = " ".join([measure.__name__, *(f"{name}={how[name]!r}" for name in sorted(how))])
         kept = vars(session)
-        if measure.__name__ not in kept:
-            kept[measure.__name__] = measure(session)
-        measured: Measured = kept[measure.__name__]
+        if key not in kept:
+            with without_collecting():
+                kept[key] = measure(session, *args, **how)
+        measured: Measured = kept[key]
         return measured
 
     return once
@@ -256,6 +261,7 @@ def _first_seen(states: list[tuple[float, Turn]], settled: Sequence[Word]) -> di
     return seen
 
 
+@_kept
 def word_latency(session: Session, *, unmatched: bool = False) -> Latency:
     """Emission latency: each word, answered by the first message with its final text.
 
@@ -275,6 +281,7 @@ def word_latency(session: Session, *, unmatched: bool = False) -> Latency:
     )
 
 
+@_kept
 def first_word_latency(session: Session) -> Latency:
     """Each turn's first word, answered by the turn's first message with any word in it."""
     first = {heard.turn: heard for heard in reversed(heard_words(session))}
@@ -294,6 +301,7 @@ def first_word_latency(session: Session) -> Latency:
     )
 
 
+@_kept
 def turn_latency(session: Session, *, final: Literal["first", "formatted"] = "first") -> Latency:
     """Each turn, from the end of its last word to the message that ended it.
 
@@ -368,7 +376,7 @@ def _latency(session: Session, answers: Sequence[_Answer], *, turns: bool = Fals
         samples = np.array([answer.samples or 0 for answer in answers])
         last_sent = np.maximum(np.searchsorted(sent, received, side="right") - 1, 0)
         deciding = np.where(decided, _first(received_samples, samples), last_sent)
-    return Latency(
+    latency = Latency(
         texts=tuple(answer.text for answer in answers),
         turn=np.array([answer.turn for answer in answers], dtype=int),
         end=end,
@@ -381,6 +389,10 @@ def _latency(session: Session, answers: Sequence[_Answer], *, turns: bool = Fals
         terminated=np.array([answer.terminated for answer in answers], dtype=bool),
         referenced=np.array([answer.referenced for answer in answers], dtype=bool),
     )
+    for one in fields(latency):
+        if isinstance(values := getattr(latency, one.name), np.ndarray):
+            values.flags.writeable = False  # it is kept: a change would show everywhere
+    return latency
 
 
 def holding_chunk(session: Session, ends: np.ndarray) -> np.ndarray:

@@ -37,6 +37,7 @@ from ratios import ratio
 import rtkit
 from rtkit.audio import silence
 from rtkit.clock import VirtualLoop
+from rtkit.loopback.conversation import Behaviour
 from rtkit.loopback.ears import Energy
 from rtkit.loopback.memory import MemoryConnection
 from rtkit.reference import Reference, SpokenTurn, SpokenWord
@@ -148,7 +149,7 @@ def stream_it(path: Path) -> dict[str, float]:
 
     async def session() -> Session:
         clip = rtkit.open_clip(path)
-        connection = MemoryConnection(Energy, rate=clip.rate)
+        connection = MemoryConnection(Energy, rate=clip.rate, behaviour=Behaviour(longest=None))
         return await stream(clip, connection=connection, watch=see)
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
