@@ -86,7 +86,7 @@ class Alarm:
             return await self.roughly(when)
         if now >= when:
             await asyncio.sleep(0)  # a late sender must not deafen the loop
-        ease = min(1.5 * self._spread + self.LEAST, self._budget * max(0.0, when - self._last))
+        ease = min(0.75 * self._spread + self.LEAST, self._budget * max(0.0, when - self._last))
         lead = min(self._late + ease, self.LONGEST_LEAD)
         if now < when - lead:
             await self._sleep(when - lead)
