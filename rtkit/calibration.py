@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from rtkit.latency import Quantiles, quantiles
 from rtkit.loopback.process import Loopback
 from rtkit.protocol import Turn
 from rtkit.reference import Reference, SpokenTurn, SpokenWord
-from rtkit.session import Session
+from rtkit.session import Fact, Session
 from rtkit.streaming import stream
 
 __all__ = ["Calibration", "calibrate"]
@@ -69,13 +70,17 @@ class Calibration:
         )
 
 
-async def calibrate(*, seconds: float = 4.0) -> Calibration:
+async def calibrate(
+    *, seconds: float = 4.0, watch: Callable[[Fact], object] | None = None
+) -> Calibration:
     """Measure this host: the clock, the waking, the way to the service and back, and the error.
 
     Parameters
     ----------
     seconds : float
         How long the calibrating session takes; waking takes a second more.
+    watch : callable, optional
+        As for `rtkit.stream`: ``watch=rtkit.progress(rtkit.silence(4.0))`` shows how much is left.
 
     Returns
     -------
@@ -93,7 +98,7 @@ async def calibrate(*, seconds: float = 4.0) -> Calibration:
         raise ValueError(f"seconds={seconds:g} is too short to calibrate; give 1 or more")
     wakes = await _wakes()
     async with Loopback(script=_ticks(seconds), delay=0.02) as service:
-        session = await stream(silence(seconds), chunk=MIN_CHUNK, service=service)
+        session = await stream(silence(seconds), chunk=MIN_CHUNK, service=service, watch=watch)
     there, back = _ways(session)
     return Calibration(
         resolution=_resolution(),

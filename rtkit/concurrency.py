@@ -21,7 +21,7 @@ from rtkit.clock import Timetable, sleep_until
 from rtkit.crowd import Crowd
 from rtkit.pacing import due_times
 from rtkit.running import Connection, Run, Service, host
-from rtkit.session import Chunk, Recorder, Session, Settings
+from rtkit.session import Chunk, Fact, Recorder, Session, Settings
 from rtkit.stalls import Lookout
 from rtkit.streaming import StreamError, check_sides, settings_of
 from rtkit.websocket import Failure
@@ -52,6 +52,7 @@ async def stream_many(
     connections: Sequence[WritableConnection] | None = None,
     per_minute: float | None = None,
     record: str | Path | None = None,
+    watch: Callable[[Fact], object] | None = None,
     begin_timeout: float = 10.0,
     termination_timeout: float = 10.0,
 ) -> Crowd:
@@ -73,6 +74,9 @@ async def stream_many(
     record : str or Path, optional
         A folder for the sessions' files, ``0000.jsonl`` and so on; written when all have ended,
         also when they were stopped.
+    watch : callable, optional
+        Called in the loop with each chunk, and the ending, of one of the longest sessions, which
+        stands for all: ``watch=rtkit.progress(clip)`` shows how much is left.
 
     Returns
     -------
@@ -110,7 +114,7 @@ async def stream_many(
             from rtkit.loopback.process import embedded
 
             service = embedded()
-    crowd = _Sender(service, per_minute, begin_timeout, termination_timeout)
+    crowd = _Sender(service, per_minute, watch, begin_timeout, termination_timeout)
     try:
         await crowd.run(clips, plans, connections or [None] * len(clips))
     finally:
@@ -173,6 +177,7 @@ class _Member:
         self._sizes = array("l")
 
     failure: str | None
+    watch: Callable[[Fact], object] | None = None
 
     def open(self) -> None:
         """Have the first audio at hand: opening a file takes its time."""
@@ -217,6 +222,8 @@ class _Member:
         self._sizes.append(len(self._payload))
         self.run.leaving = None
         index = len(self._sent)
+        if self.watch is not None:
+            self.watch(self._chunk(index - 1))
         self.run.audio_sent = self._plan.edges[index] / self._plan.settings.rate
         if index == len(self._plan.due):
             self._on_sent()
@@ -239,15 +246,14 @@ class _Member:
 
     def chunks(self) -> Iterator[Chunk]:
         """What was sent, as facts."""
-        sent = zip(self._sent, self._returned, self._sizes, strict=True)
-        spans = zip(self._plan.due, itertools.pairwise(self._plan.edges), strict=False)
-        for index, ((due, (start, stop)), (left, returned, size)) in enumerate(
-            zip(spans, sent, strict=False)
-        ):
-            padding = size - 2 * (stop - start)
-            yield Chunk(
-                index, start, stop, due, left - self._zero, returned - self._zero, size, padding
-            )
+        return map(self._chunk, range(len(self._sent)))
+
+    def _chunk(self, index: int) -> Chunk:
+        start, stop = self._plan.edges[index : index + 2]
+        sent, returned = self._sent[index] - self._zero, self._returned[index] - self._zero
+        size = self._sizes[index]
+        padding = size - 2 * (stop - start)
+        return Chunk(index, start, stop, self._plan.due[index], sent, returned, size, padding)
 
 
 class _Sender:
@@ -257,9 +263,11 @@ class _Sender:
         self,
         service: Service | None,
         per_minute: float | None,
+        watch: Callable[[Fact], object] | None,
         begin_timeout: float,
         termination_timeout: float,
     ) -> None:
+        self._watch = watch
         self._loop = asyncio.get_running_loop()
         self._service, self._per_minute = service, per_minute
         self._begin_timeout, self._termination_timeout = begin_timeout, termination_timeout
@@ -290,6 +298,8 @@ class _Sender:
                 described = connection.describe()
             recorder = Recorder(replace(plan.settings, service=described), host(), clip.reference)
             self.members.append(_Member(Run(recorder), plan))
+        longest = max(self.members, key=lambda member: member.run.recorder.settings.seconds)
+        longest.watch = self._watch
         await asyncio.gather(
             *(
                 self._session(index, member, clip, connection)
@@ -319,6 +329,9 @@ class _Sender:
                 await run.terminate(self._termination_timeout)
         except Failure as failure:
             member.failure = str(failure)
+        finally:
+            if member.watch is not None and (ending := run.recorder.session().ending) is not None:
+                member.watch(ending)
 
     async def _open(
         self, index: int, member: _Member, clip: Clip, connection: WritableConnection | None

@@ -125,6 +125,13 @@ def test_a_busy_loop_is_called_saturated_and_no_latency_is_shown(make_clip: Make
     assert "word service time   p50 150.00" in calm.summary()
 
 
+def test_one_of_the_longest_is_watched(make_clip: MakeClip) -> None:
+    seen: list[Any] = []
+    clips = [make_clip(1.0), make_clip(2.0), make_clip(1.0)]
+    crowd = simulate(many(clips, watch=seen.append))
+    assert seen == [*crowd.sessions[1].chunks, crowd.sessions[1].ending]
+
+
 # What goes wrong.
 
 
