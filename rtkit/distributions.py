@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
 
-from rtkit.comparison import Sessions, named
 from rtkit.figures import legend_below, looks_of, minus, said, say_instead, titled
 from rtkit.intervals import Interval, bootstrap_quantiles
 from rtkit.pooling import Pool, pool
+from rtkit.tables import Sessions, named
 
 __all__ = ["plot_distribution", "plot_distributions"]
 

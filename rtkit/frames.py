@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rtkit.comparison import Sessions, named, summarise
+from rtkit.comparison import summarise
 from rtkit.faults import validity
 from rtkit.latency import (
     HeardWord,
@@ -23,6 +23,7 @@ from rtkit.latency import (
     word_latency,
 )
 from rtkit.session import Session
+from rtkit.tables import Sessions, named
 
 if TYPE_CHECKING:
     import pandas as pd

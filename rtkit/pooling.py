@@ -15,10 +15,10 @@ from urllib.parse import quote
 
 import numpy as np
 
-from rtkit.comparison import Sessions, named
 from rtkit.intervals import Paired, bootstrap_quantiles, paired_difference
 from rtkit.latency import Latency, turn_latency, word_latency
 from rtkit.session import Session, load_session
+from rtkit.tables import Sessions, named
 
 if TYPE_CHECKING:
     import pandas as pd
