@@ -1,18 +1,34 @@
-"""Sessions by their names, and figures of them side by side."""
+"""Sessions by their names, services by what tells them apart, and figures side by side."""
 
 from __future__ import annotations
 
 import html
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtkit.protocol import DEFAULT_MODEL, SECRETS, AssemblyAI
 from rtkit.session import Session
 
-__all__ = ["Sessions", "Table", "named"]
+__all__ = ["Sessions", "Table", "named", "parameters_of", "service_of"]
 
 Sessions = Session | Iterable[Session] | Mapping[str, Session]
+
+DURATIONS = ("delay", "jitter", "network", "network_jitter")
+AS_USUAL = {
+    "jitter": 0,
+    "network": 0,
+    "network_jitter": 0,
+    "drain": 1.25,
+    "finals": 1,
+    "format_turns": False,
+    "host": AssemblyAI.host,
+}
+# Seeds make repeats and limits end sessions; neither makes another service. The others are said
+# in their own words.
+PASSED_OVER = ("name", "hears", "parameters", "seed", "backlog", "longest", "simulated")
 
 
 def named(sessions: Sessions) -> dict[str, Session]:
@@ -29,6 +45,49 @@ def named(sessions: Sessions) -> dict[str, Session]:
             name = f"{session.label} ({number})"
         result[name] = session
     return result
+
+
+def service_of(session: Session) -> str:
+    """The session's service in a line: its name, and all that makes another service of it.
+
+    Two sessions whose services read alike here may be put together. What is as it always is goes
+    without saying: ``"embedded, delay 150 ms"``.
+    """
+    service = session.settings.service
+    simulated = service.get("simulated") or {}
+    network = {name: simulated[name] for name in DURATIONS if name in simulated}
+    said = [str(service.get("name", "unknown service"))]
+    if service.get("hears") == "energy":
+        said.append("marks speech")
+    for name, value in {**service, **network}.items():
+        usual = name in AS_USUAL and value == AS_USUAL[name]
+        its_own = name == "speech_model" and value == DEFAULT_MODEL and "hears" in service
+        if not (usual or its_own or name in PASSED_OVER or _is_secret(name)):
+            said.append(_in_words(name, value))
+    said += [f"{name}={_plain(value)}" for name, value in parameters_of(session).items()]
+    return ", ".join(said)
+
+
+def parameters_of(session: Session) -> dict[str, object]:
+    """The further parameters that its service was asked for; what may be secret is not in it."""
+    parameters = session.settings.service.get("parameters") or {}
+    return {name: value for name, value in parameters.items() if not _is_secret(name)}
+
+
+def _in_words(name: str, value: object) -> str:
+    if name in ("speech_model", "recognizer"):
+        return str(value)
+    if name in DURATIONS and isinstance(value, int | float):
+        return f"{name.replace('_', ' ')} {value * 1000:g} ms"
+    return f"{name}={_plain(value)}"
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+
+
+def _is_secret(name: str) -> bool:
+    return any(secret in name.casefold() for secret in SECRETS)
 
 
 @dataclass(frozen=True)

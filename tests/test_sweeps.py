@@ -226,7 +226,7 @@ def test_a_process_pool_that_breaks_ends_in_a_table_and_a_new_one_finishes_it(
         table = asyncio.run(rtkit.sweep(clips, **asked))
         asked["service"].close()
     assert table.error.tolist() == [""] * 3
-    assert (table.service == "embedded").all()
+    assert (table.service == "embedded, marks speech, delay 20 ms").all()
 
 
 class Dropping(Executor):
