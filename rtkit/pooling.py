@@ -282,7 +282,7 @@ class Worst:
                     f"  {case.seconds * 1000:6.0f} ms at {_clock(case.at)}{what}: "
                     f"{_sum(case.parts)} [{case.session}]"
                 )
-        return "\n".join(lines)
+        return "\n".join(lines) or "No cases."
 
     def _repr_html_(self) -> str:
         return "".join(self._folded(*item) for item in self.cases.items()) or "<p>No cases.</p>"
@@ -310,8 +310,8 @@ def worst_cases(
 
     Parameters
     ----------
-    sessions : Session, or a list of them, or a mapping of names to them, or a folder
-        A folder's cases link to the files of their sessions.
+    sessions : Session, or a list of them, or a mapping of names to them, or a folder or file
+        A folder's cases link to the files of their sessions, and so does a file's.
     of : {"word_latency", "turn_latency", "lateness"}
     count : int
         How many cases of each recording.
@@ -320,23 +320,46 @@ def worst_cases(
     -------
     Worst
         In a notebook a line a recording, the worst first, which folds out.
+
+    Raises
+    ------
+    ValueError
+        If the measure is unknown or `count` below 1; if the folder holds no session that can be
+        read.
+    FileNotFoundError
+        If there is no such folder or file.
     """
     _measure(of)
     if count < 1:
         raise ValueError(f"count={count} shows nothing; give 1 or more")
-    folder = Path(sessions) if isinstance(sessions, str | Path) else None
-    by_name = load_session(folder) if folder is not None else named(sessions)  # type: ignore[arg-type]
+    files: Mapping[str, Path] = {}
+    if isinstance(sessions, str | Path):
+        sessions, files = _loaded(Path(sessions))
+    by_name = named(sessions)
     cases: dict[str, list[Case]] = {}
     for name, session in by_name.items():
-        file = None if folder is None else folder / f"{name}.jsonl"
-        longest = sorted(_cases(name, session, of, file), key=lambda case: -case.seconds)[:count]
+        found = _cases(name, session, of, files.get(name))
+        longest = sorted(found, key=lambda case: -case.seconds)[:count]
         cases.setdefault(session.settings.recording, []).extend(longest)
     ranked = {
-        recording: tuple(sorted(found, key=lambda case: -case.seconds)[:count])
-        for recording, found in cases.items()
-        if found
+        recording: tuple(sorted(longest, key=lambda case: -case.seconds)[:count])
+        for recording, longest in cases.items()
+        if longest
     }
     return Worst(of, dict(sorted(ranked.items(), key=lambda item: -item[1][0].seconds)))
+
+
+def _loaded(path: Path) -> tuple[dict[str, Session], dict[str, Path]]:
+    """The sessions of a folder or of a file, and the file of each."""
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no folder or file {path}; give one in which sessions were recorded, with "
+            "rtkit.sweep(clips, folder='FOLDER') or rtkit.stream(clip, record='FOLDER/NAME.jsonl')"
+        )
+    if path.is_file():
+        return {path.stem: load_session(path)}, {path.stem: path}
+    sessions = load_session(path)
+    return sessions, {name: path / f"{name}.jsonl" for name in sessions}
 
 
 def _cases(name: str, session: Session, of: str, file: Path | None) -> Iterable[Case]:

@@ -333,6 +333,26 @@ def test_worst_cases_fold_out_and_link_to_the_sessions_file(tmp_path: Path) -> N
     assert "0:00.2" in shown or "0:00.1" in shown
 
 
+def test_a_files_cases_link_to_it(tmp_path: Path) -> None:
+    one = session([0.0] * 10, turn(0.75, ("one", 0.0, 0.15), final=True, decided=600))
+    path = one.save(tmp_path / "alone.jsonl")
+    (case,) = rtkit.worst_cases(path)["call.wav"]
+    assert (case.session, case.file) == ("alone", path)
+
+
+def test_a_folder_that_is_not_there_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"^There is no folder or file .*nothing; give one"):
+        rtkit.worst_cases(tmp_path / "nothing")
+    with pytest.raises(ValueError, match="holds no session that can be read"):
+        rtkit.worst_cases(tmp_path)
+
+
+def test_no_cases_are_told_in_text_as_in_html() -> None:
+    worst = rtkit.worst_cases(session([0.0] * 3))
+    assert str(worst) == "No cases."
+    assert worst._repr_html_() == "<p>No cases.</p>"
+
+
 # Pictures.
 
 
