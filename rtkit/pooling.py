@@ -216,6 +216,8 @@ def compare_paired(
             what = "figure" if column == figure else "column"
             there = ", ".join(table.columns)
             raise ValueError(f"the table has no {what} {column!r}; it has {there}")
+    if table[figure].dtype.kind not in "fiu":
+        raise ValueError(f"the column {figure!r} holds no figures; give 'word_latency_p50', say")
     if by in ("recording", "session"):
         raise ValueError(f"by={by!r} leaves nothing to pair: files are compared with themselves")
     for value in (before, after):

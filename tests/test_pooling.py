@@ -289,6 +289,8 @@ def test_a_comparison_that_cannot_be_is_refused() -> None:
     table = rows(("a", 0.1, "wall_clock", 1.0), ("a", 0.1, "fixed_sleep", 2.0))
     with pytest.raises(ValueError, match="1 of 1 files were measured both ways"):
         rtkit.compare_pacings(table, "word_latency_p50")
+    with pytest.raises(ValueError, match="the column 'pacing' holds no figures"):
+        rtkit.compare_pacings(table, "pacing")
     with pytest.raises(ValueError, match="no figure 'wer'"):
         rtkit.compare_pacings(table, "wer")
     with pytest.raises(ValueError, match="no session with pacing 'unpaced'"):
