@@ -27,7 +27,8 @@ bench: $(VENV)/test.done  ## all benchmarks on this machine, in build/benchmarks
 	$(BIN)/python tests/benchmarks $(if $(QUICK),--quick) --output build/benchmarks.html
 
 $(VENV)/lab.done $(VENV)/app.done $(VENV)/test.done: $(VENV)/%.done: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@echo "Installing rtkit[$*] into $(VENV), $$($(BIN)/python --version); this may take a few minutes"
+	@$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	@touch $@
 
 $(BIN)/python:

@@ -337,11 +337,9 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     it nests with nest-asyncio2, which from then on slows the tasks of the whole process down: in
     a notebook prefer ``await``. An interrupt stops the coroutine cleanly.
     """
-    try:
+    with contextlib.suppress(RuntimeError):  # no loop runs
         asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(coroutine)
-    import nest_asyncio2
+        import nest_asyncio2
 
-    nest_asyncio2.apply()
+        nest_asyncio2.apply()
     return asyncio.run(coroutine)

@@ -118,7 +118,11 @@ def _notes(name: str, session: Session) -> Iterator[str]:
     for fault in validity(session).faults:
         yield f"{name} is not valid: {fault.found}. {fault.cure}"
     if _marks_speech(session):
-        yield f"{name}: the service only marks speech, so there are no words to measure."
+        yield (
+            f"{name}: the service only marks speech, so there are no words to measure. "
+            "Loopback(ears='recognizer') hears words; a reference beside the recording has them "
+            "spoken."
+        )
     latency = turn_latency(session)
     if len(latency) and not latency.decided.all():
         yield (

@@ -48,7 +48,7 @@ class Validity:
     def __str__(self) -> str:
         if self:
             return "valid"
-        return "not valid: " + "; ".join(fault.found for fault in self.faults)
+        return "not valid: " + " ".join(f"{one.found}. {one.cure}" for one in self.faults)
 
     __repr__ = __str__
 

@@ -431,4 +431,4 @@ def _signed(seconds: float) -> str:
 
 
 def _drift(session: Session) -> str:
-    return minus(f"{drift(session) * 1000:+.1f} ms/s")
+    return minus(f"{drift(session) * 1000:+.1f} ms/s".replace("-0.0", "+0.0"))

@@ -81,7 +81,8 @@ class AssemblyAI:
         Ask for casing and punctuation. Some models then send two final messages a turn.
     host : str
         ``streaming.assemblyai.com``, or ``streaming.us...`` or ``streaming.eu...`` to keep the
-        data in a region.
+        data in a region. With ``ws://`` before it, a service on this machine that needs no
+        encryption: ``ws://127.0.0.1:8765``.
     parameters : mapping
         Further parameters of the session, by the service's own names.
     """
@@ -98,12 +99,19 @@ class AssemblyAI:
         Raises
         ------
         ValueError
-            If there is no key.
+            If there is no key, or `host` is no websocket address.
         """
         key = self.find_key()
         parameters = {"speech_model": self.speech_model, "format_turns": self.format_turns}
+        host = self.host.rstrip("/")
+        base = host if "://" in host else f"wss://{host}"
+        if urlsplit(base).scheme not in ("ws", "wss"):
+            raise ValueError(
+                f"host={self.host!r} is no websocket address; give a host's name, or one with "
+                "wss:// before it, or ws:// on this machine"
+            )
         return Endpoint(
-            session_url(f"wss://{self.host}/v3/ws", rate, {**parameters, **self.parameters}),
+            session_url(f"{base}/v3/ws", rate, {**parameters, **self.parameters}),
             {"Authorization": key},
         )
 

@@ -279,7 +279,10 @@ class Session:
 
     def __repr__(self) -> str:
         ending = "incomplete" if self.ending is None else self.ending.how
-        late = f", last chunk {self.lateness[-1] * 1000:.0f} ms late" if self.chunks else ""
+        late = ""
+        if self.chunks:
+            last = round(self.lateness[-1] * 1000)
+            late = f", last chunk {abs(last)} ms {'early' if last < 0 else 'late'}"
         return (
             f"<Session {self.settings.recording}, {self.label}: {ending}, "
             f"{len(self.chunks)} chunks, {len(self.turns)} turns{late}>"
@@ -303,8 +306,8 @@ def load_session(path: str | Path) -> Any:  # which of the two, only the disk kn
     Raises
     ------
     ValueError
-        If the file is not one of rtkit's, or a line other than the last is damaged; if no file in
-        the folder can be read.
+        If there is no such file or folder, or it is not one of rtkit's, or a line other than the
+        last is damaged; if no file in the folder can be read.
 
     Warns
     -----
@@ -312,6 +315,10 @@ def load_session(path: str | Path) -> Any:  # which of the two, only the disk kn
         For each file of a folder that cannot be read; the others are.
     """
     path = Path(path)
+    if not path.exists():
+        beside = sorted(one.name for one in path.parent.glob("*.jsonl"))
+        there = f"there are {', '.join(beside[:9])}" if beside else "no session lies in its folder"
+        raise ValueError(f"There is no {path}, seen from {Path.cwd()}; {there}")
     return _load_folder(path) if path.is_dir() else _load_file(path)
 
 
@@ -346,7 +353,10 @@ def _load_file(path: Path) -> Session:
         reference = opening["reference"] and Reference.from_json(opening["reference"])
         host, started, zero = opening["host"], opening["started"], opening["zero"]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is not a session that rtkit recorded: {_short(error)}") from error
+        told = _short(error)
+        if isinstance(error, json.JSONDecodeError | IndexError):
+            told = "its first line is not one of rtkit's"
+        raise ValueError(f"{path} is not a session that rtkit recorded: {told}") from error
     with without_collecting():
         for number, line in enumerate(lines[1:], start=2):
             try:
@@ -477,6 +487,8 @@ class _Writer:
     """A thread that writes lines to a file twice a second."""
 
     def __init__(self, path: Path) -> None:
+        if path.is_dir():
+            raise ValueError(f"record={str(path)!r} is a folder; give a file's name, with .jsonl")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.open("a").close()  # whether it can be written is told before anything is sent
         self._path = path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -247,6 +248,10 @@ async def run_session(
                 await run.say_terminate()
     except Failure as failure:
         failed = failure
+    except asyncio.CancelledError as stopped:
+        kept = "give record=PATH to keep the facts" if record is None else f"its facts: {record}"
+        stopped.add_note(f"The session was stopped after {run.audio_sent:.1f} s of audio; {kept}.")
+        raise
     if failed is not None:  # out here, it does not carry along what the network held, key and all
         raise StreamError(str(failed), run.recorder.session()) from failed.__cause__
     return run.recorder.session()

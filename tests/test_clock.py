@@ -152,3 +152,12 @@ assert asyncio.run(cell()) == 42
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_goes_wrong_behind_the_door_stands_alone() -> None:
+    async def fail() -> None:
+        raise ValueError("the only one")
+
+    with pytest.raises(ValueError, match="the only one") as caught:
+        run(fail())
+    assert caught.value.__context__ is None

@@ -83,7 +83,7 @@ def test_each_fault_has_a_name_a_figure_and_a_cure(
     assert figure in fault.found
     assert cure in fault.cure
     assert not found
-    assert str(found) == repr(found) == f"not valid: {fault.found}"
+    assert str(found) == repr(found) == f"not valid: {fault.found}. {fault.cure}"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_every_fault_is_told() -> None:
     found = validity(one)
     expected = ["incomplete", "unpaced", "stall", "backpressure", "clock", "lost"]
     assert [fault.name for fault in found.faults] == expected
-    assert str(found).count("; ") == 5
+    assert all(fault.cure in str(found) for fault in found.faults)
 
 
 @pytest.mark.parametrize(

@@ -242,3 +242,20 @@ def test_a_change_of_configuration_keeps_its_lists() -> None:
         "keyterms_prompt": ["a"],
         "min_turn_silence": 160,
     }
+
+
+@pytest.mark.parametrize(
+    ("host", "base"),
+    [
+        ("streaming.eu.assemblyai.com", "wss://streaming.eu.assemblyai.com/v3/ws?"),
+        ("ws://127.0.0.1:8765", "ws://127.0.0.1:8765/v3/ws?"),
+        ("wss://gateway.example/", "wss://gateway.example/v3/ws?"),
+    ],
+)
+def test_a_host_may_come_with_its_scheme(host: str, base: str) -> None:
+    assert asyncio.run(AssemblyAI(key=KEY, host=host).endpoint(16000)).url.startswith(base)
+
+
+def test_a_web_address_is_no_host() -> None:
+    with pytest.raises(ValueError, match="is no websocket address"):
+        asyncio.run(AssemblyAI(key=KEY, host="https://gateway.example").endpoint(16000))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import spoken
+from facts import session as built
 
 from rtkit.protocol import Begin
 from rtkit.session import (
@@ -266,3 +267,21 @@ def test_a_damaged_file_in_a_folder_is_named_and_costs_no_other(tmp_path: Path) 
 def test_a_folder_without_sessions_says_how_to_record_some(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds no session .* record="):
         load_session(tmp_path)
+
+
+def test_a_file_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").touch()
+    with pytest.raises(ValueError, match=r"There is no .*b\.jsonl.*; there are a\.jsonl"):
+        load_session(tmp_path / "b.jsonl")
+    with pytest.raises(ValueError, match="no session lies in its folder"):
+        load_session(tmp_path / "folder" / "b.jsonl")
+
+
+def test_a_folder_cannot_be_recorded_to(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is a folder; give a file's name"):
+        Recorder(SETTINGS, {}, None, path=tmp_path)
+
+
+def test_an_early_sender_is_called_early() -> None:
+    assert "last chunk 100 ms early" in repr(built([0.0, -0.1]))
+    assert "last chunk 100 ms late" in repr(built([0.0, 0.1]))

@@ -731,3 +731,22 @@ def test_a_missing_key_does_not_cost_an_older_recording(
     with pytest.raises(ValueError, match="needs an API key"):
         simulate(stream(make_clip(0.5), service=AssemblyAI(), record=path))
     assert path.read_text() == "precious"
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_what_stops_a_session_tells_where_its_facts_are(
+    make_clip: MakeClip, tmp_path: Path, recorded: bool
+) -> None:
+    path = tmp_path / "a.jsonl" if recorded else None
+
+    async def stopped() -> list[str]:
+        task = asyncio.create_task(converse(make_clip(9.0), record=path))
+        await asyncio.sleep(2.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        return caught.value.__notes__
+
+    (note,) = simulate(stopped())
+    assert "after 2.0 s of audio" in note
+    assert (str(path) if recorded else "record=PATH") in note
