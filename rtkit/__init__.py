@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from rtkit.plots import plot_turn_latency as plot_turn_latency
     from rtkit.plots import save_figure as save_figure
     from rtkit.pooling import compare_pacings as compare_pacings
+    from rtkit.pooling import compare_paired as compare_paired
     from rtkit.pooling import quantile_intervals as quantile_intervals
     from rtkit.pooling import worst_cases as worst_cases
     from rtkit.protocol import AssemblyAI as AssemblyAI
@@ -105,7 +106,7 @@ _MODULES = {
         "plot_turn_latency",
         "save_figure",
     ),
-    "pooling": ("compare_pacings", "quantile_intervals", "worst_cases"),
+    "pooling": ("compare_paired", "compare_pacings", "quantile_intervals", "worst_cases"),
     "protocol": ("AssemblyAI",),
     "reference": ("Reference", "SidecarError"),
     "session": ("Session", "load_session"),

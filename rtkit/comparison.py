@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +21,9 @@ from rtkit.latency import (
 from rtkit.pacing import choose_pacing
 from rtkit.session import Session
 from rtkit.streaming import StreamError, stream
+from rtkit.tables import Sessions, Table, named
 
-__all__ = ["Table", "compare", "named", "summarise"]
-
-Sessions = Session | Iterable[Session] | Mapping[str, Session]
+__all__ = ["compare", "summarise"]
 
 
 async def compare(
@@ -74,78 +71,6 @@ async def compare(
             error.sessions = {**sessions, **error.sessions}
             raise
     return sessions
-
-
-def named(sessions: Sessions) -> dict[str, Session]:
-    """Sessions by name: given names, or labels of their settings, numbered where they repeat."""
-    if isinstance(sessions, str | Path):
-        raise TypeError(f"{str(sessions)!r} is no session; give rtkit.load_session(PATH)")
-    if isinstance(sessions, Mapping):
-        return dict(sessions)
-    result: dict[str, Session] = {}
-    for session in [sessions] if isinstance(sessions, Session) else sessions:
-        name, number = session.label, 1
-        while name in result:
-            number += 1
-            name = f"{session.label} ({number})"
-        result[name] = session
-    return result
-
-
-@dataclass(frozen=True)
-class Table:
-    """Figures of sessions side by side; prints as text, and as HTML in a notebook."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[float, ...], str], ...]  # name, a value a column, format
-    notes: tuple[str, ...] = ()
-
-    def cells(self) -> list[list[str]]:
-        """The table as text, the heading first."""
-        return [
-            ["", *self.columns],
-            *[
-                [name, *[_cell(value, form) for value in values]]
-                for name, values, form in self.rows
-            ],
-        ]
-
-    def __getitem__(self, row: str) -> dict[str, float]:
-        """A row's values by column, in the row's unit."""
-        for name, values, _ in self.rows:
-            if name == row:
-                return dict(zip(self.columns, values, strict=True))
-        raise KeyError(f"no row {row!r}; the rows are {[name for name, _, _ in self.rows]}")
-
-    def __str__(self) -> str:
-        cells = self.cells()
-        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-        lines = []
-        for row in cells:
-            figures = zip(row[1:], widths[1:], strict=True)
-            lines.append(
-                "  ".join(
-                    [row[0].ljust(widths[0]), *[cell.rjust(width) for cell, width in figures]]
-                )
-            )
-        lines.insert(1, "-" * len(lines[0]))
-        return "\n".join([*lines, *self.notes])
-
-    def _repr_html_(self) -> str:
-        heading, *rows = self.cells()
-        right = 'style="text-align: right; padding: 2px 12px"'
-        left = 'style="text-align: left; padding: 2px 12px"'
-        head = "".join(f"<th {right}>{html.escape(cell)}</th>" for cell in heading)
-        body = "".join(
-            f"<tr><td {left}>{html.escape(name)}</td>"
-            + "".join(f"<td {right}>{html.escape(cell)}</td>" for cell in cells)
-            + "</tr>"
-            for name, *cells in rows
-        )
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return (
-            f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
-        )
 
 
 def summarise(sessions: Sessions) -> Table:
@@ -243,10 +168,3 @@ _FIGURES: Sequence[tuple[str, Callable[[Session], float], str]] = (
     ("turn latency made by the sender, %", lambda s: senders_share(turn_latency(s)) * 100, ".0f"),
     ("loop stalls", lambda s: len(s.stalls), "d"),
 )
-
-
-def _cell(value: float, form: str) -> str:
-    if math.isnan(value):
-        return "–"
-    text = f"{round(value):d}" if form == "d" else f"{value:{form}}"
-    return text.removeprefix("-") if float(text) == 0 else text

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtkit.comparison import Sessions, Table, named
 from rtkit.latency import Latency, holding_chunk, quantiles, turn_latency
 from rtkit.protocol import Turn
 from rtkit.session import Session
+from rtkit.tables import Sessions, Table, named
 
 __all__ = ["DEFINITIONS", "Definition", "rescore"]
 

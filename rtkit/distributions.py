@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from matplotlib.artist import Artist
@@ -9,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
 
-from rtkit.comparison import Sessions, named
 from rtkit.figures import legend_below, looks_of, minus, said, say_instead, titled
 from rtkit.intervals import Interval, bootstrap_quantiles
 from rtkit.pooling import Pool, pool
+from rtkit.tables import Sessions, named
 
 __all__ = ["plot_distribution", "plot_distributions"]
 
@@ -23,6 +24,7 @@ MEASURES = {
 }
 MARKED = (0.5, 0.95)
 RESAMPLES = 500
+WIDE = 52  # letters of a legend under one of three axes
 
 
 def plot_distribution(
@@ -31,7 +33,8 @@ def plot_distribution(
     """Which share of the words, turns or chunks took no longer than so many milliseconds (ECDF).
 
     The horizontal bars are 95 % bootstrap intervals of p50 and p95; whole sessions are drawn where
-    there are several.
+    there are several. There is no bar where an interval is not to be trusted, for fewer than ten
+    sessions above all: `rtkit.quantile_intervals` holds it, with the reason.
 
     Parameters
     ----------
@@ -39,7 +42,8 @@ def plot_distribution(
     of : {"word_latency", "turn_latency", "lateness"}
     by : str or several
         Sessions that share these settings are one line: ``"pacing"``, ``"chunk"``,
-        ``"recording"``, ...
+        ``"recording"``, ``"service"``, ``"name"``, ... as in `rtkit.quantile_intervals`. Different
+        services are never one line.
     ax : matplotlib.axes.Axes
 
     Returns
@@ -51,18 +55,17 @@ def plot_distribution(
     title, axis, things = MEASURES[of]
     one_each = {name: next(iter(one.sessions.values())) for name, one in pools.items()}
     artists: list[Artist] = []
+    left_out = 0
     for (name, one), look in zip(pools.items(), looks_of(one_each), strict=True):
         found = bootstrap_quantiles(one.values, MARKED, groups=one.session, resamples=RESAMPLES)
         line = ax.ecdf(one.values * 1000, label=_label(name, one, found), linewidth=1.8, **look)
         artists.append(line)
+        left_out += sum(bool(interval.note) for interval in found)
         for height, interval in zip(MARKED, found, strict=True):
             ax.errorbar(
                 interval.value * 1000,
                 height,
-                xerr=[
-                    [max(0.0, interval.value - interval.low) * 1000],
-                    [max(0.0, interval.high - interval.value) * 1000],
-                ],
+                xerr=None if interval.note else _around(interval),
                 fmt="o",
                 color=look["color"],
                 markersize=4,
@@ -75,7 +78,8 @@ def plot_distribution(
         say_instead(ax, f"no {things} to measure")
     elif of == "lateness":
         _logarithmic(ax)
-    legend_below(ax, artists)
+    few = f"intervals left out: {left_out} (too few sessions or {things})" if left_out else ""
+    legend_below(ax, artists, title=few)
     return artists
 
 
@@ -87,17 +91,32 @@ def plot_distributions(sessions: Sessions, *, by: str | Sequence[str] = "pacing"
     matplotlib.figure.Figure
         Not known to pyplot, so that nothing keeps it alive.
     """
-    lines = len(pool(sessions, "lateness", by))
-    figure = Figure(figsize=(14, 4.2 + 0.36 * lines), layout="constrained")
+    figure = Figure(figsize=(14, 4.2), layout="constrained")
+    lines = 0
     for of, ax in zip(MEASURES, figure.subplots(1, 3), strict=True):
-        plot_distribution(sessions, of, by=by, ax=ax)
+        labels = [str(line.get_label()) for line in plot_distribution(sessions, of, by=by, ax=ax)]
+        lines = max(lines, sum(label.count("\n") + 1 for label in labels))
+    figure.set_figheight(4.4 + 0.18 * lines)
     return figure
 
 
 def _label(name: str, one: Pool, found: Sequence[Interval]) -> str:
-    """Over two lines, because three such legends stand side by side."""
-    p50, p95 = (f"{_whole(i.value)} [{_whole(i.low)} to {_whole(i.high)}]" for i in found)
-    return minus(f"{said(name)} (n = {len(one.values)})\np50 {p50}, p95 {p95} ms")
+    """Over two lines or more, because three such legends stand side by side."""
+    p50, p95 = (
+        _whole(i.value) + ("" if i.note else f" [{_whole(i.low)} to {_whole(i.high)}]")
+        for i in found
+    )
+    number = len(one.sessions)
+    counts = f"(n = {len(one.values)}, {number} session{'s' * (number > 1)})"
+    unbroken = counts.replace(" ", "\N{NO-BREAK SPACE}")
+    name = textwrap.fill(f"{said(name)} {unbroken}", WIDE).replace("\N{NO-BREAK SPACE}", " ")
+    return minus(f"{name}\np50 {p50}, p95 {p95} ms")
+
+
+def _around(interval: Interval) -> list[list[float]]:
+    """How far a bar reaches to the left and to the right, in milliseconds."""
+    below, above = interval.value - interval.low, interval.high - interval.value
+    return [[max(0.0, below) * 1000], [max(0.0, above) * 1000]]
 
 
 def _whole(seconds: float) -> str:

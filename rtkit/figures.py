@@ -10,9 +10,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
-from rtkit.comparison import Sessions, named
 from rtkit.faults import validity
 from rtkit.session import Session
+from rtkit.tables import Sessions, named
 from rtkit.trace import COLOURS
 
 __all__ = ["legend_below", "listed", "looks_of", "minus", "said", "say_instead", "titled"]

@@ -6,13 +6,14 @@ marked is a column and not a row left out, so that any choice can be made, and s
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rtkit.comparison import Sessions, named, summarise
+from rtkit.comparison import summarise
 from rtkit.faults import validity
 from rtkit.latency import (
     HeardWord,
@@ -23,11 +24,12 @@ from rtkit.latency import (
     word_latency,
 )
 from rtkit.session import Session
+from rtkit.tables import Sessions, named, parameters_of, service_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["to_frame"]
+__all__ = ["pandas_for", "to_frame"]
 
 Columns = dict[str, Any]  # of one length
 
@@ -66,7 +68,9 @@ def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
         ``first_word`` (first-word latency); ``decided``, ``referenced`` (whose word times),
         ``terminated`` (ended by Terminate) and ``counted`` (in quantiles).
 
-        ``"sessions"``: a row a session: the settings, ``ending``, ``valid``, ``faults``, and the
+        ``"sessions"``: a row a session: the settings; ``service`` (its name, and all that tells
+        it from others), ``speech_model``, ``service_delay`` (of the embedded one; NaN where it is
+        not known) and ``service_parameters`` (JSON); ``ending``, ``valid``, ``faults``, and the
         figures of `rtkit.summarise` under the names that they have there (``lateness_p50``,
         ``turn_latency_p95``, ...), in seconds too; what is a percentage there is a share here.
 
@@ -84,19 +88,25 @@ def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
     """
     if what not in _ROWS:
         raise ValueError(f"unknown rows {what!r}; what={' or '.join(map(repr, _ROWS))}")
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError(
-            "to_frame makes tables of pandas, which is not installed: pip install 'rtkit[lab]', or "
-            "pandas alone"
-        ) from error
+    pd = pandas_for("to_frame")
     tables = {name: _ROWS[what](session) for name, session in named(sessions).items()}
     lengths = [len(next(iter(table.values()))) for table in tables.values()]
     columns: Columns = {"session": np.repeat(_texts([*tables]), lengths)}
     for name in next(iter(tables.values()), {}):
         columns[name] = np.concatenate([np.asarray(table[name]) for table in tables.values()])
     return pd.DataFrame(columns)
+
+
+def pandas_for(what: str) -> Any:
+    """pandas, which comes with an extra; raises ImportError in a sentence where it is missing."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            f"{what} makes tables of pandas, which is not installed: pip install 'rtkit[lab]', or "
+            "pandas alone"
+        ) from error
+    return pandas
 
 
 def _chunks(session: Session) -> Columns:
@@ -177,7 +187,7 @@ def _turns(session: Session) -> Columns:
 
 def _session(session: Session) -> Columns:
     settings, service = session.settings, session.settings.service
-    found = validity(session)
+    found, delay, parameters = validity(session), service.get("delay"), parameters_of(session)
     row = {
         "recording": settings.recording,
         "seconds": settings.seconds,
@@ -187,8 +197,10 @@ def _session(session: Session) -> Columns:
         "chunk": settings.chunk,
         "work": settings.work,
         "isolation": settings.isolation,
-        "service": str(service.get("name", "")),
+        "service": service_of(session),
         "speech_model": str(service.get("speech_model", "")),
+        "service_delay": float(delay) if isinstance(delay, int | float) else np.nan,
+        "service_parameters": json.dumps(parameters, sort_keys=True) if parameters else "",
         "started": session.started,
         "ending": "cut off" if session.ending is None else session.ending.how,
         "valid": bool(found),

@@ -5,6 +5,7 @@ Numbers in, numbers out. Everything that is drawn is drawn from a seeded generat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +16,15 @@ __all__ = ["Interval", "Paired", "bootstrap_quantiles", "paired_difference"]
 
 EXACT = 14  # pairs; up to here every way to swap them is looked at
 BLOCK = 1_000_000  # resampled values held at a time
+FEW = 10  # what is drawn from; of fewer, intervals are too narrow
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure, and between which values it lies at `level`; of `count` values in `groups`."""
+    """A figure, and between which values it lies at `level`; of `count` values in `groups`.
+
+    `note` says why the interval is not to be trusted; it is empty where nothing speaks against it.
+    """
 
     value: float
     low: float
@@ -27,6 +32,7 @@ class Interval:
     level: float
     count: int
     groups: int
+    note: str = ""
 
 
 def bootstrap_quantiles(
@@ -57,7 +63,7 @@ def bootstrap_quantiles(
     Returns
     -------
     tuple of Interval
-        One for each quantile; NaN where there are no values.
+        One for each quantile; NaN where there are no values, and for the bounds of one value.
 
     Raises
     ------
@@ -68,25 +74,52 @@ def bootstrap_quantiles(
     -----
     The percentile bootstrap of Efron and Tibshirani (1993), chapter 13; by groups it is the
     cluster bootstrap. With fewer than some ten groups, or in a tail that few values reach, the
-    intervals are too narrow: a p99 of 50 values is little more than their maximum.
+    intervals are too narrow, which their notes say: a p99 of 50 values is little more than their
+    maximum. n values reach the quantile q with an upper bound if ``q**n <= (1 - level) / 2``, or
+    else all of them lie below it too often (and likewise with 1 - q for the lower bound).
     """
     values = np.asarray(values, dtype=float)
     if not all(0 <= quantile <= 1 for quantile in quantiles):
         raise ValueError(f"quantiles={list(quantiles)} do not all lie between 0 and 1")
     _check(level, resamples)
     if not len(values):
-        return tuple(Interval(np.nan, np.nan, np.nan, level, 0, 0) for _ in quantiles)
+        return tuple(Interval(np.nan, np.nan, np.nan, level, 0, 0, "no values") for _ in quantiles)
     found = np.quantile(values, quantiles)
     members = _members(values, groups)
+    if len(values) == 1:
+        note = "1 value: there is no interval"
+        return tuple(Interval(float(v), np.nan, np.nan, level, 1, 1, note) for v in found)
+    number = len(members) or 1
     generator = np.random.default_rng(seed)
     drawn = np.array(
         [np.quantile(_draw(values, members, generator), quantiles) for _ in range(resamples)]
     )
     low, high = np.quantile(drawn, _tails(level), axis=0)
     return tuple(
-        Interval(float(value), float(below), float(above), level, len(values), len(members) or 1)
-        for value, below, above in zip(found, low, high, strict=True)
+        Interval(
+            float(value),
+            float(below),
+            float(above),
+            level,
+            len(values),
+            number,
+            _note(quantile, level, len(values), None if groups is None else number),
+        )
+        for quantile, value, below, above in zip(quantiles, found, low, high, strict=True)
     )
+
+
+def _note(quantile: float, level: float, values: int, sessions: int | None) -> str:
+    """How many there are of how many that are needed, where an interval says too little."""
+    far = max(quantile, 1 - quantile)
+    if far == 1:
+        return "too narrow: no number of values tells the ends"
+    needed = math.ceil(math.log((1 - level) / 2) / math.log(far))
+    if sessions is None:
+        needed = max(needed, FEW)
+    short = [f"{sessions} of {FEW} sessions"] if sessions is not None and sessions < FEW else []
+    short += [f"{values} of {needed} values"] if values < needed else []
+    return f"too narrow: {', '.join(short)}" if short else ""
 
 
 def _members(

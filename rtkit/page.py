@@ -23,7 +23,7 @@ import matplotlib.style
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from rtkit.comparison import Sessions, named, summarise
+from rtkit.comparison import summarise
 from rtkit.faults import validity
 from rtkit.latency import heard_words
 from rtkit.plots import (
@@ -36,6 +36,7 @@ from rtkit.plots import (
 )
 from rtkit.protocol import SECRETS
 from rtkit.session import Session
+from rtkit.tables import Sessions, named
 
 __all__ = ["report"]
 

@@ -17,9 +17,9 @@ import numpy as np
 import soundfile
 
 from rtkit.audio import MAX_RATE, MIN_RATE, Clip
-from rtkit.comparison import Sessions, named
 from rtkit.latency import heard_words
 from rtkit.session import Session
+from rtkit.tables import Sessions, named
 from rtkit.trace import LEFT, RIGHT, WIDTH, line_colours, round_marks, trace_svg
 
 __all__ = ["Player", "play"]

@@ -22,11 +22,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, SymmetricalLogLocator
 
-from rtkit.comparison import Sessions, named
 from rtkit.definitions import DEFINITIONS
 from rtkit.figures import legend_below, listed, looks_of, minus, said, say_instead, titled
 from rtkit.latency import HeardWord, Latency, drift, heard_words, quantiles, turn_latency
 from rtkit.session import Session
+from rtkit.tables import Sessions, named
 
 __all__ = [
     "plot_comparison",

@@ -10,20 +10,29 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
 
-from rtkit.comparison import Sessions, named
+from rtkit.frames import pandas_for
 from rtkit.intervals import Paired, bootstrap_quantiles, paired_difference
 from rtkit.latency import Latency, turn_latency, word_latency
 from rtkit.session import Session, load_session
+from rtkit.tables import Sessions, named, service_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Pool", "Worst", "compare_pacings", "pool", "quantile_intervals", "worst_cases"]
+__all__ = [
+    "Pool",
+    "Worst",
+    "compare_pacings",
+    "compare_paired",
+    "pool",
+    "quantile_intervals",
+    "worst_cases",
+]
 
 PARTS = ("chunk_wait", "endpoint_wait", "lateness", "service_time", "since_sent")
 _SAID = {part: part.replace("_", " ") for part in PARTS}
@@ -33,7 +42,9 @@ _LEFT = 'style="text-align: left; padding: 2px 12px"'
 _WORD = ("chunk_wait", "lateness", "service_time")
 _TURN = ("chunk_wait", "endpoint_wait", "lateness", "service_time")
 _UNDECIDED = ("chunk_wait", "lateness", "since_sent")  # the service did not say what decided
-BY = ("pacing", "chunk", "recording", "phase", "isolation", "work")
+SENDER = ("pacing", "chunk", "phase", "isolation", "work")
+SERVICE = ("speech_model", "service_delay", "service_parameters")
+BY = (*SENDER, "recording", "service", "speech_model", "name")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +59,9 @@ class Pool:
 def pool(sessions: Sessions, of: str, by: str | Sequence[str] = "pacing") -> dict[str, Pool]:
     """What was measured, put together by one setting or several.
 
+    Different services are never put together: where that would happen, each group is one of a
+    service, too, and bears its name.
+
     Raises
     ------
     ValueError
@@ -58,16 +72,24 @@ def pool(sessions: Sessions, of: str, by: str | Sequence[str] = "pacing") -> dic
     for setting in settings:
         if setting not in BY:
             raise ValueError(f"unknown setting {setting!r}; by= takes {', '.join(map(repr, BY))}")
-    together: dict[str, dict[str, Session]] = {}
-    for name, session in named(sessions).items():
-        key = ", ".join(_shown(setting, getattr(session.settings, setting)) for setting in settings)
-        together.setdefault(key, {})[name] = session
+    by_name = named(sessions)
+    together = _together(by_name, settings)
+    if any(len(set(map(service_of, members.values()))) > 1 for members in together.values()):
+        together = _together(by_name, [*settings, "service"])
     pools = {}
     for key, members in together.items():
         values = [measure(session) for session in members.values()]
         names = np.repeat(np.array([*members], dtype=object), [len(v) for v in values])
         pools[key] = Pool(np.concatenate(values), names, members)
     return pools
+
+
+def _together(by_name: Mapping[str, Session], by: Sequence[str]) -> dict[str, dict[str, Session]]:
+    together: dict[str, dict[str, Session]] = {}
+    for name, session in by_name.items():
+        key = ", ".join(_shown(setting, name, session) for setting in by)
+        together.setdefault(key, {})[name] = session
+    return together
 
 
 def quantile_intervals(
@@ -83,13 +105,16 @@ def quantile_intervals(
     """Quantiles with bootstrap intervals, of all sessions of a pacing together.
 
     Whole sessions are drawn, where there are several: their words have more in common than words.
+    Different services are never put together: where sessions of one group differ in it, each group
+    is one of a service, too, and bears its name.
 
     Parameters
     ----------
     sessions : Session, or a list of them, or a mapping of names to them
     of : {"word_latency", "turn_latency", "lateness"}
     by : str or several
-        What is put together: ``"pacing"``, ``"chunk"``, ``"recording"``, ...
+        What is put together: ``"pacing"``, ``"chunk"``, ``"phase"``, ``"isolation"``, ``"work"``,
+        ``"recording"``, ``"service"``, ``"speech_model"``, or ``"name"``, the mapping's own.
     quantiles, level, resamples, seed
         As for `rtkit.intervals.bootstrap_quantiles`.
 
@@ -97,10 +122,18 @@ def quantile_intervals(
     -------
     pandas.DataFrame
         A row a group and quantile: ``group``, ``quantile``, ``value``, ``low``, ``high`` (in
-        seconds), ``count`` (values) and ``sessions``.
-    """
-    import pandas as pd
+        seconds; NaN where there are fewer than two values), ``count`` (values), ``sessions``, and
+        ``note``: how many sessions and values there are of those that it takes to trust the
+        interval, empty where there are enough.
 
+    Raises
+    ------
+    ValueError
+        If the measure or the setting is unknown.
+    ImportError
+        If pandas is not installed.
+    """
+    pd = pandas_for("quantile_intervals")
     rows = []
     for name, one in pool(sessions, of, by).items():
         found = bootstrap_quantiles(
@@ -113,8 +146,9 @@ def quantile_intervals(
         )
         for quantile, interval in zip(quantiles, found, strict=True):
             figures = (interval.value, interval.low, interval.high)
-            rows.append((name, quantile, *figures, interval.count, len(one.sessions)))
-    columns = ["group", "quantile", "value", "low", "high", "count", "sessions"]
+            counts = interval.count, len(one.sessions)
+            rows.append((name, quantile, *figures, *counts, interval.note))
+    columns = ["group", "quantile", "value", "low", "high", "count", "sessions", "note"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -129,8 +163,28 @@ def compare_pacings(
 ) -> Paired:
     """What a figure is under one pacing more than under another, over the same files.
 
-    Repeats are averaged, and so are chunk durations that both pacings were measured with: a file
-    counts once, whatever was done with it.
+    It is `compare_paired` by ``"pacing"``.
+    """
+    return compare_paired(
+        table, figure, by="pacing", before=before, after=after, level=level, seed=seed
+    )
+
+
+def compare_paired(
+    table: pd.DataFrame,
+    figure: str = "turn_latency_p50",
+    *,
+    by: str = "service",
+    before: object,
+    after: object,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Paired:
+    """What a figure is more with one service than with another, say, over the same files.
+
+    Like is compared with like: a file, a chunk duration, a pacing and so on that both were
+    measured with. These are then averaged, and so are repeats: a file counts once, whatever was
+    done with it.
 
     Parameters
     ----------
@@ -138,30 +192,57 @@ def compare_pacings(
         From `rtkit.sweep`, or ``rtkit.to_frame(sessions, "sessions")``.
     figure : str
         One of its columns that holds seconds.
-    before, after : str
-        The pacings; the difference is after - before.
+    by : str
+        The column in which the two differ: ``"service"``, ``"speech_model"``, ``"service_delay"``,
+        ``"service_parameters"``, ``"pacing"``, ``"chunk"``, ``"phase"``, ``"isolation"``,
+        ``"work"``, or one of your own. The sender's other settings have to be the same, and so
+        has the service where the sender's setting is compared.
+    before, after
+        Two of its values; the difference is after - before.
 
     Raises
     ------
     ValueError
-        If there is no such column or pacing, or fewer than two files were measured with both.
+        If there is no such column or value, or fewer than two files were measured with both.
+
+    Examples
+    --------
+    >>> table = rtkit.to_frame(sessions, "sessions")  # doctest: +SKIP
+    >>> before, after = table.service.unique()  # doctest: +SKIP
+    >>> print(rtkit.compare_paired(table, before=before, after=after))  # doctest: +SKIP
     """
-    if figure not in table:
-        raise ValueError(f"the table has no figure {figure!r}; it has {', '.join(table.columns)}")
-    for pacing in (before, after):
-        if pacing not in set(table["pacing"]):
-            there = ", ".join(map(repr, sorted(set(table["pacing"]))))
-            raise ValueError(f"the table holds no session with pacing {pacing!r}; it has {there}")
+    for column in (figure, by):
+        if column not in table:
+            what = "figure" if column == figure else "column"
+            there = ", ".join(table.columns)
+            raise ValueError(f"the table has no {what} {column!r}; it has {there}")
+    if table[figure].dtype.kind not in "fiu":
+        raise ValueError(f"the column {figure!r} holds no figures; give 'word_latency_p50', say")
+    if by in ("recording", "session"):
+        raise ValueError(f"by={by!r} leaves nothing to pair: files are compared with themselves")
+    for value in (before, after):
+        if value not in set(table[by]):
+            there = ", ".join(map(repr, sorted(set(table[by]), key=str)))
+            raise ValueError(f"the table holds no session with {by} {value!r}; it has {there}")
+    if before == after:
+        raise ValueError(f"before and after are both {before!r}; give two values of {by}")
     file = table["recording"].astype(str)
     if "clip_start" in table:
         starts = [f" from {start:g} s" if start else "" for start in table["clip_start"]]
         file = file + starts
-    keys = [file.rename("file"), table["chunk"], table["pacing"]]
-    means = table[figure].groupby(keys).mean().unstack("pacing")
+    same = [table[name].astype(str) for name in _the_same(by) if name in table and name != by]
+    means = table[figure].groupby([file.rename("file"), *same, table[by]]).mean().unstack(by)
     both = means[[before, after]].dropna().groupby(level="file").mean()
     everything = dict.fromkeys(file, float("nan"))
     halves = [{**everything, **both[half].to_dict()} for half in (before, after)]
     return paired_difference(*halves, level=level, seed=seed)
+
+
+def _the_same(by: str) -> tuple[str, ...]:
+    """The columns in which two halves of a pair may not differ."""
+    if by in SENDER:
+        return (*SENDER, "service")
+    return (*SENDER, *SERVICE) if by in SERVICE else SENDER
 
 
 # The worst.
@@ -203,7 +284,7 @@ class Worst:
                     f"  {case.seconds * 1000:6.0f} ms at {_clock(case.at)}{what}: "
                     f"{_sum(case.parts)} [{case.session}]"
                 )
-        return "\n".join(lines)
+        return "\n".join(lines) or "No cases."
 
     def _repr_html_(self) -> str:
         return "".join(self._folded(*item) for item in self.cases.items()) or "<p>No cases.</p>"
@@ -231,8 +312,8 @@ def worst_cases(
 
     Parameters
     ----------
-    sessions : Session, or a list of them, or a mapping of names to them, or a folder
-        A folder's cases link to the files of their sessions.
+    sessions : Session, or a list of them, or a mapping of names to them, or a folder or file
+        A folder's cases link to the files of their sessions, and so does a file's.
     of : {"word_latency", "turn_latency", "lateness"}
     count : int
         How many cases of each recording.
@@ -241,23 +322,46 @@ def worst_cases(
     -------
     Worst
         In a notebook a line a recording, the worst first, which folds out.
+
+    Raises
+    ------
+    ValueError
+        If the measure is unknown or `count` below 1; if the folder holds no session that can be
+        read.
+    FileNotFoundError
+        If there is no such folder or file.
     """
     _measure(of)
     if count < 1:
         raise ValueError(f"count={count} shows nothing; give 1 or more")
-    folder = Path(sessions) if isinstance(sessions, str | Path) else None
-    by_name = load_session(folder) if folder is not None else named(sessions)  # type: ignore[arg-type]
+    files: Mapping[str, Path] = {}
+    if isinstance(sessions, str | Path):
+        sessions, files = _loaded(Path(sessions))
+    by_name = named(sessions)
     cases: dict[str, list[Case]] = {}
     for name, session in by_name.items():
-        file = None if folder is None else folder / f"{name}.jsonl"
-        longest = sorted(_cases(name, session, of, file), key=lambda case: -case.seconds)[:count]
+        found = _cases(name, session, of, files.get(name))
+        longest = sorted(found, key=lambda case: -case.seconds)[:count]
         cases.setdefault(session.settings.recording, []).extend(longest)
     ranked = {
-        recording: tuple(sorted(found, key=lambda case: -case.seconds)[:count])
-        for recording, found in cases.items()
-        if found
+        recording: tuple(sorted(longest, key=lambda case: -case.seconds)[:count])
+        for recording, longest in cases.items()
+        if longest
     }
     return Worst(of, dict(sorted(ranked.items(), key=lambda item: -item[1][0].seconds)))
+
+
+def _loaded(path: Path) -> tuple[dict[str, Session], dict[str, Path]]:
+    """The sessions of a folder or of a file, and the file of each."""
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no folder or file {path}; give one in which sessions were recorded, with "
+            "rtkit.sweep(clips, folder='FOLDER') or rtkit.stream(clip, record='FOLDER/NAME.jsonl')"
+        )
+    if path.is_file():
+        return {path.stem: load_session(path)}, {path.stem: path}
+    sessions = load_session(path)
+    return sessions, {name: path / f"{name}.jsonl" for name in sessions}
 
 
 def _cases(name: str, session: Session, of: str, file: Path | None) -> Iterable[Case]:
@@ -325,9 +429,14 @@ def _counted(session: Session, of: str) -> np.ndarray:
     return np.zeros_like(counted) if marks else counted
 
 
-def _shown(setting: str, value: Any) -> str:
-    return (
-        f"{value * 1000:g} ms"
-        if setting in ("chunk", "work") and value != str(value)
-        else str(value)
-    )
+def _shown(setting: str, name: str, session: Session) -> str:
+    """A session's part of the name of its group."""
+    if setting == "name":
+        return name
+    if setting == "service":
+        return service_of(session)
+    if setting == "speech_model":
+        return str(session.settings.service.get(setting) or "unknown model")
+    value = getattr(session.settings, setting)
+    durations = setting in ("chunk", "work") and not isinstance(value, str)
+    return f"{value * 1000:g} ms" if durations else str(value)

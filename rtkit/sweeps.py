@@ -26,7 +26,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rtkit.audio import Clip, chunk_edges, open_clip
+from rtkit.audio import SUFFIXES, AudioError, Clip, chunk_edges, open_clip
 from rtkit.frames import to_frame
 from rtkit.pacing import choose_pacing, due_times
 from rtkit.protocol import AssemblyAI
@@ -96,6 +96,7 @@ async def sweep(
     Parameters
     ----------
     clips : Clip or path, or several
+        A folder stands for all recordings that lie in it.
     chunks : float or several
         Seconds of audio a message.
     pacings : str or several
@@ -160,7 +161,7 @@ async def sweep(
     _need_libraries()
     clips = [clips] if isinstance(clips, Clip | str | Path) else clips
     cells = _grid(
-        [clip if isinstance(clip, Clip) else open_clip(clip) for clip in clips],
+        [clip for given in clips for clip in _opened(given)],
         [float(chunk) for chunk in ([chunks] if isinstance(chunks, int | float) else chunks)],
         [pacings] if isinstance(pacings, str) else list(pacings),
         repeats,
@@ -248,6 +249,23 @@ def _grid(
     return list(cells.values())
 
 
+def _opened(given: Clip | str | Path) -> list[Clip]:
+    """A clip, or the one of a file, or those of a folder's recordings."""
+    if isinstance(given, Clip):
+        return [given]
+    path = Path(given)
+    if not path.is_dir():
+        return [open_clip(path)]
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+    clips = [open_clip(file) for file in files if not file.name.startswith(".")]
+    if not clips:
+        raise AudioError(
+            f"The folder {path} holds no recording; give another one, or put files there that end "
+            f"in {', '.join(SUFFIXES)}"
+        )
+    return clips
+
+
 def _content(clip: Clip) -> str:
     """What the clip holds, wherever its file lies: the recording and what is said in it."""
     digest = hashlib.sha256(repr((clip.first, clip.samples, clip.rate)).encode())
@@ -287,13 +305,17 @@ async def _run_all(
     errors: dict[Path, str] = {}
     running: set[asyncio.Task[None]] = set()
     form = "{desc} |{bar}| {percentage:3.0f}%, {elapsed} gone, {remaining} left"
-    bar = tqdm(
-        total=sum(cell.seconds for cell in cells), bar_format=form, disable=not (progress and cells)
-    )
 
-    def tell(done: int) -> None:
+    def told(done: int) -> str:
         failed = f", {len(errors)} failed" if errors else ""
-        bar.set_description_str(f"{done} of {len(cells)} sessions{failed}")
+        return f"{done} of {len(cells)} sessions{failed}"
+
+    bar = tqdm(
+        total=sum(cell.seconds for cell in cells),
+        desc=told(0),  # at once, or it begins as a line that says nothing
+        bar_format=form,
+        disable=not (progress and cells),
+    )
 
     async def one(cell: _Cell) -> None:
         try:
@@ -315,11 +337,10 @@ async def _run_all(
         if error:
             errors[cell.path] = error
         bar.update(cell.seconds)
-        tell(len(cells) - waiting - len(running) + 1)
+        bar.set_description_str(told(len(cells) - waiting - len(running) + 1))
 
     waiting, start = len(cells), loop.time()
     try:
-        tell(0)
         for cell in cells:
             await places.acquire()
             await asyncio.sleep(start - loop.time())

@@ -13,11 +13,12 @@ from facts import session, turn
 
 from rtkit import comparison
 from rtkit.audio import Clip
-from rtkit.comparison import Table, compare, named, summarise
+from rtkit.comparison import compare, summarise
 from rtkit.loopback.ears import Energy
 from rtkit.loopback.memory import MemoryConnection
 from rtkit.session import Session, load_session
 from rtkit.streaming import stream
+from rtkit.tables import Table, named
 
 
 @pytest.fixture

@@ -156,13 +156,14 @@ def test_unknown_rows_are_loud() -> None:
         to_frame(misheard(), "word")
 
 
-def test_pandas_is_met_at_the_first_table_and_missed_in_a_sentence() -> None:
+@pytest.mark.parametrize("call", ["to_frame", "quantile_intervals"])
+def test_pandas_is_met_at_the_first_table_and_missed_in_a_sentence(call: str) -> None:
     script = (
         "import json, sys\n"
         "sys.modules['pandas'] = None\n"  # as if it were not installed
         "from facts import session\n"
         "import rtkit\n"
-        "try:\n    rtkit.to_frame(session([0.0]))\n"
+        f"try:\n    rtkit.{call}(session([0.0]))\n"
         "except ImportError as error:\n    print(json.dumps(str(error)))\n"
     )
     shown = subprocess.run(
@@ -172,4 +173,6 @@ def test_pandas_is_met_at_the_first_table_and_missed_in_a_sentence() -> None:
         check=True,
         cwd=__file__.rpartition("/")[0],
     )
-    assert "pip install 'rtkit[lab]'" in json.loads(shown.stdout)
+    sentence = json.loads(shown.stdout)
+    assert sentence.startswith(f"{call} makes tables of pandas, which is not installed")
+    assert "pip install 'rtkit[lab]'" in sentence

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -105,3 +107,69 @@ def test_no_module_bears_a_public_names_name() -> None:
     rooms = {path.stem for path in ROOM.glob("*.py")} | {path.name for path in ROOM.glob("*/")}
     assert "streaming" in rooms
     assert rooms.isdisjoint(rtkit.__all__)
+
+
+# The floors.
+
+
+def floors() -> dict[str, int]:
+    """The table of CONTRIBUTING.md: module -> floor."""
+    text = (ROOM.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \| (.+) \|$", text, flags=re.MULTILINE)
+    found = [(name.rstrip("/"), int(floor)) for floor, row in rows for name in named(row)]
+    assert len(found) == len(dict(found)), "a module stands on two floors"
+    return dict(found)
+
+
+def named(row: str) -> list[str]:
+    return re.findall(r"`([\w/]+)`", row)
+
+
+def imported(body: Iterable[ast.AST]) -> Iterator[str]:
+    """The modules of rtkit that a body imports as it is loaded, whatever it nests."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from imported(node.orelse)
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "rtkit":
+            yield from (f"rtkit.{name.name}" for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"a relative import: {ast.unparse(node)}"
+            yield str(node.module)
+        else:
+            yield from imported(ast.iter_child_nodes(node))
+
+
+def room(path: Path) -> str:
+    """The name under which a file stands in the table: its own, or its folder's."""
+    return path.relative_to(ROOM).parts[0].removesuffix(".py")
+
+
+FILES = sorted(path for path in ROOM.rglob("*.py") if room(path) != "__init__")
+
+
+def test_every_module_stands_on_a_floor() -> None:
+    assert set(floors()) == {room(path) for path in FILES}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOM)))
+def test_imports_run_downward_only(path: Path) -> None:
+    floor = floors()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for module in imported(tree.body):
+        package, _, name = module.partition(".")
+        if package == "rtkit":
+            assert floor[name.partition(".")[0]] <= floor[room(path)], f"{module}: a floor above"
+
+
+def test_an_import_from_above_is_found_wherever_it_stands() -> None:
+    tree = ast.parse(
+        "from rtkit import widgets\n"
+        "try:\n    import rtkit.plots\nexcept ImportError:\n    from rtkit.page import report\n"
+        "if TYPE_CHECKING:\n    from rtkit.crowd import Crowd\n"
+        "def later():\n    from rtkit.sweeps import sweep\n"
+    )
+    assert [*imported(tree.body)] == ["rtkit.widgets", "rtkit.plots", "rtkit.page"]

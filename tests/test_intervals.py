@@ -35,10 +35,36 @@ def test_it_is_repeatable_and_takes_the_edges() -> None:
     assert bootstrap_quantiles(values, seed=4) == bootstrap_quantiles(values, seed=4)
     assert bootstrap_quantiles(values, seed=4) != bootstrap_quantiles(values, seed=5)
     (one,) = bootstrap_quantiles(np.array([2.0]), (0.5,))
-    assert (one.low, one.value, one.high) == (2, 2, 2)
+    assert one.value == 2
+    assert np.isnan([one.low, one.high]).all()  # a single value says nothing of others
+    assert one.note == "1 value: there is no interval"
     (none,) = bootstrap_quantiles(np.array([]), (0.5,))
     assert np.isnan(none.value)
     assert none.count == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "sessions", "quantile", "note"),
+    [
+        (9, None, 0.5, "too narrow: 9 of 10 values"),
+        (10, None, 0.5, ""),
+        (71, None, 0.95, "too narrow: 71 of 72 values"),
+        (72, None, 0.95, ""),  # 0.95**72 <= 0.025 < 0.95**71: how often all lie below it
+        (71, None, 0.05, "too narrow: 71 of 72 values"),
+        (368, 2, 0.99, "too narrow: 2 of 10 sessions"),
+        (367, 1, 0.99, "too narrow: 1 of 10 sessions, 367 of 368 values"),
+        (368, 10, 0.99, ""),
+        (400, None, 1.0, "too narrow: no number of values tells the ends"),
+    ],
+)
+def test_an_interval_of_too_little_says_so(
+    values: int, sessions: int | None, quantile: float, note: str
+) -> None:
+    groups = None if sessions is None else np.arange(values) % sessions
+    (found,) = bootstrap_quantiles(
+        np.arange(float(values)), (quantile,), groups=groups, resamples=5
+    )
+    assert found.note == note
 
 
 def test_a_paired_difference_by_hand() -> None:

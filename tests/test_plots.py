@@ -22,7 +22,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
-from rtkit.comparison import Sessions
 from rtkit.latency import drift, turn_latency
 from rtkit.plots import (
     describe,
@@ -35,6 +34,7 @@ from rtkit.plots import (
     save_figure,
 )
 from rtkit.session import Session
+from rtkit.tables import Sessions
 
 Plot = Callable[..., list[Artist]]
 TEN = [0.001 * i for i in range(10)]

@@ -24,7 +24,7 @@ from conftest import simulate as virtually
 from remains import children, nothing_remains
 
 import rtkit
-from rtkit.audio import open_clip
+from rtkit.audio import AudioError, open_clip
 from rtkit.protocol import AssemblyAI, Endpoint
 from rtkit.sweeps import _grid, _run_all, _work
 
@@ -66,6 +66,21 @@ def test_a_row_a_session_in_the_grids_order(tmp_path: Path) -> None:
     np.testing.assert_allclose(table[table.pacing == "wall_clock"].lateness_max, 0, atol=1e-6)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "sweep.parquet"), table)
     assert set(rtkit.load_session(tmp_path)) == set(table.session)
+
+
+def test_a_folder_stands_for_its_recordings(tmp_path: Path, make_clip: MakeClip) -> None:
+    clips = [make_clip(0.3), make_clip(0.2)]
+    folder = clips[0].path.parent
+    (folder / "README.md").write_text("no recording")
+    clips[0].path.rename(folder / "LOUD.WAV")
+    (folder / "._LOUD.WAV").write_bytes(b"what file managers leave")
+    table = sweep(tmp_path / "runs", str(folder), pacings="wall_clock")
+    assert table.recording.tolist() == ["LOUD.WAV", clips[1].path.name]
+    with_more = sweep(tmp_path / "more", [CALL, folder], pacings="wall_clock")
+    assert with_more.recording.tolist() == [CALL.name, *table.recording]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(AudioError, match=r"empty holds no recording; .*\.wav"):
+        sweep(tmp_path / "runs", tmp_path / "empty")
 
 
 def test_the_order_is_shuffled_by_the_seed_and_told(tmp_path: Path) -> None:
@@ -182,7 +197,8 @@ def test_a_bar_tells_how_many_are_done_and_how_long_it_takes(
 ) -> None:
     sweep(tmp_path, repeats=2)
     shown = capsys.readouterr()
-    last = shown.err.rsplit("\r", 1)[-1]
+    first, *_, last = shown.err.strip("\r").split("\r")
+    assert first.startswith("0 of 4 sessions |")
     assert "4 of 4 sessions" in last
     assert "100%" in last
     assert "left" in last
@@ -226,7 +242,7 @@ def test_a_process_pool_that_breaks_ends_in_a_table_and_a_new_one_finishes_it(
         table = asyncio.run(rtkit.sweep(clips, **asked))
         asked["service"].close()
     assert table.error.tolist() == [""] * 3
-    assert (table.service == "embedded").all()
+    assert (table.service == "embedded, marks speech, delay 20 ms").all()
 
 
 class Dropping(Executor):
