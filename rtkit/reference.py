@@ -172,7 +172,11 @@ def _is_something_else(sidecar: Path) -> bool:
 
 def has_text_alone(data: Any) -> bool:
     """Whether it says what was spoken, and nothing of when."""
-    return isinstance(data, dict) and "transcript" in data and not data.keys() & {"turns", "words"}
+    return (
+        isinstance(data, dict)
+        and isinstance(data.get("transcript"), str)
+        and not data.keys() & {"turns", "words"}
+    )
 
 
 def _spoken(data: Any) -> list[Any]:

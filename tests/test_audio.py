@@ -396,7 +396,7 @@ def test_what_is_no_number_is_refused_in_a_sentence(
 
 def test_a_chunk_that_is_no_number_is_refused_in_a_sentence() -> None:
     chunk: Any = "0.1"
-    with pytest.raises(TypeError, match="^chunk='0.1' is no number; give a number of seconds$"):
+    with pytest.raises(TypeError, match=r"^chunk='0.1' is no number; give a number of seconds$"):
         check_chunk(chunk)
 
 
