@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from rtkit.reference import Reference, find_reference
+from rtkit.reference import Reference, SidecarError, find_reference
 
 __all__ = [
     "MAX_CHUNK",
@@ -161,7 +161,7 @@ def open_clip(path: str | Path, *, seconds: float | None = None, start: float = 
         If the file is missing, empty, not audio, out of the service's range of sample rates,
         or shorter than its own header promises; if the excerpt lies outside the file.
     SidecarError
-        If a sidecar lies beside the recording and cannot be read.
+        If a sidecar lies beside the recording and cannot be read, or its times are no seconds.
     """
     path = Path(path)
     _check_numbers(seconds=seconds, start=start)
@@ -194,6 +194,7 @@ def open_clip(path: str | Path, *, seconds: float | None = None, start: float = 
         samples = min(samples, max(1, round(seconds * rate)))
     reference = find_reference(path)
     if reference is not None:
+        _check_times(reference, path, length)
         reference = reference.excerpt(first / rate, (first + samples) / rate)
     return Clip(path, rate, first, samples, channels, coding, reference)
 
@@ -392,6 +393,15 @@ def _check_file(path: Path) -> None:
         raise AudioError(f"{path} is a folder. {cure}")
     if not path.is_file():
         raise AudioError(f"There is no file {path}. Check the name and the folder.")
+
+
+def _check_times(reference: Reference, path: Path, length: float) -> None:
+    """Refuse milliseconds, by which every word would lie beyond the end and be left out."""
+    if reference.words and (last := reference.words[-1].start) > 100 * length:
+        raise SidecarError(
+            f"The reference beside {path.name} has its last word at {last:g} s, and the recording "
+            f"is {length:.2f} s long. Times are seconds: divide milliseconds by 1000."
+        )
 
 
 def _reason(error: soundfile.LibsndfileError) -> str:

@@ -413,3 +413,16 @@ def test_excerpts_are_told_apart_by_where_they_begin() -> None:
     assert "2.00 s from 3.00 s, " in texts[1]
     assert "2.00 s from 5.25 s, " in texts[2]
     assert "from" not in repr(open_raw(CALL))  # what it skips is the header
+
+
+def test_a_reference_in_milliseconds_is_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(), RATE)
+    words = [
+        {"text": "Good", "start": 40, "end": 300},
+        {"text": "day.", "start": 350, "end": 900},
+    ]
+    (tmp_path / "a.json").write_text(json.dumps({"words": words}))
+    with pytest.raises(
+        SidecarError, match=r"beside a\.wav has its last word at 350 s.*1\.00 s long"
+    ):
+        open_clip(tmp_path / "a.wav")
