@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from rtkit.reference import Reference, SidecarError, read_reference
+from rtkit.reference import Reference, SidecarError, has_text_alone, read_json, read_reference
 from rtkit.scores import UNSPACED, Edit, Kind, WordErrorRate
 from rtkit.session import Session
+from rtkit.transcripts import said_in, said_in_turns
 
 __all__ = ["wer"]
 
@@ -36,8 +37,11 @@ def wer(
     session : Session
     reference : str or Path or Reference, optional
         What was truly said; the session's own reference without it. A path, or a string that ends
-        in ``.json`` or ``.txt``, is a file: a sidecar, from which the stretch that was streamed is
-        taken, or plain text, taken whole. Any other string is the text itself.
+        in ``.json``, ``.txt``, ``.srt`` or ``.vtt``, is a file: a sidecar or captions, of which the
+        stretch that was streamed counts (of captions, those that begin within it), or plain text,
+        taken whole. What `rtkit.save_transcript` wrote, corrected by hand, is read as well: only
+        what was spoken counts. In JSON that is the text of the turns; their words only where a
+        turn is cut. Any other string is the text itself.
     language : str
         A code such as ``"en"`` or ``"de"``. English is normalised for spellings, contractions and
         numbers, other languages for casing and punctuation; where words are not spaced, characters
@@ -92,30 +96,44 @@ def _segments(session: Session, reference: str | Path | Reference | None) -> tup
                 "rtkit.wer(session, 'what was truly said'), or a sidecar's path"
             )
     elif isinstance(reference, Path) or (
-        isinstance(reference, str) and re.search(r"^\S[^\n]*\.(json|txt)$", reference)
+        isinstance(reference, str) and re.search(r"^\S[^\n]*\.(json|txt|srt|vtt)$", reference)
     ):
-        reference = _read(Path(reference), session)
+        found = _read(Path(reference), session)
+        if isinstance(found, list):
+            return "turns", found
+        reference = found
     if isinstance(reference, Reference):
         return "turns", [turn.text for turn in reference.turns]
     if not isinstance(reference, str):
         raise TypeError(
             f"a {type(reference).__name__} is no reference; give text, a path or an rtkit.Reference"
         )
-    lines = [line for line in reference.splitlines() if line.strip()]
+    spoken = said_in(reference, *_stretch(session))
+    lines = [line for line in spoken.splitlines() if line.strip()]
     if len(lines) > 1:
         return "lines", lines
     return "sentences", re.split(r"(?<=[.!?。！？])\s+", " ".join(lines))
 
 
-def _read(path: Path, session: Session) -> Reference | str:
+def _read(path: Path, session: Session) -> Reference | list[str] | str:
+    """What a file says was spoken: a reference, turns, or text."""
     if path.suffix.lower() != ".json":
         try:
-            return path.read_text(encoding="utf-8")
+            return path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise SidecarError(f"{path} cannot be read: {reason}.") from error
+    data = read_json(path)
+    if has_text_alone(data):
+        return str(data["transcript"])
+    turns = said_in_turns(data, session)
+    return read_reference(path).excerpt(*_stretch(session)) if turns is None else turns
+
+
+def _stretch(session: Session) -> tuple[float, float]:
+    """What was streamed, in seconds of the recording."""
     start = session.settings.first / session.settings.rate
-    return read_reference(path).excerpt(start, start + session.settings.seconds)
+    return start, start + session.settings.seconds
 
 
 def _notes(session: Session) -> Iterator[str]:

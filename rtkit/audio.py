@@ -8,12 +8,13 @@ import struct
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from rtkit.reference import Reference, find_reference
+from rtkit.reference import Reference, SidecarError, find_reference
 
 __all__ = [
     "MAX_CHUNK",
@@ -129,9 +130,11 @@ class Clip:
 
     def __repr__(self) -> str:
         spoken = "no reference" if self.reference is None else f"{len(self.reference.words)} words"
+        # What `open_raw` skips is a header, not audio.
+        start = f" from {self.first / self.rate:.2f} s" if self.first and not self.header else ""
         return (
-            f"<Clip {self.path.name}: {self.seconds:.2f} s, {self.rate} Hz, {self.channels} ch, "
-            f"{self.coding}, {spoken}>"
+            f"<Clip {self.path.name}: {self.seconds:.2f} s{start}, {self.rate} Hz, "
+            f"{self.channels} ch, {self.coding}, {spoken}>"
         )
 
 
@@ -158,11 +161,11 @@ def open_clip(path: str | Path, *, seconds: float | None = None, start: float = 
         If the file is missing, empty, not audio, out of the service's range of sample rates,
         or shorter than its own header promises; if the excerpt lies outside the file.
     SidecarError
-        If a sidecar lies beside the recording and cannot be read.
+        If a sidecar lies beside the recording and cannot be read, or its times are no seconds.
     """
     path = Path(path)
-    if not path.is_file():
-        raise AudioError(f"There is no file {path}. Check the name and the folder.")
+    _check_numbers(seconds=seconds, start=start)
+    _check_file(path)
     if path.stat().st_size == 0:
         raise AudioError(f"{path} is empty (0 bytes). Make or copy it anew.")
     try:
@@ -191,6 +194,7 @@ def open_clip(path: str | Path, *, seconds: float | None = None, start: float = 
         samples = min(samples, max(1, round(seconds * rate)))
     reference = find_reference(path)
     if reference is not None:
+        _check_times(reference, path, length)
         reference = reference.excerpt(first / rate, (first + samples) / rate)
     return Clip(path, rate, first, samples, channels, coding, reference)
 
@@ -224,8 +228,8 @@ def open_raw(
         If the file is missing or holds no samples, or if nothing tells the rate.
     """
     path = Path(path)
-    if not path.is_file():
-        raise AudioError(f"There is no file {path}. Check the name and the folder.")
+    _check_numbers(seconds=seconds, rate=rate)
+    _check_file(path)
     header = read_header(path)
     if rate is None:
         if header is None:
@@ -325,7 +329,10 @@ def check_chunk(chunk: float) -> float:
     ------
     ValueError
         If it does not: the service closes a session over a message outside 50 to 1000 ms.
+    TypeError
+        If it is no number.
     """
+    _check_numbers(chunk=chunk)
     if not MIN_CHUNK <= chunk <= MAX_CHUNK:
         raise ValueError(
             f"chunk={chunk:g} s is outside what the service takes, {MIN_CHUNK:g} to {MAX_CHUNK:g} "
@@ -367,6 +374,34 @@ def chunk_edges(samples: int, rate: int, chunk: float) -> np.ndarray:
 def whole_samples(seconds: float, rate: int) -> int:
     """The least number of samples that lasts `seconds`, forgiving float error in the product."""
     return math.ceil(seconds * rate - 1e-6)
+
+
+def _check_numbers(**values: object) -> None:
+    """Refuse what is neither a number nor left out."""
+    for name, value in values.items():
+        if value is not None and not isinstance(value, Real):
+            unit = "samples a second" if name == "rate" else "seconds"
+            raise TypeError(f"{name}={value!r} is no number; give a number of {unit}")
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no file; of a folder, name some recordings."""
+    if path.is_dir():
+        found = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
+        some = ", ".join(map(str, found[:3])) + (", ..." if len(found) > 3 else "")
+        cure = f"Open a recording in it: {some}" if found else "It holds no recording; name a file."
+        raise AudioError(f"{path} is a folder. {cure}")
+    if not path.is_file():
+        raise AudioError(f"There is no file {path}. Check the name and the folder.")
+
+
+def _check_times(reference: Reference, path: Path, length: float) -> None:
+    """Refuse milliseconds, by which every word would lie beyond the end and be left out."""
+    if reference.words and (last := reference.words[-1].start) > 100 * length:
+        raise SidecarError(
+            f"The reference beside {path.name} has its last word at {last:g} s, and the recording "
+            f"is {length:.2f} s long. Times are seconds: divide milliseconds by 1000."
+        )
 
 
 def _reason(error: soundfile.LibsndfileError) -> str:

@@ -96,6 +96,11 @@ async def stream_many(
     Session *i* sends at the phase ``i * 0.618... mod 1`` of a chunk: neighbours lie far apart,
     however many there are. Cancelling the task ends every session cleanly with Terminate.
     """
+    if isinstance(clips, Clip) or not isinstance(clips, Iterable):
+        raise TypeError(
+            f"stream_many takes a list of clips, a session each, and got {clips!r}; "
+            "for a hundred sessions of one clip: [clip] * 100"
+        )
     clips = list(clips)
     if not clips:
         raise ValueError("there are no clips; give a list of them, for example [clip] * 100")

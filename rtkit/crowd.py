@@ -124,6 +124,8 @@ def _counted(errors: Sequence[StreamError]) -> dict[str, int]:
 
 
 def _in_ms(values: Quantiles) -> str:
+    if np.isnan(values.p50):
+        return "none was counted"
     p50, p95, p99, most = (
         value * 1000 for value in (values.p50, values.p95, values.p99, values.max)
     )

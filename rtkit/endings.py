@@ -46,7 +46,9 @@ class Closure:
 
     def __str__(self) -> str:
         again = "Trying again may help." if self.retry else "Trying again does not help."
-        return f"{self.name}: {self.cause} {self.cure} {again}"
+        if self.name == "complete":  # nothing is to be tried again
+            again = ""
+        return f"{self.name}: {self.cause} {self.cure} {again}".rstrip()
 
 
 DOCUMENTED = "the service's documents"

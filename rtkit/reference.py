@@ -6,7 +6,7 @@ A reference comes from a sidecar, a JSON file beside the recording::
      "turns": [{"start": 0.29, "end": 2.16, "text": "...", "speaker": "caller",
                 "words": [{"text": "And", "start": 0.29, "end": 0.63}, ...]}, ...]}
 
-Times are seconds of audio from the start of the recording.
+Times are seconds of audio from the start of the recording. ``{"words": [...]}`` alone is one turn.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ __all__ = [
     "SpokenTurn",
     "SpokenWord",
     "find_reference",
+    "has_text_alone",
+    "read_json",
     "read_reference",
 ]
+
+FORM = '{"turns": [{"start", "end", "text", "words": [{"text", "start", "end"}]}]}'
 
 
 class SidecarError(ValueError):
@@ -84,12 +88,17 @@ class Reference:
         SidecarError
             If a key is missing, a time is not a number, or times run backwards.
         """
+        if has_text_alone(data):
+            raise SidecarError(
+                'it has a "transcript" and does not say when its words were spoken, which a '
+                f"reference must; it takes {FORM}. To score words without times: "
+                "rtkit.wer(session, PATH)"
+            )
         try:
-            turns = tuple(_turn(item) for item in data["turns"])
+            turns = tuple(_turn(item) for item in _spoken(data))
         except (KeyError, TypeError, ValueError) as error:
             raise SidecarError(
-                f"it is not a reference ({type(error).__name__}: {error}); it takes "
-                '{"turns": [{"start", "end", "text", "words": [{"text", "start", "end"}]}]}'
+                f"it is not a reference ({type(error).__name__}: {error}); it takes {FORM}"
             ) from error
         last = 0.0
         for word in (word for turn in turns for word in turn.words):
@@ -110,11 +119,26 @@ def read_reference(path: Path) -> Reference:
     SidecarError
         If there is no such file, or it does not hold a reference.
     """
+    data = read_json(path)
     try:
-        return Reference.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return Reference.from_json(data)
+    except SidecarError as error:
+        raise SidecarError(f"{path} cannot be used: {error}.") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read any JSON from a file.
+
+    Raises
+    ------
+    SidecarError
+        If there is no such file, or it is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SidecarError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:  # of our form, of JSON's, of UTF-8's
+    except (ValueError, RecursionError) as error:  # of JSON's, of UTF-8's
         raise SidecarError(f"{path} cannot be used: {error}.") from error
 
 
@@ -141,12 +165,30 @@ def find_reference(recording: Path) -> Reference | None:
 
 
 def _is_something_else(sidecar: Path) -> bool:
-    """Whether it is sound JSON without any turns: somebody's metadata."""
-    try:
-        data = json.loads(sidecar.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False  # `read_reference` says what is wrong with it
-    return isinstance(data, dict) and "turns" not in data
+    """Whether it is sound JSON that tells of no words: somebody's metadata."""
+    data = read_json(sidecar)
+    return isinstance(data, dict) and not data.keys() & {"turns", "words", "transcript"}
+
+
+def has_text_alone(data: Any) -> bool:
+    """Whether it says what was spoken, and nothing of when."""
+    return (
+        isinstance(data, dict)
+        and isinstance(data.get("transcript"), str)
+        and not data.keys() & {"turns", "words"}
+    )
+
+
+def _spoken(data: Any) -> list[Any]:
+    """The turns as they stand there; words alone make one."""
+    if isinstance(data, dict) and "turns" not in data and "words" in data:
+        words, text = data["words"], data.get("transcript")
+        if not words:
+            return []
+        ends = {"start": words[0]["start"], "end": words[-1]["end"]}
+        return [{**ends, "text": text, "words": words}]
+    turns: list[Any] = data["turns"]
+    return turns
 
 
 def _turn(item: Mapping[str, Any]) -> SpokenTurn:

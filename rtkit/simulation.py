@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 from rtkit.audio import Clip, silence
@@ -94,8 +95,13 @@ def simulate(
     for name, value in models.items():
         if not 0 <= value < float("inf"):
             raise ValueError(f"{name}={value:g} is no duration; give seconds of 0 or more")
-    if isinstance(clip, int | float):
-        clip = silence(clip)
+    if isinstance(clip, Real):
+        clip = silence(float(clip))
+    if not isinstance(clip, Clip):
+        raise TypeError(
+            f"{clip!r} is neither a clip nor a number of seconds; give rtkit.open_clip(PATH), or "
+            "60 for a minute of silence"
+        )
     generator = random.Random(seed)
 
     def model(base: float, jitter: float) -> Callable[[], float]:

@@ -165,8 +165,10 @@ class Partials:
     Attributes
     ----------
     shown, revised : int
-        How many words partials showed, each once for its place in the turn, and how many of them
-        the last state of the turn does not have there. Casing and punctuation do not count.
+        How many word forms partials showed, each once for its place in the turn, and how many of
+        them the last state of the turn does not have there: a place where "go", then "goat" stood
+        counts two, so that there may be more of them than words in the transcript. Casing and
+        punctuation do not count.
     """
 
     turns: tuple[_History, ...]
@@ -177,7 +179,7 @@ class Partials:
         partials = sum(turn.partials for turn in self.turns)
         return (
             f"<Partials: {partials} in {len(self.turns)} turns; "
-            f"{self.revised} of {self.shown} words were revised>"
+            f"{self.revised} of {self.shown} word forms shown were revised>"
         )
 
     def _repr_html_(self) -> str:
@@ -185,8 +187,9 @@ class Partials:
         rows = "".join(_history(turn, unfolded=turn is first) for turn in self.turns)
         share = f" ({self.revised / self.shown:.0%})" if self.shown else ""
         return box(
-            f'<div style="{SMALL}">{self.revised} of {self.shown} words that partials showed were '
-            f"later revised{share}. {marked('struck', 'struck')}: shown, and not kept; "
+            f'<div style="{SMALL}">{self.revised} of {self.shown} word forms that partials '
+            f"showed were later revised{share}; one place may have shown several. "
+            f"{marked('struck', 'struck')}: shown, and not kept; "
             f"{marked('instead', 'marked')}: what came in its stead; bold: how the turn read in "
             "the end. Open a turn for its revisions; partials that only grew are not listed.</div>"
             f"{rows}"

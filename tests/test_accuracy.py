@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from facts import call, session, turn
+from conftest import simulate
+from facts import CALL, call, converse, session, turn
 
 import rtkit
+from rtkit.audio import open_clip
+from rtkit.captions import read_cues
 from rtkit.rate_intervals import drawn
 from rtkit.reference import Reference, SidecarError, SpokenTurn
 from rtkit.scores import Edit, WordErrorRate
@@ -313,3 +317,81 @@ def test_a_turn_without_words_is_no_segment() -> None:
     score = rtkit.wer(replace(heard("red blew"), reference=silent))
     assert score.segments == 2
     assert [edit.segment for edit in score.errors] == [1]
+
+
+# Save, correct by hand, score.
+
+
+@pytest.fixture(scope="module")
+def excerpt() -> Session:
+    """Of the call, from 3 s on."""
+    return simulate(converse(open_clip(CALL, seconds=20, start=3)))
+
+
+@pytest.mark.parametrize("suffix", ["txt", "srt", "vtt", "json"])
+def test_a_saved_transcript_scores_nothing_against_its_own_session(
+    tmp_path: Path, suffix: str, excerpt: Session
+) -> None:
+    for one in (excerpt, call(25)):
+        path = rtkit.save_transcript(one, tmp_path / f"own.{suffix}")
+        for reference in (path, str(path)):
+            score = rtkit.wer(one, reference)
+            assert (score.rate, score.words > 30) == (0, True)
+
+
+@pytest.mark.parametrize("suffix", ["txt", "srt", "vtt", "json"])
+def test_a_word_corrected_in_a_saved_transcript_is_one_error(
+    tmp_path: Path, suffix: str, excerpt: Session
+) -> None:
+    path = rtkit.save_transcript(excerpt, tmp_path / f"own.{suffix}")
+    word = max(re.findall(r"[a-z]+", excerpt.transcript), key=len)
+    assert excerpt.transcript.count(word) == 1
+    text = path.read_text(encoding="utf-8").replace(word, "xylophone")
+    path.write_text("\ufeff" * (suffix != "json") + text, encoding="utf-8", newline="\r\n")
+    (error,) = rtkit.wer(excerpt, path).errors
+    assert (error.kind, error.said, error.heard) == ("substitution", "xylophone", word)
+
+
+def test_captions_of_the_whole_recording_count_where_they_begin_in_the_excerpt(
+    tmp_path: Path, excerpt: Session
+) -> None:
+    path = rtkit.save_transcript(call(25), tmp_path / "whole.srt")
+    texts = [" ".join(cue.lines) for cue in read_cues(path.read_text()) if 3 <= cue.start < 23]
+    assert rtkit.wer(excerpt, path).words == rtkit.wer(excerpt, " ".join(texts)).words
+    late = replace(excerpt, settings=replace(excerpt.settings, first=10**7))
+    with pytest.raises(ValueError, match=r"no caption begins within what was streamed, 625\.000"):
+        rtkit.wer(late, path)
+
+
+def test_a_saved_turn_without_times_is_scored_by_its_text(tmp_path: Path) -> None:
+    bare = turn(0.9, final=True)
+    bare = replace(bare, text=bare.text.replace('"transcript": ""', '"transcript": "good day"'))
+    one = session(TEN, bare)
+    score = rtkit.wer(one, rtkit.save_transcript(one, tmp_path / "own.json"))
+    assert (score.rate, score.words, score.unit) == (0, 2, "turns")
+
+
+def test_a_transcript_without_times_is_scored(tmp_path: Path) -> None:
+    (tmp_path / "said.json").write_text('{"transcript": "good day"}')
+    assert rtkit.wer(heard("good day"), tmp_path / "said.json").rate == 0
+
+
+@pytest.mark.parametrize(
+    "captions",
+    [
+        "1\n00:00:00,000 --> 00:00:01,000\n<i>Good</i> day,\n\n2\n0:00:01,0 --> 0:00:02,0\nAnna.\n",
+        "00:00:00,000 --> 00:00:01,000\n{\\an8}Good\n\nday,\n2\n"
+        "00:00:01,000 --> 00:00:02,000\nAnna.",
+        "WEBVTT - Title\n\nSTYLE\n::cue { color: red }\n\nNOTE hello\n\nintro\n"
+        "00:00.000 --> 00:01.000 line:0\n<v Bert>Good day,\n\nNOTE bye\n\n"
+        "00:01.000 --> 00:02.000\n<c.loud>Anna</c>.<00:01.500>\n",
+    ],
+)
+def test_of_any_captions_only_what_is_spoken_counts(captions: str) -> None:
+    score = rtkit.wer(heard("good day anna"), captions)
+    assert (score.rate, score.words, score.segments) == (0, 3, 2)
+
+
+def test_bare_text_stays_bare_text() -> None:
+    text = "Session: the third.\nTranscript of 12:30.\n1"
+    assert rtkit.wer(heard("session the third transcript of 12 30 1"), text).words == 8

@@ -8,12 +8,14 @@ import tracemalloc
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from facts import CALL
 
-from rtkit.audio import AudioError, bundled, check_chunk, chunk_edges, open_clip
+from rtkit.audio import AudioError, bundled, check_chunk, chunk_edges, open_clip, open_raw
 from rtkit.audio import Clip as AnyClip
 from rtkit.reference import SidecarError
 
@@ -211,7 +213,7 @@ def cut(path: Path) -> None:
     ("name", "make", "told"),
     [
         ("a.wav", no_file, "no file"),
-        ("a.wav", folder, "no file"),
+        ("a.wav", folder, "is a folder. It holds no recording"),
         ("a.wav", no_bytes, "0 bytes"),
         ("a.wav", no_samples, "no samples"),
         ("a.wav", text, "cannot be read as audio"),
@@ -364,3 +366,63 @@ def test_the_bundled_recording_opens_with_its_reference() -> None:
         clip = open_clip(path)
         assert clip.reference is not None
         assert clip.reference.words[-1].end <= clip.seconds
+
+
+def test_a_folder_is_said_to_be_one_and_its_recordings_are_named(tmp_path: Path) -> None:
+    for name in ("notes.txt", "d.wav", "b.flac", "a.MP3", "c.wav"):
+        (tmp_path / name).touch()
+    first = ", ".join(str(tmp_path / name) for name in ("a.MP3", "b.flac", "c.wav"))
+    for opened in (open_clip, open_raw):
+        with pytest.raises(AudioError) as refusal:
+            opened(tmp_path)
+        told = f"{tmp_path} is a folder. Open a recording in it: {first}, ..."
+        assert str(refusal.value) == told
+
+
+@pytest.mark.parametrize(
+    ("called", "how", "told"),
+    [
+        (open_clip, {"seconds": "2"}, "seconds='2' is no number; give a number of seconds"),
+        (open_clip, {"start": [1]}, "start=[1] is no number; give a number of seconds"),
+        (open_raw, {"rate": "8000"}, "rate='8000' is no number; give a number of samples a second"),
+    ],
+)
+def test_what_is_no_number_is_refused_in_a_sentence(
+    called: Callable[..., AnyClip], how: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape(told)}$"):
+        called(CALL, **how)
+
+
+def test_a_chunk_that_is_no_number_is_refused_in_a_sentence() -> None:
+    chunk: Any = "0.1"
+    with pytest.raises(TypeError, match=r"^chunk='0.1' is no number; give a number of seconds$"):
+        check_chunk(chunk)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    two: Any = np.float32(2)
+    one: Any = np.int64(1)
+    clip = open_clip(CALL, seconds=two, start=one)
+    assert (clip.seconds, check_chunk(np.float64(0.1))) == (2.0, 0.1)
+
+
+def test_excerpts_are_told_apart_by_where_they_begin() -> None:
+    texts = [repr(open_clip(CALL, seconds=2, start=start)) for start in (0, 3, 5.25)]
+    assert ["from" in text for text in texts] == [False, True, True]
+    assert "2.00 s from 3.00 s, " in texts[1]
+    assert "2.00 s from 5.25 s, " in texts[2]
+    assert "from" not in repr(open_raw(CALL))  # what it skips is the header
+
+
+def test_a_reference_in_milliseconds_is_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(), RATE)
+    words = [
+        {"text": "Good", "start": 40, "end": 300},
+        {"text": "day.", "start": 350, "end": 900},
+    ]
+    (tmp_path / "a.json").write_text(json.dumps({"words": words}))
+    with pytest.raises(
+        SidecarError, match=r"beside a\.wav has its last word at 350 s.*1\.00 s long"
+    ):
+        open_clip(tmp_path / "a.wav")

@@ -389,3 +389,16 @@ def test_twenty_sessions_at_once_with_the_embedded_service(tmp_path: Path) -> No
     assert 0 < crowd.cpu_per_chunk < 0.1
     lines = (tmp_path / "0019.jsonl").read_text().splitlines()
     assert json.loads(lines[0])["settings"]["service"]["name"] == "embedded"
+
+
+def test_what_was_counted_nowhere_is_said_to_be() -> None:
+    """No turn ends within the first two seconds but by Terminate, which counts for nothing."""
+    crowd = simulate(many([open_clip(CALL, seconds=2)] * 2))
+    assert "turn latency        none was counted\n" in crowd.summary()
+    assert "nan" not in crowd.summary()
+
+
+@pytest.mark.parametrize("one", [open_clip(CALL, seconds=2), 3])
+def test_one_clip_is_no_list_of_clips(one: Any) -> None:
+    with pytest.raises(TypeError, match=r"takes a list of clips.*\[clip\] \* 100"):
+        simulate(stream_many(one))

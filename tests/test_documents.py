@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import rtkit
+from rtkit.loopback.misbehaviour import MISDEEDS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -51,3 +52,12 @@ def test_the_service_tells_how_to_start_it() -> None:
     ).stdout
     assert "--port" in shown
     assert "--script" in shown
+    table = shown[shown.index("what it may do wrong") :]
+    for name, kind in MISDEEDS.items():  # a line each
+        assert re.search(rf"^  {name}\b.*{re.escape(kind.does)}$", table, re.MULTILINE)
+    options = {text.split()[0]: text for text in shown.split("\n  --")[1:]}
+    for option, default in (
+        *(("jitter", "0"), ("seed", "0"), ("drain", "1.25"), ("backlog", "300")),
+        *(("longest", "10800"), ("finals", "1"), ("port", "8765")),
+    ):
+        assert f"({default})" in options[option]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -494,8 +495,86 @@ def test_the_command_serves_its_script_until_it_is_told_to_end(
         assert finals[0] == "Hello there."
         assert code == 1000
         process.send_signal(way)
-        rest, fault = process.communicate(timeout=PATIENCE)
-        assert (process.returncode, rest, fault) == (0, "", "")
+        rest, told = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, rest) == (0, "")
+        assert [line[9:] for line in told.splitlines()] == [
+            "client 1 refused: 1008 Unauthorized Connection: Invalid API key",
+            "client 2 opened: sample_rate=8000 encoding=pcm_s16le "
+            "speech_model=universal-streaming-english format_turns=true min_turn_silence=400 "
+            "max_turn_silence=1280",
+            "client 2 closed by the service: 1000 Session Ended; 1.0 s of audio",
+        ]
+
+
+def test_the_command_tells_how_clients_fare_and_no_secret() -> None:
+    """A key, its own or a client's, stays untold wherever a client puts it."""
+    wrong, other = "0123456789abcdef0123456789abcdef", "its-own-token"
+    with command("--port", "0", "--key", "sesame", "--misbehave", "drop@0.5x1") as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[2].rstrip(";")
+
+        def comes(query: str = "", *frames: bytes | str, key: str | None = "sesame") -> None:
+            with suppress(ConnectionClosed):
+                asyncio.run(talk(f"{url}?sample_rate=8000{query}", *frames, key=key))
+
+        comes("", *SECOND)
+        comes("&speech_model=sesame")
+        comes(f"&encoding={wrong}", key=f"Bearer {wrong}")
+        comes(f"&token={other}&speech_model=one%0Aclient", key=None)
+        comes("", json.dumps("sesame"))
+        comes("", bytes(160), bytes(160))
+        with pytest.raises(InvalidStatus):
+            asyncio.run(talk(url.replace("/v3/ws", "/v3/sesame")))
+        asyncio.run(left(url))
+        process.terminate()
+        _, told = process.communicate(timeout=PATIENCE)
+    for secret in ("sesame", wrong, other, wrong[:20]):
+        assert secret not in told
+    lines: dict[int, list[str]] = {}
+    for line in told.splitlines():  # of two clients, the second may come before the first is gone
+        found = re.fullmatch(r"\d\d:\d\d:\d\d client (\d) (.*)", line)
+        assert found is not None, line
+        lines.setdefault(int(found[1]), []).append(found[2])
+    opened = lines[1].pop(0), lines[5].pop(0), lines[6].pop(0), lines[8].pop(0)
+    assert all(line.startswith("opened: sample_rate=8000 ") for line in opened[:3])
+    assert ["it will misbehave: drop@0.5x1" in line for line in opened] == [True] + [False] * 3
+    unauthorised = "refused: 1008 Unauthorized Connection: Invalid API key"
+    expected = {
+        1: [
+            r"let down: drop@0\.5x1",
+            r"lost: the connection broke without a close frame; (0\.[5-9]|1\.0) s of audio",
+        ],
+        2: [r"refused: 3006 .*'speech_model': '\[secret\]' is not one of .*"],
+        3: [unauthorised],
+        4: [unauthorised],
+        5: [r"closed by the service: 3006 .*Invalid Message: \"\[secret\]\"; 0\.0 s of audio"],
+        6: [r"closed by the service: 3007 .* 10\.0 ms\. Expected.*; 0\.0 s of audio"],
+        7: [r"refused: HTTP 404 Not Found for /v3/\[secret\]"],
+        8: [r"closed by the client: 1001 off; 0\.1 s of audio"],
+    }
+    assert lines.keys() == expected.keys()
+    for number, patterns in expected.items():
+        for line, pattern in zip(lines[number], patterns, strict=True):
+            assert re.fullmatch(pattern, line), line
+
+
+async def left(url: str) -> None:
+    """Says something and goes."""
+    headers = {"Authorization": "sesame"}
+    async with asyncio.timeout(PATIENCE):
+        async with connect(url, additional_headers=headers, proxy=None) as connection:
+            await connection.recv()
+            await connection.send(bytes(3200))
+            await connection.close(1001, "off")
+
+
+def test_the_command_keeps_still_if_it_is_told_to() -> None:
+    with command("--port", "0", "--quiet") as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[2].rstrip(";")
+        assert asyncio.run(talk(f"{url}?sample_rate=8000", *SECOND, TERMINATE))[1] == 1000
+        process.terminate()
+        assert process.communicate(timeout=PATIENCE) == ("", "")
 
 
 def test_the_command_ends_although_a_client_is_there() -> None:

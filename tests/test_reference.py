@@ -97,3 +97,36 @@ def test_the_words_of_every_sample_can_be_read(samples: Path) -> None:
 def test_somebodys_metadata_of_the_same_name_is_no_reference(tmp_path: Path) -> None:
     (tmp_path / "call.json").write_text('{"licence": "CC0"}')
     assert find_reference(tmp_path / "call.wav") is None
+
+
+@pytest.mark.parametrize("text", [None, "Hello, there. Bye!"])
+def test_words_with_times_are_a_reference_of_one_turn(tmp_path: Path, text: str | None) -> None:
+    data = {"words": [HELLO, THERE, BYE], **({} if text is None else {"transcript": text})}
+    (tmp_path / "call.json").write_text(json.dumps(data))
+    reference = find_reference(tmp_path / "call.wav")
+    assert reference is not None
+    (said,) = reference.turns
+    assert (said.start, said.end, said.text) == (0.1, 2.4, text or "Hello there. Bye.")
+    assert [word.text for word in said.words] == ["Hello", "there.", "Bye."]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"transcript": "Good morning"}', 'does not say when.*"turns": .*rtkit.wer'),
+        ('{"words": ["Good", "morning"]}', 'not a reference.*"turns": '),
+        ('{"words": [{"word": "Good", "start": 0, "end": 1}]}', "KeyError: 'text'"),
+        ('{"words": 197}', "TypeError"),
+    ],
+)
+def test_words_that_cannot_be_used_are_never_passed_over(
+    tmp_path: Path, content: str, told: str
+) -> None:
+    (tmp_path / "call.json").write_text(content)
+    with pytest.raises(SidecarError, match=rf"call\.json.*{told}.*beside call\.wav"):
+        find_reference(tmp_path / "call.wav")
+
+
+def test_no_words_are_a_reference_of_silence(tmp_path: Path) -> None:
+    (tmp_path / "call.json").write_bytes(b'\xef\xbb\xbf{"words": []}')  # as some editors save it
+    assert find_reference(tmp_path / "call.wav") == Reference(())

@@ -270,3 +270,16 @@ def test_a_session_records_that_and_how_it_was_simulated(tmp_path: Path) -> None
         "network_jitter": 0.05,
         "seed": 7,
     }
+
+
+@pytest.mark.parametrize("clip", ["x.wav", None, CALL])
+def test_what_is_neither_a_clip_nor_a_length_is_refused_in_a_sentence(clip: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"neither a clip nor a number of seconds; give rtkit\.open"
+    ):
+        simulate(clip)
+
+
+def test_a_length_may_be_any_number() -> None:
+    two: Any = np.int64(2)
+    assert len(simulate(two).lateness) == 20

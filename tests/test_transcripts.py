@@ -270,7 +270,7 @@ def test_what_was_heard_is_shown_and_never_becomes_part_of_the_page() -> None:
 
 def test_no_words_are_said_to_be_none() -> None:
     assert "No words came back." in rtkit.show_transcript(session(TEN))._repr_html_()
-    assert "0 of 0 words" in rtkit.show_partials(session(TEN))._repr_html_()
+    assert "0 of 0 word forms" in rtkit.show_partials(session(TEN))._repr_html_()
 
 
 def test_the_colours_share_the_words_about_evenly_and_edges_are_round() -> None:
@@ -301,13 +301,14 @@ def test_partials_show_what_was_later_revised() -> None:
     )
     found = rtkit.show_partials(one)
     assert (found.shown, found.revised) == (3, 1)
+    assert repr(found) == "<Partials: 2 in 1 turns; 1 of 3 word forms shown were revised>"
     (history,) = found.turns
     assert history.partials == 2
     (guess,) = history.guesses
     assert guess.at == 0.4
     assert guess.pieces == (("a funny", "coat", "goat."),)
     page = found._repr_html_()
-    assert "1 of 3 words that partials showed were later revised (33%)" in page
+    assert "1 of 3 word forms that partials showed were later revised (33%)" in page
     assert "1 of 2 partials were revised" in page
     assert re.search(r"line-through[^>]*>coat</span> <span[^>]*>goat\.</span>", page)
 

@@ -9,12 +9,14 @@ import json
 import signal
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from rtkit.loopback.conversation import Behaviour
 from rtkit.loopback.entrance import Entrance
+from rtkit.loopback.journal import Journal
 from rtkit.loopback.misbehaviour import MISDEEDS, Misdeed, read_misdeeds
 from rtkit.loopback.process import EARS
 from rtkit.loopback.recogniser import Recognisers, recognizer_name
@@ -27,8 +29,10 @@ GOODBYE = 1.0  # seconds in which sessions may still close when the parent has e
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m rtkit.loopback",
-        description="An embedded streaming speech-to-text service that speaks AssemblyAI's "
+        description="An embedded streaming speech-to-text service that speaks AssemblyAI's\n"
         "Streaming API v3 on 127.0.0.1. Any key will do, unless --key names one.",
+        epilog=_misdeeds(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     defaults = Behaviour()
     parser.add_argument("--port", type=_port, default=8765, help="0 for a free one (%(default)s)")
@@ -47,17 +51,37 @@ def main() -> None:
         help=f"seconds from hearing to answering ({defaults.delay:g}; with the recognizer, 0)",
     )
     parser.add_argument(
-        "--jitter", type=float, default=defaults.jitter, help="up to so many more seconds"
-    )
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="of the jitter")
-    parser.add_argument(
-        "--drain", type=float, default=defaults.drain, help="seconds of audio heard a second"
-    )
-    parser.add_argument(
-        "--backlog", type=float, default=defaults.backlog, help="seconds of audio that may wait"
+        "--jitter",
+        type=float,
+        default=defaults.jitter,
+        help="each answer is later by 0 to so many seconds more, drawn evenly (%(default)g)",
     )
     parser.add_argument(
-        "--finals", type=int, choices=(1, 2), default=1, help="messages at a formatted turn's end"
+        "--seed",
+        type=int,
+        default=defaults.seed,
+        help="of the random numbers that --jitter draws, the same in each session (%(default)s)",
+    )
+    parser.add_argument(
+        "--drain",
+        type=float,
+        default=defaults.drain,
+        help="how fast it hears: at most so many seconds of audio a second; what comes faster "
+        "waits (%(default)g)",
+    )
+    parser.add_argument(
+        "--backlog",
+        type=float,
+        default=defaults.backlog,
+        help="closes a session (3007) when more than so many seconds of audio wait to be heard "
+        "(%(default)g)",
+    )
+    parser.add_argument(
+        "--finals",
+        type=int,
+        choices=(1, 2),
+        default=defaults.finals,
+        help="messages at a formatted turn's end (%(default)s)",
     )
     parser.add_argument(
         "--misbehave",
@@ -65,11 +89,13 @@ def main() -> None:
         action="append",
         default=[],
         metavar="NAME[=VALUE][@SECONDS][xTIMES]",
-        help="a fault on demand, after so many seconds of audio, in so many sessions; again for "
-        "more: " + "; ".join(f"{name} {kind.does}" for name, kind in MISDEEDS.items()),
+        help="a fault on demand, of those listed below; again for more",
     )
     parser.add_argument(
-        "--longest", type=float, default=defaults.longest, help="seconds that a session may take"
+        "--longest",
+        type=float,
+        default=defaults.longest,
+        help="closes a session (3008) after so many seconds (%(default)g)",
     )
     parser.add_argument("--key", help="a made-up key, the only one that it takes")
     parser.add_argument("--sessions", type=int, help="how many may be open at once")
@@ -79,6 +105,11 @@ def main() -> None:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="compress for clients that offer to",
+    )
+    parser.add_argument(
+        "--quiet",
+        action="store_true",
+        help="without a line on standard error for each client that comes, is let down, or leaves",
     )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -116,6 +147,7 @@ def main() -> None:
                 entrance=entrance,
                 compression=options.compression,
                 misdeeds=options.misbehave,
+                journal=Journal(None if options.quiet else _tell, key=options.key),
             )
         )
 
@@ -185,6 +217,26 @@ async def _child() -> None:
                 await server.wait_closed()
         for connection in server.connections:
             connection.transport.abort()
+
+
+def _misdeeds() -> str:
+    """What --misbehave takes, as a table."""
+    rows = (
+        f"  {name + ('' if kind.value is None else f'={kind.value:.10g}'):<18}"
+        f"{'@' if kind.timed else '':<3}{kind.does}"
+        for name, kind in MISDEEDS.items()
+    )
+    return (
+        "what it may do wrong (--misbehave), with the value that it has without one:\n"
+        + "\n".join(rows)
+        + "\n\nThose marked @ happen once, after so many seconds of audio: drop@2.5; without a "
+        "time,\nbefore Begin. x2 behind any of them: only in the first two sessions."
+    )
+
+
+def _tell(line: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        print(time.strftime("%H:%M:%S"), line, file=sys.stderr, flush=True)
 
 
 def _port(text: str) -> int:

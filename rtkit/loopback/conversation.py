@@ -140,6 +140,7 @@ class Conversation:
         self._said = 0
         self._last_leaving = now
         self.closed = False
+        self.refusal: Refusal | None = None  # with which words it was closed, if not as asked
 
         self._bytes = 0
         self._samples = 0
@@ -161,6 +162,16 @@ class Conversation:
             self._refuse(refusal, now)
 
     # The skin's side.
+
+    @property
+    def parameters(self) -> Parameters:
+        """What the client asked for; there is none where it was refused at the door."""
+        return self._parameters
+
+    @property
+    def seconds(self) -> float:
+        """How much audio came, in seconds."""
+        return self._samples / self._parameters.rate if self._samples else 0.0
 
     @property
     def next(self) -> float | None:
@@ -370,6 +381,7 @@ class Conversation:
         # What has not left by now is lost.
         self._outbox = sorted(item for item in self._outbox if item[0] <= now)
         text = PREFIXES.get(refusal.code, "") + refusal.text
+        self.refusal = Refusal(refusal.code, text)
         self._put(now, {"type": "Error", "error_code": refusal.code, "error": text})
         self._put(now, Close(refusal.code, "See Error message for details"))
 

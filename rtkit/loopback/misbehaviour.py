@@ -12,7 +12,7 @@ import contextlib
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -165,9 +165,15 @@ def read_misdeeds(written: str | Iterable[str]) -> tuple[Misdeed, ...]:
 
 
 class Mischief:
-    """A service's misdeeds, and how many sessions each is still for."""
+    """A service's misdeeds, and how many sessions each is still for.
 
-    def __init__(self, misdeeds: Sequence[Misdeed] = ()) -> None:
+    `note` is told of each that is committed at one moment.
+    """
+
+    def __init__(
+        self, misdeeds: Sequence[Misdeed], note: Callable[[ServerConnection, str], object]
+    ) -> None:
+        self._note = note
         self._left = {misdeed: misdeed.times for misdeed in misdeeds}
         self._plotted: WeakKeyDictionary[ServerConnection, list[Misdeed]] = WeakKeyDictionary()
 
@@ -179,6 +185,10 @@ class Mischief:
                 self._left[misdeed] = left - 1
         self._plotted[connection] = plotted
         for misdeed in plotted:
+            if misdeed.name in ("refuse", "no_answer") or (
+                misdeed.name == "garbage" and misdeed.at is None
+            ):
+                self._note(connection, f"let down: {misdeed}")
             if misdeed.name == "refuse":
                 status = HTTPStatus(misdeed.code) if misdeed.code in _STATUSES else _STATUSES[500]
                 return connection.respond(status, "Refused on demand.\n")
@@ -193,7 +203,7 @@ class Mischief:
     def of(self, connection: ServerConnection) -> Unruly | ServerConnection:
         """The connection, or what stands for it where the service misbehaves."""
         plotted = self._plotted.pop(connection, [])
-        return Unruly(connection, plotted) if plotted else connection
+        return Unruly(connection, plotted, self._note) if plotted else connection
 
 
 _STATUSES = {int(status): status for status in HTTPStatus}
@@ -202,7 +212,14 @@ _STATUSES = {int(status): status for status in HTTPStatus}
 class Unruly:
     """A connection that misbehaves: it stands between the service and its client."""
 
-    def __init__(self, connection: ServerConnection, misdeeds: Sequence[Misdeed]) -> None:
+    def __init__(
+        self,
+        connection: ServerConnection,
+        misdeeds: Sequence[Misdeed],
+        note: Callable[[ServerConnection, str], object],
+    ) -> None:
+        self.misdeeds = ", ".join(map(str, misdeeds))
+        self._note = note
         self._connection = connection
         self._coming = sorted(
             (misdeed for misdeed in misdeeds if misdeed.timed),
@@ -289,6 +306,7 @@ class Unruly:
 
     async def _misbehave(self, misdeed: Misdeed) -> None:
         connection, value = self._connection, misdeed.value or 0.0
+        self._note(connection, f"let down: {misdeed}")
         now = asyncio.get_running_loop().time()
         match misdeed.name:
             case "drop":

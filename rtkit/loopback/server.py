@@ -20,6 +20,7 @@ from websockets.http11 import Request, Response
 from rtkit.loopback.conversation import LONGEST_SESSION, Behaviour, Close, Conversation
 from rtkit.loopback.ears import Ears, Energy, Script, SlowEars
 from rtkit.loopback.entrance import Entrance, Visit
+from rtkit.loopback.journal import Journal
 from rtkit.loopback.misbehaviour import Mischief, Misdeed, Unruly
 from rtkit.loopback.recogniser import Recogniser, Recognisers
 from rtkit.reference import Reference
@@ -28,6 +29,7 @@ __all__ = ["Scripts", "serve_loopback"]
 
 PATHS = ("/", "/v3/ws")
 TOKEN_PATH = "/v3/token"
+HEALTH_PATH = "/v3/ws/health"
 LONGEST_FRAME = 1 << 20  # bytes; a second of audio at the highest rate is a fifth of it
 MOST_SESSIONS = 1024  # at once; each may have some frames waiting,
 FRAMES = 4  # so many
@@ -65,10 +67,12 @@ async def serve_loopback(
     entrance: Entrance | None = None,
     compression: bool = True,
     misdeeds: Sequence[Misdeed] = (),
+    journal: Journal | None = None,
 ) -> Server:
     """Listen on 127.0.0.1; port 0 takes a free one. With recognisers, no script is spoken."""
     entrance = entrance or Entrance()
-    mischief = Mischief(misdeeds)
+    journal = journal or Journal()
+    mischief = Mischief(misdeeds, journal.note)
     open_now = 0
 
     async def session(connection: ServerConnection) -> None:
@@ -78,12 +82,22 @@ async def serve_loopback(
         try:
             with _visit(entrance, connection) as visit:
                 if recognisers is None or visit.refused:
-                    await _Skin(line, scripts, behaviour, visit).run()
+                    await talk(connection, _Skin(line, scripts, behaviour, visit))
                     return
                 async with recognisers.lend() as recogniser:
-                    await _Skin(line, scripts, behaviour, visit, recogniser).run()
+                    await talk(connection, _Skin(line, scripts, behaviour, visit, recogniser))
         finally:
             open_now -= 1
+
+    async def talk(connection: ServerConnection, skin: _Skin) -> None:
+        conversation, misdeeds = skin.conversation, skin.misdeeds
+        journal.opened(connection, conversation, misdeeds)
+        begins = conversation.refusal is None
+        try:
+            await skin.run()
+        finally:
+            if begins:
+                journal.closed(connection, conversation)
 
     async def let_in(connection: ServerConnection, request: Request) -> Response | None:
         if urlsplit(request.path).path == TOKEN_PATH:
@@ -95,11 +109,20 @@ async def serve_loopback(
             )
         return refusal or await mischief.at_the_door(connection, request)
 
+    def answered(connection: ServerConnection, request: Request, response: Response) -> None:
+        path, status = urlsplit(request.path).path, response.status_code
+        if path != HEALTH_PATH and status != HTTPStatus.SWITCHING_PROTOCOLS:
+            how = "answered" if status < 300 else "refused"
+            journal.note(
+                connection, f"{how}: HTTP {status} {response.reason_phrase} for {path[:60]}"
+            )
+
     return await serve(
         session,
         "127.0.0.1",
         port,
         process_request=let_in,
+        process_response=answered,
         # Any web page may open a websocket to this host. A browser then says where the page came
         # from, and cannot be kept from it; other clients have no origin. So: those only.
         origins=[None],
@@ -139,7 +162,7 @@ def _token(entrance: Entrance, connection: ServerConnection, request: Request) -
 
 def _process_request(connection: ServerConnection, request: Request) -> Response | None:
     path = urlsplit(request.path).path
-    if path == "/v3/ws/health":
+    if path == HEALTH_PATH:
         return connection.respond(HTTPStatus.OK, "ok\n")
     if path not in PATHS:
         return connection.respond(
@@ -164,6 +187,7 @@ class _Skin:
         query = _query(request)
         self._loop = asyncio.get_running_loop()
         self._connection = connection
+        self.misdeeds = connection.misdeeds if isinstance(connection, Unruly) else ""
         self._changed = asyncio.Event()
         self._gone = False
         self._recogniser = recogniser
@@ -171,7 +195,7 @@ class _Skin:
             scripts.ears(query.get("script")) if recogniser is None else recogniser.begin
         )
         longest = min(behaviour.longest or LONGEST_SESSION, visit.longest or math.inf)
-        self._conversation = Conversation(
+        self.conversation = Conversation(
             query,
             ears=ears,
             behaviour=replace(behaviour, longest=longest),
@@ -199,7 +223,7 @@ class _Skin:
     async def _listen(self) -> None:
         try:
             async for frame in self._connection:
-                self._conversation.receive(frame, self._loop.time())
+                self.conversation.receive(frame, self._loop.time())
                 self._changed.set()
         except ConnectionClosed:
             pass
@@ -211,9 +235,9 @@ class _Skin:
         """Pass on what the recogniser hears, as it comes."""
         try:
             async for sounds in recogniser.answers():
-                self._conversation.answer(sounds, self._loop.time())
+                self.conversation.answer(sounds, self._loop.time())
                 self._changed.set()
-            self._conversation.fail("The recogniser ended unexpectedly", self._loop.time())
+            self.conversation.fail("The recogniser ended unexpectedly", self._loop.time())
         except BaseException:  # as above
             self._gone = True
             raise
@@ -222,7 +246,7 @@ class _Skin:
 
     async def _speak(self) -> None:
         while not self._gone:
-            for message in self._conversation.take(self._loop.time()):
+            for message in self.conversation.take(self._loop.time()):
                 if isinstance(message, Close):
                     await self._connection.close(message.code, message.reason)
                     return
@@ -232,7 +256,7 @@ class _Skin:
 
     async def _next_message(self) -> None:
         """Wait until a message's time has come, a frame arrived, or the client left."""
-        coming = self._conversation.next
+        coming = self.conversation.next
         timer = None if coming is None else self._loop.call_at(coming, self._changed.set)
         await self._changed.wait()
         self._changed.clear()
