@@ -86,7 +86,7 @@ class Alarm:
             return await self.roughly(when)
         if now >= when:
             await asyncio.sleep(0)  # a late sender must not deafen the loop
-        ease = min(0.75 * self._spread + self.LEAST, self._budget * max(0.0, when - self._last))
+        ease = min(self._spread + self.LEAST, self._budget * max(0.0, when - self._last))
         lead = min(self._late + ease, self.LONGEST_LEAD)
         if now < when - lead:
             await self._sleep(when - lead)
@@ -160,7 +160,7 @@ class Timetable:
 
     AT_ONCE = 256  # calls; then the loop turns, so that late senders do not deafen it
 
-    def __init__(self, *, slack: float = 0.0005) -> None:
+    def __init__(self, *, slack: float = 0.0003) -> None:
         self._loop = asyncio.get_running_loop()
         self._slack = 0.0 if isinstance(self._loop, VirtualLoop) else slack  # there it costs none
         self._earliest = -math.inf  # of the next wake-up
