@@ -172,7 +172,9 @@ class _Member:
     """One session among many: called by the timetable whenever a chunk of it is due."""
 
     def __init__(self, run: Run, plan: _Plan) -> None:
-        self.run, self.failure = run, None
+        self.run = run
+        self.failure: str | None = None
+        self.watch: Callable[[Fact], object] | None = None
         self._plan = plan
         self._least = 2 * whole_samples(MIN_CHUNK, plan.settings.rate)
         self._time = asyncio.get_running_loop().time
@@ -180,9 +182,6 @@ class _Member:
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sent, self._returned = array("d"), array("d")
         self._sizes = array("l")
-
-    failure: str | None
-    watch: Callable[[Fact], object] | None = None
 
     def open(self) -> None:
         """Have the first audio at hand: opening a file takes its time."""
@@ -305,14 +304,18 @@ class _Sender:
             self.members.append(_Member(Run(recorder), plan))
         longest = max(self.members, key=lambda member: member.run.recorder.settings.seconds)
         longest.watch = self._watch
-        await asyncio.gather(
-            *(
-                self._session(index, member, clip, connection)
-                for index, (member, clip, connection) in enumerate(
-                    zip(self.members, clips, connections, strict=True)
-                )
+        tasks = [
+            asyncio.create_task(self._session(index, member, clip, connection))
+            for index, (member, clip, connection) in enumerate(
+                zip(self.members, clips, connections, strict=True)
             )
-        )
+        ]
+        try:
+            await asyncio.gather(*tasks)
+        finally:  # what is no session's failure, an error in `watch` say, ends them all
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def _session(
         self, index: int, member: _Member, clip: Clip, connection: WritableConnection | None

@@ -34,7 +34,7 @@ from rtkit.plots import (
     plot_timeline,
     plot_turn_latency,
 )
-from rtkit.protocol import SECRETS
+from rtkit.protocol import is_secret
 from rtkit.session import Session
 from rtkit.tables import Sessions, named
 
@@ -208,7 +208,7 @@ def _settings(session: Session) -> dict[str, object]:
 def _flat(name: str, values: Mapping[str, Any]) -> dict[str, object]:
     rows: dict[str, object] = {}
     for key, value in values.items():
-        if any(secret in key.casefold() for secret in SECRETS):
+        if is_secret(key):
             continue
         below = f"{name}: {key}"
         rows |= _flat(below, value) if isinstance(value, Mapping) else {below: value}

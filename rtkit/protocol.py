@@ -63,7 +63,7 @@ class Endpoint:
     def secrets(self) -> tuple[str, ...]:
         """What is told to it in confidence."""
         told = (*self.headers.items(), *parse_qsl(urlsplit(self.url).query))
-        return tuple(value for name, value in told if value and _is_secret(name))
+        return tuple(value for name, value in told if value and is_secret(name))
 
 
 @dataclass(frozen=True)
@@ -146,12 +146,12 @@ class AssemblyAI:
             "speech_model": self.speech_model,
             "format_turns": self.format_turns,
             "parameters": {
-                name: value for name, value in self.parameters.items() if not _is_secret(name)
+                name: value for name, value in self.parameters.items() if not is_secret(name)
             },
         }
 
 
-def _is_secret(name: str) -> bool:
+def is_secret(name: str) -> bool:
     """Whether a header or parameter of that name holds what nobody else may know."""
     return any(secret in name.casefold() for secret in SECRETS)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtkit.protocol import DEFAULT_MODEL, SECRETS, AssemblyAI
+from rtkit.protocol import DEFAULT_MODEL, AssemblyAI, is_secret
 from rtkit.session import Session
 
 __all__ = ["Sessions", "Table", "named", "parameters_of", "service_of"]
@@ -62,7 +62,7 @@ def service_of(session: Session) -> str:
     for name, value in {**service, **network}.items():
         usual = name in AS_USUAL and value == AS_USUAL[name]
         its_own = name == "speech_model" and value == DEFAULT_MODEL and "hears" in service
-        if not (usual or its_own or name in PASSED_OVER or _is_secret(name)):
+        if not (usual or its_own or name in PASSED_OVER or is_secret(name)):
             said.append(_in_words(name, value))
     said += [f"{name}={_plain(value)}" for name, value in parameters_of(session).items()]
     return ", ".join(said)
@@ -71,7 +71,7 @@ def service_of(session: Session) -> str:
 def parameters_of(session: Session) -> dict[str, object]:
     """The further parameters that its service was asked for; what may be secret is not in it."""
     parameters = session.settings.service.get("parameters") or {}
-    return {name: value for name, value in parameters.items() if not _is_secret(name)}
+    return {name: value for name, value in parameters.items() if not is_secret(name)}
 
 
 def _in_words(name: str, value: object) -> str:
@@ -84,10 +84,6 @@ def _in_words(name: str, value: object) -> str:
 
 def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-
-
-def _is_secret(name: str) -> bool:
-    return any(secret in name.casefold() for secret in SECRETS)
 
 
 @dataclass(frozen=True)

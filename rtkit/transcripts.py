@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rtkit.captions import as_srt, as_vtt, offset, one_line, read_cues
-from rtkit.protocol import SECRETS, Begin
+from rtkit.protocol import Begin, is_secret
 from rtkit.session import Session
 
 __all__ = ["said_in", "said_in_turns", "save_transcript"]
@@ -186,7 +186,7 @@ def _asked_for(session: Session) -> dict[str, Any]:
 def _open(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """What holds no secret by its name, however deep."""
     for name, value in settings.items():
-        if not any(secret in name.casefold() for secret in SECRETS):
+        if not is_secret(name):
             yield name, dict(_open(value)) if isinstance(value, Mapping) else value
 
 

@@ -25,7 +25,7 @@ sys.path.append(str(BENCHMARKS))
 from page import Outcome, draw_ratios, draw_scale, page  # noqa: E402
 from ratios import Ratio, ratio, read  # noqa: E402
 
-NOT_COMMANDS = {"__main__", "host", "page", "ratios"}
+NOT_COMMANDS = {"__main__", "host", "page", "ratios", "receiver"}
 COMMANDS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if path.stem not in NOT_COMMANDS)
 RATIOS = [
     Ratio("lateness p99 / asyncio's wall clock", 0.035, 0.1),

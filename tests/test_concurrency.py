@@ -135,6 +135,16 @@ def test_one_of_the_longest_is_watched(make_clip: MakeClip) -> None:
 # What goes wrong.
 
 
+@pytest.mark.parametrize("at", [0, 5])
+def test_an_error_in_watch_ends_every_session_and_comes_out(make_clip: MakeClip, at: int) -> None:
+    def watch(fact: Any) -> None:
+        if getattr(fact, "index", None) == at:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):  # and `simulate` sees that no task is left
+        simulate(many([make_clip(3.0)] * 3, watch=watch))
+
+
 class Breaking(MemoryConnection):
     """Breaks after ten chunks."""
 
@@ -179,6 +189,8 @@ def test_a_full_connection_holds_up_its_own_session_only(make_clip: MakeClip) ->
     held = crowd.sessions[1]
     assert max(chunk.returned - chunk.sent for chunk in held.chunks) > 0.3
     assert "backpressure" in {fault.name for fault in rtkit.validity(held).faults}
+    assert not crowd.saturated  # the host is not to blame
+    assert "1 of 3 sessions were held up by a full connection" in crowd.summary()
     for session in (crowd.sessions[0], crowd.sessions[2]):
         assert session.lateness == pytest.approx(0, abs=EXACT)
         assert rtkit.validity(session)

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from weakref import WeakKeyDictionary
 
 from rtkit.loopback.conversation import Conversation
-from rtkit.protocol import SECRETS
+from rtkit.protocol import is_secret
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -105,6 +105,6 @@ class Journal:
             for credential in request.headers.get_all("Authorization"):
                 found |= {credential, credential.removeprefix("Bearer ")}
             for name, value in parse_qsl(urlsplit(request.path).query):
-                if any(secret in name.casefold() for secret in SECRETS):
+                if is_secret(name):
                     found.add(value)
         return {secret.strip() for secret in found if secret.strip()}

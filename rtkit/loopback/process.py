@@ -20,7 +20,7 @@ from rtkit.loopback.conversation import LONGEST_SESSION, Behaviour
 from rtkit.loopback.entrance import Entrance
 from rtkit.loopback.misbehaviour import Misdeed, read_misdeeds
 from rtkit.loopback.recogniser import recognizer_name
-from rtkit.protocol import DEFAULT_MODEL, SECRETS, Endpoint, session_url
+from rtkit.protocol import DEFAULT_MODEL, Endpoint, is_secret, session_url
 from rtkit.reference import Reference, read_reference
 
 __all__ = ["Loopback", "embedded"]
@@ -157,9 +157,7 @@ class Loopback:
             "drain": self._behaviour.drain,
             **self._asks,
             "parameters": {
-                name: value
-                for name, value in self._parameters.items()
-                if not any(secret in name.casefold() for secret in SECRETS)
+                name: value for name, value in self._parameters.items() if not is_secret(name)
             },
             **(
                 {"misbehaves": [str(misdeed) for misdeed in self._misdeeds]}

@@ -186,18 +186,12 @@ def _calendar_minus_monotonic() -> int:
 
 def send_rtkit(port: int, recording: Path, chunk: float) -> list[float]:
     """rtkit.stream as everybody calls it, but for the service."""
+    from receiver import Receiver
+
     import rtkit
-    from rtkit.protocol import Endpoint
-
-    class Receiver:
-        async def endpoint(self, rate: int, reference: object) -> Endpoint:
-            return Endpoint(f"ws://127.0.0.1:{port}/", {})
-
-        def describe(self, reference: object) -> dict[str, Any]:
-            return {"name": "benchmark"}
 
     clip = rtkit.open_clip(recording)
-    session = asyncio.run(rtkit.stream(clip, chunk=chunk, service=Receiver()))
+    session = asyncio.run(rtkit.stream(clip, chunk=chunk, service=Receiver(port)))
     return [float(late) for late in session.lateness]
 
 

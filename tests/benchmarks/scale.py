@@ -158,18 +158,12 @@ Result = tuple[list[float], float, float, bool | None]
 
 
 async def send_rtkit(port: int, recording: Path, sessions: int) -> Result:
+    from receiver import Receiver
+
     import rtkit
-    from rtkit.protocol import Endpoint
-
-    class Receiver:
-        async def endpoint(self, rate: int, reference: object) -> Endpoint:
-            return Endpoint(f"ws://127.0.0.1:{port}/", {})
-
-        def describe(self, reference: object) -> dict[str, Any]:
-            return {"name": "benchmark"}
 
     clip = rtkit.open_clip(recording)
-    crowd = await rtkit.stream_many([clip] * sessions, chunk=CHUNK, service=Receiver())
+    crowd = await rtkit.stream_many([clip] * sessions, chunk=CHUNK, service=Receiver(port))
     if crowd.errors:
         raise crowd.errors[0]
     return crowd.lateness.tolist(), crowd.cpu, crowd.seconds, crowd.saturated
