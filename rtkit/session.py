@@ -22,8 +22,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rtkit import protocol
 from rtkit.reference import Reference
+from rtkit.services.assemblyai import client as protocol
 
 __all__ = [
     "Chunk",

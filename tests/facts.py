@@ -12,11 +12,11 @@ from conftest import simulate, spoken
 
 from rtkit.audio import Clip, open_clip
 from rtkit.loopback.conversation import Behaviour
-from rtkit.loopback.ears import Script
-from rtkit.loopback.memory import MemoryConnection
+from rtkit.loopback.engines import Script
+from rtkit.loopback.in_memory import MemoryConnection
 from rtkit.reference import Reference
+from rtkit.sending.stream import stream
 from rtkit.session import Chunk, Ending, Event, Message, Session, Settings
-from rtkit.streaming import stream
 
 RATE = 1000  # a sample a millisecond
 CALL = Path(__file__).parents[1] / "data" / "library_call.wav"

@@ -15,12 +15,12 @@ from conftest import simulate
 from facts import CALL, call, converse, session, turn
 
 import rtkit
+from rtkit.analysis.error_rate import Edit, WordErrorRate
+from rtkit.analysis.rate_bootstrap import drawn
 from rtkit.audio import open_clip
-from rtkit.captions import read_cues
-from rtkit.rate_intervals import drawn
 from rtkit.reference import Reference, SidecarError, SpokenTurn
-from rtkit.scores import Edit, WordErrorRate
 from rtkit.session import Session
+from rtkit.views.captions import read_cues
 
 TEN = [0.001 * i for i in range(10)]
 

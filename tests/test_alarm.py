@@ -13,14 +13,14 @@ import pytest
 from conftest import MakeClip
 from remains import linux, nothing_remains, timers
 
-from rtkit import clock
 from rtkit.audio import Clip
-from rtkit.clock import Alarm, VirtualLoop
+from rtkit.clock import alarm as clock
+from rtkit.clock.alarm import Alarm, VirtualLoop
 from rtkit.loopback.conversation import Behaviour
-from rtkit.loopback.ears import Energy
-from rtkit.loopback.memory import MemoryConnection
+from rtkit.loopback.engines import Energy
+from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.sending.stream import StreamError, stream
 from rtkit.session import Session
-from rtkit.streaming import StreamError, stream
 
 PATIENCE = 20.0  # seconds; no wait here takes a fiftieth of it
 

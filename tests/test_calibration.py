@@ -11,14 +11,14 @@ import pytest
 from facts import session
 from remains import nothing_remains
 
+from rtkit.analysis.latency import Quantiles
 from rtkit.audio import silence
-from rtkit.calibration import Calibration, calibrate
-from rtkit.clock import VirtualLoop
-from rtkit.latency import Quantiles
-from rtkit.loopback.ears import Energy
-from rtkit.loopback.memory import MemoryConnection
+from rtkit.clock.alarm import VirtualLoop
+from rtkit.experiments.calibrate import Calibration, calibrate
+from rtkit.loopback.engines import Energy
+from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.sending.stream import stream
 from rtkit.session import Session, load_session
-from rtkit.streaming import stream
 
 
 @pytest.fixture(scope="module")

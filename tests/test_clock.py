@@ -10,7 +10,7 @@ import time
 import pytest
 from conftest import simulate, virtual_loop
 
-from rtkit.clock import VirtualLoop, run, sleep_until
+from rtkit.clock.alarm import VirtualLoop, run, sleep_until
 
 
 @pytest.mark.parametrize("ahead", [-1.0, 0.0, 0.0003, 0.0021, 0.02])

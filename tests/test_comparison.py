@@ -11,14 +11,14 @@ import pytest
 from conftest import MakeClip, simulate
 from facts import session, turn
 
-from rtkit import comparison
+from rtkit.analysis.naming import Table, named
 from rtkit.audio import Clip
-from rtkit.comparison import compare, summarise
-from rtkit.loopback.ears import Energy
-from rtkit.loopback.memory import MemoryConnection
+from rtkit.experiments import compare as comparison
+from rtkit.experiments.compare import compare, summarise
+from rtkit.loopback.engines import Energy
+from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.sending.stream import stream
 from rtkit.session import Session, load_session
-from rtkit.streaming import stream
-from rtkit.tables import Table, named
 
 
 @pytest.fixture

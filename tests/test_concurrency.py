@@ -16,18 +16,18 @@ from facts import CALL
 from remains import linux, nothing_remains, timers
 
 import rtkit
+from rtkit.analysis.latency import turn_latency, word_latency
 from rtkit.audio import Clip, open_clip
-from rtkit.clock import Timetable
-from rtkit.concurrency import stream_many
-from rtkit.crowd import Crowd
-from rtkit.latency import turn_latency, word_latency
+from rtkit.clock.alarm import Timetable
+from rtkit.experiments.concurrent_result import Crowd
+from rtkit.experiments.many import stream_many
 from rtkit.loopback.conversation import Behaviour
-from rtkit.loopback.ears import Energy, Script
-from rtkit.loopback.memory import MemoryConnection
-from rtkit.protocol import AssemblyAI, Closed, Termination
-from rtkit.running import SEND_TIMEOUT
+from rtkit.loopback.engines import Energy, Script
+from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.sending.run import SEND_TIMEOUT
+from rtkit.sending.stream import StreamError, stream
+from rtkit.services.assemblyai.client import AssemblyAI, Closed, Termination
 from rtkit.session import load_session
-from rtkit.streaming import StreamError, stream
 
 EXACT = 1e-9
 

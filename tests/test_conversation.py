@@ -13,10 +13,15 @@ import pytest
 from conftest import spoken
 
 from rtkit.loopback.conversation import Behaviour, Close, Conversation
-from rtkit.loopback.ears import Ears, Energy, Script, Sound
-from rtkit.loopback.parameters import Refusal
-from rtkit.protocol import FORCE_ENDPOINT, KEEP_ALIVE, TERMINATE, update_configuration
+from rtkit.loopback.engines import Ears, Energy, Script, Sound
 from rtkit.reference import Reference
+from rtkit.services.assemblyai.client import (
+    FORCE_ENDPOINT,
+    KEEP_ALIVE,
+    TERMINATE,
+    update_configuration,
+)
+from rtkit.services.assemblyai.parameters import Refusal
 
 RATE = 8000
 PROMPT = Behaviour(delay=0.0)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from facts import CALL, session, turn
 
+from rtkit.analysis.definitions import DEFINITIONS, rescore
 from rtkit.audio import open_clip
-from rtkit.comparison import summarise
-from rtkit.definitions import DEFINITIONS, rescore
+from rtkit.experiments.compare import summarise
+from rtkit.experiments.simulate import simulate
 from rtkit.session import Session
-from rtkit.simulation import simulate
 
 WAITS, TOOK, LEFT, SCHEDULE, VOICE, LAST, CURSORS = (definition.name for definition in DEFINITIONS)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import rtkit
-from rtkit.loopback.misbehaviour import MISDEEDS
+from rtkit.loopback.faults import MISDEEDS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [

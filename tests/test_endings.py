@@ -8,12 +8,12 @@ import pytest
 from facts import session as built
 
 import rtkit
-from rtkit import protocol
 from rtkit.audio import AudioError
-from rtkit.endings import explain
-from rtkit.protocol import ServiceError
+from rtkit.sending.stream import StreamError
+from rtkit.services.assemblyai import client as protocol
+from rtkit.services.assemblyai.client import ServiceError
+from rtkit.services.closures import explain
 from rtkit.session import Session
-from rtkit.streaming import StreamError
 
 TOO_FAST = "Audio Transmission Rate Exceeded: Received 314.9 sec. audio in 1.312326 sec"
 SHORT = "Input Duration Violation: 25.0 ms. Expected between 50 and 1000 ms"

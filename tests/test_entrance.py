@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rtkit.loopback.entrance import Entrance
+from rtkit.loopback.admission import Entrance
 
 UNAUTHORIZED = "Unauthorized Connection: "
 MISSING, INVALID, EXPIRED, CROWDED = (

@@ -11,12 +11,12 @@ from facts import CALL, session
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from rtkit.analysis.validity import validity
 from rtkit.audio import open_clip
-from rtkit.comparison import summarise
-from rtkit.faults import validity
-from rtkit.plots import plot_lateness
+from rtkit.experiments.compare import summarise
+from rtkit.experiments.simulate import simulate
 from rtkit.session import Ending, Message, Session, Stall
-from rtkit.simulation import simulate
+from rtkit.views.plots import plot_lateness
 
 ON_TIME = [0.0] * 10
 

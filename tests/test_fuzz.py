@@ -21,19 +21,19 @@ from test_streaming import BEGIN, NORMAL, Scripted
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from rtkit import protocol
+from rtkit.analysis.latency import turn_latency, word_latency
+from rtkit.analysis.validity import validity
 from rtkit.audio import open_clip
-from rtkit.clock import sleep_until
-from rtkit.endings import explain
-from rtkit.faults import validity
-from rtkit.latency import turn_latency, word_latency
+from rtkit.clock.alarm import sleep_until
 from rtkit.loopback.conversation import Behaviour, Close, Conversation, Say
-from rtkit.loopback.ears import Script
+from rtkit.loopback.engines import Script
 from rtkit.loopback.server import Scripts, serve_loopback
-from rtkit.protocol import Closed
-from rtkit.running import LAST_WORDS
+from rtkit.sending.run import LAST_WORDS
+from rtkit.sending.stream import StreamError, stream
+from rtkit.services.assemblyai import client as protocol
+from rtkit.services.assemblyai.client import Closed
+from rtkit.services.closures import explain
 from rtkit.session import Session, load_session
-from rtkit.streaming import StreamError, stream
 
 settings.register_profile("rtkit", derandomize=True, database=None, deadline=None)
 settings.load_profile("rtkit")

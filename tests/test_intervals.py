@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtkit.intervals import bootstrap_quantiles, paired_difference
+from rtkit.analysis.bootstrap import bootstrap_quantiles, paired_difference
 
 
 def test_the_interval_of_a_median_holds_the_truth_about_as_often_as_it_says() -> None:

@@ -20,16 +20,16 @@ from conftest import MakeClip
 from facts import CALL
 from remains import children, command_line, linux, nothing_remains, senders, soon
 
-from rtkit import isolation as isolation_room
+from rtkit.analysis.latency import word_latency
 from rtkit.audio import Clip, open_clip, silence
-from rtkit.latency import word_latency
-from rtkit.loopback.ears import Energy
-from rtkit.loopback.memory import MemoryConnection
+from rtkit.loopback.engines import Energy
+from rtkit.loopback.in_memory import MemoryConnection
 from rtkit.loopback.process import Loopback
-from rtkit.protocol import Endpoint, Termination
 from rtkit.reference import Reference
+from rtkit.sending import isolation as isolation_room
+from rtkit.sending.stream import StreamError, stream
+from rtkit.services.assemblyai.client import Endpoint, Termination
 from rtkit.session import Chunk, Ending, Fact, Session, load_session
-from rtkit.streaming import StreamError, stream
 
 AWAY = ("thread", "process")
 away = pytest.mark.parametrize("isolation", AWAY)
@@ -367,7 +367,7 @@ def test_the_key_is_on_no_command_line_in_no_environment_and_in_no_file(
         stream(clip(0.3), service=Keyed(service), isolation="process", record=path, watch=watch)
     )
     assert seen
-    assert all("rtkit.isolation" in text and KEY not in text for text in seen)
+    assert all("rtkit.sending.isolation" in text and KEY not in text for text in seen)
     assert KEY not in path.read_text(encoding="utf-8")
 
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import MakeClip, simulate, spoken
 from facts import call, converse, session, turn, unstamped
 
-from rtkit.latency import (
+from rtkit.analysis.latency import (
     Latency,
     align,
     drift,
@@ -27,8 +27,8 @@ from rtkit.latency import (
     turn_latency,
     word_latency,
 )
-from rtkit.protocol import Word
 from rtkit.reference import SpokenWord
+from rtkit.services.assemblyai.client import Word
 from rtkit.session import Chunk, Session
 
 EXACT = 1e-9

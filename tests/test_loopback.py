@@ -24,10 +24,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from rtkit.loopback.process import Loopback, embedded
-from rtkit.protocol import TERMINATE, Endpoint, Termination, Turn
 from rtkit.reference import Reference
+from rtkit.sending.stream import StreamError, stream
+from rtkit.services.assemblyai.client import TERMINATE, Endpoint, Termination, Turn
 from rtkit.session import Chunk, Fact, Session
-from rtkit.streaming import StreamError, stream
 
 PATIENCE = 30.0  # for what must come, however busy the machine is
 HELLO = spoken(("Hello", 0.1, 0.3), ("there.", 0.35, 0.6))

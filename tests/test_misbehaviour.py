@@ -12,16 +12,17 @@ from conftest import MakeClip, simulate, spoken, virtual_loop
 from remains import linux, nothing_remains
 from test_streaming import BEGIN, NORMAL, Scripted, error
 
-from rtkit import running, websocket
+from rtkit.analysis.latency import turn_latency
+from rtkit.analysis.validity import validity
 from rtkit.audio import Clip
-from rtkit.faults import validity
-from rtkit.latency import turn_latency
-from rtkit.loopback.misbehaviour import MISDEEDS, Misdeed, read_misdeeds
+from rtkit.loopback.faults import MISDEEDS, Misdeed, read_misdeeds
 from rtkit.loopback.process import Loopback
-from rtkit.protocol import Closed, Endpoint, Other, Turn
 from rtkit.reference import Reference
+from rtkit.sending import run as running
+from rtkit.sending import websocket as websocket
+from rtkit.sending.stream import StreamError, stream
+from rtkit.services.assemblyai.client import Closed, Endpoint, Other, Turn
 from rtkit.session import Session, load_session
-from rtkit.streaming import StreamError, stream
 
 BOUND = 20.0  # seconds; what misbehaves here does it for a minute or longer
 HELLO = spoken(("Hello", 0.02, 0.12), ("there.", 0.15, 0.3))

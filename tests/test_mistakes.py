@@ -16,15 +16,15 @@ from facts import session as built
 from facts import turn as said
 
 import rtkit
+from rtkit.analysis.mistakes import Mistake, Mistakes, diagnose
 from rtkit.audio import AudioError, Clip, open_clip, open_raw, silence
+from rtkit.experiments.mistakes import _MISDEEDS, commit
 from rtkit.loopback.conversation import Behaviour
-from rtkit.loopback.ears import Energy, Script
-from rtkit.loopback.memory import MemoryConnection
-from rtkit.misdeeds import _MISDEEDS, commit
-from rtkit.mistakes import Mistake, Mistakes, diagnose
-from rtkit.protocol import AssemblyAI, Endpoint, Turn
+from rtkit.loopback.engines import Energy, Script
+from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.sending.stream import StreamError, run_session, stream
+from rtkit.services.assemblyai.client import AssemblyAI, Endpoint, Turn
 from rtkit.session import Event, Session, load_session
-from rtkit.streaming import StreamError, run_session, stream
 
 
 def memory(clip: Clip, behaviour: Behaviour | None = None, **query: str) -> MemoryConnection:

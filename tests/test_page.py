@@ -16,8 +16,8 @@ from facts import call, session, turn
 from playwright.sync_api import Page, sync_playwright
 
 import rtkit
-from rtkit.page import FIGURES, report
 from rtkit.session import Session
+from rtkit.views.page import FIGURES, report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 EVIL = "<script>alert('x')</script> & $\\foo \"quoted\".wav"

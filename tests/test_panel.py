@@ -22,13 +22,13 @@ import pytest
 import soundfile
 
 import rtkit
-from rtkit import widgets
 from rtkit.loopback.process import embedded
-from rtkit.protocol import KEY_VARIABLE, AssemblyAI, Endpoint
+from rtkit.services.assemblyai.client import KEY_VARIABLE, AssemblyAI, Endpoint
 from rtkit.session import Chunk, Message
-from rtkit.trace import COLUMNS
-from rtkit.watching import Watched
-from rtkit.widgets import Panel
+from rtkit.views.trace import COLUMNS
+from rtkit.widgets import panel as widgets
+from rtkit.widgets.live import Watched
+from rtkit.widgets.panel import Panel
 
 T = TypeVar("T")
 KEY = "0123456789abcdef-a-key"

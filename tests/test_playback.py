@@ -15,7 +15,7 @@ from conftest import MakeClip, spoken
 
 import rtkit
 from rtkit.audio import Clip
-from rtkit.playback import MOST, Player
+from rtkit.views.player import MOST, Player
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
-from rtkit.latency import drift, turn_latency
-from rtkit.plots import (
+from rtkit.analysis.latency import drift, turn_latency
+from rtkit.analysis.naming import Sessions
+from rtkit.session import Session
+from rtkit.views.plots import (
     describe,
     plot_comparison,
     plot_lateness,
@@ -33,8 +35,6 @@ from rtkit.plots import (
     plot_turn_latency,
     save_figure,
 )
-from rtkit.session import Session
-from rtkit.tables import Sessions
 
 Plot = Callable[..., list[Artist]]
 TEN = [0.001 * i for i in range(10)]
@@ -474,7 +474,7 @@ def test_the_drawn_drift_is_the_measured_one(calls: dict[str, Session], ax: Axes
 
 def test_drawing_never_imports_pyplot() -> None:
     code = (
-        "import sys; from facts import session; from rtkit.plots import plot_comparison; "
+        "import sys; from facts import session; from rtkit.views.plots import plot_comparison; "
         "plot_comparison(session([0.0, 0.1])).savefig(sys.stderr.buffer); "
         "print('matplotlib.pyplot' in sys.modules)"
     )

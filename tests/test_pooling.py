@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 import rtkit
+from rtkit.analysis.naming import service_of
+from rtkit.analysis.pooling import pool
 from rtkit.audio import open_clip
-from rtkit.pooling import pool
 from rtkit.session import Session
-from rtkit.tables import service_of
 
 CALL = Path(__file__).parents[1] / "data" / "library_call.wav"
 

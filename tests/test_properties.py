@@ -14,12 +14,12 @@ from facts import unstamped
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from rtkit.analysis.latency import Latency, first_word_latency, turn_latency, word_latency
 from rtkit.audio import MAX_CHUNK, MIN_CHUNK, chunk_edges, silence, whole_samples
-from rtkit.latency import Latency, first_word_latency, turn_latency, word_latency
+from rtkit.experiments.simulate import simulate
 from rtkit.pacing import PACINGS, choose_pacing, due_times
 from rtkit.reference import Reference, SpokenTurn, SpokenWord
 from rtkit.session import Session, load_session
-from rtkit.simulation import simulate
 
 settings.register_profile("rtkit", derandomize=True, database=None, deadline=None)
 settings.load_profile("rtkit")

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from rtkit.protocol import (
+from rtkit.services.assemblyai.client import (
     DEFAULT_MODEL,
     KEY_VARIABLE,
     AssemblyAI,

@@ -26,15 +26,15 @@ from remains import children, linux, nothing_remains, soon
 from websockets.asyncio.client import connect
 
 import rtkit
+from rtkit.analysis.latency import heard_words, normalise, turn_latency, word_latency
 from rtkit.audio import bundled, chunk_edges, open_clip
-from rtkit.latency import heard_words, normalise, turn_latency, word_latency
 from rtkit.loopback.conversation import Behaviour, Close, Conversation, Say
-from rtkit.loopback.ears import Guess, Onset, Phrase, Sound
+from rtkit.loopback.engines import Guess, Onset, Phrase, Sound
 from rtkit.loopback.process import Loopback
-from rtkit.plots import describe
-from rtkit.protocol import FORCE_ENDPOINT, TERMINATE, Termination, Turn
+from rtkit.sending.stream import StreamError, stream
+from rtkit.services.assemblyai.client import FORCE_ENDPOINT, TERMINATE, Termination, Turn
 from rtkit.session import Chunk, Fact, Session
-from rtkit.streaming import StreamError, stream
+from rtkit.views.plots import describe
 
 PATIENCE = 60.0  # for what must come, however busy the machine is
 CALL = bundled()[0]
@@ -371,7 +371,7 @@ def test_audio_of_other_rates_is_heard_at_the_same_instants(
 @installed
 def test_high_tones_do_not_fold_down_into_speech() -> None:
     """11 kHz would be heard at 5 kHz, as loud as it is, if samples were merely left out."""
-    from rtkit.loopback.recogniser import Listener, load_decoder
+    from rtkit.loopback.recognizer import Listener, load_decoder
 
     tone = (8000 * np.sin(2 * np.pi * 11000 * np.arange(44100) / 44100)).astype(np.int16)
     listener = Listener(load_decoder(), 44100)
@@ -500,7 +500,7 @@ def recognisers(service: Loopback) -> list[int]:
     """The recognisers among the processes of the service."""
     assert service._child is not None
     found = children(service._child._process.pid)
-    return [child for child, line in found.items() if "rtkit.loopback.recogniser" in line]
+    return [child for child, line in found.items() if "rtkit.loopback.recognizer" in line]
 
 
 def alive(process: int) -> bool:

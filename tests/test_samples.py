@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rtkit.audio import SUFFIXES, open_clip
 from rtkit.loopback.process import embedded
-from rtkit.protocol import Termination
+from rtkit.sending.stream import stream
+from rtkit.services.assemblyai.client import Termination
 from rtkit.session import Session
-from rtkit.streaming import stream
 
 
 def test_every_recording_arrives_whole_at_the_pace_of_speech(samples: Path) -> None:

@@ -27,14 +27,15 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import rtkit
-from rtkit import protocol, streaming
 from rtkit.loopback import server as embedded_server
 from rtkit.loopback.conversation import Behaviour
 from rtkit.loopback.server import LONGEST_FRAME, Scripts, serve_loopback
-from rtkit.protocol import AssemblyAI, Endpoint
 from rtkit.reference import Reference
+from rtkit.sending import stream as streaming
+from rtkit.sending.stream import StreamError, stream
+from rtkit.services.assemblyai import client as protocol
+from rtkit.services.assemblyai.client import AssemblyAI, Endpoint
 from rtkit.session import Session
-from rtkit.streaming import StreamError, stream
 
 KEY = "sk-planted-0123456789abcdef"  # what must be found nowhere
 PATIENCE = 30.0
@@ -183,7 +184,7 @@ def test_a_key_that_is_none_is_not_shown_either(make_clip: MakeClip, key: str) -
     with pytest.raises(ValueError, match="API key holds") as failure:
         asyncio.run(stream(make_clip(0.3), service=AssemblyAI(key=key)))
     shown = traceback.TracebackException.from_exception(failure.value, capture_locals=True)
-    rtkits = [frame for frame in shown.stack if Path(frame.filename).parent.name == "rtkit"]
+    rtkits = [frame for frame in shown.stack if "rtkit" in Path(frame.filename).parts]
     assert rtkits
     for frame in rtkits:
         assert KEY not in str(frame.locals)

@@ -14,7 +14,7 @@ import pytest
 from conftest import spoken
 from facts import session as built
 
-from rtkit.protocol import Begin
+from rtkit.services.assemblyai.client import Begin
 from rtkit.session import (
     Chunk,
     Ending,
@@ -183,8 +183,8 @@ def test_a_full_disk_is_told_of_at_the_end_only() -> None:
 SENDER = """
 import asyncio, sys
 import rtkit
-from rtkit.loopback.ears import Energy
-from rtkit.loopback.memory import MemoryConnection
+from rtkit.loopback.engines import Energy
+from rtkit.loopback.in_memory import MemoryConnection
 
 def tell(fact):
     if fact.kind == "chunk":

@@ -15,11 +15,11 @@ import pytest
 from facts import CALL
 from remains import nothing_remains
 
+from rtkit.analysis.latency import drift, turn_latency, word_latency
 from rtkit.audio import open_clip
-from rtkit.latency import drift, turn_latency, word_latency
+from rtkit.experiments.simulate import simulate
+from rtkit.sending.stream import StreamError
 from rtkit.session import Session, load_session
-from rtkit.simulation import simulate
-from rtkit.streaming import StreamError
 
 EXACT = 1e-9
 HOURS = 1e-6  # three hours of sums, in seconds

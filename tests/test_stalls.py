@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from rtkit.clock import VirtualLoop
-from rtkit.stalls import LEAST, Lookout
+from rtkit.clock.alarm import VirtualLoop
+from rtkit.clock.stalls import LEAST, Lookout
 
 
 async def seen_while_blocked(*seconds: float) -> list[tuple[float, float]]:

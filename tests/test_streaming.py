@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 from conftest import MakeClip, simulate, spoken, virtual_loop
 
-from rtkit import protocol
 from rtkit.audio import Clip
-from rtkit.clock import sleep_until
+from rtkit.clock.alarm import sleep_until
 from rtkit.loopback.conversation import Behaviour
-from rtkit.loopback.ears import Energy, Script
-from rtkit.loopback.memory import MemoryConnection
+from rtkit.loopback.engines import Energy, Script
+from rtkit.loopback.in_memory import MemoryConnection
 from rtkit.pacing import PACINGS
-from rtkit.protocol import AssemblyAI, Closed, Endpoint, Termination, Turn
-from rtkit.running import GOODBYE, SEND_TIMEOUT
+from rtkit.sending.run import GOODBYE, SEND_TIMEOUT
+from rtkit.sending.stream import StreamError, stream
+from rtkit.services.assemblyai import client as protocol
+from rtkit.services.assemblyai.client import AssemblyAI, Closed, Endpoint, Termination, Turn
 from rtkit.session import Chunk, Fact, Message, Session, load_session
-from rtkit.streaming import StreamError, stream
 
 EXACT = 1e-9
 

@@ -25,8 +25,8 @@ from remains import children, nothing_remains
 
 import rtkit
 from rtkit.audio import AudioError, open_clip
-from rtkit.protocol import AssemblyAI, Endpoint
-from rtkit.sweeps import _grid, _run_all, _work
+from rtkit.experiments.sweep import _grid, _run_all, _work
+from rtkit.services.assemblyai.client import AssemblyAI, Endpoint
 
 CALL = Path(__file__).parents[1] / "data" / "library_call.wav"
 
@@ -162,10 +162,10 @@ def test_a_failure_is_recorded_and_does_not_end_the_sweep(
 
 def test_what_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     simulate = rtkit.simulate
-    monkeypatch.setattr("rtkit.sweeps.simulate", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("rtkit.experiments.sweep.simulate", lambda *_, **__: 1 / 0)
     table = sweep(tmp_path, pacings="wall_clock")
     assert table.error.tolist() == ["ZeroDivisionError: division by zero"]
-    monkeypatch.setattr("rtkit.sweeps.simulate", simulate)
+    monkeypatch.setattr("rtkit.experiments.sweep.simulate", simulate)
     assert sweep(tmp_path, pacings="wall_clock").error.tolist() == [""]
     assert [name for name in files(tmp_path) if not name.endswith(".jsonl")] == ["sweep.parquet"]
 
@@ -427,7 +427,7 @@ def test_five_a_minute_without_being_asked(
         seen.update(how)
         return {cell.path: "not run" for cell in cells}
 
-    monkeypatch.setattr("rtkit.sweeps._run_all", run_all)
+    monkeypatch.setattr("rtkit.experiments.sweep._run_all", run_all)
     sweep(tmp_path, make_clip(0.1), simulated=False, service=paid, confirm=True)
     assert (seen["spacing"], seen["at_once"]) == (12.0, 1)
     with pytest.raises(ValueError, match=r"give at_once="):

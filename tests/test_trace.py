@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from rtkit.trace import (
+from rtkit.views.trace import (
     BOTTOM,
     COLUMNS,
     HEIGHT,

@@ -14,10 +14,10 @@ import pytest
 from facts import call, session, turn
 
 import rtkit
-from rtkit.captions import LINE, LONGEST, Cue, cues
 from rtkit.reference import read_reference
 from rtkit.session import Message, Session
-from rtkit.words import TINTS, _round_edges
+from rtkit.views.captions import LINE, LONGEST, Cue, cues
+from rtkit.views.transcript import TINTS, _round_edges
 
 TEN = [0.001 * i for i in range(10)]
 EVIL = "<script>alert('x')</script>"

@@ -12,7 +12,7 @@ from conftest import MakeClip
 
 import rtkit
 from rtkit.session import Ending
-from rtkit.waiting import STEP
+from rtkit.widgets.progress import STEP
 
 
 class Terminal(io.StringIO):

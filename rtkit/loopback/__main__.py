@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from rtkit.loopback.admission import Entrance
 from rtkit.loopback.conversation import Behaviour
-from rtkit.loopback.entrance import Entrance
-from rtkit.loopback.journal import Journal
-from rtkit.loopback.misbehaviour import MISDEEDS, Misdeed, read_misdeeds
+from rtkit.loopback.faults import MISDEEDS, Misdeed, read_misdeeds
+from rtkit.loopback.log import Journal
 from rtkit.loopback.process import EARS
-from rtkit.loopback.recogniser import Recognisers, recognizer_name
+from rtkit.loopback.recognizer import Recognisers, recognizer_name
 from rtkit.loopback.server import Scripts, serve_loopback
 from rtkit.reference import Reference, SidecarError, read_reference
 

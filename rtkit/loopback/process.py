@@ -16,12 +16,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
 
+from rtkit.loopback.admission import Entrance
 from rtkit.loopback.conversation import LONGEST_SESSION, Behaviour
-from rtkit.loopback.entrance import Entrance
-from rtkit.loopback.misbehaviour import Misdeed, read_misdeeds
-from rtkit.loopback.recogniser import recognizer_name
-from rtkit.protocol import DEFAULT_MODEL, Endpoint, is_secret, session_url
+from rtkit.loopback.faults import Misdeed, read_misdeeds
+from rtkit.loopback.recognizer import recognizer_name
 from rtkit.reference import Reference, read_reference
+from rtkit.services.assemblyai.client import DEFAULT_MODEL, Endpoint, is_secret, session_url
 
 __all__ = ["Loopback", "embedded"]
 
@@ -60,7 +60,7 @@ class Loopback:
         With `format_turns`: 1 final message a turn, or 2, the second one formatted.
     misbehave : str or iterable of str
         What it does wrong, on demand: ``"drop@2.5"`` breaks the connection after 2.5 s of audio,
-        ``"refuse=503x2"`` refuses the first two sessions. `rtkit.loopback.misbehaviour` lists all.
+        ``"refuse=503x2"`` refuses the first two sessions. `rtkit.loopback.faults` lists all.
     longest : float
         It closes a session after so many seconds, as the real one does after three hours.
     key : str, optional

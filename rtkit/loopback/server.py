@@ -17,12 +17,12 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from rtkit.loopback.admission import Entrance, Visit
 from rtkit.loopback.conversation import LONGEST_SESSION, Behaviour, Close, Conversation
-from rtkit.loopback.ears import Ears, Energy, Script, SlowEars
-from rtkit.loopback.entrance import Entrance, Visit
-from rtkit.loopback.journal import Journal
-from rtkit.loopback.misbehaviour import Mischief, Misdeed, Unruly
-from rtkit.loopback.recogniser import Recogniser, Recognisers
+from rtkit.loopback.engines import Ears, Energy, Script, SlowEars
+from rtkit.loopback.faults import Mischief, Misdeed, Unruly
+from rtkit.loopback.log import Journal
+from rtkit.loopback.recognizer import Recogniser, Recognisers
 from rtkit.reference import Reference
 
 __all__ = ["Scripts", "serve_loopback"]

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rtkit.loopback.ears import Onset, Phrase, Sound
-from rtkit.loopback.parameters import Parameters
+from rtkit.loopback.engines import Onset, Phrase, Sound
+from rtkit.services.assemblyai.parameters import Parameters
 
 __all__ = ["Decided", "Turns"]
 

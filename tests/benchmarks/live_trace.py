@@ -28,7 +28,7 @@ AIM = 1.5
 PREPARE = """
 import asyncio, json, os
 import rtkit
-from rtkit import widgets
+from rtkit.widgets import panel as widgets
 widgets._draw = lambda sessions: b""  # figures come after the session; they are not waited for
 print(os.getpid())
 """

@@ -36,13 +36,13 @@ from ratios import ratio
 
 import rtkit
 from rtkit.audio import silence
-from rtkit.clock import VirtualLoop
+from rtkit.clock.alarm import VirtualLoop
 from rtkit.loopback.conversation import Behaviour
-from rtkit.loopback.ears import Energy
-from rtkit.loopback.memory import MemoryConnection
+from rtkit.loopback.engines import Energy
+from rtkit.loopback.in_memory import MemoryConnection
 from rtkit.reference import Reference, SpokenTurn, SpokenWord
+from rtkit.sending.stream import stream
 from rtkit.session import Chunk, Fact, Session
-from rtkit.streaming import stream
 
 RATE = 48000
 AIMS = 1, 1, 0.2, 64  # for three hours: s a table, s a figure, s to the first chunk, MB

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rtkit.protocol import Endpoint
+from rtkit.services.assemblyai.client import Endpoint
 
 
 class Receiver:

@@ -1,0 +1,63 @@
+# The public names, each once: lazy_loader reads this file as rtkit is imported, and so do type
+# checkers.
+
+from .analysis.accuracy import wer as wer
+from .analysis.definitions import rescore as rescore
+from .analysis.frames import to_frame as to_frame
+from .analysis.latency import drift as drift
+from .analysis.latency import first_word_latency as first_word_latency
+from .analysis.latency import jitter as jitter
+from .analysis.latency import quantiles as quantiles
+from .analysis.latency import senders_share as senders_share
+from .analysis.latency import turn_latency as turn_latency
+from .analysis.latency import word_latency as word_latency
+from .analysis.mistakes import Mistake as Mistake
+from .analysis.mistakes import diagnose as diagnose
+from .analysis.pooling import compare_pacings as compare_pacings
+from .analysis.pooling import compare_paired as compare_paired
+from .analysis.pooling import quantile_intervals as quantile_intervals
+from .analysis.pooling import worst_cases as worst_cases
+from .analysis.validity import validity as validity
+from .audio import AudioError as AudioError
+from .audio import Clip as Clip
+from .audio import bundled as bundled
+from .audio import open_clip as open_clip
+from .audio import open_raw as open_raw
+from .audio import silence as silence
+from .clock.alarm import run as run
+from .experiments.calibrate import calibrate as calibrate
+from .experiments.compare import compare as compare
+from .experiments.compare import summarise as summarise
+from .experiments.concurrent_result import Crowd as Crowd
+from .experiments.many import stream_many as stream_many
+from .experiments.mistakes import commit as commit
+from .experiments.simulate import simulate as simulate
+from .experiments.sweep import sweep as sweep
+from .loopback.process import Loopback as Loopback
+from .reference import Reference as Reference
+from .reference import SidecarError as SidecarError
+from .sending.stream import StreamError as StreamError
+from .sending.stream import stream as stream
+from .services.assemblyai.client import AssemblyAI as AssemblyAI
+from .services.closures import closures as closures
+from .services.closures import explain as explain
+from .session import Session as Session
+from .session import load_session as load_session
+from .views.distributions import plot_distribution as plot_distribution
+from .views.distributions import plot_distributions as plot_distributions
+from .views.page import report as report
+from .views.player import play as play
+from .views.plots import plot_comparison as plot_comparison
+from .views.plots import plot_lateness as plot_lateness
+from .views.plots import plot_lateness_distribution as plot_lateness_distribution
+from .views.plots import plot_rescored as plot_rescored
+from .views.plots import plot_timeline as plot_timeline
+from .views.plots import plot_turn_latency as plot_turn_latency
+from .views.plots import save_figure as save_figure
+from .views.saved import save_transcript as save_transcript
+from .views.transcript import show_partials as show_partials
+from .views.transcript import show_transcript as show_transcript
+from .widgets.panel import panel as panel
+from .widgets.progress import progress as progress
+
+__all__: list[str]

@@ -1,0 +1,215 @@
+"""How well it was understood: word error rate, word by word, and how sure one can be of it.
+
+Both texts are normalised as Whisper's evaluation does, so that casing, punctuation, spelt-out
+numbers and contractions do not count, and aligned as a whole with the fewest errors::
+
+    rate = (substitutions + deletions + insertions) / words of the reference
+
+This needs ``pip install 'rtkit[eval]'``: jiwer aligns, whisper-normalizer normalises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtkit.analysis.error_rate import UNSPACED, Edit, Kind, WordErrorRate
+from rtkit.reference import Reference, SidecarError, has_text_alone, read_json, read_reference
+from rtkit.session import Session
+from rtkit.views.saved import said_in, said_in_turns
+
+__all__ = ["wer"]
+
+
+def wer(
+    session: Session, reference: str | Path | Reference | None = None, *, language: str = "en"
+) -> WordErrorRate:
+    """The word error rate of a session's final transcript.
+
+    Each turn counts once, as it was last: a formatted final replaces the one without format.
+
+    Parameters
+    ----------
+    session : Session
+    reference : str or Path or Reference, optional
+        What was truly said; the session's own reference without it. A path, or a string that ends
+        in ``.json``, ``.txt``, ``.srt`` or ``.vtt``, is a file: a sidecar or captions, of which the
+        stretch that was streamed counts (of captions, those that begin within it), or plain text,
+        taken whole. What `rtkit.save_transcript` wrote, corrected by hand, is read as well: only
+        what was spoken counts. In JSON that is the text of the turns; their words only where a
+        turn is cut. Any other string is the text itself.
+    language : str
+        A code such as ``"en"`` or ``"de"``. English is normalised for spellings, contractions and
+        numbers, other languages for casing and punctuation; where words are not spaced, characters
+        are counted.
+
+    Raises
+    ------
+    ValueError
+        If there is no reference, it holds no words, or the service heard no words by its making.
+    SidecarError
+        If the file cannot be read.
+    ImportError
+        If what it needs is not installed.
+    """
+    if session.settings.service.get("hears") == "energy":
+        raise ValueError(
+            "the service only marked where speech is, so there are no words to score; stream to "
+            "one that understands: rtkit.Loopback(ears='recognizer') or rtkit.AssemblyAI()"
+        )
+    jiwer, normalise = _tools(language)
+    unit, segments = _segments(session, reference)
+    said = normalise(" ".join(segments))
+    if not said:
+        raise ValueError(
+            "the reference holds no words once it is normalised, so there is no rate; "
+            "give one that says what was said"
+        )
+    ends = _ends([normalise(segment) for segment in segments], said, jiwer)
+    found = jiwer.process_words(" ".join(said), " ".join(normalise(session.transcript)))
+    edits = tuple(_edits(found, ends))
+    pieces = sorted({edit.segment for edit in edits if edit.said})  # a laugh alone has no words
+    numbers = {segment: number for number, segment in enumerate(pieces)}
+    return WordErrorRate(
+        tuple(Edit(edit.kind, edit.said, edit.heard, numbers[edit.segment]) for edit in edits),
+        len(pieces),
+        unit,
+        language,
+        tuple(_notes(session)),
+    )
+
+
+# Texts.
+
+
+def _segments(session: Session, reference: str | Path | Reference | None) -> tuple[str, list[str]]:
+    """What was said, in pieces, and what the pieces are."""
+    if reference is None:
+        reference = session.reference
+        if reference is None:
+            raise ValueError(
+                f"there is no reference for {session.settings.recording}; give one: "
+                "rtkit.wer(session, 'what was truly said'), or a sidecar's path"
+            )
+    elif isinstance(reference, Path) or (
+        isinstance(reference, str) and re.search(r"^\S[^\n]*\.(json|txt|srt|vtt)$", reference)
+    ):
+        found = _read(Path(reference), session)
+        if isinstance(found, list):
+            return "turns", found
+        reference = found
+    if isinstance(reference, Reference):
+        return "turns", [turn.text for turn in reference.turns]
+    if not isinstance(reference, str):
+        raise TypeError(
+            f"a {type(reference).__name__} is no reference; give text, a path or an rtkit.Reference"
+        )
+    spoken = said_in(reference, *_stretch(session))
+    lines = [line for line in spoken.splitlines() if line.strip()]
+    if len(lines) > 1:
+        return "lines", lines
+    return "sentences", re.split(r"(?<=[.!?。！？])\s+", " ".join(lines))
+
+
+def _read(path: Path, session: Session) -> Reference | list[str] | str:
+    """What a file says was spoken: a reference, turns, or text."""
+    if path.suffix.lower() != ".json":
+        try:
+            return path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise SidecarError(f"{path} cannot be read: {reason}.") from error
+    data = read_json(path)
+    if has_text_alone(data):
+        return str(data["transcript"])
+    turns = said_in_turns(data, session)
+    return read_reference(path).excerpt(*_stretch(session)) if turns is None else turns
+
+
+def _stretch(session: Session) -> tuple[float, float]:
+    """What was streamed, in seconds of the recording."""
+    start = session.settings.first / session.settings.rate
+    return start, start + session.settings.seconds
+
+
+def _notes(session: Session) -> Iterator[str]:
+    service = session.settings.service
+    if service.get("hears") == "script":
+        yield (
+            "The service spoke from a script and understood nothing: this rate tells what got lost "
+            "on the way, not how well anything recognises speech."
+        )
+    if not session.complete:
+        sent = session.chunks[-1].stop / session.settings.rate if session.chunks else 0.0
+        yield (
+            f"The session did not end by itself: {sent:.1f} of {session.settings.seconds:.1f} s "
+            "were sent, and the rest counts as deleted."
+        )
+
+
+def _tools(language: str) -> tuple[Any, Callable[[str], list[str]]]:
+    """jiwer, and what makes normalised words of a text."""
+    if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]+)*", language):
+        raise ValueError(f"{language!r} is no language code; give one such as 'en' or 'de'")
+    try:
+        import jiwer
+        from whisper_normalizer.basic import BasicTextNormalizer
+        from whisper_normalizer.english import EnglishTextNormalizer
+    except ImportError as error:
+        raise ImportError(
+            "Scoring needs jiwer and whisper-normalizer: pip install 'rtkit[eval]'"
+        ) from error
+    normaliser = (
+        EnglishTextNormalizer()
+        if language.partition("-")[0] == "en"
+        else BasicTextNormalizer(split_letters=language.partition("-")[0] in UNSPACED)
+    )
+    # The normaliser may leave a point that was part of an ellipsis, which nobody says.
+    return jiwer, lambda text: [w for w in normaliser(text).split() if any(map(str.isalnum, w))]
+
+
+# The alignment.
+
+
+def _edits(found: Any, ends: Sequence[int]) -> Iterator[Edit]:
+    """jiwer's alignment, a word each."""
+    (said,), (heard,), (stretches,) = found.references, found.hypotheses, found.alignments
+    kinds: dict[str, Kind] = {
+        "equal": "hit",
+        "substitute": "substitution",
+        "delete": "deletion",
+        "insert": "insertion",
+    }
+    segment = np.searchsorted(ends, np.arange(len(said)), side="right")
+    for stretch in stretches:
+        there = range(stretch.ref_start_idx, stretch.ref_end_idx)
+        here = range(stretch.hyp_start_idx, stretch.hyp_end_idx)
+        for k in range(max(len(there), len(here))):
+            # What was inserted follows the word before.
+            place = there[k] if there else max(stretch.ref_start_idx - 1, 0)
+            yield Edit(
+                kinds[stretch.type],
+                said[there[k]] if there else "",
+                heard[here[k]] if here else "",
+                int(segment[place]),
+            )
+
+
+def _ends(segments: Sequence[Sequence[str]], whole: Sequence[str], jiwer: Any) -> list[int]:
+    """Where in the `whole` each of the segments ends, in words.
+
+    Normalised apart they may hold other words than together ("seven. Four books" makes one number),
+    so that their ends have to be looked up in the alignment of the two.
+    """
+    ends = np.cumsum([len(segment) for segment in segments])
+    words = [word for segment in segments for word in segment]
+    if words == list(whole):
+        return [int(end) for end in ends]
+    (stretches,) = jiwer.process_words(" ".join(words), " ".join(whole)).alignments
+    apart = [stretch.ref_end_idx for stretch in stretches]
+    together = [stretch.hyp_end_idx for stretch in stretches]
+    return [int(end) for end in np.interp(ends, [0, *apart], [0, *together])]

@@ -1,0 +1,169 @@
+"""The same session under the definitions of latency that others use.
+
+None of them is wrong; each answers another question, and several hide whose the latency is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rtkit.analysis.latency import Latency, holding_chunk, quantiles, turn_latency
+from rtkit.analysis.naming import Sessions, Table, named
+from rtkit.services.assemblyai.client import Turn
+from rtkit.session import Session
+
+__all__ = ["DEFINITIONS", "Definition", "rescore"]
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A way to score a session.
+
+    Attributes
+    ----------
+    name : str
+    formula : str
+        With e, k, d and r as in `rtkit.analysis.latency`; b_k is where chunk k ends in the audio.
+    used_by : str
+        Where one meets it.
+    hides : str
+        What it cannot show.
+    values : callable
+        The latencies of a session, in seconds, shape (n,).
+    """
+
+    name: str
+    formula: str
+    used_by: str
+    hides: str
+    values: Callable[[Session], np.ndarray]
+
+
+def rescore(sessions: Sessions) -> Table:
+    """Each session's median latency in ms under each definition.
+
+    `rtkit.analysis.definitions.DEFINITIONS` explains the rows.
+    """
+    by_name = named(sessions)
+    return Table(
+        tuple(by_name),
+        tuple(
+            (
+                f"{definition.name}: {definition.formula}",
+                tuple(
+                    quantiles(definition.values(session)).p50 * 1000 for session in by_name.values()
+                ),
+                ".0f",
+            )
+            for definition in DEFINITIONS
+        ),
+    )
+
+
+def _turns(measure: Callable[[Session, Latency], np.ndarray]) -> Callable[[Session], np.ndarray]:
+    """A definition on the turns that silence ended."""
+
+    def values(session: Session) -> np.ndarray:
+        latency = turn_latency(session)
+        if not len(latency):
+            return np.empty(0)
+        counted = measure(session, latency)[latency.counted]
+        return np.asarray(counted[~np.isnan(counted)])
+
+    return values
+
+
+def _service_time(session: Session, latency: Latency) -> np.ndarray:
+    """NaN where the service does not say which audio decided."""
+    return np.where(latency.decided, latency.service_time, np.nan)
+
+
+def _since_sent(session: Session, latency: Latency) -> np.ndarray:
+    return np.asarray(latency.received - session.sent[holding_chunk(session, latency.end)])
+
+
+def _since_due(session: Session, latency: Latency) -> np.ndarray:
+    return np.asarray(latency.received - session.due[holding_chunk(session, latency.end)])
+
+
+def _since_voice_left(session: Session, latency: Latency) -> np.ndarray:
+    holding = holding_chunk(session, latency.end)
+    stops = np.array([chunk.stop for chunk in session.chunks]) / session.settings.rate
+    return np.asarray(latency.received - (session.sent[holding] - (stops[holding] - latency.end)))
+
+
+def _after_the_end(session: Session) -> np.ndarray:
+    finals = [at for at, reply in session.replies if isinstance(reply, Turn) and reply.end_of_turn]
+    return np.array([finals[-1] - session.settings.seconds]) if finals else np.empty(0)
+
+
+def _cursors(session: Session) -> np.ndarray:
+    """At each message with words: how much audio was sent, minus how much is transcribed."""
+    if not session.chunks:
+        return np.empty(0)
+    stops = np.array([chunk.stop for chunk in session.chunks]) / session.settings.rate
+    answers = [
+        (at, reply.words[-1].end)
+        for at, reply in session.replies
+        if isinstance(reply, Turn) and reply.words and not reply.end_of_turn
+    ]
+    sent = np.searchsorted(session.sent, [at for at, _ in answers], side="right") - 1
+    return np.array(
+        [stops[max(index, 0)] - end for index, (_, end) in zip(sent, answers, strict=True)]
+    )
+
+
+DEFINITIONS: tuple[Definition, ...] = (
+    Definition(
+        "what a person waits",
+        "r − e",
+        "rtkit (latency); wrk2 for HTTP: from the intended start",
+        "whose latency it is, if it stands alone",
+        _turns(lambda session, latency: latency.latency),
+    ),
+    Definition(
+        "what the service took",
+        "r − sent_d",
+        "rtkit (service time)",
+        "the sender's lateness, if it stands alone",
+        _turns(_service_time),
+    ),
+    Definition(
+        "since the chunk left",
+        "r − sent_k",
+        "clients that stamp each send and match answers to it",
+        "the sender's lateness up to the chunk; adds the endpoint wait to the service",
+        _turns(_since_sent),
+    ),
+    Definition(
+        "since the schedule",
+        "r − due_k",
+        "benchmarks that take the start and add chunk durations",
+        "that chunks did not leave on schedule: lateness counts as the service's",
+        _turns(_since_due),
+    ),
+    Definition(
+        "since the voice ended, as sent",
+        "r − (sent_k − (b_k − e))",
+        "voice agents that start a clock when their own voice detector falls silent",
+        "the sender's lateness: its detector hears late audio late",
+        _turns(_since_voice_left),
+    ),
+    Definition(
+        "last final after the audio's length",
+        "r_last − duration",
+        "scripts that time a whole file",
+        "everything but the end: all lateness lands in one number",
+        _after_the_end,
+    ),
+    Definition(
+        "audio cursor − transcript cursor",
+        "b_sent − e, at each partial",
+        "vendors' live demos",
+        "the sender's lateness, and answers between two chunks",
+        _cursors,
+    ),
+)

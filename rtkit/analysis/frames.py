@@ -1,0 +1,233 @@
+"""Sessions as tables for pandas: a row a chunk, a word, a turn or a session.
+
+Every column of time is in seconds, whatever the figures' axes say. The tables are tidy: what is
+marked is a column and not a row left out, so that any choice can be made, and seen, afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rtkit.analysis.latency import (
+    HeardWord,
+    first_word_latency,
+    heard_words,
+    holding_chunk,
+    turn_latency,
+    word_latency,
+)
+from rtkit.analysis.naming import Sessions, named, parameters_of, service_of
+from rtkit.analysis.validity import validity
+from rtkit.experiments.compare import summarise
+from rtkit.session import Session
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["pandas_for", "to_frame"]
+
+Columns = dict[str, Any]  # of one length
+
+
+def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
+    """A table of sessions, one under the other; the column ``session`` holds each one's name.
+
+    Parameters
+    ----------
+    sessions : Session, or a list of them, or a mapping of names to them
+    what : {"chunks", "words", "turns", "sessions"}
+        What a row is.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Times and durations in seconds; instants count from the start of pacing, as audio does.
+
+        ``"chunks"``: ``index``, ``start`` and ``end`` (in the audio), ``due``, ``sent``,
+        ``returned`` (when the connection had taken it), ``lateness`` (sent - due), ``bytes``, and
+        ``padding`` (bytes).
+
+        ``"words"``: each word that was heard, and behind them each of the reference's that was
+        not. ``turn`` (the service's number, -1 for a word that was not heard), ``text``, ``start``
+        and ``end`` (in the audio, the reference's where it knows the word), ``received``,
+        ``chunk`` (the one that holds the word's end), ``latency`` and its parts ``chunk_wait``,
+        ``lateness`` and ``service_time``; ``confidence``; ``match``: ``"matched"``,
+        ``"unmatched"`` (heard, and not in the reference), ``"missed"`` (never heard: no latency)
+        or ``"unknown"`` (there is no reference); ``counted``: whether `rtkit.word_latency`
+        counts it.
+
+        ``"turns"``: each turn that ended. ``turn``, ``text``, ``words`` (how many), ``start``,
+        ``end``, ``received``, ``latency`` and its parts ``chunk_wait``, ``endpoint_wait``,
+        ``lateness`` and ``service_time``; ``since_sent`` (endpoint wait + service time, which is
+        all that is known where the service does not say what ``decided`` the turn);
+        ``first_word`` (first-word latency); ``decided``, ``referenced`` (whose word times),
+        ``terminated`` (ended by Terminate) and ``counted`` (in quantiles).
+
+        ``"sessions"``: a row a session: the settings; ``service`` (its name, and all that tells
+        it from others), ``speech_model``, ``service_delay`` (of the embedded one; NaN where it is
+        not known) and ``service_parameters`` (JSON); ``ending``, ``valid``, ``faults``, and the
+        figures of `rtkit.summarise` under the names that they have there (``lateness_p50``,
+        ``turn_latency_p95``, ...), in seconds too; what is a percentage there is a share here.
+
+    Raises
+    ------
+    ValueError
+        If there are no such rows.
+    ImportError
+        If pandas is not installed.
+
+    Examples
+    --------
+    >>> words = rtkit.to_frame(rtkit.load_session("runs"), "words")  # doctest: +SKIP
+    >>> words[words.counted].groupby("session").latency.median()  # doctest: +SKIP
+    """
+    if what not in _ROWS:
+        raise ValueError(f"unknown rows {what!r}; what={' or '.join(map(repr, _ROWS))}")
+    pd = pandas_for("to_frame")
+    tables = {name: _ROWS[what](session) for name, session in named(sessions).items()}
+    lengths = [len(next(iter(table.values()))) for table in tables.values()]
+    columns: Columns = {"session": np.repeat(_texts([*tables]), lengths)}
+    for name in next(iter(tables.values()), {}):
+        columns[name] = np.concatenate([np.asarray(table[name]) for table in tables.values()])
+    return pd.DataFrame(columns)
+
+
+def pandas_for(what: str) -> Any:
+    """pandas, which comes with an extra; raises ImportError in a sentence where it is missing."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            f"{what} makes tables of pandas, which is not installed: pip install 'rtkit[lab]', or "
+            "pandas alone"
+        ) from error
+    return pandas
+
+
+def _chunks(session: Session) -> Columns:
+    chunks, rate = session.chunks, session.settings.rate
+    return {
+        "index": np.array([chunk.index for chunk in chunks], dtype=int),
+        "start": np.array([chunk.start for chunk in chunks], dtype=float) / rate,
+        "end": np.array([chunk.stop for chunk in chunks], dtype=float) / rate,
+        "due": session.due,
+        "sent": session.sent,
+        "returned": np.array([chunk.returned for chunk in chunks], dtype=float),
+        "lateness": session.lateness,
+        "bytes": np.array([chunk.bytes for chunk in chunks], dtype=int),
+        "padding": np.array([chunk.padding for chunk in chunks], dtype=int),
+    }
+
+
+def _words(session: Session) -> Columns:
+    heard = heard_words(session) if session.chunks else []
+    latency = word_latency(session, unmatched=True)
+    known = {id(word.spoken) for word in heard}
+    spoken = () if session.reference is None else session.reference.words
+    missed = [word for word in spoken if id(word) not in known]
+    missed_ends = np.array([word.end for word in missed], dtype=float)
+    never, nowhere = np.full(len(missed), np.nan), np.full(len(missed), -1)
+    match = ["unknown" if session.reference is None else _match(word) for word in heard]
+    match += ["missed"] * len(missed)
+    ends = np.append(latency.end, missed_ends)
+    return {
+        "turn": np.append(latency.turn, nowhere),
+        "text": _texts([*latency.texts, *[word.text for word in missed]]),
+        "start": np.array([(w.spoken or w.word).start for w in heard] + [w.start for w in missed]),
+        "end": ends,
+        "received": np.append(latency.received, never),
+        "chunk": holding_chunk(session, ends) if session.chunks else nowhere,
+        "latency": np.append(latency.latency, never),
+        "chunk_wait": np.append(latency.chunk_wait, never),
+        "lateness": np.append(latency.lateness, never),
+        "service_time": np.append(latency.service_time, never),
+        "confidence": np.append([word.word.confidence for word in heard], never).astype(float),
+        "match": _texts(match),
+        "counted": np.isin(match, ["matched", "unknown"]),
+    }
+
+
+def _match(word: HeardWord) -> str:
+    return "unmatched" if word.spoken is None else "matched"
+
+
+def _turns(session: Session) -> Columns:
+    latency, first = turn_latency(session), first_word_latency(session)
+    words: dict[int, list[HeardWord]] = {}
+    for word in heard_words(session):
+        words.setdefault(word.turn, []).append(word)
+    turns = latency.turn.tolist()
+    firsts = dict(zip(first.turn.tolist(), first.latency.tolist(), strict=True))
+    starts = [(words[turn][0].spoken or words[turn][0].word).start for turn in turns]
+    return {
+        "turn": latency.turn,
+        "text": _texts(list(latency.texts)),
+        "words": np.array([len(words[turn]) for turn in turns], dtype=int),
+        "start": np.array(starts, dtype=float),
+        "end": latency.end,
+        "received": latency.received,
+        "latency": latency.latency,
+        "chunk_wait": latency.chunk_wait,
+        "endpoint_wait": np.where(latency.decided, latency.endpoint_wait, np.nan),
+        "lateness": latency.lateness,
+        "service_time": np.where(latency.decided, latency.service_time, np.nan),
+        "since_sent": latency.since_sent,
+        "first_word": np.array([firsts[turn] for turn in turns], dtype=float),
+        "decided": latency.decided,
+        "referenced": latency.referenced,
+        "terminated": latency.terminated,
+        "counted": latency.counted,
+    }
+
+
+def _session(session: Session) -> Columns:
+    settings, service = session.settings, session.settings.service
+    found, delay, parameters = validity(session), service.get("delay"), parameters_of(session)
+    row = {
+        "recording": settings.recording,
+        "seconds": settings.seconds,
+        "rate": settings.rate,
+        "pacing": settings.pacing,
+        "phase": settings.phase,
+        "chunk": settings.chunk,
+        "work": settings.work,
+        "isolation": settings.isolation,
+        "service": service_of(session),
+        "speech_model": str(service.get("speech_model", "")),
+        "service_delay": float(delay) if isinstance(delay, int | float) else np.nan,
+        "service_parameters": json.dumps(parameters, sort_keys=True) if parameters else "",
+        "started": session.started,
+        "ending": "cut off" if session.ending is None else session.ending.how,
+        "valid": bool(found),
+        "faults": ", ".join(dict.fromkeys(fault.name for fault in found.faults)),
+        **_figures(session),
+    }
+    return {name: _texts([v]) if isinstance(v, str) else [v] for name, v in row.items()}
+
+
+def _figures(session: Session) -> dict[str, float]:
+    """The rows of `summarise` as columns: ``lateness p50, ms`` is ``lateness_p50``, in seconds."""
+    figures: dict[str, float] = {}
+    for title, (value,), form in summarise(session).rows:
+        name, _, unit = title.partition(", ")
+        value *= {"ms": 1e-3, "%": 1e-2}.get(unit.partition(" ")[0], 1)
+        whole = form == "d" and not np.isnan(value)
+        figures[re.sub(r"\W+", "_", name)] = int(value) if whole else value
+    return figures
+
+
+def _texts(texts: list[str]) -> np.ndarray:
+    return np.array(texts, dtype=object)
+
+
+_ROWS: Mapping[str, Callable[[Session], Columns]] = {
+    "chunks": _chunks,
+    "words": _words,
+    "turns": _turns,
+    "sessions": _session,
+}

@@ -1,0 +1,356 @@
+"""Which common mistake a session or a clip shows: a sentence, the figure that shows it, the cure.
+
+Each is found in recorded facts, never in what somebody says was done.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from rtkit.analysis.latency import align, drift
+from rtkit.audio import MAX_CHUNK, MIN_CHUNK, Clip, Header, is_wav
+from rtkit.services.assemblyai.client import ServiceError, Termination, Turn
+from rtkit.session import Session
+
+__all__ = ["Mistake", "Mistakes", "diagnose"]
+
+TOLERATED = 0.1  # of a chunk, that a drift may come to: what `validity` allows
+OFF_SPEED = 0.05  # from the reference's speed; 44100 passed off as 48000 Hz is 0.09
+COMPARED = 300  # words at most, and
+ENOUGH = 8  # at least
+PATIENCE = 3.0  # seconds after which closing without Termination is no haste
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A mistake that the facts show.
+
+    Attributes
+    ----------
+    name : str
+        ``"unpaced"``, ``"naive drift"``, ``"wrong sample rate"``, ``"stereo"``, ``"no Terminate"``,
+        ``"WAV header"``, ``"chunk out of bounds"``, ``"Bearer prefix"``, ``"counted twice"``,
+        ``"closed too soon"`` or ``"not 16-bit"``.
+    sentence : str
+        What it is, and what comes of it.
+    figure : str
+        The value that shows it, with its unit.
+    cure : str
+        What to do.
+    service : str
+        What the real service does about it, as far as is known.
+    """
+
+    name: str
+    sentence: str
+    figure: str
+    cure: str
+    service: str
+
+
+_HEADINGS = ("mistake", "what it is", "what shows it", "cure", "what the real service does")
+
+
+class Mistakes(tuple[Mistake, ...]):
+    """What `diagnose` found; empty, and so false, where there is nothing to say."""
+
+    __slots__ = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(mistake.name for mistake in self)
+
+    def __str__(self) -> str:
+        if not self:
+            return "no common mistake found"
+        return "\n".join(
+            f"{one.name}: {one.figure}. {one.sentence} {one.cure} (The service: {one.service})"
+            for one in self
+        )
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return f"<p>{self}</p>"
+        style = 'style="text-align: left; vertical-align: top; padding: 2px 12px"'
+        head = "".join(f"<th {style}>{name}</th>" for name in _HEADINGS)
+        body = "".join(
+            "<tr>"
+            + "".join(
+                f"<td {style}>{html.escape(text)}</td>"
+                for text in (one.name, one.sentence, one.figure, one.cure, one.service)
+            )
+            + "</tr>"
+            for one in self
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def diagnose(what: Session | Clip, *, transcript: str | None = None) -> Mistakes:
+    """Tell which common mistakes a session, or a clip before it is sent, shows.
+
+    Parameters
+    ----------
+    what : Session or Clip
+    transcript : str, optional
+        What your own code made of the session, to see whether it counted finals twice.
+
+    Returns
+    -------
+    Mistakes
+        A tuple of `Mistake`, empty for a sound session or clip.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a session nor a clip.
+    """
+    if isinstance(what, Clip):
+        return Mistakes(_in_clip(what))
+    if isinstance(what, Session):
+        return Mistakes(_in_session(what, transcript))
+    raise TypeError(
+        f"a {type(what).__name__} cannot be diagnosed; give a session, or a clip from "
+        "rtkit.open_clip(PATH). For a code or an error there is rtkit.explain"
+    )
+
+
+def _in_clip(clip: Clip) -> Iterator[Mistake]:
+    if clip.header is not None:
+        yield from _unheeded(clip.header, clip.rate, clip.seconds, "would last")
+    with closing(clip.chunks(np.array([0, min(clip.samples, 8)]))) as audio:
+        if is_wav(next(audio)):
+            yield _wav_header()
+
+
+def _in_session(session: Session, transcript: str | None) -> Iterator[Mistake]:
+    names = {event.name for event in session.events}
+    if session.settings.header is not None:
+        header = Header(**session.settings.header)
+        sent = session.bytes_sent / 2 / session.settings.rate
+        yield from _unheeded(header, session.settings.rate, sent, "lasted")
+    else:
+        yield from _off_speed(session)
+    if "wav header" in names:
+        yield _wav_header()
+    if "bearer" in names:
+        yield _bearer_prefix()
+    yield from _durations(session)
+    yield from _pace(session)
+    yield from _farewell(session)
+    if transcript is not None:
+        yield from _counted_twice(session, transcript)
+
+
+# Of the audio.
+
+_BELIEVES = (
+    "It reckons by the rate that is stated: words come out wrong, and chunks that count as too "
+    "short or too long close the session (3007)."
+)
+
+
+def _unheeded(header: Header, rate: int, seconds: float, lasts: str) -> Iterator[Mistake]:
+    """What a file says of itself, against what it was sent as."""
+    became = f"{header.seconds:.2f} s of recording {lasts} {seconds:.2f} s for the service"
+    if rate != header.rate:
+        yield Mistake(
+            "wrong sample rate",
+            "The audio is passed off as another sample rate than the file's: the service hears it "
+            f"{rate / header.rate:.2g} times as fast as it was spoken, and times move with it.",
+            f"{rate} Hz stated, {header.rate} Hz in the file; {became}",
+            "Pass the file's own rate as sample_rate; rtkit.open_clip does.",
+            _BELIEVES,
+        )
+    if header.channels > 1:
+        yield Mistake(
+            "stereo",
+            f"The samples of {header.channels} channels take turns in what is sent as one: it is "
+            f"heard {header.channels} times as slow as it was spoken.",
+            f"{header.channels} channels in the file, 1 stated; {became}",
+            "Mix down to one channel first; rtkit.open_clip does, or: ffmpeg -i INPUT -ac 1 "
+            "OUTPUT.wav",
+            "By its guide, it uses one channel at best and refuses at worst.",
+        )
+    if header.bits != 16:
+        yield Mistake(
+            "not 16-bit",
+            f"Samples of {header.bits} bits are sent as if they had 16: they are heard as noise.",
+            f"{header.bits} bits a sample in the file, 16 stated; {became}",
+            "Convert to 16 bits first; rtkit.open_clip does, or: ffmpeg -i INPUT -c:a pcm_s16le "
+            "OUTPUT.wav",
+            "Not documented; it is to be expected that it finds no words.",
+        )
+
+
+def _off_speed(session: Session) -> Iterator[Mistake]:
+    """What the service heard against what was said, where the file's header tells nothing."""
+    if session.reference is None:
+        return
+    spoken = session.reference.words[:COMPARED]
+    heard = [word for turn in session.turns for word in turn.words][:COMPARED]
+    pairs = align(heard, spoken, within=float("inf"))
+    if len(pairs) < ENOUGH:
+        return
+    said = np.array([spoken[j].end for _, j in pairs])
+    came = np.array([heard[i].end for i, _ in pairs])
+    half = len(pairs) // 2  # words far apart: single ones may be off by a second
+    apart = np.maximum(came[half:] - came[:-half], 1e-3)
+    speed = float(np.median((said[half:] - said[:-half]) / apart))
+    if abs(speed - 1) > OFF_SPEED:
+        rate = session.settings.rate
+        yield Mistake(
+            "wrong sample rate",
+            "The service heard the words at another speed than they were spoken at: the file's "
+            "sample rate is not what was stated.",
+            f"{speed:.2f} times as fast as in the reference, by {len(pairs)} words; {rate} Hz "
+            f"stated, about {rate / speed:.0f} Hz heard",
+            "State the rate at which the file was recorded; if the file's own header is wrong, "
+            "make it anew.",
+            _BELIEVES,
+        )
+
+
+def _wav_header() -> Mistake:
+    return Mistake(
+        "WAV header",
+        "The audio begins with a WAV file's header, which is heard as a click, and which moves "
+        "every word.",
+        'the first 4 bytes read "RIFF"',
+        "Read frames with a WAV parser and send samples alone; rtkit.open_clip does. A file that "
+        "has a header inside its audio was made from another's bytes: make it anew.",
+        "Not documented; it is to be expected that it takes the header for samples.",
+    )
+
+
+def _durations(session: Session) -> Iterator[Mistake]:
+    # The service was seen to take one short message, if it is the last.
+    samples = np.array([chunk.bytes for chunk in session.chunks]) / 2
+    lasts = samples / session.settings.rate
+    grace = 0.5 / session.settings.rate
+    wrong = (lasts > MAX_CHUNK + grace) | (lasts < MIN_CHUNK - grace)
+    alone = wrong.sum() == 1 and wrong[-1] and lasts[-1] < MIN_CHUNK
+    if wrong.any() and not alone:
+        worst = lasts[wrong][0] * 1000
+        yield Mistake(
+            "chunk out of bounds",
+            "A message held less than 50 ms or more than 1000 ms of audio, reckoned by the sample "
+            "rate that is stated.",
+            f"{worst:.1f} ms, in {int(wrong.sum())} of {len(wrong)} chunks",
+            "Send chunks of 0.05 to 1 s, and let the rest at the end join its neighbour; "
+            "rtkit.stream does.",
+            "It closes the session (3007), up to a second later; one short message at the very "
+            "end is let pass.",
+        )
+
+
+# Of time.
+
+
+def _pace(session: Session) -> Iterator[Mistake]:
+    if len(session.chunks) < 2:
+        return
+    lateness, chunk = session.lateness, session.settings.chunk
+    ahead = float(-lateness.min())
+    if ahead > chunk:  # a sender by the clock is never ahead of it
+        took = session.sent[-1] - session.sent[0]
+        yield Mistake(
+            "unpaced",
+            "The audio left faster than it was spoken: what is measured is how fast the service "
+            "works off a queue, and the text may differ from that of live speech.",
+            f"{session.due[-1] - session.due[0]:.1f} s of audio left within {took * 1000:.0f} ms, "
+            f"{ahead:.1f} s ahead of time",
+            "Pace it: pacing='wall_clock'.",
+            "It queues a short file and answers late; it closes the session (3007) when about "
+            "5 minutes wait.",
+        )
+    rise = float(lateness[-1] - lateness[0])
+    if session.settings.pacing == "fixed_sleep" and rise > TOLERATED * chunk:
+        yield Mistake(
+            "naive drift",
+            "A sleep of fixed length after each chunk adds the work of every chunk to the lateness "
+            "of all later ones, which then looks like the service's latency.",
+            f"{rise * 1000:.0f} ms late at the end, {drift(session) * 1000:.1f} ms more for each "
+            "second of audio",
+            "Sleep until due times that are counted from one start: pacing='wall_clock'.",
+            "Nothing: it waits, and its answers come as late as the audio.",
+        )
+
+
+# Of the farewell.
+
+
+def _farewell(session: Session) -> Iterator[Mistake]:
+    replies = [reply for _, reply in session.replies]
+    broken = session.ending is not None and session.ending.how == "failed"
+    answered = any(isinstance(one, Termination | ServiceError) for one in replies)
+    if broken or answered or not session.chunks:  # broken: the other side went first
+        return
+    left = _left_open(session)
+    if session.terminated is None:
+        yield Mistake(
+            "no Terminate",
+            "The session ended without Terminate: the last turn has no final, and the service "
+            "is left to wait.",
+            f"no Termination; {left}",
+            'Send {"type": "Terminate"} after the last chunk and wait for Termination.',
+            "It drops what is open; where the connection stays, it bills until its time-out, "
+            "up to 3 hours.",
+        )
+        return
+    closed = next((event.at for event in session.events if event.name == "closed"), None)
+    if closed is not None and closed - session.terminated < PATIENCE:
+        yield Mistake(
+            "closed too soon",
+            "The connection was closed without waiting for Termination: what the service was about "
+            "to say is lost.",
+            f"closed {(closed - session.terminated) * 1000:.0f} ms after Terminate; {left}",
+            "Wait for Termination, then close.",
+            "It takes 0.5 to 1.2 s from Terminate to Termination, and says nothing to a closed "
+            "connection.",
+        )
+
+
+def _left_open(session: Session) -> str:
+    """What is known of a turn that never ended."""
+    turns = [reply for _, reply in session.replies if isinstance(reply, Turn)]
+    words = 0 if not turns or turns[-1].end_of_turn else len(turns[-1].words)
+    if not words:
+        return "no turn was seen to be open"
+    return f"the last turn was left open, with {words} word{'s' * (words > 1)} so far"
+
+
+# Of the key, and of counting.
+
+
+def _bearer_prefix() -> Mistake:
+    return Mistake(
+        "Bearer prefix",
+        "The key went with the word Bearer before it.",
+        'Authorization began with "Bearer "',
+        "Send the key alone as Authorization; rtkit.AssemblyAI does.",
+        'It accepts the connection and then closes it (1008, "Invalid API key").',
+    )
+
+
+def _counted_twice(session: Session, transcript: str) -> Iterator[Mistake]:
+    finals = [reply for _, reply in session.replies if isinstance(reply, Turn)]
+    finals = [reply for reply in finals if reply.end_of_turn and reply.transcript]
+    every = sum(len(reply.transcript.split()) for reply in finals)
+    once, own = len(session.transcript.split()), len(transcript.split())
+    if every > once and own == every:
+        yield Mistake(
+            "counted twice",
+            "A turn's formatted final replaces the one without format, and was counted beside it.",
+            f"{own} words for {once} that were said; {len(finals)} finals of "
+            f"{len(session.turns)} turns",
+            "Keep turns by turn_order and let a later message replace an earlier one; "
+            "session.turns does.",
+            "With format_turns some models send two finals a turn, others one.",
+        )

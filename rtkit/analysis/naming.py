@@ -1,0 +1,149 @@
+"""Sessions by their names, services by what tells them apart, and figures side by side."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtkit.services.assemblyai.client import DEFAULT_MODEL, AssemblyAI, is_secret
+from rtkit.session import Session
+
+__all__ = ["Sessions", "Table", "named", "parameters_of", "service_of"]
+
+Sessions = Session | Iterable[Session] | Mapping[str, Session]
+
+DURATIONS = ("delay", "jitter", "network", "network_jitter")
+AS_USUAL = {
+    "jitter": 0,
+    "network": 0,
+    "network_jitter": 0,
+    "drain": 1.25,
+    "finals": 1,
+    "format_turns": False,
+    "host": AssemblyAI.host,
+}
+# Seeds make repeats and limits end sessions; neither makes another service. The others are said
+# in their own words.
+PASSED_OVER = ("name", "hears", "parameters", "seed", "backlog", "longest", "simulated")
+
+
+def named(sessions: Sessions) -> dict[str, Session]:
+    """Sessions by name: given names, or labels of their settings, numbered where they repeat."""
+    if isinstance(sessions, str | Path):
+        raise TypeError(f"{str(sessions)!r} is no session; give rtkit.load_session(PATH)")
+    if isinstance(sessions, Mapping):
+        return dict(sessions)
+    result: dict[str, Session] = {}
+    for session in [sessions] if isinstance(sessions, Session) else sessions:
+        name, number = session.label, 1
+        while name in result:
+            number += 1
+            name = f"{session.label} ({number})"
+        result[name] = session
+    return result
+
+
+def service_of(session: Session) -> str:
+    """The session's service in a line: its name, and all that makes another service of it.
+
+    Two sessions whose services read alike here may be put together. What is as it always is goes
+    without saying: ``"embedded, delay 150 ms"``.
+    """
+    service = session.settings.service
+    simulated = service.get("simulated") or {}
+    network = {name: simulated[name] for name in DURATIONS if name in simulated}
+    said = [str(service.get("name", "unknown service"))]
+    if service.get("hears") == "energy":
+        said.append("marks speech")
+    for name, value in {**service, **network}.items():
+        usual = name in AS_USUAL and value == AS_USUAL[name]
+        its_own = name == "speech_model" and value == DEFAULT_MODEL and "hears" in service
+        if not (usual or its_own or name in PASSED_OVER or is_secret(name)):
+            said.append(_in_words(name, value))
+    said += [f"{name}={_plain(value)}" for name, value in parameters_of(session).items()]
+    return ", ".join(said)
+
+
+def parameters_of(session: Session) -> dict[str, object]:
+    """The further parameters that its service was asked for; what may be secret is not in it."""
+    parameters = session.settings.service.get("parameters") or {}
+    return {name: value for name, value in parameters.items() if not is_secret(name)}
+
+
+def _in_words(name: str, value: object) -> str:
+    if name in ("speech_model", "recognizer"):
+        return str(value)
+    if name in DURATIONS and isinstance(value, int | float):
+        return f"{name.replace('_', ' ')} {value * 1000:g} ms"
+    return f"{name}={_plain(value)}"
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures of sessions side by side; prints as text, and as HTML in a notebook."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[float, ...], str], ...]  # name, a value a column, format
+    notes: tuple[str, ...] = ()
+
+    def cells(self) -> list[list[str]]:
+        """The table as text, the heading first."""
+        return [
+            ["", *self.columns],
+            *[
+                [name, *[_cell(value, form) for value in values]]
+                for name, values, form in self.rows
+            ],
+        ]
+
+    def __getitem__(self, row: str) -> dict[str, float]:
+        """A row's values by column, in the row's unit."""
+        for name, values, _ in self.rows:
+            if name == row:
+                return dict(zip(self.columns, values, strict=True))
+        raise KeyError(f"no row {row!r}; the rows are {[name for name, _, _ in self.rows]}")
+
+    def __str__(self) -> str:
+        cells = self.cells()
+        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+        lines = []
+        for row in cells:
+            figures = zip(row[1:], widths[1:], strict=True)
+            lines.append(
+                "  ".join(
+                    [row[0].ljust(widths[0]), *[cell.rjust(width) for cell, width in figures]]
+                )
+            )
+        lines.insert(1, "-" * len(lines[0]))
+        return "\n".join([*lines, *self.notes])
+
+    def _repr_html_(self) -> str:
+        heading, *rows = self.cells()
+        right = 'style="text-align: right; padding: 2px 12px"'
+        left = 'style="text-align: left; padding: 2px 12px"'
+        head = "".join(f"<th {right}>{html.escape(cell)}</th>" for cell in heading)
+        body = "".join(
+            f"<tr><td {left}>{html.escape(name)}</td>"
+            + "".join(f"<td {right}>{html.escape(cell)}</td>" for cell in cells)
+            + "</tr>"
+            for name, *cells in rows
+        )
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return (
+            f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
+        )
+
+
+def _cell(value: float, form: str) -> str:
+    if math.isnan(value):
+        return "–"
+    text = f"{round(value):d}" if form == "d" else f"{value:{form}}"
+    return text.removeprefix("-") if float(text) == 0 else text

@@ -1,0 +1,1 @@
+"""Many sessions: compared, swept, simulated, or gone wrong on purpose."""

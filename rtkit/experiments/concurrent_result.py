@@ -1,0 +1,145 @@
+"""Sessions that ran at once: what they came to together, and whether the host kept up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from rtkit.analysis.latency import Latency, Quantiles, quantiles, turn_latency, word_latency
+from rtkit.sending.stream import StreamError
+from rtkit.session import Session
+
+__all__ = ["Crowd"]
+
+BUDGET = 0.1  # of a chunk: later at p99, and the host is saturated
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Sessions that ran at once.
+
+    Attributes
+    ----------
+    sessions : tuple of Session
+        In the order of the clips; those that failed hold what was recorded up to then.
+    errors : tuple of StreamError
+        Of the sessions that failed, in that order.
+    seconds : float
+        From the first session's start to the last chunk of all.
+    cpu : float
+        Seconds of processor time that this process took meanwhile, for all it did.
+    """
+
+    sessions: tuple[Session, ...]
+    errors: tuple[StreamError, ...]
+    seconds: float
+    cpu: float
+
+    @cached_property
+    def lateness(self) -> np.ndarray:
+        """Of each chunk of each session, in seconds, shape (chunks of all,)."""
+        return np.concatenate([np.empty(0), *(one.lateness for one in self.sessions)])
+
+    @property
+    def busy(self) -> float:
+        """Share of one core that this process took."""
+        return self.cpu / self.seconds if self.seconds else 0.0
+
+    @property
+    def cpu_per_chunk(self) -> float:
+        """Seconds of processor time a chunk, for all that this process did."""
+        return self.cpu / len(self.lateness) if len(self.lateness) else 0.0
+
+    @property
+    def saturated(self) -> bool:
+        """Whether this host could not send so many on time.
+
+        It could not if one chunk of a hundred left later than a tenth of its duration. The same
+        loop sees the answers, and as late: what was measured is then the host, not the service.
+        Sessions whose connection was full do not count: the other side, or the network, held
+        them up.
+        """
+        free = [one.lateness for one in self.sessions if not _was_full(one)]
+        late = np.concatenate([np.empty(0), *free])
+        return bool(len(late)) and quantiles(late).p99 > BUDGET * self.sessions[0].settings.chunk
+
+    def summary(self) -> str:
+        """The figures that matter, a line each; no latency where the host is saturated."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield (
+            f"{len(self.sessions)} sessions at once, {len(self.lateness)} chunks in "
+            f"{self.seconds:.1f} s, {self.cpu_per_chunk * 1e6:.0f} µs of CPU a chunk, "
+            f"{self.busy:.2f} of a core"
+        )
+        yield f"{'lateness':<20}{_in_ms(quantiles(self.lateness))}"
+        if self.saturated:
+            yield (
+                "The host is saturated: it sends late and sees answers as late, so no latency is "
+                "shown. " + self._cure()
+            )
+        else:
+            for name, measure in (("word", word_latency), ("turn", turn_latency)):
+                found = [latency for one in self.sessions if len(latency := measure(one))]
+                for part in ("latency", "service_time") if found else ():
+                    label = f"{name} {part.replace('_', ' ')}"
+                    yield f"{label:<20}{_in_ms(_pooled(found, part))}"
+        if full := sum(map(_was_full, self.sessions)):
+            yield (
+                f"{full} of {len(self.sessions)} sessions were held up by a full connection: the "
+                "service read too slowly, or the network did."
+            )
+        for error, count in _counted(self.errors).items():
+            yield f"{count} of {len(self.sessions)} sessions failed: {error}"
+
+    def _cure(self) -> str:
+        if self.busy > 0.8:
+            return (
+                f"This process took {self.busy:.0%} of a core: have fewer sessions, or several "
+                "processes."
+            )
+        return (
+            f"This process took only {self.busy:.0%} of a core: something else on the host, or in "
+            "this loop, held it up."
+        )
+
+    __str__ = summary
+
+    def __repr__(self) -> str:
+        state = ", host saturated" if self.saturated else ""
+        return (
+            f"<Crowd of {len(self.sessions)} sessions, {len(self.errors)} failed; lateness p99 "
+            f"{quantiles(self.lateness).p99 * 1000:.2f} ms{state}>"
+        )
+
+
+def _was_full(session: Session) -> bool:
+    """Whether a chunk waited for its way out, and others behind it."""
+    bound = BUDGET * session.settings.chunk
+    return any(chunk.returned - chunk.sent > bound for chunk in session.chunks)
+
+
+def _pooled(latencies: Sequence[Latency], part: str) -> Quantiles:
+    known = [one.counted & (one.decided | (part == "latency")) for one in latencies]
+    values = [getattr(one, part)[here] for one, here in zip(latencies, known, strict=True)]
+    return quantiles(np.concatenate(values))
+
+
+def _counted(errors: Sequence[StreamError]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for error in errors:
+        counts[str(error)] = counts.get(str(error), 0) + 1
+    return counts
+
+
+def _in_ms(values: Quantiles) -> str:
+    if np.isnan(values.p50):
+        return "none was counted"
+    p50, p95, p99, most = (
+        value * 1000 for value in (values.p50, values.p95, values.p99, values.max)
+    )
+    return f"p50 {p50:.2f}  p95 {p95:.2f}  p99 {p99:.2f}  max {most:.2f} ms"

@@ -1,0 +1,1 @@
+"""One session: a clip sent in time, and everything that happens recorded."""

@@ -1,0 +1,457 @@
+"""A session while it runs: connecting, Begin, sending, listening, Terminate, and every way out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import os
+import platform
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+
+from rtkit.audio import MIN_CHUNK, AudioError, Clip, chunk_edges, is_wav, whole_samples
+from rtkit.clock.alarm import Alarm, block, calendar, sleep_until
+from rtkit.clock.stalls import Lookout
+from rtkit.pacing import choose_pacing, due_times
+from rtkit.reference import Reference
+from rtkit.sending.websocket import Failure, WebSocket, open_websocket
+from rtkit.services.assemblyai import client as protocol
+from rtkit.services.assemblyai.client import Closed, Endpoint
+from rtkit.services.closures import Closure, explain
+from rtkit.session import Chunk, Ending, Event, Message, Recorder, Stall
+
+__all__ = ["Connection", "Run", "Service", "host"]
+
+GOODBYE = 3.0  # seconds that a stopped session waits for Termination
+SEND_TIMEOUT = 30.0  # seconds that one chunk may take to leave
+LAST_WORDS = 1.0  # seconds in which a service that gives up may say why
+PAUSES = (0.5, 1.0)  # seconds before the second and the third try to connect
+
+
+class Connection(Protocol):
+    """What a session speaks through: a websocket, or anything else with these three."""
+
+    async def send(self, frame: bytes | str) -> None:
+        """Send audio (bytes) or a message (str); raises `Closed` when that cannot be."""
+
+    async def recv(self) -> str | bytes:
+        """The next message; raises `Closed` when none will come."""
+
+    async def close(self) -> None:
+        """Close; a second time does nothing."""
+
+
+class Service(Protocol):
+    """What a session connects to: `rtkit.AssemblyAI`, `rtkit.Loopback`, or one's own."""
+
+    async def endpoint(self, rate: int, reference: Reference | None) -> Endpoint: ...
+
+    def describe(self, reference: Reference | None) -> dict[str, Any]: ...
+
+
+class Run:
+    """A session as it runs: the connection, the recorder, and t = 0.
+
+    `open` (or `begin`), `send` and `terminate`, in this order, inside `ending`.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self._loop = asyncio.get_running_loop()
+        self._zero = self._calendar = 0.0
+        self._connection: Connection | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._begun = asyncio.Event()
+        self._terminated = False  # Terminate was sent
+        self._finished = asyncio.Event()  # Termination has come, as asked
+        self._early = False  # Termination has come, unasked
+        self._error: protocol.ServiceError | None = None
+        self._closed: Closed | None = None
+        self._lookout: Lookout | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._over = False
+        self.audio_sent = 0.0  # seconds
+        self.leaving: float | None = None  # since when a chunk has been on its way out
+        self._stuck = self._loop.create_future()  # it has been for too long
+        self._blocks: list[asyncio.TimerHandle] = []
+
+    def now(self) -> float:
+        """Seconds since t = 0; before that, the loop's own time."""
+        return self._loop.time() - self._zero
+
+    @contextlib.asynccontextmanager
+    async def ending(self) -> AsyncIterator[None]:
+        """Whatever happens inside: say goodbye, close, and record how it ended."""
+        ending = Ending("complete")
+        try:
+            yield
+            if not self._finished.is_set():
+                ending = Ending("stopped")  # nobody waited for the service's last word
+        except Failure as failure:
+            ending = Ending("failed", str(failure))
+            if not self._terminated:
+                await self._goodbye()
+            raise
+        except asyncio.CancelledError:
+            ending = Ending("stopped")
+            await self._goodbye()
+            raise
+        except BaseException as error:
+            ending = Ending("failed", f"{type(error).__name__}: {error}")
+            await self._goodbye()
+            raise
+        finally:
+            await self._close()
+            if not self.recorder.begun:  # time never started: all that happened lies before it
+                self._zero_is(self._loop.time())
+            closed = self._closed or Closed(None)
+            ending = replace(
+                ending,
+                code=closed.code,
+                reason=closed.reason,
+                at=self.now(),
+                calendar=calendar() - self._calendar,
+            )
+            self.recorder.add(ending)
+            try:
+                self.recorder.close()
+            except OSError as error:
+                if ending.how != "complete":
+                    raise  # after what went wrong before it, which Python shows too
+                raise Failure(
+                    f"The session's file could not be written ({error.strerror}); the session "
+                    "itself is whole in memory: save it elsewhere with session.save(PATH)."
+                ) from error
+
+    async def open(self, service: Service, clip: Clip, timeout: float) -> WebSocket:
+        """Connect and wait for Begin; where that may help, try again, within `timeout` in all.
+
+        Once the service has said Begin nothing is tried again: what comes back from a second
+        session starts at 0, and would pass for the first one's.
+        """
+        endpoint = await self._endpoint(service, clip)
+        deadline = self._loop.time() + timeout
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                connection = await self._connect(endpoint, deadline - self._loop.time(), timeout)
+                await self.begin(connection, timeout, deadline)
+            except Failure as failure:
+                if failure.wait is None:
+                    raise
+                if tries > len(PAUSES):
+                    raise Failure(f"{failure} Tried {tries} times.") from None
+                # Clients that were cut off together must not come back together.
+                pause = max(PAUSES[tries - 1], failure.wait) * random.uniform(1.0, 1.25)
+                if self._loop.time() + pause >= deadline:
+                    raise
+                await self._leave()
+                await sleep_until(self._loop.time() + pause)
+            else:
+                return connection
+
+    async def _endpoint(self, service: Service, clip: Clip) -> Endpoint:
+        try:
+            endpoint = await service.endpoint(clip.rate, clip.reference)
+        except RuntimeError as error:  # the embedded service could not be started, or ended
+            raise Failure(str(error)) from error
+        if endpoint.headers.get("Authorization", "").lower().startswith("bearer "):
+            self._event("bearer")
+        return endpoint
+
+    async def _connect(self, endpoint: Endpoint, left: float, timeout: float) -> WebSocket:
+        self._event("connecting")
+        connection = await open_websocket(endpoint, left, timeout)
+        self._event("connected")
+        return connection
+
+    async def _leave(self) -> None:
+        """Close a connection that failed, and forget it; what it said stays recorded."""
+        await self._close()
+        self._connection = self._listening = None
+        self._closed = self._error = None
+        self._early = False
+
+    async def begin(
+        self, connection: Connection, timeout: float, deadline: float | None = None
+    ) -> None:
+        """Listen, and wait for the service's first word."""
+        self._connection = connection
+        self._listening = asyncio.create_task(self._listen(connection), name="rtkit-listen")
+        left = timeout if deadline is None else max(0.0, deadline - self._loop.time())
+        try:
+            await self.unless_closed(self._begun.wait(), left)
+        except TimeoutError:
+            raise Failure(
+                f"The service accepted the connection but sent no Begin within {timeout:g} s. "
+                "Try again; if it stays so, look at the service's status."
+            ) from None
+
+    async def send(
+        self,
+        clip: Clip,
+        work: float | Callable[[bytes], object],
+        edges: np.ndarray | None = None,
+    ) -> None:
+        """Start the time, and send every chunk when the pacing says so."""
+        if edges is None:
+            edges = chunk_edges(clip.samples, clip.rate, self.recorder.settings.chunk)
+        alarm, audio = Alarm(), clip.chunks(edges)
+        try:
+            await self.sending(self._send(alarm, audio, edges, work))
+        finally:
+            audio.close()  # or an error that is kept would keep the recording open
+            alarm.close()
+
+    async def sending(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Await the coroutine, which sends the audio, or tell why that came to nothing."""
+        try:
+            await self.unless_closed(coroutine)
+        except AudioError as error:
+            raise Failure(str(error)) from error
+        except TimeoutError:
+            raise Failure(
+                f"A chunk could not leave within {SEND_TIMEOUT:g} s: the service has stopped "
+                "reading, or the network is gone. Try again."
+            ) from None
+        except Closed as closed:
+            # The last words of a service that closes say why; give them a moment to arrive.
+            assert self._listening is not None
+            await asyncio.wait({self._listening}, timeout=LAST_WORDS)
+            self._closed = self._closed or closed
+            raise self._broken_off() from None
+
+    async def terminate(self, timeout: float) -> None:
+        """Say Terminate and wait until the service has said its last word.
+
+        A service that was sent audio faster than it was spoken may take until the audio would
+        have ended to hear it all; `timeout` counts from then.
+        """
+        await self.say_terminate()
+        clip_ends = self.recorder.settings.seconds
+        try:
+            await self.unless_closed(
+                self._finished.wait(), max(0.0, clip_ends - self.now()) + timeout
+            )
+        except TimeoutError:
+            raise Failure(
+                f"The service sent no Termination within {timeout:g} s after Terminate; its last "
+                "words may be missing. Give it longer with termination_timeout, or try again."
+            ) from None
+        assert self._listening is not None
+        await asyncio.wait({self._listening}, timeout=GOODBYE)  # it closes first, if it can
+
+    async def _send(
+        self,
+        alarm: Alarm,
+        audio: Iterator[bytes],
+        edges: np.ndarray,
+        work: float | Callable[[bytes], object],
+    ) -> None:
+        assert self._connection is not None
+        settings = self.recorder.settings
+        pace = choose_pacing(settings.pacing, catch_up=settings.catch_up)
+        instants = due_times(edges, settings.rate, settings.phase).tolist()  # plain numbers
+        connection, loop = self._connection, self._loop
+        # Only a clip that is shorter than the service takes needs padding.
+        least = 2 * whole_samples(MIN_CHUNK, settings.rate) if len(edges) == 2 else 0
+        # The first chunk is read before time starts, because opening a file can take long; each
+        # next one is read right after a send, while there is time.
+        payload = next(audio)
+        if is_wav(payload):
+            self._event("wav header")
+        payload = payload.ljust(least, b"\0")
+        await alarm.learn()
+        zero = self._loop.time()
+        self.start(zero)
+        self._lookout = Lookout(self.stalled)
+        alarm.expect = self._lookout.expect
+        sent = 0.0
+        spans = pairwise(edges.tolist())
+        for index, (start, stop) in enumerate(spans):
+            when = instants[index]
+            if index > 0:
+                when = pace(loop.time() - zero, when, instants[index - 1], sent)
+            if settings.pacing == "fixed_sleep":
+                await alarm.roughly(zero + when)  # as people's own loops are woken
+            else:
+                await alarm.until(zero + when)
+            self.leaving = loop.time()
+            await connection.send(payload)
+            returned = loop.time() - zero
+            sent, self.leaving = self.leaving - zero, None
+            padding = len(payload) - 2 * (stop - start)
+            self.recorder.add(
+                Chunk(index, start, stop, instants[index], sent, returned, len(payload), padding)
+            )
+            self.audio_sent = stop / settings.rate
+            if callable(work):
+                result = work(payload)
+                if inspect.isawaitable(result):
+                    await result
+            elif work:
+                await sleep_until(loop.time() + work)
+            payload = next(audio, b"").ljust(least, b"\0")
+
+    async def _listen(self, connection: Connection) -> None:
+        """Record every message; ends when the connection does, or the service gives up."""
+        until: float | None = None
+        while True:
+            try:
+                async with asyncio.timeout_at(until):
+                    text = await connection.recv()
+            except Closed as closed:
+                self._closed = closed
+                return
+            except TimeoutError:
+                return
+            at = self.now()
+            if isinstance(text, bytes):
+                text = text.decode("utf-8", "replace")
+            self.recorder.add(Message(at, text))
+            reply = protocol.parse(text)
+            if isinstance(reply, protocol.Begin):
+                self._begun.set()
+            elif isinstance(reply, protocol.Termination):
+                self._early = self._early or not self._terminated
+                if not self._early:
+                    self._finished.set()
+            elif isinstance(reply, protocol.ServiceError):
+                self._error = reply
+            # Then it hears no more, whether or not it closes: what is sent would be lost.
+            if until is None and (self._early or self._error is not None):
+                until = self._loop.time() + LAST_WORDS
+
+    async def unless_closed(
+        self, coroutine: Coroutine[Any, Any, object], timeout: float | None = None
+    ) -> None:
+        """Await the coroutine, but no longer than `timeout` and than the connection lasts."""
+        assert self._listening is not None
+        task = asyncio.create_task(coroutine, name="rtkit-step")
+        try:
+            done, _ = await asyncio.wait(
+                {task, self._listening, self._stuck},
+                timeout=timeout,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if task in done:
+                await task
+            elif self._listening not in done:
+                raise TimeoutError
+            else:
+                self._listening.result()  # an error in the caller's `watch` comes out here
+                if not (self._terminated and self._finished.is_set()):
+                    raise self._broken_off()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+
+    def _broken_off(self) -> Failure:
+        """The failure that the service's last words and its close code tell of."""
+        closed = self._closed or Closed(None)
+        code, text = closed.code, closed.reason
+        if self._error is not None:
+            code, text = self._error.code or code, self._error.text
+        closure = closed.why or explain(code, text)
+        early = self._early and code is None and closed.why is None
+        wait = closure.wait if closure.retry and not self._begun.is_set() and not early else None
+        if early or closure.name == "complete":
+            closure = Closure(
+                "closed early",
+                "The service closed the session before its end.",
+                "Try again; if it stays so, look at the service's status.",
+                True,
+            )
+        said = f' and the words "{text}"' if text else ""
+        with_code = "without a close code" if code is None else f"with the code {code}"
+        return Failure(
+            f"{closure.cause} {closure.cure} "
+            f"(It ended {with_code}{said}, after {self.audio_sent:.1f} s of audio.)",
+            wait,
+        )
+
+    async def say_terminate(self) -> None:
+        assert self._connection is not None
+        self._event("terminate")
+        self._terminated = True
+        with contextlib.suppress(Closed):  # the listener knows why
+            await self._connection.send(protocol.TERMINATE)
+
+    async def _goodbye(self) -> None:
+        """End a session that is stopped: the service bills until it hears Terminate."""
+        if self._connection is None or self._listening is None or self._closed is not None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE):
+                if not self._terminated:
+                    await self.say_terminate()
+                await asyncio.wait({self._listening})
+
+    async def _close(self) -> None:
+        for timer in (self._look, *self._blocks):
+            if timer is not None:
+                timer.cancel()
+        self._over = True
+        if self._lookout is not None:
+            self._lookout.close()
+        if self._connection is not None:
+            await self._connection.close()
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait({self._listening})
+        if self._connection is not None:
+            self._event("closed")
+
+    def start(self, zero: float) -> None:
+        """Time starts: t = 0 is `zero`, now or soon."""
+        self._zero_is(zero)
+        self._next_look()
+        settings = self.recorder.settings
+        if settings.isolation == "loop":  # or else the caller's loop is elsewhere
+            self._blocks = [
+                self._loop.call_at(self._zero + at, block, time) for at, time in settings.blocks
+            ]
+
+    def _zero_is(self, zero: float) -> None:
+        self._zero = zero
+        self._calendar = calendar() + zero - self._loop.time()
+        started = datetime.fromtimestamp(self._calendar, UTC)
+        self.recorder.begin(zero, started.isoformat(timespec="milliseconds"))
+
+    def _event(self, name: str) -> None:
+        self.recorder.add(Event(self.now(), name))
+
+    def stalled(self, at: float, seconds: float) -> None:
+        """The loop did not listen for so many seconds until `at`."""
+        if not self._over:  # it may be told when the session has just ended
+            self.recorder.add(Stall(at - self._zero, seconds))
+
+    def _next_look(self) -> None:
+        """See, as rarely as will do, whether a chunk has been on its way out for too long."""
+        since = self._loop.time() if self.leaving is None else self.leaving
+        if self._loop.time() >= since + SEND_TIMEOUT:
+            self._stuck.set_result(None)
+        else:
+            self._look = self._loop.call_at(since + SEND_TIMEOUT, self._next_look)
+
+
+@functools.cache
+def host() -> dict[str, str]:
+    """What a reader of the figures wants to know of the machine."""
+    return {
+        "platform": platform.platform(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "cores": str(os.cpu_count()),
+        **{name: version(name) for name in ("rtkit", "websockets", "numpy")},
+    }

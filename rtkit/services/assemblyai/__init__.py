@@ -1,0 +1,1 @@
+"""AssemblyAI's Streaming API v3, both ends of the wire."""

@@ -1,0 +1,1 @@
+"""What sessions look like: figures, tables, players, pages, and files to keep."""

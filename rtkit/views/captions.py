@@ -1,0 +1,169 @@
+"""A transcript as captions, cut by the service's word times: SubRip and WebVTT.
+
+Times are seconds from the start of the recording, also where an excerpt was streamed, so that
+captions fit the file that is played.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from rtkit.services.assemblyai.client import Word
+from rtkit.session import Session
+
+__all__ = ["Cue", "as_srt", "as_vtt", "cues", "offset", "one_line", "read_cues"]
+
+LINE = 42  # characters that a line of captions holds, and
+LINES = 2  # how many lines a cue: what broadcasters ask for
+LONGEST, SHORTEST = 6.0, 1.0  # seconds that a cue stays
+PAUSE = 1.5  # seconds of silence that no cue stays for
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A caption: one or two lines, and when they show, in seconds of the recording."""
+
+    start: float
+    end: float
+    lines: tuple[str, ...]
+
+
+def cues(session: Session) -> tuple[Cue, ...]:
+    """The transcript as captions, by the service's word times.
+
+    A cue holds two lines of 42 characters at most and stays for six seconds at most, or as long as
+    a longer word. Longer turns are cut where a pause, the end of a sentence or of a clause is,
+    rather near the middle. A short cue stays for a second if the next one leaves it that.
+
+    Raises
+    ------
+    ValueError
+        If a turn has text and no words with times.
+    """
+    groups: list[Sequence[Word]] = []
+    for number, turn in enumerate(session.turns, start=1):
+        if not turn.words:
+            raise ValueError(
+                f"turn {number} has text and no words with times, so it cannot be captioned; "
+                "save it as .txt or .json"
+            )
+        groups.extend(_cut(turn.words))
+    begin = offset(session)
+    starts = [words[0].start for words in groups]
+    found = []
+    following = [*starts[1:], math.inf]  # not strict: without words it is one too many
+    for words, start, coming in zip(groups, starts, following, strict=False):
+        end = min(max(words[-1].end, start + SHORTEST), max(coming, words[-1].end))
+        found.append(Cue(begin + start, begin + max(end, start + 0.001), _lines(_text(words))))
+    return tuple(found)
+
+
+def _cut(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
+    """Words in groups that fit a cue, cut in two at the best place for as long as they do not."""
+    if len(words) == 1 or _fits(words):
+        yield words
+        return
+    best = max(range(1, len(words)), key=lambda i: _break(words, i))
+    yield from _cut(words[:best])
+    yield from _cut(words[best:])
+
+
+def _fits(words: Sequence[Word]) -> bool:
+    return (
+        words[-1].end - words[0].start <= LONGEST
+        and all(after.start - before.end <= PAUSE for before, after in pairwise(words))
+        and len(textwrap.wrap(_text(words), LINE, break_long_words=False)) <= LINES
+    )
+
+
+def _break(words: Sequence[Word], i: int) -> float:
+    """How good it is to cut before word `i`: pauses and punctuation, less the way to the middle."""
+    before = words[i - 1].text.rstrip("\"')”’")
+    stop = 2 * before.endswith((".", "?", "!")) + before.endswith((",", ";", ":"))
+    pause = words[i].start - words[i - 1].end
+    return 2 * pause + stop / 2 - 2 * abs(i / len(words) - 0.5)
+
+
+def _text(words: Sequence[Word]) -> str:
+    return one_line(" ".join(word.text for word in words))
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    """One line if it fits, or else lines as even as they can be."""
+    fewest = len(textwrap.wrap(text, LINE, break_long_words=False))
+    for width in range(max(1, len(text) // max(1, fewest)), LINE):
+        lines = textwrap.wrap(text, width, break_long_words=False)
+        if len(lines) <= fewest and max(map(len, lines)) <= LINE:
+            return tuple(lines)
+    return tuple(textwrap.wrap(text, LINE, break_long_words=False))
+
+
+def as_srt(session: Session) -> str:
+    return "\n".join(
+        f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
+        + "\n".join(cue.lines)
+        + "\n"
+        for number, cue in enumerate(cues(session), start=1)
+    )
+
+
+def as_vtt(session: Session) -> str:
+    return "WEBVTT\n" + "".join(
+        f"\n{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n"
+        + "\n".join(html.escape(line, quote=False) for line in cue.lines)
+        + "\n"
+        for cue in cues(session)
+    )
+
+
+_STAMP = r"(?:(\d+):)?(\d+):(\d\d)[.,](\d{1,3})"
+_TIMING = re.compile(rf"^[ \t]*{_STAMP}[ \t]*-->[ \t]*{_STAMP}.*$", re.MULTILINE)
+_MARKUP = re.compile(r"</?[A-Za-z0-9][^>]*>|\{\\[^}]*\}")  # <i>, <v Anna>, <00:01.000>, {\an8}
+
+
+def read_cues(text: str) -> tuple[Cue, ...]:
+    """What captions say, SubRip's or WebVTT's, whoever wrote them; empty where there are none.
+
+    Numbers, comments, styles and markup are left out.
+    """
+    text = "\n".join(text.removeprefix("\ufeff").splitlines())
+    web = text.startswith("WEBVTT")
+    timings = list(_TIMING.finditer(text))
+    ends = [after.start() for after in timings[1:]]
+    found = []
+    for timing, end in zip(timings, [*ends, len(text) + 1], strict=True):
+        lines = text[timing.end() + 1 : end].split("\n")
+        if web and "" in lines:
+            lines = lines[: lines.index("")]
+        lines = [line.strip() for line in lines if line.strip()]
+        if end <= len(text) and lines and lines[-1].isdigit() and not web:  # of the next one
+            lines.pop()
+        spoken = (_MARKUP.sub("", line).strip() for line in lines)
+        said = tuple(html.unescape(line) if web else line for line in spoken if line)
+        found.append(Cue(_seconds(*timing.groups()[:4]), _seconds(*timing.groups()[4:]), said))
+    return tuple(found)
+
+
+def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> float:
+    return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction}")
+
+
+def _clock(seconds: float, point: str) -> str:
+    """Hours, minutes, seconds and milliseconds; SubRip's point is a comma."""
+    whole, thousandths = divmod(round(seconds * 1000), 1000)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{point}{thousandths:03d}"
+
+
+def offset(session: Session) -> float:
+    """Where in the recording the session's audio begins, in seconds."""
+    return session.settings.first / session.settings.rate
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())

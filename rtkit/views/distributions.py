@@ -1,0 +1,133 @@
+"""Distributions of latency and lateness over many sessions, with how sure their quantiles are."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
+
+from rtkit.analysis.bootstrap import Interval, bootstrap_quantiles
+from rtkit.analysis.naming import Sessions, named
+from rtkit.analysis.pooling import Pool, pool
+from rtkit.views.looks import legend_below, looks_of, minus, said, say_instead, titled
+
+__all__ = ["plot_distribution", "plot_distributions"]
+
+MEASURES = {
+    "word_latency": ("Word latency", "latency, ms", "words"),
+    "turn_latency": ("Turn latency", "latency, ms", "turns"),
+    "lateness": ("Lateness", "lateness, ms (logarithmic above 1)", "chunks"),
+}
+MARKED = (0.5, 0.95)
+RESAMPLES = 500
+WIDE = 52  # letters of a legend under one of three axes
+
+
+def plot_distribution(
+    sessions: Sessions, of: str = "word_latency", *, by: str | Sequence[str] = "pacing", ax: Axes
+) -> list[Artist]:
+    """Which share of the words, turns or chunks took no longer than so many milliseconds (ECDF).
+
+    The horizontal bars are 95 % bootstrap intervals of p50 and p95; whole sessions are drawn where
+    there are several. There is no bar where an interval is not to be trusted, for fewer than ten
+    sessions above all: `rtkit.quantile_intervals` holds it, with the reason.
+
+    Parameters
+    ----------
+    sessions : Session, or a list of them, or a mapping of names to them
+    of : {"word_latency", "turn_latency", "lateness"}
+    by : str or several
+        Sessions that share these settings are one line: ``"pacing"``, ``"chunk"``,
+        ``"recording"``, ``"service"``, ``"name"``, ... as in `rtkit.quantile_intervals`. Different
+        services are never one line.
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    list of Artist
+        A line a group.
+    """
+    pools = {name: one for name, one in pool(sessions, of, by).items() if len(one.values)}
+    title, axis, things = MEASURES[of]
+    one_each = {name: next(iter(one.sessions.values())) for name, one in pools.items()}
+    artists: list[Artist] = []
+    left_out = 0
+    for (name, one), look in zip(pools.items(), looks_of(one_each), strict=True):
+        found = bootstrap_quantiles(one.values, MARKED, groups=one.session, resamples=RESAMPLES)
+        line = ax.ecdf(one.values * 1000, label=_label(name, one, found), linewidth=1.8, **look)
+        artists.append(line)
+        left_out += sum(bool(interval.note) for interval in found)
+        for height, interval in zip(MARKED, found, strict=True):
+            ax.errorbar(
+                interval.value * 1000,
+                height,
+                xerr=None if interval.note else _around(interval),
+                fmt="o",
+                color=look["color"],
+                markersize=4,
+                elinewidth=3.5,
+                alpha=0.55,
+            )
+    titled(ax, title, axis, f"share of {things}", named(sessions))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    if not artists:
+        say_instead(ax, f"no {things} to measure")
+    elif of == "lateness":
+        _logarithmic(ax)
+    few = f"intervals left out: {left_out} (too few sessions or {things})" if left_out else ""
+    legend_below(ax, artists, title=few)
+    return artists
+
+
+def plot_distributions(sessions: Sessions, *, by: str | Sequence[str] = "pacing") -> Figure:
+    """Word latency, turn latency and lateness in one figure; see `plot_distribution`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not known to pyplot, so that nothing keeps it alive.
+    """
+    figure = Figure(figsize=(14, 4.2), layout="constrained")
+    lines = 0
+    for of, ax in zip(MEASURES, figure.subplots(1, 3), strict=True):
+        labels = [str(line.get_label()) for line in plot_distribution(sessions, of, by=by, ax=ax)]
+        lines = max(lines, sum(label.count("\n") + 1 for label in labels))
+    figure.set_figheight(4.4 + 0.18 * lines)
+    return figure
+
+
+def _label(name: str, one: Pool, found: Sequence[Interval]) -> str:
+    """Over two lines or more, because three such legends stand side by side."""
+    p50, p95 = (
+        _whole(i.value) + ("" if i.note else f" [{_whole(i.low)} to {_whole(i.high)}]")
+        for i in found
+    )
+    number = len(one.sessions)
+    counts = f"(n = {len(one.values)}, {number} session{'s' * (number > 1)})"
+    unbroken = counts.replace(" ", "\N{NO-BREAK SPACE}")
+    name = textwrap.fill(f"{said(name)} {unbroken}", WIDE).replace("\N{NO-BREAK SPACE}", " ")
+    return minus(f"{name}\np50 {p50}, p95 {p95} ms")
+
+
+def _around(interval: Interval) -> list[list[float]]:
+    """How far a bar reaches to the left and to the right, in milliseconds."""
+    below, above = interval.value - interval.low, interval.high - interval.value
+    return [[max(0.0, below) * 1000], [max(0.0, above) * 1000]]
+
+
+def _whole(seconds: float) -> str:
+    text = f"{seconds * 1000:.{0 if abs(seconds) >= 0.01 else 1}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def _logarithmic(ax: Axes) -> None:
+    ax.update_datalim([(0, 0), (10, 1)])  # at least a decade: less has no ticks
+    ax.set_xscale("symlog", linthresh=1)
+    locator = SymmetricalLogLocator(base=10, linthresh=1)
+    locator.set_params(numticks=5)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: minus(f"{value:g}")))

@@ -1,0 +1,291 @@
+"""Hear a clip where its sessions are seen: a cursor on lateness, words that light up as they came.
+
+The sound is in the page, and so is the little script that moves the cursor: the same player works
+in JupyterLab, under Voila and in an exported page, without a kernel and without a network.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+
+from rtkit.analysis.latency import heard_words
+from rtkit.analysis.naming import Sessions, named
+from rtkit.audio import MAX_RATE, MIN_RATE, Clip
+from rtkit.session import Session
+from rtkit.views.trace import LEFT, RIGHT, WIDTH, line_colours, round_marks, trace_svg
+
+__all__ = ["Player", "play"]
+
+MOST = 4_800_000  # samples, five minutes at 16000 Hz: as speech some 7 MB in the page, at most 13
+WAVE, LANE, MARKS = 44, 14, 24  # heights of the sound's picture, a session's words, the axis
+LEGEND = 26  # of the trace, which the cursor leaves free
+PEAKS = 500  # of the sound's picture
+
+# The cursor follows the browser's audio element. Handlers are attributes, because a page that sets
+# innerHTML, as widgets do, runs no script element.
+FOLLOW = """
+if (!this.follow) {
+  const audio = this, box = this.closest(".rt-playback"), cursor = box.querySelector(".rt-cursor");
+  const words = [...box.querySelectorAll("[data-said]")].map(
+    word => [word, Number(word.dataset.said), Number(word.dataset.seen), word.parentElement]);
+  const {speed, left, across} = box.dataset;
+  audio.follow = () => {
+    const now = audio.currentTime * speed;
+    box.dataset.at = now.toFixed(2);
+    cursor.style.left = `${100 * (Number(left) + now * across)}%`;
+    for (const [word, said, seen, row] of words) {
+      const look = now < said ? "" : now < seen ? "rt-said" : "rt-seen";
+      if (word.className === look) continue;
+      word.className = look;
+      if (look) row.scrollTop = word.offsetTop - row.clientHeight / 2;
+    }
+    cancelAnimationFrame(audio.next);  // of two that follow, one is enough
+    if (!audio.paused && audio.isConnected) audio.next = requestAnimationFrame(audio.follow);
+  };
+}
+this.follow();
+"""
+SEEK = """
+const box = this.closest(".rt-playback"), {speed, left, across} = box.dataset;
+const seen = this.getBoundingClientRect();
+const at = ((event.clientX - seen.left) / seen.width - left) / across;
+box.querySelector("audio").currentTime = Math.max(0, at) / speed;
+"""
+STYLE = """
+.rt-playback { color: var(--jp-ui-font-color1, inherit); line-height: 1.4; }
+.rt-playback { display: flex; flex-wrap: wrap; gap: 0 24px; }
+.rt-heard { flex: 0 1 720px; min-width: 0; }
+.rt-read { flex: 1 1 20em; min-width: 0; }
+.rt-playback audio { display: block; width: 100%; height: 40px; margin: 4px 0; }
+[data-jp-theme-light="false"] .rt-playback audio { color-scheme: dark; }
+.rt-playback svg { display: block; }
+.rt-pictures { position: relative; cursor: pointer; }
+.rt-cursor { position: absolute; bottom: 0; width: 2px; background: currentColor; }
+.rt-playback:not([data-at]) .rt-cursor { visibility: hidden; }
+.rt-words { position: relative; max-height: 8.4em; overflow: hidden; margin: 6px 0; }
+.rt-playback[data-at] [data-said] { opacity: 0.45; }
+.rt-playback[data-at] .rt-said { opacity: 1; outline: 1px dashed currentColor; }
+.rt-playback[data-at] .rt-seen { opacity: 1; }
+"""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Player:
+    """Made by `rtkit.play`: the last line of a cell shows it; `html` is all of it, as a string."""
+
+    html: str
+    title: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return f"<Player {self.title}; a notebook shows it>"
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """In seconds of the clip; `seen` is when the answer came, as if the clip were live."""
+
+    text: str
+    said: float
+    end: float
+    seen: float
+
+
+def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Player:
+    """Hear a clip, with a cursor on its sessions' lateness and words that light up.
+
+    A word is faint until it is spoken, outlined until its answer came, and plain from then on: how
+    long it stays outlined is its latency.
+
+    Parameters
+    ----------
+    clip : Clip
+        What to hear: a whole recording or an excerpt. The sound is kept in the page, some
+        25 KB a second of speech at 16000 Hz; five minutes at that rate are the most it takes.
+    sessions : Session, or a list of them, or a mapping of names to them, optional
+        Sessions of the same recording, of this or another excerpt: what lies within the clip is
+        shown. Without any, the words are the reference's, if there is one.
+    rate : int, optional
+        Play the clip's samples at this sample rate instead of their own: what the service hears of
+        a client that names a wrong one.
+
+    Returns
+    -------
+    Player
+
+    Raises
+    ------
+    TypeError
+        If a session is given in the clip's place: it holds no sound.
+    ValueError
+        If the clip is too long, `rate` is none that the service takes, or a session is not of this
+        recording or of another part of it.
+    AudioError
+        If the recording cannot be read.
+    """
+    if isinstance(clip, Session):
+        raise TypeError("a session keeps no sound; give its clip first: rtkit.play(clip, session)")
+    if clip.samples > MOST:
+        raise ValueError(
+            f"{clip.path.name}: {clip.seconds:.0f} s at {clip.rate} Hz are too much sound for a "
+            f"page, which takes {MOST // clip.rate} s; open an excerpt: "
+            "rtkit.open_clip(PATH, start=0, seconds=60)"
+        )
+    if rate is not None and not MIN_RATE <= rate <= MAX_RATE:
+        raise ValueError(
+            f"rate={rate} is no sample rate that the service takes; "
+            f"give {MIN_RATE} to {MAX_RATE} Hz"
+        )
+    by_name = named(sessions)
+    offsets = {name: _offset(clip, name, session) for name, session in by_name.items()}
+    rows = {name: list(_heard(clip, one, offsets[name])) for name, one in by_name.items()}
+    seconds = max([clip.seconds, *(word.seen for row in rows.values() for word in row)])
+    if not rows and clip.reference is not None:
+        rows = {"": [_Word(w.text, w.start, w.end, w.start) for w in clip.reference.words]}
+    sound, rate = _sound(clip), rate or clip.rate
+    title = f"{clip.path.name}, {clip.seconds:.1f} s{_wrongly(clip.rate, rate)}"
+    lines = {name: _line(clip, one, offsets[name]) for name, one in by_name.items()}
+    pictures = trace_svg(lines, seconds=seconds) if lines else ""
+    pictures += _score(sound, rows, seconds=seconds, rate=clip.rate)
+    silence = np.zeros(math.ceil((seconds - clip.seconds) * clip.rate), dtype=np.int16)
+    return Player(
+        f'<div class="rt-playback" data-speed="{rate / clip.rate!r}" data-left="{LEFT / WIDTH!r}" '
+        f'data-across="{(WIDTH - LEFT - RIGHT) / WIDTH / seconds!r}"><style>{STYLE}</style>'
+        f'<div class="rt-heard"><div>{html.escape(title)}</div>'
+        f"{_audio(np.concatenate([sound, silence]), rate, title=title)}"
+        f'<div class="rt-pictures" onclick="{html.escape(SEEK)}">{pictures}'
+        f'<div class="rt-cursor" style="left: {LEFT / WIDTH:.3%}; '
+        f'top: {LEGEND if lines else 0}px"></div></div></div>'
+        f'<div class="rt-read">{"".join(_text(*row) for row in rows.items())}</div></div>',
+        title,
+    )
+
+
+def _offset(clip: Clip, name: str, session: Session) -> float:
+    """Where in the clip the session's audio begins, in seconds."""
+    settings = session.settings
+    if (settings.recording, settings.rate) != (clip.path.name, clip.rate):
+        raise ValueError(
+            f"{name} is a session of {settings.recording} at {settings.rate} Hz, not of "
+            f"{clip.path.name} at {clip.rate} Hz; open the clip that it was streamed from"
+        )
+    if settings.first >= clip.first + clip.samples or clip.first >= (
+        settings.first + settings.samples
+    ):
+        raise ValueError(
+            f"{name} is a session of another part of {clip.path.name}: "
+            f"{settings.seconds:.1f} s from {settings.first / clip.rate:.1f} s on; open that part"
+        )
+    return (settings.first - clip.first) / clip.rate
+
+
+def _heard(clip: Clip, session: Session, offset: float) -> Iterator[_Word]:
+    """What was heard of the words that are spoken within the clip."""
+    for heard in heard_words(session):
+        said = (heard.spoken or heard.word).start + offset
+        if 0 <= said < clip.seconds:
+            yield _Word(heard.word.text, said, heard.end + offset, heard.received + offset)
+
+
+def _line(clip: Clip, session: Session, offset: float) -> tuple[np.ndarray, np.ndarray]:
+    """Audio and lateness of the chunks within the clip."""
+    audio = np.array([chunk.stop for chunk in session.chunks]) / clip.rate + offset
+    within = (audio >= 0) & (audio <= clip.seconds + 1e-9)
+    return audio[within], session.lateness[within]
+
+
+def _sound(clip: Clip) -> np.ndarray:
+    """All samples, int16, shape (samples,)."""
+    (content,) = clip.chunks(np.array([0, clip.samples]))
+    return np.frombuffer(content, dtype="<i2")
+
+
+def _audio(sound: np.ndarray, rate: int, *, title: str) -> str:
+    """The browser's own player, with the sound in it."""
+    file = io.BytesIO()
+    soundfile.write(file, sound, rate, format="FLAC", subtype="PCM_16")
+    content = base64.b64encode(file.getvalue()).decode()
+    follow = html.escape(FOLLOW)
+    return (
+        f'<audio controls preload="auto" aria-label="{html.escape(title)}" onplay="{follow}" '
+        f'onseeking="{follow}" src="data:audio/flac;base64,{content}"></audio>'
+    )
+
+
+def _score(
+    sound: np.ndarray, rows: Mapping[str, Sequence[_Word]], *, seconds: float, rate: int
+) -> str:
+    """The sound, and below it a row a session: each word as a stroke from its end to its answer."""
+    answered = {name: row for name, row in rows.items() if name}
+    scale = (WIDTH - LEFT - RIGHT) / seconds
+    bottom = WAVE + LANE * len(answered)
+    parts = [_outline(sound, len(sound) / rate * scale)]
+    for lane, (row, colour) in enumerate(
+        zip(answered.values(), line_colours(answered), strict=True)
+    ):
+        y = WAVE + LANE * (lane + 0.6)
+        for word in row:
+            end, seen = LEFT + word.end * scale, LEFT + word.seen * scale
+            parts.append(
+                f'<line x1="{end:.1f}" x2="{seen:.1f}" y1="{y:.1f}" y2="{y:.1f}" '
+                f'stroke="{colour}" stroke-width="2"/>'
+                f'<circle cx="{seen:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>'
+            )
+    for second in round_marks(seconds):
+        parts.append(
+            f'<text x="{LEFT + second * scale:.1f}" y="{bottom + 16}" text-anchor="middle">'
+            f"{second:g}{' s' if second == 0 else ''}</text>"
+        )
+    wait = "; below it each word, from its end to its answer" if answered else ""
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {bottom + MARKS}" role="img" aria-label="The sound{wait}" '
+        'style="width: 100%; font: 12px sans-serif; fill: currentColor">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def _outline(sound: np.ndarray, width: float) -> str:
+    """The highest and lowest sample of each of some hundred stretches."""
+    stretches = np.array_split(sound / 32768, min(PEAKS, len(sound)))
+    high = np.array([stretch.max() for stretch in stretches])
+    low = np.array([stretch.min() for stretch in stretches])
+    size = WAVE / 2 / max(0.05, high.max(), -low.min())
+    across = LEFT + np.linspace(0, width, len(stretches))
+    points = [
+        *zip(across, WAVE / 2 - high * size, strict=True),
+        *zip(across[::-1], WAVE / 2 - low[::-1] * size, strict=True),
+    ]
+    placed = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polygon fill="currentColor" fill-opacity="0.45" points="{placed}"/>'
+
+
+def _text(name: str, row: Sequence[_Word]) -> str:
+    """A session's words, or the reference's, each with its instants for the script."""
+    label = f"<b>{html.escape(name.replace('_', ' '))}:</b> " if name else ""
+    words = " ".join(
+        f'<span data-said="{word.said:.3f}" data-seen="{word.seen:.3f}">'
+        f"{html.escape(word.text)}</span>"
+        for word in row
+    )
+    return f'<div class="rt-words">{label}{words}</div>' if row else ""
+
+
+def _wrongly(rate: int, heard_at: int) -> str:
+    """What a wrong sample rate does to the sound."""
+    if rate == heard_at:
+        return ""
+    tones, speed = 12 * math.log2(heard_at / rate), heard_at / rate
+    return (
+        f": {rate} Hz heard as {heard_at} Hz, {speed:.3g} times as fast and "
+        f"{abs(tones):.3g} semitones {'higher' if tones > 0 else 'lower'}"
+    )

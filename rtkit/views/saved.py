@@ -1,0 +1,202 @@
+"""What was said, to keep: a file of text, captions or JSON; and what such a file says was said."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rtkit.services.assemblyai.client import Begin, is_secret
+from rtkit.session import Session
+from rtkit.views.captions import as_srt, as_vtt, offset, one_line, read_cues
+
+__all__ = ["said_in", "said_in_turns", "save_transcript"]
+
+ROUNDING = 0.001  # seconds, of the times in captions
+
+
+def save_transcript(session: Session, path: str | Path | None = None) -> Path:
+    """Write the transcript to a file, in the format of its suffix, and return its path.
+
+    Parameters
+    ----------
+    session : Session
+    path : str or Path, optional
+        ``.txt`` (what was streamed and how, then a line a turn), ``.srt`` or ``.vtt`` (captions),
+        ``.json`` (turns and words with their times: in the form of a reference). Corrected by
+        hand, any of them can be scored against: `rtkit.wer` reads it. A folder, or nothing for the
+        current one: ``RECORDING_ID.txt`` in it, with the service's id of the session.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is none of these, the session has no id to be named after, a turn without
+        word times is to be captioned, or a transcript would be taken for the recording's reference.
+    """
+    path = Path() if path is None else Path(path)
+    if path.is_dir():
+        path = path / _default_name(session)
+    write = _FORMATS.get(path.suffix.lower())
+    if write is None:
+        raise ValueError(
+            f"unknown suffix {path.suffix!r} of {path.name}; one of {', '.join(_FORMATS)}"
+        )
+    recording = Path(session.settings.recording)
+    if path.name in (f"{recording.name}.json", f"{recording.stem}.json"):
+        raise ValueError(
+            f"{path.name} is what the reference of {recording.name} is called, and a transcript "
+            f"there would be taken for the truth; call it {recording.stem}_heard.json, say"
+        )
+    text = write(session)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def said_in(text: str, start: float, stop: float) -> str:
+    """What a file's text says was spoken from `start` to `stop`, a line each.
+
+    Of captions, those that begin within; of a transcript that `save_transcript` wrote, its turns
+    without what stands before them; anything else is spoken as it stands.
+
+    Raises
+    ------
+    ValueError
+        If there are captions and none of them begins within.
+    """
+    if re.match(r"\ufeff?Session: ", text) and (
+        heading := re.search(r"^Transcript[ \t]*$", text, re.MULTILINE)
+    ):
+        text = text[heading.end() :]
+    elif re.match(r"\ufeff?\s*(WEBVTT\b|(\d+\s+)?[\d:.,]+[ \t]*-->)", text):
+        found = read_cues(text)
+        within = [cue for cue in found if start - ROUNDING <= cue.start < stop + ROUNDING]
+        if found and not within:
+            raise ValueError(
+                f"no caption begins within what was streamed, {start:.3f} to {stop:.3f} s of the "
+                "recording; give captions with times from the recording's start"
+            )
+        return "\n".join(" ".join(cue.lines) for cue in within)
+    return re.sub(r"^\[Turn #\d+\]:[ \t]*", "", text, flags=re.MULTILINE)
+
+
+def said_in_turns(data: Any, session: Session) -> list[str] | None:
+    """The turns' texts of JSON from `save_transcript`, if it is of what this session streamed.
+
+    They are taken whole then, also where a word has no time or its time lies beyond the audio.
+    """
+    settings = session.settings
+    try:
+        stretch = data["settings"]["first"], data["settings"]["rate"], data["duration"]
+        if stretch == (settings.first, settings.rate, settings.seconds):
+            return [str(turn["text"]) for turn in data["turns"]]
+    except (KeyError, TypeError):
+        pass  # somebody else's, or a turn that was mangled: a reference is to tell of it
+    return None
+
+
+def _session_id(session: Session) -> str | None:
+    return next((reply.id for _, reply in session.replies if isinstance(reply, Begin)), None)
+
+
+def _default_name(session: Session) -> str:
+    name = _session_id(session)
+    if not name:
+        raise ValueError(
+            "the session never began, so it has no id to name a file after; give a file's name"
+        )
+    # What the service says goes into no path unchecked.
+    return f"{Path(session.settings.recording).stem}_{re.sub(r'[^A-Za-z0-9-]', '-', name)}.txt"
+
+
+def _as_text(session: Session) -> str:
+    settings = session.settings
+    lines = [
+        f"Session: {_session_id(session) or 'none, it never began'}",
+        f"Audio file: {settings.recording}",
+        f"Audio duration: {settings.seconds:.3f} s{_beginning(session)}",
+        f"Started: {session.started}",
+        f"Ended: {_ending(session)}",
+        "",
+        "Settings",
+        *[f"  {name}: {_written(value)}" for name, value in _asked_for(session).items()],
+        "",
+        "Transcript",
+        *[
+            f"[Turn #{number}]: {one_line(turn.transcript)}"
+            for number, turn in enumerate(session.turns, start=1)
+        ],
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _as_json(session: Session) -> str:
+    begin = offset(session)
+    turns = [
+        {
+            "start": round(begin + turn.words[0].start, 3) if turn.words else None,
+            "end": round(begin + turn.words[-1].end, 3) if turn.words else None,
+            "text": turn.transcript,
+            "words": [
+                {
+                    "text": word.text,
+                    "start": round(begin + word.start, 3),
+                    "end": round(begin + word.end, 3),
+                    "confidence": word.confidence,
+                }
+                for word in turn.words
+            ],
+        }
+        for turn in session.turns
+    ]
+    data = {
+        "session": _session_id(session),
+        "file": session.settings.recording,
+        "duration": session.settings.seconds,
+        "started": session.started,
+        "ended": _ending(session),
+        "settings": _asked_for(session),
+        "transcript": session.transcript,
+        "turns": turns,
+    }
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def _beginning(session: Session) -> str:
+    return f", from {offset(session):.3f} s on" if session.settings.first else ""
+
+
+def _ending(session: Session) -> str:
+    if session.ending is None:
+        return "cut off"
+    return ": ".join(filter(None, (session.ending.how, session.ending.error)))
+
+
+def _asked_for(session: Session) -> dict[str, Any]:
+    """The settings, without what the heading says and what nobody may read."""
+    known = asdict(session.settings)
+    for said in ("recording", "samples", "calibration"):
+        del known[said]
+    return dict(_open(known))
+
+
+def _open(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What holds no secret by its name, however deep."""
+    for name, value in settings.items():
+        if not is_secret(name):
+            yield name, dict(_open(value)) if isinstance(value, Mapping) else value
+
+
+def _written(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+_FORMATS: Mapping[str, Callable[[Session], str]] = {
+    ".txt": _as_text,
+    ".srt": as_srt,
+    ".vtt": as_vtt,
+    ".json": _as_json,
+}

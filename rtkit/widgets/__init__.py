@@ -1,0 +1,1 @@
+"""The panel for notebooks, and its parts."""

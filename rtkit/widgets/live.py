@@ -1,0 +1,64 @@
+"""What a running session has shown so far, kept small: a line of lateness, and the last turns."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from operator import itemgetter
+
+from rtkit.services.assemblyai import client as protocol
+from rtkit.session import Chunk, Fact, Message
+from rtkit.views.trace import COLUMNS
+
+__all__ = ["Watched"]
+
+LETTERS = 400  # of a turn
+
+
+class Watched:
+    """What a running session has shown so far, of bounded size however long it runs."""
+
+    def __init__(self, seconds: float, sent: asyncio.Event) -> None:
+        self._sent = sent
+        self._column = seconds / COLUMNS
+        self._older: list[tuple[float, float]] = []
+        self.points: list[tuple[float, float]] = []  # audio and lateness, of the newest column
+        self._unread: list[str] = []
+        self._turns: dict[int, tuple[str, bool]] = {}
+
+    def see(self, fact: Fact) -> None:
+        if isinstance(fact, Chunk):
+            if self.points and fact.due // self._column > self.points[0][0] // self._column:
+                self._older += _extremes(self.points)
+                self.points = []
+            self.points.append((fact.due, fact.sent - fact.due))
+            self._sent.set()
+        elif isinstance(fact, Message):
+            self._unread.append(fact.text)  # read later, when the sender waits anyway
+
+    def line(self) -> tuple[list[float], list[float]]:
+        """Audio and lateness: of each column the lowest and highest chunk, the newest ones all."""
+        points = [*self._older, *self.points]
+        return [audio for audio, _ in points], [lateness for _, lateness in points]
+
+    def lines(self, shown: int = 8) -> list[str]:
+        """The last turns as HTML, partial ones in italics."""
+        unread, self._unread = self._unread, []
+        for reply in map(protocol.parse, unread):
+            if isinstance(reply, protocol.Turn) and reply.words:
+                text = _end_of(" ".join(word.text for word in reply.words))
+                self._turns[reply.order] = (text, reply.end_of_turn)
+        return [
+            html.escape(text) if final else f"<i>{html.escape(text)} …</i>"
+            for text, final in list(self._turns.values())[-shown:]
+        ]
+
+
+def _end_of(text: str) -> str:
+    """As much of the end as does not push the page about: a turn may go on for minutes."""
+    return text if len(text) <= LETTERS else f"… {text[-LETTERS:].partition(' ')[2]}"
+
+
+def _extremes(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points of least and greatest lateness, in order of time."""
+    return sorted({min(points, key=itemgetter(1)), max(points, key=itemgetter(1))})
