@@ -16,23 +16,12 @@ import soundfile
 
 from rtkit.reference import Reference, SidecarError, find_reference
 
-__all__ = [
-    "MAX_CHUNK",
-    "MIN_CHUNK",
-    "AudioError",
-    "Clip",
-    "Header",
-    "bundled",
-    "check_chunk",
-    "chunk_edges",
-    "open_clip",
-    "open_raw",
-    "silence",
-]
+__all__ = ["AudioError", "Clip", "Header", "bundled", "open_clip", "open_raw", "silence"]
 
-MIN_CHUNK = 0.05
+
 """Shortest audio message that the service takes, in seconds."""
-MAX_CHUNK = 1.0
+
+
 """Longest audio message that the service takes, in seconds."""
 MIN_RATE, MAX_RATE = 8000, 96000
 
@@ -320,60 +309,6 @@ def bundled() -> list[Path]:
         if folder.is_dir():
             return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
     return []
-
-
-def check_chunk(chunk: float) -> float:
-    """`chunk` itself, if the service takes chunks of so many seconds.
-
-    Raises
-    ------
-    ValueError
-        If it does not: the service closes a session over a message outside 50 to 1000 ms.
-    TypeError
-        If it is no number.
-    """
-    _check_numbers(chunk=chunk)
-    if not MIN_CHUNK <= chunk <= MAX_CHUNK:
-        raise ValueError(
-            f"chunk={chunk:g} s is outside what the service takes, {MIN_CHUNK:g} to {MAX_CHUNK:g} "
-            "s of audio a message: it closes the session (3007). chunk is in seconds; "
-            "0.1 is usual."
-        )
-    return float(chunk)
-
-
-def chunk_edges(samples: int, rate: int, chunk: float) -> np.ndarray:
-    """Cut `samples` samples into chunks of `chunk` seconds, none shorter than the service takes.
-
-    Parameters
-    ----------
-    samples, rate : int
-        Length of the clip in samples, and samples per second.
-    chunk : float
-        Seconds of audio a chunk. Rounded *up* to whole samples: 50 ms at 11025 Hz is 551.25
-        samples, and 551 would fall under the limit of 50 ms.
-
-    Returns
-    -------
-    ndarray of int64, shape (chunks + 1,)
-        Rising from 0 to `samples`. A tail under 50 ms joins its neighbour; where that makes more
-        than 1000 ms, the two are split evenly. Only a clip under 50 ms gives a chunk under 50 ms.
-    """
-    size = whole_samples(check_chunk(chunk), rate)
-    edges = np.append(np.arange(0, samples, size, dtype=np.int64), samples)
-    tail = edges[-1] - edges[-2]
-    if len(edges) > 2 and tail < whole_samples(MIN_CHUNK, rate):
-        joined = edges[-1] - edges[-3]
-        if joined <= MAX_CHUNK * rate:
-            edges = np.delete(edges, -2)
-        else:
-            edges[-2] = edges[-3] + joined // 2
-    return edges
-
-
-def whole_samples(seconds: float, rate: int) -> int:
-    """The least number of samples that lasts `seconds`, forgiving float error in the product."""
-    return math.ceil(seconds * rate - 1e-6)
 
 
 def _check_numbers(**values: object) -> None:

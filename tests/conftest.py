@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from rtkit.audio import Clip, open_clip
-from rtkit.clock.alarm import VirtualLoop
+from rtkit.clock.virtual import VirtualLoop
 from rtkit.reference import Reference, SpokenTurn, SpokenWord
 
 T = TypeVar("T")

@@ -15,8 +15,9 @@ import pytest
 import soundfile
 from facts import CALL
 
-from rtkit.audio import AudioError, bundled, check_chunk, chunk_edges, open_clip, open_raw
+from rtkit.audio import AudioError, bundled, open_clip, open_raw
 from rtkit.audio import Clip as AnyClip
+from rtkit.pacing import check_chunk, chunk_edges
 from rtkit.reference import SidecarError
 
 RATE = 16000

@@ -8,11 +8,11 @@ import re
 import numpy as np
 import pytest
 
-from rtkit.audio import chunk_edges
 from rtkit.pacing import (
     PACINGS,
     Pacing,
     choose_pacing,
+    chunk_edges,
     due_times,
     fixed_sleep,
     unpaced,

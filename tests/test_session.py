@@ -14,19 +14,9 @@ import pytest
 from conftest import spoken
 from facts import session as built
 
-from rtkit.services.assemblyai.client import Begin
-from rtkit.session import (
-    Chunk,
-    Ending,
-    Event,
-    Fact,
-    Message,
-    Recorder,
-    Session,
-    Settings,
-    Stall,
-    load_session,
-)
+from rtkit.recording import Recorder, load_session
+from rtkit.services.messages import Begin
+from rtkit.session import Chunk, Ending, Event, Fact, Message, Session, Settings, Stall
 
 SETTINGS = Settings("a.wav", 8000, 0, 2000, 1, "WAV PCM_16", 0.1, "wall_clock", work=0.003)
 REFERENCE = spoken(("Grün\u2028", 0.1, 0.2), ("ist.", 0.2, 0.25))

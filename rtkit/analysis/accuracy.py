@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from rtkit.analysis.error_rate import UNSPACED, Edit, Kind, WordErrorRate
+from rtkit.analysis.texts import said_in, said_in_turns
 from rtkit.reference import Reference, SidecarError, has_text_alone, read_json, read_reference
 from rtkit.session import Session
-from rtkit.views.saved import said_in, said_in_turns
 
 __all__ = ["wer"]
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtkit.analysis.latency import Latency, holding_chunk, quantiles, turn_latency
-from rtkit.analysis.naming import Sessions, Table, named
-from rtkit.services.assemblyai.client import Turn
+from rtkit.analysis.naming import Sessions, named
+from rtkit.markup import Table
+from rtkit.services.messages import Turn
 from rtkit.session import Session
 
 __all__ = ["DEFINITIONS", "Definition", "rescore"]

@@ -22,8 +22,8 @@ from rtkit.analysis.latency import (
     word_latency,
 )
 from rtkit.analysis.naming import Sessions, named, parameters_of, service_of
+from rtkit.analysis.summary import summarise
 from rtkit.analysis.validity import validity
-from rtkit.experiments.compare import summarise
 from rtkit.session import Session
 
 if TYPE_CHECKING:

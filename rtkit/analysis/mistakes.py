@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtkit.analysis.latency import align, drift
-from rtkit.audio import MAX_CHUNK, MIN_CHUNK, Clip, Header, is_wav
-from rtkit.services.assemblyai.client import ServiceError, Termination, Turn
+from rtkit.analysis.latency import drift
+from rtkit.analysis.matching import align
+from rtkit.audio import Clip, Header, is_wav
+from rtkit.pacing import MAX_CHUNK, MIN_CHUNK
+from rtkit.services.messages import ServiceError, Termination, Turn
 from rtkit.session import Session
 
 __all__ = ["Mistake", "Mistakes", "diagnose"]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import json
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from rtkit.services.assemblyai.client import DEFAULT_MODEL, AssemblyAI, is_secret
+from rtkit.services.assemblyai.client import DEFAULT_MODEL, AssemblyAI
+from rtkit.services.endpoint import is_secret
 from rtkit.session import Session
 
-__all__ = ["Sessions", "Table", "named", "parameters_of", "service_of"]
+__all__ = ["Sessions", "named", "parameters_of", "service_of"]
 
 Sessions = Session | Iterable[Session] | Mapping[str, Session]
 
@@ -84,66 +82,3 @@ def _in_words(name: str, value: object) -> str:
 
 def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-
-
-@dataclass(frozen=True)
-class Table:
-    """Figures of sessions side by side; prints as text, and as HTML in a notebook."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[float, ...], str], ...]  # name, a value a column, format
-    notes: tuple[str, ...] = ()
-
-    def cells(self) -> list[list[str]]:
-        """The table as text, the heading first."""
-        return [
-            ["", *self.columns],
-            *[
-                [name, *[_cell(value, form) for value in values]]
-                for name, values, form in self.rows
-            ],
-        ]
-
-    def __getitem__(self, row: str) -> dict[str, float]:
-        """A row's values by column, in the row's unit."""
-        for name, values, _ in self.rows:
-            if name == row:
-                return dict(zip(self.columns, values, strict=True))
-        raise KeyError(f"no row {row!r}; the rows are {[name for name, _, _ in self.rows]}")
-
-    def __str__(self) -> str:
-        cells = self.cells()
-        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-        lines = []
-        for row in cells:
-            figures = zip(row[1:], widths[1:], strict=True)
-            lines.append(
-                "  ".join(
-                    [row[0].ljust(widths[0]), *[cell.rjust(width) for cell, width in figures]]
-                )
-            )
-        lines.insert(1, "-" * len(lines[0]))
-        return "\n".join([*lines, *self.notes])
-
-    def _repr_html_(self) -> str:
-        heading, *rows = self.cells()
-        right = 'style="text-align: right; padding: 2px 12px"'
-        left = 'style="text-align: left; padding: 2px 12px"'
-        head = "".join(f"<th {right}>{html.escape(cell)}</th>" for cell in heading)
-        body = "".join(
-            f"<tr><td {left}>{html.escape(name)}</td>"
-            + "".join(f"<td {right}>{html.escape(cell)}</td>" for cell in cells)
-            + "</tr>"
-            for name, *cells in rows
-        )
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return (
-            f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
-        )
-
-
-def _cell(value: float, form: str) -> str:
-    if math.isnan(value):
-        return "–"
-    text = f"{round(value):d}" if form == "d" else f"{value:{form}}"
-    return text.removeprefix("-") if float(text) == 0 else text

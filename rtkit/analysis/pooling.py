@@ -5,13 +5,9 @@ What is measured has three names here: ``"word_latency"``, ``"turn_latency"`` an
 
 from __future__ import annotations
 
-import html
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import numpy as np
 
@@ -19,20 +15,12 @@ from rtkit.analysis.bootstrap import Paired, bootstrap_quantiles, paired_differe
 from rtkit.analysis.frames import pandas_for
 from rtkit.analysis.latency import Latency, turn_latency, word_latency
 from rtkit.analysis.naming import Sessions, named, service_of
-from rtkit.session import Session, load_session
+from rtkit.session import Session
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "Pool",
-    "Worst",
-    "compare_pacings",
-    "compare_paired",
-    "pool",
-    "quantile_intervals",
-    "worst_cases",
-]
+__all__ = ["Pool", "compare_pacings", "compare_paired", "pool", "quantile_intervals"]
 
 PARTS = ("chunk_wait", "endpoint_wait", "lateness", "service_time", "since_sent")
 _SAID = {part: part.replace("_", " ") for part in PARTS}
@@ -246,162 +234,6 @@ def _the_same(by: str) -> tuple[str, ...]:
 
 
 # The worst.
-
-
-@dataclass(frozen=True)
-class Case:
-    """One bad case: how long it took, where it is, and what made it so long. Seconds.
-
-    `at` counts from the start of the recording, `parts` add up to `seconds`.
-    """
-
-    recording: str
-    session: str
-    at: float
-    text: str
-    seconds: float
-    parts: Mapping[str, float]
-    file: Path | None = None
-
-
-@dataclass(frozen=True)
-class Worst:
-    """The worst cases of each recording; prints as text, and folds out in a notebook."""
-
-    of: str
-    cases: Mapping[str, tuple[Case, ...]]
-
-    def __getitem__(self, recording: str) -> tuple[Case, ...]:
-        return self.cases[recording]
-
-    def __str__(self) -> str:
-        lines = []
-        for recording, cases in self.cases.items():
-            lines.append(recording)
-            for case in cases:
-                what = f" {case.text!r}" if case.text else ""
-                lines.append(
-                    f"  {case.seconds * 1000:6.0f} ms at {_clock(case.at)}{what}: "
-                    f"{_sum(case.parts)} [{case.session}]"
-                )
-        return "\n".join(lines) or "No cases."
-
-    def _repr_html_(self) -> str:
-        return "".join(self._folded(*item) for item in self.cases.items()) or "<p>No cases.</p>"
-
-    def _folded(self, recording: str, cases: Sequence[Case]) -> str:
-        """A line a recording; a click shows its cases."""
-        worst = cases[0]
-        said = f", “{html.escape(worst.text)}”" if worst.text else ""
-        names = [name for name in PARTS if any(name in case.parts for case in cases)]
-        left = ("what", "session")
-        columns = ["ms", "at", "what", *[_SAID[name] for name in names], "session"]
-        head = "".join(f"<th {_LEFT if c in left else _RIGHT}>{c}</th>" for c in columns)
-        return (
-            f"<details><summary><b>{html.escape(recording)}</b>: at worst "
-            f"{worst.seconds * 1000:.0f} ms, at {_clock(worst.at)}{said}</summary>"
-            f"<table><thead><tr>{head}</tr></thead>"
-            f"<tbody>{''.join(_row(case, names) for case in cases)}</tbody></table></details>"
-        )
-
-
-def worst_cases(
-    sessions: Sessions | str | Path, of: str = "turn_latency", *, count: int = 5
-) -> Worst:
-    """The longest waits of each recording: where in it, of what parts, and in which session.
-
-    Parameters
-    ----------
-    sessions : Session, or a list of them, or a mapping of names to them, or a folder or file
-        A folder's cases link to the files of their sessions, and so does a file's.
-    of : {"word_latency", "turn_latency", "lateness"}
-    count : int
-        How many cases of each recording.
-
-    Returns
-    -------
-    Worst
-        In a notebook a line a recording, the worst first, which folds out.
-
-    Raises
-    ------
-    ValueError
-        If the measure is unknown or `count` below 1; if the folder holds no session that can be
-        read.
-    FileNotFoundError
-        If there is no such folder or file.
-    """
-    _measure(of)
-    if count < 1:
-        raise ValueError(f"count={count} shows nothing; give 1 or more")
-    files: Mapping[str, Path] = {}
-    if isinstance(sessions, str | Path):
-        sessions, files = _loaded(Path(sessions))
-    by_name = named(sessions)
-    cases: dict[str, list[Case]] = {}
-    for name, session in by_name.items():
-        found = _cases(name, session, of, files.get(name))
-        longest = sorted(found, key=lambda case: -case.seconds)[:count]
-        cases.setdefault(session.settings.recording, []).extend(longest)
-    ranked = {
-        recording: tuple(sorted(longest, key=lambda case: -case.seconds)[:count])
-        for recording, longest in cases.items()
-        if longest
-    }
-    return Worst(of, dict(sorted(ranked.items(), key=lambda item: -item[1][0].seconds)))
-
-
-def _loaded(path: Path) -> tuple[dict[str, Session], dict[str, Path]]:
-    """The sessions of a folder or of a file, and the file of each."""
-    if not path.exists():
-        raise FileNotFoundError(
-            f"There is no folder or file {path}; give one in which sessions were recorded, with "
-            "rtkit.sweep(clips, folder='FOLDER') or rtkit.stream(clip, record='FOLDER/NAME.jsonl')"
-        )
-    if path.is_file():
-        return {path.stem: load_session(path)}, {path.stem: path}
-    sessions = load_session(path)
-    return sessions, {name: path / f"{name}.jsonl" for name in sessions}
-
-
-def _cases(name: str, session: Session, of: str, file: Path | None) -> Iterable[Case]:
-    settings = session.settings
-    first = settings.first / settings.rate
-    if of == "lateness":
-        for chunk, late in zip(session.chunks, session.lateness.tolist(), strict=True):
-            at = first + chunk.start / settings.rate
-            yield Case(settings.recording, name, at, "", late, {"lateness": late}, file)
-        return
-    latency = _LATENCIES[of](session)
-    for i in np.flatnonzero(_counted(session, of)).tolist():
-        names = _TURN if of == "turn_latency" else _WORD
-        if of == "turn_latency" and not latency.decided[i]:
-            names = _UNDECIDED
-        parts = {part: float(getattr(latency, part)[i]) for part in names}
-        seconds, at = float(latency.latency[i]), first + float(latency.end[i])
-        yield Case(settings.recording, name, at, latency.texts[i], seconds, parts, file)
-
-
-def _row(case: Case, names: Sequence[str]) -> str:
-    session = html.escape(case.session)
-    if case.file is not None:
-        session = f'<a href="{quote(Path(os.path.relpath(case.file)).as_posix())}">{session}</a>'
-    parts = [f"{case.parts[n] * 1000:.0f}" if n in case.parts else "" for n in names]
-    text = case.text if len(case.text) <= 60 else f"… {case.text[-58:]}"
-    figures = [f"{case.seconds * 1000:.0f}", _clock(case.at)]
-    cells = [(_RIGHT, cell) for cell in figures] + [(_LEFT, html.escape(text))]
-    cells += [*[(_RIGHT, cell) for cell in parts], (_LEFT, session)]
-    return f"<tr>{''.join(f'<td {side}>{cell}</td>' for side, cell in cells)}</tr>"
-
-
-def _sum(parts: Mapping[str, float]) -> str:
-    return " + ".join(f"{_SAID[name]} {s * 1000:.0f}" for name, s in parts.items())
-
-
-def _clock(seconds: float) -> str:
-    """Where in a recording, as players show it."""
-    minutes, rest = divmod(round(seconds, 1), 60)
-    return f"{minutes:.0f}:{rest:04.1f}"
 
 
 # What is measured.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtkit.analysis.latency import quantiles
-from rtkit.services.assemblyai.client import Other, Termination
+from rtkit.services.messages import Other, Termination
 from rtkit.session import Session, Stall
 
 __all__ = ["Fault", "Validity", "validity"]

@@ -12,12 +12,13 @@ import numpy as np
 
 from rtkit.analysis.latency import Quantiles, quantiles
 from rtkit.analysis.validity import BUDGET
-from rtkit.audio import MIN_CHUNK, silence
+from rtkit.audio import silence
 from rtkit.clock.alarm import Alarm
 from rtkit.loopback.process import Loopback
+from rtkit.pacing import MIN_CHUNK
 from rtkit.reference import Reference, SpokenTurn, SpokenWord
 from rtkit.sending.stream import stream
-from rtkit.services.assemblyai.client import Turn
+from rtkit.services.messages import Turn
 from rtkit.session import Fact, Session
 
 __all__ = ["Calibration", "calibrate"]

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from rtkit.analysis.latency import Latency, Quantiles, quantiles, turn_latency, word_latency
-from rtkit.sending.stream import StreamError
+from rtkit.recording import StreamError
 from rtkit.session import Session
 
 __all__ = ["Crowd"]

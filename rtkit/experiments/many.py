@@ -16,15 +16,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from rtkit.audio import MIN_CHUNK, AudioError, Clip, chunk_edges, whole_samples
-from rtkit.clock.alarm import Timetable, sleep_until
+from rtkit.audio import AudioError, Clip
+from rtkit.clock.alarm import sleep_until
 from rtkit.clock.stalls import Lookout
+from rtkit.clock.timetable import Timetable
 from rtkit.experiments.concurrent_result import Crowd
-from rtkit.pacing import due_times
-from rtkit.sending.run import Connection, Run, Service, host
-from rtkit.sending.stream import StreamError, check_sides, settings_of
+from rtkit.pacing import MIN_CHUNK, chunk_edges, due_times, whole_samples
+from rtkit.recording import Recorder, StreamError
+from rtkit.sending.run import Run, host, settings_of
+from rtkit.sending.stream import check_sides
 from rtkit.sending.websocket import Failure
-from rtkit.session import Chunk, Fact, Recorder, Session, Settings
+from rtkit.services.service import Connection, Service
+from rtkit.session import Chunk, Fact, Session, Settings
 
 __all__ = ["stream_many"]
 

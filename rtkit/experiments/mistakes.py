@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from rtkit.audio import MAX_RATE, Clip, chunk_edges, open_raw
+from rtkit.audio import MAX_RATE, Clip, open_raw
 from rtkit.loopback.process import Loopback, embedded
+from rtkit.pacing import chunk_edges
+from rtkit.recording import StreamError
 from rtkit.reference import Reference
-from rtkit.sending.stream import Service, StreamError, run_session, settings_of, stream
-from rtkit.services.assemblyai.client import Endpoint
+from rtkit.sending.run import run_session, settings_of
+from rtkit.sending.stream import Service, stream
+from rtkit.services.endpoint import Endpoint
 from rtkit.session import Session
 
 __all__ = ["commit"]

@@ -16,7 +16,8 @@ from numbers import Real
 from typing import Any
 
 from rtkit.audio import Clip, silence
-from rtkit.clock.alarm import VirtualLoop, sleep_until
+from rtkit.clock.alarm import sleep_until
+from rtkit.clock.virtual import VirtualLoop
 from rtkit.loopback.conversation import Behaviour
 from rtkit.loopback.engines import Ears, Energy, Script
 from rtkit.loopback.in_memory import MemoryConnection

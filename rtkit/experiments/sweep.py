@@ -27,12 +27,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtkit.analysis.frames import to_frame
-from rtkit.audio import SUFFIXES, AudioError, Clip, chunk_edges, open_clip
+from rtkit.audio import SUFFIXES, AudioError, Clip, open_clip
 from rtkit.experiments.simulate import simulate
-from rtkit.pacing import choose_pacing, due_times
-from rtkit.sending.stream import Service, StreamError, stream
+from rtkit.pacing import choose_pacing, chunk_edges, due_times
+from rtkit.recording import StreamError, load_session
+from rtkit.sending.stream import Service, stream
 from rtkit.services.assemblyai.client import AssemblyAI
-from rtkit.session import Session, load_session
+from rtkit.session import Session
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from rtkit.audio import MAX_CHUNK, MIN_CHUNK
 from rtkit.loopback.engines import Ears, Energy, SlowEars, Sound
 from rtkit.loopback.turns import Decided, Turns
+from rtkit.pacing import MAX_CHUNK, MIN_CHUNK
 from rtkit.services.assemblyai.parameters import Parameters, Refusal
 
 __all__ = ["LONGEST_SESSION", "Behaviour", "Close", "Conversation", "Say"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from rtkit.loopback.conversation import Behaviour, Close, Conversation, Say
 from rtkit.loopback.engines import Ears, Energy
-from rtkit.services.assemblyai.client import Closed
+from rtkit.services.endpoint import Closed
 
 __all__ = ["MemoryConnection"]
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from weakref import WeakKeyDictionary
 
 from rtkit.loopback.conversation import Conversation
-from rtkit.services.assemblyai.client import is_secret
+from rtkit.services.endpoint import is_secret
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection

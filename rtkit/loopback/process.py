@@ -21,7 +21,8 @@ from rtkit.loopback.conversation import LONGEST_SESSION, Behaviour
 from rtkit.loopback.faults import Misdeed, read_misdeeds
 from rtkit.loopback.recognizer import recognizer_name
 from rtkit.reference import Reference, read_reference
-from rtkit.services.assemblyai.client import DEFAULT_MODEL, Endpoint, is_secret, session_url
+from rtkit.services.assemblyai.client import DEFAULT_MODEL, session_url
+from rtkit.services.endpoint import Endpoint, is_secret
 
 __all__ = ["Loopback", "embedded"]
 

@@ -24,11 +24,13 @@ from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 from rtkit.audio import Clip
-from rtkit.clock.alarm import block
+from rtkit.clock.virtual import block
+from rtkit.recording import StreamError, load_session
 from rtkit.reference import Reference
-from rtkit.sending.stream import Service, StreamError, run_session
-from rtkit.services.assemblyai.client import Endpoint
-from rtkit.session import Event, Fact, Session, Settings, load_session, read_fact, write_fact
+from rtkit.sending.run import run_session
+from rtkit.services.endpoint import Endpoint
+from rtkit.services.service import Service
+from rtkit.session import Event, Fact, Session, Settings, read_fact, write_fact
 
 __all__ = ["run_in_process", "run_in_thread"]
 

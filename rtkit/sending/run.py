@@ -10,52 +10,36 @@ import os
 import platform
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import pairwise
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from rtkit.audio import MIN_CHUNK, AudioError, Clip, chunk_edges, is_wav, whole_samples
-from rtkit.clock.alarm import Alarm, block, calendar, sleep_until
+from rtkit.audio import AudioError, Clip, is_wav
+from rtkit.clock.alarm import Alarm, sleep_until
 from rtkit.clock.stalls import Lookout
-from rtkit.pacing import choose_pacing, due_times
-from rtkit.reference import Reference
+from rtkit.clock.virtual import block, calendar
+from rtkit.pacing import MIN_CHUNK, choose_pacing, chunk_edges, due_times, whole_samples
+from rtkit.recording import Recorder, StreamError
 from rtkit.sending.websocket import Failure, WebSocket, open_websocket
+from rtkit.services import messages
 from rtkit.services.assemblyai import client as protocol
-from rtkit.services.assemblyai.client import Closed, Endpoint
-from rtkit.services.closures import Closure, explain
-from rtkit.session import Chunk, Ending, Event, Message, Recorder, Stall
+from rtkit.services.closures import Closure
+from rtkit.services.endpoint import Closed, Endpoint
+from rtkit.services.explain import explain
+from rtkit.services.service import Connection, Service
+from rtkit.session import Chunk, Ending, Event, Fact, Message, Session, Settings, Stall
 
-__all__ = ["Connection", "Run", "Service", "host"]
+__all__ = ["Run", "host"]
 
 GOODBYE = 3.0  # seconds that a stopped session waits for Termination
 SEND_TIMEOUT = 30.0  # seconds that one chunk may take to leave
 LAST_WORDS = 1.0  # seconds in which a service that gives up may say why
 PAUSES = (0.5, 1.0)  # seconds before the second and the third try to connect
-
-
-class Connection(Protocol):
-    """What a session speaks through: a websocket, or anything else with these three."""
-
-    async def send(self, frame: bytes | str) -> None:
-        """Send audio (bytes) or a message (str); raises `Closed` when that cannot be."""
-
-    async def recv(self) -> str | bytes:
-        """The next message; raises `Closed` when none will come."""
-
-    async def close(self) -> None:
-        """Close; a second time does nothing."""
-
-
-class Service(Protocol):
-    """What a session connects to: `rtkit.AssemblyAI`, `rtkit.Loopback`, or one's own."""
-
-    async def endpoint(self, rate: int, reference: Reference | None) -> Endpoint: ...
-
-    def describe(self, reference: Reference | None) -> dict[str, Any]: ...
 
 
 class Run:
@@ -74,7 +58,7 @@ class Run:
         self._terminated = False  # Terminate was sent
         self._finished = asyncio.Event()  # Termination has come, as asked
         self._early = False  # Termination has come, unasked
-        self._error: protocol.ServiceError | None = None
+        self._error: messages.ServiceError | None = None
         self._closed: Closed | None = None
         self._lookout: Lookout | None = None
         self._look: asyncio.TimerHandle | None = None
@@ -320,13 +304,13 @@ class Run:
                 text = text.decode("utf-8", "replace")
             self.recorder.add(Message(at, text))
             reply = protocol.parse(text)
-            if isinstance(reply, protocol.Begin):
+            if isinstance(reply, messages.Begin):
                 self._begun.set()
-            elif isinstance(reply, protocol.Termination):
+            elif isinstance(reply, messages.Termination):
                 self._early = self._early or not self._terminated
                 if not self._early:
                     self._finished.set()
-            elif isinstance(reply, protocol.ServiceError):
+            elif isinstance(reply, messages.ServiceError):
                 self._error = reply
             # Then it hears no more, whether or not it closes: what is sent would be lost.
             if until is None and (self._early or self._error is not None):
@@ -455,3 +439,61 @@ def host() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         **{name: version(name) for name in ("rtkit", "websockets", "numpy")},
     }
+
+
+def settings_of(clip: Clip, **how: Any) -> Settings:
+    """What a session records of its clip, and of how it is to be sent."""
+    return Settings(
+        recording=clip.path.name,
+        rate=clip.rate,
+        first=clip.first,
+        samples=clip.samples,
+        channels=clip.channels,
+        coding=clip.coding,
+        header=None if clip.header is None else asdict(clip.header),
+        **how,
+    )
+
+
+async def run_session(
+    clip: Clip,
+    settings: Settings,
+    *,
+    work: float | Callable[[bytes], object],
+    service: Service | None,
+    connection: Connection | None = None,
+    record: str | Path | None,
+    watch: Callable[[Fact], object] | None,
+    begin_timeout: float,
+    termination_timeout: float,
+    edges: np.ndarray | None = None,
+    farewell: str = "wait",
+) -> Session:
+    """One session in the running loop, as `settings` have it; `stream` tells the rest.
+
+    `edges` cut the clip as no sound session does; `farewell` is ``"wait"``, ``"hasty"`` (closes
+    right after Terminate) or ``"none"`` (without it).
+    """
+    run = Run(Recorder(settings, host(), clip.reference, path=record, watch=watch))
+    failed: Failure | None = None
+    try:
+        async with run.ending():
+            if connection is None:
+                assert service is not None
+                await run.open(service, clip, begin_timeout)
+            else:
+                await run.begin(connection, begin_timeout)
+            await run.send(clip, work, edges)
+            if farewell == "wait":
+                await run.terminate(termination_timeout)
+            elif farewell == "hasty":
+                await run.say_terminate()
+    except Failure as failure:
+        failed = failure
+    except asyncio.CancelledError as stopped:
+        kept = "give record=PATH to keep the facts" if record is None else f"its facts: {record}"
+        stopped.add_note(f"The session was stopped after {run.audio_sent:.1f} s of audio; {kept}.")
+        raise
+    if failed is not None:  # out here, it does not carry along what the network held, key and all
+        raise StreamError(str(failed), run.recorder.session()) from failed.__cause__
+    return run.recorder.session()

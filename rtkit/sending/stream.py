@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
-from rtkit.audio import Clip, chunk_edges
+from rtkit.audio import Clip
 from rtkit.loopback.in_memory import MemoryConnection
-from rtkit.pacing import choose_pacing, due_times
-from rtkit.sending.run import Connection, Run, Service, host
-from rtkit.sending.websocket import Failure
+from rtkit.pacing import choose_pacing, chunk_edges, due_times
+from rtkit.sending.run import run_session, settings_of
 from rtkit.services.assemblyai import client as protocol
-from rtkit.session import Fact, Recorder, Session, Settings
+from rtkit.services.service import Connection, Service
+from rtkit.session import Fact, Session
 
-__all__ = ["Connection", "Service", "StreamError", "stream"]
+__all__ = ["Connection", "Service", "stream"]
 
 ISOLATIONS = ("loop", "thread", "process")
 
@@ -27,23 +23,6 @@ class Calibration(Protocol):
     """What a session keeps of `rtkit.calibrate`."""
 
     def to_json(self) -> Mapping[str, Any]: ...
-
-
-class StreamError(RuntimeError):
-    """A session that did not run to its end: one sentence of cause and cure.
-
-    Attributes
-    ----------
-    session : Session
-        The facts recorded up to then.
-    sessions : dict of str to Session
-        From `rtkit.compare`: that session and those before it, by pacing.
-    """
-
-    def __init__(self, sentence: str, session: Session) -> None:
-        super().__init__(sentence)
-        self.session = session
-        self.sessions = {session.settings.pacing: session}
 
 
 async def stream(
@@ -187,20 +166,6 @@ async def stream(
     )
 
 
-def settings_of(clip: Clip, **how: Any) -> Settings:
-    """What a session records of its clip, and of how it is to be sent."""
-    return Settings(
-        recording=clip.path.name,
-        rate=clip.rate,
-        first=clip.first,
-        samples=clip.samples,
-        channels=clip.channels,
-        coding=clip.coding,
-        header=None if clip.header is None else asdict(clip.header),
-        **how,
-    )
-
-
 def check_sides(clip: Clip, service: Service | None) -> None:
     """Refuse what is no clip, no service, or a service without a key."""
     if not isinstance(clip, Clip):
@@ -211,47 +176,3 @@ def check_sides(clip: Clip, service: Service | None) -> None:
         )
     if isinstance(service, protocol.AssemblyAI):
         service.find_key()
-
-
-async def run_session(
-    clip: Clip,
-    settings: Settings,
-    *,
-    work: float | Callable[[bytes], object],
-    service: Service | None,
-    connection: Connection | None = None,
-    record: str | Path | None,
-    watch: Callable[[Fact], object] | None,
-    begin_timeout: float,
-    termination_timeout: float,
-    edges: np.ndarray | None = None,
-    farewell: str = "wait",
-) -> Session:
-    """One session in the running loop, as `settings` have it; `stream` tells the rest.
-
-    `edges` cut the clip as no sound session does; `farewell` is ``"wait"``, ``"hasty"`` (closes
-    right after Terminate) or ``"none"`` (without it).
-    """
-    run = Run(Recorder(settings, host(), clip.reference, path=record, watch=watch))
-    failed: Failure | None = None
-    try:
-        async with run.ending():
-            if connection is None:
-                assert service is not None
-                await run.open(service, clip, begin_timeout)
-            else:
-                await run.begin(connection, begin_timeout)
-            await run.send(clip, work, edges)
-            if farewell == "wait":
-                await run.terminate(termination_timeout)
-            elif farewell == "hasty":
-                await run.say_terminate()
-    except Failure as failure:
-        failed = failure
-    except asyncio.CancelledError as stopped:
-        kept = "give record=PATH to keep the facts" if record is None else f"its facts: {record}"
-        stopped.add_note(f"The session was stopped after {run.audio_sent:.1f} s of audio; {kept}.")
-        raise
-    if failed is not None:  # out here, it does not carry along what the network held, key and all
-        raise StreamError(str(failed), run.recorder.session()) from failed.__cause__
-    return run.recorder.session()

@@ -9,8 +9,8 @@ import ssl
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from rtkit.services.assemblyai.client import Closed, Endpoint, strike_out
-from rtkit.services.closures import explain, explain_own
+from rtkit.services.endpoint import Closed, Endpoint, strike_out
+from rtkit.services.explain import explain, explain_own
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection

@@ -8,30 +8,20 @@ from __future__ import annotations
 
 import html
 import math
-import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
-from rtkit.services.assemblyai.client import Word
+from rtkit.analysis.texts import Cue, offset, one_line
+from rtkit.services.messages import Word
 from rtkit.session import Session
 
-__all__ = ["Cue", "as_srt", "as_vtt", "cues", "offset", "one_line", "read_cues"]
+__all__ = ["as_srt", "as_vtt", "cues"]
 
 LINE = 42  # characters that a line of captions holds, and
 LINES = 2  # how many lines a cue: what broadcasters ask for
 LONGEST, SHORTEST = 6.0, 1.0  # seconds that a cue stays
 PAUSE = 1.5  # seconds of silence that no cue stays for
-
-
-@dataclass(frozen=True, slots=True)
-class Cue:
-    """A caption: one or two lines, and when they show, in seconds of the recording."""
-
-    start: float
-    end: float
-    lines: tuple[str, ...]
 
 
 def cues(session: Session) -> tuple[Cue, ...]:
@@ -122,48 +112,7 @@ def as_vtt(session: Session) -> str:
     )
 
 
-_STAMP = r"(?:(\d+):)?(\d+):(\d\d)[.,](\d{1,3})"
-_TIMING = re.compile(rf"^[ \t]*{_STAMP}[ \t]*-->[ \t]*{_STAMP}.*$", re.MULTILINE)
-_MARKUP = re.compile(r"</?[A-Za-z0-9][^>]*>|\{\\[^}]*\}")  # <i>, <v Anna>, <00:01.000>, {\an8}
-
-
-def read_cues(text: str) -> tuple[Cue, ...]:
-    """What captions say, SubRip's or WebVTT's, whoever wrote them; empty where there are none.
-
-    Numbers, comments, styles and markup are left out.
-    """
-    text = "\n".join(text.removeprefix("\ufeff").splitlines())
-    web = text.startswith("WEBVTT")
-    timings = list(_TIMING.finditer(text))
-    ends = [after.start() for after in timings[1:]]
-    found = []
-    for timing, end in zip(timings, [*ends, len(text) + 1], strict=True):
-        lines = text[timing.end() + 1 : end].split("\n")
-        if web and "" in lines:
-            lines = lines[: lines.index("")]
-        lines = [line.strip() for line in lines if line.strip()]
-        if end <= len(text) and lines and lines[-1].isdigit() and not web:  # of the next one
-            lines.pop()
-        spoken = (_MARKUP.sub("", line).strip() for line in lines)
-        said = tuple(html.unescape(line) if web else line for line in spoken if line)
-        found.append(Cue(_seconds(*timing.groups()[:4]), _seconds(*timing.groups()[4:]), said))
-    return tuple(found)
-
-
-def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> float:
-    return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction}")
-
-
 def _clock(seconds: float, point: str) -> str:
     """Hours, minutes, seconds and milliseconds; SubRip's point is a comma."""
     whole, thousandths = divmod(round(seconds * 1000), 1000)
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{point}{thousandths:03d}"
-
-
-def offset(session: Session) -> float:
-    """Where in the recording the session's audio begins, in seconds."""
-    return session.settings.first / session.settings.rate
-
-
-def one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -25,9 +25,9 @@ from matplotlib.figure import Figure
 
 from rtkit.analysis.latency import heard_words
 from rtkit.analysis.naming import Sessions, named
+from rtkit.analysis.summary import summarise
 from rtkit.analysis.validity import validity
-from rtkit.experiments.compare import summarise
-from rtkit.services.assemblyai.client import is_secret
+from rtkit.services.endpoint import is_secret
 from rtkit.session import Session
 from rtkit.views.plots import (
     describe,

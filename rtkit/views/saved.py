@@ -9,13 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rtkit.services.assemblyai.client import Begin, is_secret
+from rtkit.analysis.texts import offset, one_line
+from rtkit.services.endpoint import is_secret
+from rtkit.services.messages import Begin
 from rtkit.session import Session
-from rtkit.views.captions import as_srt, as_vtt, offset, one_line, read_cues
+from rtkit.views.captions import as_srt, as_vtt
 
-__all__ = ["said_in", "said_in_turns", "save_transcript"]
-
-ROUNDING = 0.001  # seconds, of the times in captions
+__all__ = ["save_transcript"]
 
 
 def save_transcript(session: Session, path: str | Path | None = None) -> Path:
@@ -54,48 +54,6 @@ def save_transcript(session: Session, path: str | Path | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")
     return path
-
-
-def said_in(text: str, start: float, stop: float) -> str:
-    """What a file's text says was spoken from `start` to `stop`, a line each.
-
-    Of captions, those that begin within; of a transcript that `save_transcript` wrote, its turns
-    without what stands before them; anything else is spoken as it stands.
-
-    Raises
-    ------
-    ValueError
-        If there are captions and none of them begins within.
-    """
-    if re.match(r"\ufeff?Session: ", text) and (
-        heading := re.search(r"^Transcript[ \t]*$", text, re.MULTILINE)
-    ):
-        text = text[heading.end() :]
-    elif re.match(r"\ufeff?\s*(WEBVTT\b|(\d+\s+)?[\d:.,]+[ \t]*-->)", text):
-        found = read_cues(text)
-        within = [cue for cue in found if start - ROUNDING <= cue.start < stop + ROUNDING]
-        if found and not within:
-            raise ValueError(
-                f"no caption begins within what was streamed, {start:.3f} to {stop:.3f} s of the "
-                "recording; give captions with times from the recording's start"
-            )
-        return "\n".join(" ".join(cue.lines) for cue in within)
-    return re.sub(r"^\[Turn #\d+\]:[ \t]*", "", text, flags=re.MULTILINE)
-
-
-def said_in_turns(data: Any, session: Session) -> list[str] | None:
-    """The turns' texts of JSON from `save_transcript`, if it is of what this session streamed.
-
-    They are taken whole then, also where a word has no time or its time lies beyond the audio.
-    """
-    settings = session.settings
-    try:
-        stretch = data["settings"]["first"], data["settings"]["rate"], data["duration"]
-        if stretch == (settings.first, settings.rate, settings.seconds):
-            return [str(turn["text"]) for turn in data["turns"]]
-    except (KeyError, TypeError):
-        pass  # somebody else's, or a turn that was mangled: a reference is to tell of it
-    return None
 
 
 def _session_id(session: Session) -> str | None:

@@ -6,6 +6,7 @@ import asyncio
 import html
 from operator import itemgetter
 
+from rtkit.services import messages
 from rtkit.services.assemblyai import client as protocol
 from rtkit.session import Chunk, Fact, Message
 from rtkit.views.trace import COLUMNS
@@ -45,7 +46,7 @@ class Watched:
         """The last turns as HTML, partial ones in italics."""
         unread, self._unread = self._unread, []
         for reply in map(protocol.parse, unread):
-            if isinstance(reply, protocol.Turn) and reply.words:
+            if isinstance(reply, messages.Turn) and reply.words:
                 text = _end_of(" ".join(word.text for word in reply.words))
                 self._turns[reply.order] = (text, reply.end_of_turn)
         return [

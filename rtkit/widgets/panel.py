@@ -20,12 +20,13 @@ from typing import Any
 import ipywidgets
 
 from rtkit.analysis.latency import senders_share, turn_latency
+from rtkit.analysis.summary import summarise
 from rtkit.audio import AudioError, Clip
 from rtkit.experiments.calibrate import Calibration, calibrate
-from rtkit.experiments.compare import summarise
+from rtkit.recording import StreamError, load_session
 from rtkit.reference import SidecarError
-from rtkit.sending.stream import StreamError, stream
-from rtkit.session import Session, load_session
+from rtkit.sending.stream import stream
+from rtkit.session import Session
 from rtkit.views.trace import trace_svg
 from rtkit.widgets.choosers import Earlier, Recording, Sending, name_of
 from rtkit.widgets.live import Watched

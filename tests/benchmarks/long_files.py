@@ -36,7 +36,7 @@ from ratios import ratio
 
 import rtkit
 from rtkit.audio import silence
-from rtkit.clock.alarm import VirtualLoop
+from rtkit.clock.virtual import VirtualLoop
 from rtkit.loopback.conversation import Behaviour
 from rtkit.loopback.engines import Energy
 from rtkit.loopback.in_memory import MemoryConnection

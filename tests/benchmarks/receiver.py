@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rtkit.services.assemblyai.client import Endpoint
+from rtkit.services.endpoint import Endpoint
 
 
 class Receiver:

@@ -16,7 +16,8 @@ import time
 from ratios import ratio
 
 import rtkit
-from rtkit.clock.alarm import VirtualLoop, sleep_until
+from rtkit.clock.alarm import sleep_until
+from rtkit.clock.virtual import VirtualLoop
 
 CHUNK = 0.1
 AIM = 10 / (2 * 3)  # seconds for an hour: ten for two sessions of three hours

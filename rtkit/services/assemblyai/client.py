@@ -5,65 +5,33 @@ On the wire times are integer milliseconds; everything that leaves this module i
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
+
+from rtkit.services.endpoint import Endpoint, is_secret
+from rtkit.services.messages import (
+    Begin,
+    Other,
+    Reply,
+    ServiceError,
+    Stamp,
+    Termination,
+    Turn,
+    Word,
+)
 
 if TYPE_CHECKING:
-    from rtkit.services.closures import Closure
+    pass
 
-__all__ = [
-    "AssemblyAI",
-    "Begin",
-    "Endpoint",
-    "Other",
-    "ServiceError",
-    "Stamp",
-    "Termination",
-    "Turn",
-    "Word",
-    "parse",
-]
+__all__ = ["AssemblyAI", "parse"]
 
 DEFAULT_MODEL = "universal-streaming-english"
 KEY_VARIABLE = "ASSEMBLYAI_API_KEY"
-SECRETS = ("token", "auth", "secret", "api_key", "apikey", "password")  # in parameters' names
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where to connect and how to introduce oneself. Both may hold secrets: never shown."""
-
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
-
-    @property
-    def host(self) -> str:
-        return urlsplit(self.url).hostname or ""
-
-    @property
-    def local(self) -> bool:
-        """Whether it is this machine."""
-        try:
-            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
-        except ValueError:  # a name
-            return False
-
-    @property
-    def private(self) -> bool:
-        """Whether no secret goes in the clear over a network."""
-        return urlsplit(self.url).scheme == "wss" or self.local or not self.secrets
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """What is told to it in confidence."""
-        told = (*self.headers.items(), *parse_qsl(urlsplit(self.url).query))
-        return tuple(value for name, value in told if value and is_secret(name))
 
 
 @dataclass(frozen=True)
@@ -151,36 +119,12 @@ class AssemblyAI:
         }
 
 
-def is_secret(name: str) -> bool:
-    """Whether a header or parameter of that name holds what nobody else may know."""
-    return any(secret in name.casefold() for secret in SECRETS)
-
-
-def strike_out(secrets: Iterable[str], text: str) -> str:
-    """A text from outside without these; what is shorter than any key may be a word, and stays."""
-    for secret in secrets:
-        if len(secret) >= 8:
-            text = text.replace(secret, "[secret]")
-    return text
-
-
 def session_url(base: str, rate: int, parameters: Mapping[str, Any]) -> str:
     """The URL of a session; lists and objects travel as JSON text, booleans in lower case."""
     query: dict[str, str] = {"sample_rate": str(rate), "encoding": "pcm_s16le"}
     for name, value in parameters.items():
         query[name] = value if isinstance(value, str) else json.dumps(value)
     return f"{base}?{urlencode(query)}"
-
-
-class Closed(Exception):
-    """The other side closed the connection; `code` is None where it broke without a word.
-
-    `why` is set where this side had to break it off.
-    """
-
-    def __init__(self, code: int | None, reason: str = "", why: Closure | None = None) -> None:
-        super().__init__(code, reason)
-        self.code, self.reason, self.why = code, reason, why
 
 
 # What the client says. Audio goes as binary messages and needs no words.
@@ -196,88 +140,6 @@ def update_configuration(**parameters: Any) -> str:
 
 
 # What the service says.
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What the embedded service tells of a message: the truth to check a measurement against.
-
-    Attributes
-    ----------
-    arrived, left : float
-        When the deciding audio arrived, and when this message left; seconds on the host's
-        monotonic clock.
-    samples : int
-        How many samples the service had received with the audio that decided the message.
-    cause : str
-        ``"word"``, ``"silence"``, ``"terminate"`` or ``"force_endpoint"``.
-    """
-
-    arrived: float
-    left: float
-    samples: int
-    cause: str
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """The session is open; audio may flow."""
-
-    id: str
-    expires_at: int
-    model: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word as the service hears it; `start` and `end` in seconds of audio."""
-
-    text: str
-    start: float
-    end: float
-    confidence: float = 0.0
-    final: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """The state of one turn; a later message of the same `order` replaces an earlier one."""
-
-    order: int
-    transcript: str
-    words: tuple[Word, ...]
-    end_of_turn: bool
-    formatted: bool = False
-    confidence: float = 0.0
-    stamp: Stamp | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Termination:
-    """The service has finished; durations in whole seconds, as it states them."""
-
-    audio: float
-    session: float
-    bytes_received: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceError:
-    """The service gives up; a close with the same code follows."""
-
-    code: int | None
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Other:
-    """A message that measuring needs nothing of; `fault` tells when it could not be read."""
-
-    type: str
-    fault: str | None = None
-
-
-Reply = Begin | Turn | Termination | ServiceError | Other
 
 
 def parse(text: str | bytes) -> Reply:

@@ -1,0 +1,267 @@
+"""Writing a session's facts while they happen, and reading its file back."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rtkit.reference import Reference
+from rtkit.session import (
+    _KINDS,
+    FORMAT,
+    Chunk,
+    Ending,
+    Event,
+    Fact,
+    Message,
+    Session,
+    Settings,
+    Stall,
+    read_fact,
+    without_collecting,
+    write_fact,
+)
+
+__all__ = ["Recorder", "load_session"]
+
+
+def load_session(path: str | Path) -> Any:  # which of the two, only the disk knows
+    """Read a session's file, or all that lie in a folder and in the folders in it.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file that rtkit recorded or saved, or a folder of such files, named ``*.jsonl``.
+
+    Returns
+    -------
+    Session, or dict of str to Session
+        Of a folder: by the file's name without its ending, after the names of the folders between
+        (``"yesterday/wall_clock"``), in the order of these names.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file or folder, or it is not one of rtkit's, or a line other than the
+        last is damaged; if no file in the folder can be read.
+
+    Warns
+    -----
+    UserWarning
+        For each file of a folder that cannot be read; the others are.
+    """
+    path = Path(path)
+    if not path.exists():
+        beside = sorted(one.name for one in path.parent.glob("*.jsonl"))
+        there = f"there are {', '.join(beside[:9])}" if beside else "no session lies in its folder"
+        raise ValueError(f"There is no {path}, seen from {Path.cwd()}; {there}")
+    return _load_folder(path) if path.is_dir() else _load_file(path)
+
+
+def _load_folder(folder: Path) -> dict[str, Session]:
+    names = {path: path.relative_to(folder) for path in folder.rglob("*.jsonl") if path.is_file()}
+    sessions: dict[str, Session] = {}
+    for path, name in sorted(names.items(), key=lambda item: item[1].parts):
+        if any(part.startswith(".") for part in name.parts):  # a notebook's checkpoints, say
+            continue
+        try:
+            sessions[name.with_suffix("").as_posix()] = _load_file(path)
+        except (OSError, ValueError) as error:
+            warnings.warn(f"{error}. It was left out.", stacklevel=3)
+    if not sessions:
+        raise ValueError(
+            f"{folder} holds no session that can be read; rtkit.stream(clip, "
+            "record='FOLDER/NAME.jsonl') and rtkit.compare(clip, record='FOLDER') record some"
+        )
+    return sessions
+
+
+def _load_file(path: Path) -> Session:
+    facts: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        opening = json.loads(lines[0])
+        if opening["kind"] != "session":
+            raise KeyError("settings")
+        if opening.get("format", 1) > FORMAT:
+            raise ValueError("a later rtkit wrote it; update yours")
+        settings = Settings.from_json(opening["settings"])
+        reference = opening["reference"] and Reference.from_json(opening["reference"])
+        host, started, zero = opening["host"], opening["started"], opening["zero"]
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        told = _short(error)
+        if isinstance(error, json.JSONDecodeError | IndexError):
+            told = "its first line is not one of rtkit's"
+        raise ValueError(f"{path} is not a session that rtkit recorded: {told}") from error
+    with without_collecting():
+        for number, line in enumerate(lines[1:], start=2):
+            try:
+                fact = read_fact(line)
+                facts[fact.kind].append(fact)
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                if number == len(lines):  # the line at which the writer was killed
+                    break
+                raise ValueError(f"{path}, line {number}, is damaged: {_short(error)}") from error
+    return Session(
+        settings,
+        host,
+        started,
+        zero,
+        reference,
+        tuple(facts["chunk"]),
+        tuple(facts["message"]),
+        tuple(facts["stall"]),
+        tuple(facts["event"]),
+        facts["ending"][0] if facts["ending"] else None,
+    )
+
+
+def _short(error: Exception) -> str:
+    """An error in few words: some carry the whole file with them."""
+    return f"{type(error).__name__}: {str(error)[:200]}"
+
+
+class Recorder:
+    """Collects the facts of a running session, and writes them to a file if asked to.
+
+    `add` is called in the sender's loop and does no more than append: a thread empties the queue
+    to the file twice a second, so that writing never makes the sender late and a killed process
+    loses no more than the last second.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        host: Mapping[str, str],
+        reference: Reference | None,
+        *,
+        path: str | Path | None = None,
+        watch: Callable[[Fact], object] | None = None,
+    ) -> None:
+        self.settings, self._host, self._reference = settings, host, reference
+        self._started, self._zero = "", 0.0
+        self._watch = watch
+        self._facts: list[Fact] = []
+        self._begun = False
+        self._writer: _Writer | None = None
+        if path is not None:
+            self._writer = _Writer(Path(path))
+
+    def begin(self, zero: float, started: str) -> None:
+        """Set t = 0; what was added before, in absolute time, is counted from it."""
+        self._zero, self._started, self._begun = zero, started, True
+        early, self._facts = self._facts, []
+        if self._writer is not None:
+            self._writer.put(self.session()._opening())
+        for fact in early:
+            if isinstance(fact, Message):
+                self.add(Message(fact.at - zero, fact.text))
+            elif isinstance(fact, Event):
+                self.add(Event(fact.at - zero, fact.name))
+
+    @property
+    def begun(self) -> bool:
+        return self._begun
+
+    def add(self, fact: Fact) -> None:
+        """Keep a fact; before `begin` its instant is absolute, afterwards counted from zero."""
+        self._facts.append(fact)
+        if self._begun:
+            if self._writer is not None:
+                self._writer.put(fact)
+            if self._watch is not None:
+                try:
+                    self._watch(fact)
+                except BaseException:
+                    self._watch = None  # how the session ends is still to be recorded
+                    raise
+
+    def session(self) -> Session:
+        """All facts so far."""
+
+        def of(kind: type[Any]) -> tuple[Any, ...]:
+            return tuple(fact for fact in self._facts if isinstance(fact, kind))
+
+        return Session(
+            self.settings,
+            self._host,
+            self._started,
+            self._zero,
+            self._reference,
+            of(Chunk),
+            of(Message),
+            of(Stall),
+            of(Event),
+            next(iter(of(Ending)), None),
+        )
+
+    def close(self) -> None:
+        """Write what is left and close the file.
+
+        Raises
+        ------
+        OSError
+            If the file could not be written.
+        """
+        if self._writer is not None:
+            self._writer.close()
+
+
+class _Writer:
+    """A thread that writes lines to a file twice a second."""
+
+    def __init__(self, path: Path) -> None:
+        if path.is_dir():
+            raise ValueError(f"record={str(path)!r} is a folder; give a file's name, with .jsonl")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a").close()  # whether it can be written is told before anything is sent
+        self._path = path
+        self._queue: queue.SimpleQueue[Fact | str] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._fault: OSError | None = None
+        self._thread = threading.Thread(target=self._write, name="rtkit-record", daemon=True)
+        self._thread.start()
+
+    def put(self, fact: Fact | str) -> None:
+        self._queue.put(fact)
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join()
+        if self._fault is not None:
+            raise self._fault
+
+    def _write(self) -> None:
+        try:
+            with self._path.open("w", encoding="utf-8") as file:
+                last = False
+                while not last:
+                    last = self._closing.wait(0.5)
+                    while not self._queue.empty():
+                        fact = self._queue.get()
+                        file.write(fact if isinstance(fact, str) else write_fact(fact))
+                    file.flush()
+        except OSError as error:  # a full disk must not end the session; close() tells of it
+            self._fault = error
+
+
+class StreamError(RuntimeError):
+    """A session that did not run to its end: one sentence of cause and cure.
+
+    Attributes
+    ----------
+    session : Session
+        The facts recorded up to then.
+    sessions : dict of str to Session
+        From `rtkit.compare`: that session and those before it, by pacing.
+    """
+
+    def __init__(self, sentence: str, session: Session) -> None:
+        super().__init__(sentence)
+        self.session = session
+        self.sessions = {session.settings.pacing: session}

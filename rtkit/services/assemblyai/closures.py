@@ -1,0 +1,237 @@
+"""How AssemblyAI ends sessions: by its words, and by its codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rtkit.services.assemblyai.client import KEY_VARIABLE
+from rtkit.services.closures import DOCUMENTED, SEEN, WEBSOCKET, Closure
+
+# Text first: until February 2026 the service gave one code, 3005, to most of these.
+_BY_TEXT: tuple[tuple[str, Closure], ...] = (
+    (
+        "missing authorization",
+        Closure(
+            "no key",
+            "The service got no API key.",
+            f"Set {KEY_VARIABLE}, or pass AssemblyAI(key=...).",
+            False,
+            (1008,),
+            SEEN,
+        ),
+    ),
+    (
+        "too many concurrent sessions",
+        Closure(
+            "too many new sessions",
+            "Sessions were opened faster than the account allows.",
+            "Wait at least 60 s before the next one, and end every session with Terminate.",
+            True,
+            (3009, 1008),
+            DOCUMENTED,
+            wait=60.0,
+        ),
+    ),
+    (
+        "signature has expired",
+        Closure(
+            "token expired",
+            "The temporary token has run out.",
+            "Ask for a new token.",
+            False,
+            (1008,),
+            SEEN,
+        ),
+    ),
+    (
+        "insufficient funds",
+        Closure(
+            "no credit",
+            "The account has no credit left.",
+            "Add credit to it.",
+            False,
+            (1008,),
+            SEEN,
+        ),
+    ),
+    (
+        "invalid api key",
+        Closure(
+            "key refused",
+            "The service does not know this API key.",
+            "Copy the key anew; it goes without the word Bearer.",
+            False,
+            (1008,),
+            SEEN,
+        ),
+    ),
+    (
+        "input duration violation",
+        Closure(
+            "chunk out of bounds",
+            "A chunk held less than 50 ms or more than 1000 ms of audio.",
+            "Choose a chunk duration of 0.05 to 1 s, and see that sample_rate is the file's own: "
+            "the service reckons durations by it.",
+            False,
+            (3007,),
+            SEEN,
+        ),
+    ),
+    (
+        "audio transmission rate exceeded",
+        Closure(
+            "sent too fast",
+            "Audio arrived much faster than real time.",
+            "Pace it: pacing='wall_clock'.",
+            False,
+            (3007,),
+            SEEN,
+        ),
+    ),
+    (
+        "due to inactivity",
+        Closure(
+            "idle",
+            "Nothing was sent for longer than inactivity_timeout.",
+            "Send audio or KeepAlive in time, or ask for a longer inactivity_timeout.",
+            False,
+            (3006,),
+            SEEN,
+        ),
+    ),
+    (
+        "session expired",
+        Closure(
+            "session too long",
+            "The session reached its longest duration (3 h, or the token's).",
+            "Open a new session; split the recording at a pause.",
+            True,
+            (3008,),
+            DOCUMENTED,
+        ),
+    ),
+    (
+        "unauthorized connection",
+        Closure(
+            "not authorised",
+            "The service refused the account.",
+            "Its own words say why; look at the account's page.",
+            False,
+            (1008,),
+            DOCUMENTED,
+        ),
+    ),
+    (
+        "invalid",
+        Closure(
+            "bad input",
+            "The service could not accept a parameter or a message.",
+            "Its own words name it; mend that.",
+            False,
+            (3006,),
+            SEEN,
+        ),
+    ),
+)
+_BY_CODE: Mapping[int, Closure] = {
+    1000: Closure(
+        "complete", "The session ended as it should.", "Nothing to do.", False, (1000,), SEEN
+    ),
+    1001: Closure(
+        "service going away",
+        "The service shut down or restarted.",
+        "Try again in a while.",
+        True,
+        (1001,),
+        WEBSOCKET,
+    ),
+    1006: Closure(
+        "connection lost",
+        "The connection broke without a word.",
+        "Look at the network and try again: a new session starts its turns and times at 0.",
+        True,
+        (1006,),
+        WEBSOCKET,
+    ),
+    1008: Closure(
+        "not authorised",
+        "The service refused the key or the account.",
+        "Look at the key and at the account's page.",
+        False,
+        (1008,),
+        SEEN,
+    ),
+    1009: Closure(
+        "message too big",
+        "A message was larger than the other side accepts.",
+        "Send chunks of at most 1 s.",
+        False,
+        (1009,),
+        WEBSOCKET,
+    ),
+    1011: Closure(
+        "service fault",
+        "The service met a fault.",
+        "Try again in a while.",
+        True,
+        (1011,),
+        WEBSOCKET,
+    ),
+    1012: Closure(
+        "service restart",
+        "The service restarts.",
+        "Try again in a while.",
+        True,
+        (1012,),
+        WEBSOCKET,
+    ),
+    1013: Closure(
+        "service busy",
+        "The service is overloaded.",
+        "Try again in a while.",
+        True,
+        (1013,),
+        WEBSOCKET,
+    ),
+    3005: Closure(
+        "service fault",
+        "The service cancelled the session.",
+        "Try again once or twice.",
+        True,
+        (3005,),
+        DOCUMENTED,
+    ),
+    3006: Closure(
+        "bad input",
+        "The service could not accept a parameter or a message.",
+        "Its own words name it; mend that.",
+        False,
+        (3006,),
+        SEEN,
+    ),
+    3007: Closure(
+        "chunk or pace out of bounds",
+        "A chunk was outside 50 to 1000 ms, or audio arrived too fast.",
+        "Choose a chunk duration of 0.05 to 1 s and pacing='wall_clock'.",
+        False,
+        (3007,),
+        SEEN,
+    ),
+    3008: Closure(
+        "session too long",
+        "The session reached its longest duration (3 h, or the token's).",
+        "Open a new session; split the recording at a pause.",
+        True,
+        (3008,),
+        DOCUMENTED,
+    ),
+    3009: Closure(
+        "too many new sessions",
+        "Sessions were opened faster than the account allows.",
+        "Wait at least 60 s before the next one, and end every session with Terminate.",
+        True,
+        (3009,),
+        DOCUMENTED,
+        wait=60.0,
+    ),
+}

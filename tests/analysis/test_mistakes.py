@@ -1,0 +1,407 @@
+"""Each mistake is found in the facts and named with its figure; a sound session has none."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import MakeClip, simulate, spoken
+from facts import CALL, call, settings
+from facts import session as built
+from facts import turn as said
+
+import rtkit
+from rtkit.analysis.mistakes import Mistake, Mistakes, diagnose
+from rtkit.audio import AudioError, Clip, open_clip, open_raw, silence
+from rtkit.experiments.mistakes import _MISDEEDS, commit
+from rtkit.loopback.conversation import Behaviour
+from rtkit.loopback.engines import Energy, Script
+from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.recording import StreamError, load_session
+from rtkit.sending.run import run_session
+from rtkit.sending.stream import stream
+from rtkit.services.assemblyai.client import AssemblyAI
+from rtkit.services.endpoint import Endpoint
+from rtkit.services.messages import Turn
+from rtkit.session import Event, Session
+
+
+def memory(clip: Clip, behaviour: Behaviour | None = None, **query: str) -> MemoryConnection:
+    script = clip.reference
+    ears: Any = Energy if script is None else lambda rate: Script(script, rate)
+    return MemoryConnection(ears, rate=clip.rate, behaviour=behaviour, query=query)
+
+
+def sent(
+    clip: Clip,
+    *,
+    edges: np.ndarray | None = None,
+    farewell: str = "wait",
+    **changes: Any,
+) -> Session:
+    """Stream in virtual time, as no sound sender does."""
+
+    async def session() -> Session:
+        asked = settings(
+            rate=clip.rate,
+            samples=clip.samples,
+            header=None if clip.header is None else asdict(clip.header),
+            **changes,
+        )
+        try:
+            return await run_session(
+                clip,
+                asked,
+                work=0.0,
+                service=None,
+                connection=memory(clip, Behaviour(delay=0.5)),
+                record=None,
+                watch=None,
+                begin_timeout=5,
+                termination_timeout=5,
+                edges=edges,
+                farewell=farewell,
+            )
+        except StreamError as error:
+            return error.session
+
+    return simulate(session())
+
+
+def only(found: Mistakes) -> Mistake:
+    (mistake,) = found
+    for text in (mistake.sentence, mistake.cure, mistake.service):
+        assert text.endswith((".", ".wav", ")"))
+    return mistake
+
+
+def wav(folder: Path, seconds: float = 1.0, *, rate: int = 16000, channels: int = 1) -> Path:
+    noise = np.random.default_rng(0).integers(-3000, 3000, round(seconds * rate), dtype=np.int16)
+    path = folder / f"noise-{rate}-{channels}.wav"
+    soundfile.write(path, np.column_stack([noise] * channels), rate, subtype="PCM_16")
+    return path
+
+
+# Nothing to say.
+
+
+@pytest.mark.parametrize("pacing", ["wall_clock", "fixed_sleep"])
+@pytest.mark.parametrize("chunk", [0.05, 0.1, 1.0])
+@pytest.mark.parametrize("phase", ["start", "end"])
+def test_of_a_sound_session_there_is_nothing_to_say(pacing: str, chunk: float, phase: str) -> None:
+    session = call(6, pacing=pacing, chunk=chunk, phase=phase)
+    found = diagnose(session, transcript=session.transcript)
+    assert not found
+    assert str(found) == repr(found) == "no common mistake found"
+    assert found._repr_html_() == "<p>no common mistake found</p>"
+
+
+@pytest.mark.parametrize("seconds", [0.03, 0.1, 0.13, 1.02])
+@pytest.mark.parametrize("rate", [8000, 11025, 44100])
+def test_a_short_clip_is_no_mistake(make_clip: MakeClip, seconds: float, rate: int) -> None:
+    assert diagnose(sent(make_clip(seconds, rate=rate))).names == ()
+
+
+def test_a_stall_that_is_made_up_for_is_no_mistake(make_clip: MakeClip) -> None:
+    clip = make_clip(3.0)
+
+    async def stalled() -> Session:
+        return await stream(clip, connection=memory(clip), blocks=[(1.0, 0.7)])
+
+    session = simulate(stalled())
+    assert session.lateness.max() > 0.5
+    assert not diagnose(session)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_clip_that_is_opened_rightly_is_sound(tmp_path: Path, channels: int) -> None:
+    assert not diagnose(open_clip(wav(tmp_path, channels=channels)))
+    assert not diagnose(silence(1.0))
+
+
+def test_two_finals_a_turn_are_no_mistake_unless_they_are_counted(make_clip: MakeClip) -> None:
+    first = said(1.0, ("good", 0.1, 0.4), final=True)
+    second = said(1.0, ("Good.", 0.1, 0.4), final=True, formatted=True)
+    session = built([0.0], first, second, terminated=2.0)
+    assert not diagnose(session)
+    assert not diagnose(session, transcript="Good.")
+    assert diagnose(session, transcript="good Good.").names == ("counted twice",)
+
+
+def test_a_session_that_the_service_ended_had_no_chance_to_say_terminate() -> None:
+    ended = built([0.0, 0.0], ending="failed")
+    assert not diagnose(ended)
+
+
+# Each mistake.
+
+
+def test_unpaced() -> None:
+    mistake = only(diagnose(call(6, pacing="unpaced")))
+    assert mistake.name == "unpaced"
+    assert mistake.figure == "5.9 s of audio left within 0 ms, 5.9 s ahead of time"
+
+
+def test_naive_drift() -> None:
+    mistake = only(diagnose(rtkit.simulate(10.1, pacing="fixed_sleep", work=0.003)))
+    assert mistake.name == "naive drift"
+    assert mistake.figure.startswith("300 ms late at the end, ")
+    assert not diagnose(rtkit.simulate(10.1, pacing="wall_clock", work=0.003))
+
+
+@pytest.mark.parametrize(("stated", "times"), [(8000, "0.5"), (32000, "2")])
+def test_wrong_sample_rate(tmp_path: Path, stated: int, times: str) -> None:
+    clip = open_raw(wav(tmp_path, 2.0), rate=stated)
+    became = f"{2 * 16000 / stated:.2f} s for the service"
+    before, after = only(diagnose(clip)), only(diagnose(sent(clip)))
+    assert before.name == after.name == "wrong sample rate"
+    assert f"it {times} times as fast" in after.sentence
+    assert after.figure.startswith(f"{stated} Hz stated, 16000 Hz in the file; ")
+    assert after.figure.endswith(f"2.00 s of recording lasted {became}")
+    assert before.figure.endswith(f"2.00 s of recording would last {became}")
+
+
+@pytest.mark.parametrize(
+    ("speed", "figure"),
+    [
+        (1.0, None),
+        (1.03, None),
+        (48 / 44.1, "1.09 times as fast as in the reference, by 19 words; 1000 Hz stated, "
+         "about 919 Hz heard"),
+        (0.5, "0.50 times as fast as in the reference, by 19 words; 1000 Hz stated, "
+         "about 2000 Hz heard"),
+    ],
+)  # fmt: skip
+def test_wrong_sample_rate_shows_in_the_words_where_no_header_tells(
+    speed: float, figure: str | None
+) -> None:
+    spoken_words = [(f"word{i % 7}", 0.5 * i, 0.5 * i + 0.4) for i in range(20)]
+    came = [(text, start / speed, end / speed) for text, start, end in spoken_words]
+    came[4] = ("other", *came[4][1:])
+    session = built([0.0], said(20.0, *came, final=True), reference=spoken_words, terminated=30.0)
+    found = diagnose(session)
+    assert [mistake.figure for mistake in found] == ([] if figure is None else [figure])
+    assert found.names == (() if figure is None else ("wrong sample rate",))
+
+
+def test_stereo(tmp_path: Path) -> None:
+    clip = open_raw(wav(tmp_path, 2.0, channels=2))
+    before, after = only(diagnose(clip)), only(diagnose(sent(clip)))
+    assert before.name == after.name == "stereo"
+    assert after.figure.startswith("2 channels in the file, 1 stated; ")
+    assert after.figure.endswith("2.00 s of recording lasted 4.00 s for the service")
+
+
+def test_samples_of_24_bits_are_not_16(tmp_path: Path) -> None:
+    path = tmp_path / "wide.wav"
+    soundfile.write(path, np.zeros(16000), 16000, subtype="PCM_24")
+    assert not diagnose(open_clip(path))
+    mistake = only(diagnose(open_raw(path)))
+    assert mistake.name == "not 16-bit"
+    assert mistake.figure == (
+        "24 bits a sample in the file, 16 stated; 1.00 s of recording would last 1.50 s for the "
+        "service"
+    )
+
+
+def test_a_raw_file_that_went_away_is_told(tmp_path: Path) -> None:
+    clip = open_raw(wav(tmp_path))
+    clip.path.unlink()
+    with pytest.raises(AudioError, match="cannot be opened any more: No such file"):
+        diagnose(clip)
+
+
+def test_no_terminate(make_clip: MakeClip) -> None:
+    clip = make_clip(1.0, reference=spoken(("good", 0.1, 0.3), ("morning", 0.3, 0.9)))
+    session = sent(replace(clip), farewell="none")
+    assert session.terminated is None
+    assert not session.complete
+    mistake = only(diagnose(session))
+    assert mistake.name == "no Terminate"
+    assert mistake.figure == "no Termination; the last turn was left open, with 1 word so far"
+
+
+def test_a_session_that_was_cut_off_said_no_terminate(tmp_path: Path) -> None:
+    whole = call(6)
+    path = replace(
+        whole,
+        ending=None,
+        events=tuple(event for event in whole.events if event.name == "connected"),
+        messages=whole.messages[:-1],
+    ).save(tmp_path / "cut.jsonl")
+    assert diagnose(load_session(path)).names == ("no Terminate",)
+
+
+def test_closed_too_soon(make_clip: MakeClip) -> None:
+    session = sent(make_clip(1.0), farewell="hasty")
+    mistake = only(diagnose(session))
+    assert mistake.name == "closed too soon"
+    assert mistake.figure.startswith("closed 0 ms after Terminate")
+
+
+def test_wav_header(tmp_path: Path) -> None:
+    clip = open_raw(wav(tmp_path), keep_header=True)
+    assert clip.samples == 16000 + 22
+    for found in (diagnose(clip), diagnose(sent(clip))):
+        assert only(found).name == "WAV header"
+
+
+def test_a_header_inside_the_audio_of_a_sound_file_is_found(tmp_path: Path) -> None:
+    inner = wav(tmp_path).read_bytes()
+    path = tmp_path / "twice.wav"
+    soundfile.write(path, np.frombuffer(inner, dtype="<i2"), 16000, subtype="PCM_16")
+    clip = open_clip(path)
+    for found in (diagnose(clip), diagnose(sent(clip))):
+        assert found.names == ("WAV header",)
+
+
+@pytest.mark.parametrize(
+    ("edges", "figure"),
+    [
+        ([0, 800, 960, 1120, 1920], "20.0 ms, in 2 of 3 chunks"),
+        ([0, 800, 10400], "1200.0 ms, in 1 of 2 chunks"),
+    ],
+)
+def test_chunk_out_of_bounds(make_clip: MakeClip, edges: list[int], figure: str) -> None:
+    session = sent(make_clip(1.3), edges=np.array(edges))
+    assert rtkit.explain(session).name == "chunk out of bounds"
+    mistake = only(diagnose(session))
+    assert (mistake.name, mistake.figure) == ("chunk out of bounds", figure)
+
+
+def test_one_short_message_at_the_end_is_let_pass(make_clip: MakeClip) -> None:
+    session = sent(make_clip(0.22), edges=np.array([0, 800, 1600, 1760]))
+    assert session.chunks[-1].bytes == 320
+    assert session.complete
+    assert not diagnose(session)
+
+
+def test_counted_twice() -> None:
+    session = call(12, query={"format_turns": "true"}, finals=2)
+    finals = [r for _, r in session.replies if isinstance(r, Turn) and r.end_of_turn]
+    mistake = only(diagnose(session, transcript=" ".join(one.transcript for one in finals)))
+    words, turns = len(session.transcript.split()), len(session.turns)
+    assert turns > 1
+    assert mistake.name == "counted twice"
+    assert mistake.figure == (
+        f"{2 * words} words for {words} that were said; {2 * turns} finals of {turns} turns"
+    )
+
+
+def test_bearer_prefix_is_found_and_the_key_is_not_told(tmp_path: Path) -> None:
+    session = built([0.0], terminated=1.0, ending="complete")
+    session = replace(session, events=(Event(-1.0, "bearer"), *session.events))
+    mistake = only(diagnose(session))
+    assert mistake.name == "Bearer prefix"
+
+
+def test_several_mistakes_stand_in_one_table(tmp_path: Path) -> None:
+    found = diagnose(
+        open_raw(wav(tmp_path, channels=2), rate=8000, keep_header=True),
+    )
+    assert found.names == ("wrong sample rate", "stereo", "WAV header")
+    page = found._repr_html_()
+    assert page.count("<tr>") == 4
+    assert all(name in page and name in str(found) for name in found.names)
+    assert "&quot;RIFF&quot;" in page
+
+
+def test_what_is_neither_session_nor_clip_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"a int cannot be diagnosed; .*rtkit\.explain"):
+        diagnose(3007)  # type: ignore[arg-type]
+
+
+# Committed on purpose.
+
+
+def test_every_mistake_can_be_committed_and_is_found_out(tmp_path: Path) -> None:
+    clip = open_clip(CALL, seconds=1.5)
+
+    async def all_of_them() -> dict[str, Session]:
+        async with rtkit.Loopback() as service:
+            names = [name for name in _MISDEEDS if name != "counted twice"]
+            sessions = await asyncio.gather(
+                *(commit(name, clip, service=service, work=0.05) for name in names),
+                commit("counted twice", clip),
+            )
+        return dict(zip([*names, "counted twice"], sessions, strict=True))
+
+    with asyncio.Runner() as runner:
+        sessions = runner.run(all_of_them())
+    assert set(sessions) == set(_MISDEEDS)
+    for name, session in sessions.items():
+        finals = [r for _, r in session.replies if isinstance(r, Turn) and r.end_of_turn]
+        kept = " ".join(one.transcript for one in finals)
+        found = diagnose(session, transcript=kept if name == "counted twice" else None)
+        assert found.names == (name,)
+        path = session.save(tmp_path / f"{name}.jsonl")
+        assert "bearer loopback" not in path.read_text().lower()
+        assert diagnose(load_session(path)).names == found.names or name == "counted twice"
+    assert rtkit.explain(sessions["chunk out of bounds"]).codes == (3007,)
+
+
+def test_an_unknown_mistake_is_loud() -> None:
+    with pytest.raises(ValueError, match=r"unknown mistake 'typo'; one of 'unpaced', "):
+        asyncio.run(commit("typo", silence(1.0)))
+
+
+def test_a_service_that_cannot_be_reached_is_no_mistake() -> None:
+    class Nowhere:
+        async def endpoint(self, rate: int, reference: object) -> Endpoint:
+            return Endpoint("ws://127.0.0.1:9/v3/ws", {"Authorization": "x"})
+
+        def describe(self, reference: object) -> dict[str, Any]:
+            return {"name": "nowhere"}
+
+    with pytest.raises(StreamError, match="cannot be reached") as caught:
+        asyncio.run(commit("unpaced", silence(1.0), service=Nowhere()))
+    assert rtkit.explain(caught.value).name == "failed"
+
+
+# Bytes taken as they are.
+
+
+def test_raw_audio_is_the_files_bytes(tmp_path: Path) -> None:
+    path = wav(tmp_path)
+    clip = open_raw(path)
+    (audio,) = clip.chunks(np.array([0, clip.samples]))
+    assert audio == path.read_bytes()[44:]
+    assert open_raw(path, seconds=0.25).samples == 4000
+    bare = tmp_path / "bare.raw"
+    bare.write_bytes(audio)
+    assert open_raw(bare, rate=16000).samples == 16000
+    assert not diagnose(open_raw(bare, rate=16000))
+
+
+def test_raw_audio_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    bare = tmp_path / "bare.raw"
+    bare.write_bytes(bytes(100))
+    empty = tmp_path / "empty.raw"
+    empty.touch()
+    with pytest.raises(AudioError, match=r"no WAV header; say its sample rate"):
+        open_raw(bare)
+    with pytest.raises(AudioError, match=r"rate=4000 Hz: the service takes 8000 to 96000"):
+        open_raw(bare, rate=4000)
+    with pytest.raises(AudioError, match="holds no samples"):
+        open_raw(empty, rate=8000)
+    with pytest.raises(AudioError, match="There is no file"):
+        open_raw(tmp_path / "none.raw", rate=8000)
+
+
+def test_a_process_would_open_the_file_rightly_and_is_refused(tmp_path: Path) -> None:
+    clip = open_raw(wav(tmp_path))
+    with pytest.raises(ValueError, match="opens the clip anew"):
+        asyncio.run(stream(clip, isolation="process", service=rtkit.Loopback()))
+
+
+def test_a_key_with_its_scheme_is_refused_without_being_shown() -> None:
+    with pytest.raises(ValueError, match="without the word Bearer") as caught:
+        AssemblyAI(key="Bearer 0123").find_key()
+    closure = rtkit.explain(caught.value)
+    assert closure.name == "refused"
+    assert "0123" not in str(closure)

@@ -1,0 +1,179 @@
+"""How sessions end: whatever tells of an ending is explained, with a cause and a cure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from facts import session as built
+
+import rtkit
+from rtkit.audio import AudioError
+from rtkit.recording import StreamError
+from rtkit.services import endpoint
+from rtkit.services.explain import explain
+from rtkit.services.messages import ServiceError
+from rtkit.session import Session
+
+TOO_FAST = "Audio Transmission Rate Exceeded: Received 314.9 sec. audio in 1.312326 sec"
+SHORT = "Input Duration Violation: 25.0 ms. Expected between 50 and 1000 ms"
+CROWDED = "Unauthorized Connection: Too many concurrent sessions"
+IDLE = "Session terminated due to inactivity: No messages received for 5 seconds"
+EXPIRED = "Session Expired: Maximum session duration exceeded"
+REASON = "See Error message for details"
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "name"),
+    [
+        # The text decides: one code meant all of these once.
+        *((code, TOO_FAST, "sent too fast") for code in (3005, 3007, None)),
+        *((code, SHORT, "chunk out of bounds") for code in (3005, 3007)),
+        *((code, CROWDED, "too many new sessions") for code in (1008, 3005, 3009)),
+        *((code, IDLE, "idle") for code in (3005, 3006)),
+        *((code, EXPIRED, "session too long") for code in (3005, 3008)),
+        (3007, f"Input Duration Error: {SHORT}", "chunk out of bounds"),
+        (3006, f"User Input Validation Error: {IDLE}", "idle"),
+        (1008, "Unauthorized Connection: Missing Authorization header", "no key"),
+        (1008, "Unauthorized Connection: Invalid API key", "key refused"),
+        (1008, "Unauthorized Connection: Signature has expired", "token expired"),
+        (1008, "Unauthorized Connection: Insufficient funds", "no credit"),
+        (1008, "Unauthorized Connection: account closed", "not authorised"),
+        (3006, "Invalid JSON: Expecting value", "bad input"),
+        (3006, "Invalid Message Type: Hello", "bad input"),
+        (3006, "Invalid 'inactivity_timeout': 3 is not between 5 and 3600", "bad input"),
+        (3005, "Session Cancelled: An error occurred", "service fault"),
+        # ... and the code where the text tells nothing.
+        (1000, "Session Ended", "complete"),
+        (1001, "", "service going away"),
+        (None, "", "connection lost"),
+        (1006, "", "connection lost"),
+        (1008, REASON, "not authorised"),
+        (1009, "", "message too big"),
+        (1011, "", "service fault"),
+        (1012, "", "service restart"),
+        (1013, "", "service busy"),
+        (3005, REASON, "service fault"),
+        (3006, REASON, "bad input"),
+        (3007, REASON, "chunk or pace out of bounds"),
+        (3008, REASON, "session too long"),
+        (3009, REASON, "too many new sessions"),
+        (401, "", "key refused"),
+        (403, "", "not authorised"),
+        (4999, "", "unknown"),
+    ],
+)
+def test_an_ending_is_explained_by_its_text_first(code: int | None, text: str, name: str) -> None:
+    assert explain(code, text).name == name
+
+
+@pytest.mark.parametrize(
+    "code", [1000, 1006, 1008, 1011, 1012, 1013, 3005, 3006, 3007, 3008, 3009, None]
+)
+def test_every_code_of_the_protocol_has_a_cause_and_a_cure(code: int | None) -> None:
+    closure = explain(code)
+    assert closure.name != "unknown"
+    assert closure.cause.endswith((".", ")."))
+    assert closure.cure.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "retry"),
+    [
+        (1006, "", True),
+        (1008, CROWDED, True),
+        (3009, CROWDED, True),
+        (3008, EXPIRED, True),
+        (3005, "Session Cancelled: An error occurred", True),
+        (1008, "Unauthorized Connection: Invalid API key", False),
+        (3005, TOO_FAST, False),
+        (3007, SHORT, False),
+        (3006, "Invalid JSON: Expecting value", False),
+    ],
+)
+def test_it_says_whether_the_same_thing_may_work_again(code: int, text: str, retry: bool) -> None:
+    assert explain(code, text).retry is retry
+
+
+def broken(code: int | None, error: str = "") -> Session:
+    session = built([0.0], ending="failed")
+    assert session.ending is not None
+    return replace(session, ending=replace(session.ending, code=code, error=error))
+
+
+class Refused(Exception):
+    """As websockets tells of an HTTP status."""
+
+    def __init__(self, status: int) -> None:
+        self.response = type("Response", (), {"status_code": status})()
+
+
+@pytest.mark.parametrize(
+    ("what", "name"),
+    [
+        (3008, "session too long"),
+        ("3008", "session too long"),
+        ("Input Duration Violation: 25.0 ms. Expected between ...", "chunk out of bounds"),
+        ("Audio arrived much faster than real time.", "sent too fast"),
+        ("who knows", "unknown"),
+        (429, "too many new sessions"),
+        (503, "service fault"),
+        ({"type": "Error", "error_code": 3006, "error": "Invalid JSON: x"}, "bad input"),
+        (ServiceError(1008, "Unauthorized Connection: Invalid API key"), "key refused"),
+        (endpoint.Closed(1012), "service restart"),
+        (Refused(401), "key refused"),
+        (TimeoutError(), "no answer"),
+        (ConnectionRefusedError("no"), "not reached"),
+        (AudioError("data.wav has an invalid name. Change it."), "refused"),
+        (rtkit.explain(1000), "complete"),
+        (built([0.0]), "complete"),
+        (built([0.0], ending="stopped"), "stopped"),
+        (built([0.0], ending=None), "cut off"),
+        (broken(1011), "service fault"),
+        (broken(None, "The connection broke without a word. Look at it."), "connection lost"),
+        (broken(None, "It sent no Begin. Try again."), "failed"),
+        (StreamError("It closed.", broken(3008)), "session too long"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_whatever_tells_of_an_ending_is_explained(what: object, name: str) -> None:
+    closure = rtkit.explain(what)
+    assert closure.name == name
+    assert closure.cause
+    assert closure.cure
+    assert str(closure).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("what", [True, 1.5, object(), []])
+def test_what_tells_of_no_ending_is_refused(what: object) -> None:
+    with pytest.raises(TypeError, match="tells of no ending; give a close code"):
+        rtkit.explain(what)
+
+
+def test_websockets_own_exceptions_are_explained() -> None:
+    from websockets.exceptions import ConnectionClosedError
+    from websockets.frames import Close
+
+    assert rtkit.explain(ConnectionClosedError(Close(3008, ""), None)).name == "session too long"
+    assert rtkit.explain(ConnectionClosedError(None, None)).name == "connection lost"
+
+
+def test_the_table_of_endings_is_what_explain_says() -> None:
+    table = rtkit.closures()
+    for row in table:
+        assert row.codes
+        assert row.evidence
+        explained = rtkit.explain(row.codes[0], row.said)
+        assert (explained.name, explained.cure) == (row.name, row.cure)
+        assert row.codes[0] in explained.codes
+    every = {code for row in table for code in row.codes}
+    assert {1000, 1006, 1008, 1011, 3005, 3006, 3007, 3008, 3009, 401, 429} <= every
+    page = table._repr_html_()
+    assert page.count("<tr>") == len(table) + 1
+    assert str(table).count("\n") == len(table) - 1
+
+
+def test_of_a_session_that_went_well_nothing_is_to_be_tried_again() -> None:
+    assert str(rtkit.explain(1000)) == "complete: The session ended as it should. Nothing to do."
+    assert str(rtkit.explain(3006)).endswith("Trying again does not help.")
+    assert str(rtkit.explain(1006)).endswith("Trying again may help.")

@@ -1,0 +1,563 @@
+"""The first notebook in JupyterLab, and the panel as a page, in a real browser: what people see.
+
+The tests of JupyterLab are one person's way through one notebook, in order. Pictures go to
+``build/screenshots``, for a look.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+import rtkit
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOK = "notebooks/01_why_pacing_matters.ipynb"
+TOKEN = "only-for-this-test"
+PATIENCE = 20_000  # milliseconds; only a failing test waits so long
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+# The kernel's indicator says idle before the notebook can run anything: these are what count.
+READY = """async () => {
+  await jupyterapp.restored;
+  const notebook = jupyterapp.shell.currentWidget;
+  await notebook.context.ready;
+  await notebook.sessionContext.ready;
+  await notebook.sessionContext.session.kernel.info;
+}"""
+# Whatever the length of the notebook, all of it is in the page.
+SHOW_ALL = """async () => {
+  const notebook = jupyterapp.shell.currentWidget.content;
+  notebook.notebookConfig = {...notebook.notebookConfig, windowingMode: "none"};
+}"""
+RUN_ALL = """async () => {
+  await jupyterapp.commands.execute("notebook:run-all-cells");
+  const cells = jupyterapp.shell.currentWidget.content.widgets;
+  return cells.flatMap(cell => cell.model.type === "code" ? [cell.model.executionCount] : []);
+}"""
+RUN_THE_PANEL_AGAIN = """async () => {
+  const cells = jupyterapp.shell.currentWidget.content;
+  cells.activeCellIndex =
+    cells.widgets.findIndex(cell => cell.model.sharedModel.source.includes("panel("));
+  cells.deselectAll();
+  await jupyterapp.commands.execute("notebook:run-cell");
+}"""
+# Whatever in the panel, or around it up to the notebook, has a scroll bar of its own, or is wider
+# than what it stands in.
+CUT_OFF = """panel => {
+  const faults = [];
+  const within = panel.getBoundingClientRect();
+  for (const one of panel.querySelectorAll("*")) {
+    const style = getComputedStyle(one), box = one.getBoundingClientRect();
+    if (!box.width || !box.height || one.closest("svg, select, input, audio, .rt-words")) continue;
+    const name = one.tagName + "." + one.className;
+    if (box.right > within.right + 1) faults.push(name + " sticks out");
+    if (style.overflowX !== "visible" && one.scrollWidth > one.clientWidth + 1)
+      faults.push(name + " is cut off on the right");
+    if (style.overflowY !== "visible" && one.scrollHeight > one.clientHeight + 1)
+      faults.push(name + " is cut off below");
+  }
+  for (let one = panel; one && !one.classList.contains("jp-Cell"); one = one.parentElement) {
+    const style = getComputedStyle(one);
+    if (one === document.scrollingElement || one === document.body) break;
+    if (["auto", "scroll"].includes(style.overflowY) && one.scrollHeight > one.clientHeight + 1)
+      faults.push(one.className + " scrolls within the notebook");
+  }
+  return faults;
+}"""
+# Outputs of the notebook's cells that have a scroll bar, or reach out of their cell.
+OUTGROWN = """() => [...document.querySelectorAll(".jp-OutputArea-output")].flatMap(output => {
+  const faults = [], cell = output.closest(".jp-Cell").getBoundingClientRect();
+  for (let one = output; !one.classList.contains("jp-Cell"); one = one.parentElement) {
+    const style = getComputedStyle(one);
+    const wide = style.overflowX !== "visible" && one.scrollWidth > one.clientWidth + 1;
+    const high = style.overflowY !== "visible" && one.scrollHeight > one.clientHeight + 1;
+    if (wide || high) faults.push(one.className + " scrolls: " + output.innerText.slice(0, 60));
+  }
+  if (output.getBoundingClientRect().right > cell.right + 1)
+    faults.push("outgrows its cell: " + output.innerText.slice(0, 60));
+  return faults;
+})"""
+
+# What a person with a screen reader is told of the widget that the keyboard is at.
+FOCUSED = """() => {
+  const one = document.activeElement;
+  return one.labels?.[0]?.innerText || one.getAttribute("aria-label") || one.innerText;
+}"""
+
+# Texts that stand out too little from what lies behind them, by WCAG's contrast ratio.
+FAINT = """panel => {
+  const light = colour => {
+    const parts = colour.match(/[0-9.]+/g).slice(0, 3).map(part => part / 255);
+    const linear = parts.map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05;
+  };
+  let ground = panel;
+  while (/rgba\\(.*, 0\\)/.test(getComputedStyle(ground).backgroundColor))
+    ground = ground.parentElement;
+  const behind = light(getComputedStyle(ground).backgroundColor);
+  const texts = [".rt-status [role]", ".rt-transcript div", ".rt-trace text", ".rt-playback",
+    ".rt-table td", ".widget-label", ".rt-saved div"].filter(name => panel.querySelector(name));
+  return texts.filter(name => {
+    const text = light(getComputedStyle(panel.querySelector(name)).color);
+    return Math.max(text, behind) / Math.min(text, behind) < 4.5;
+  });
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> str:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        sentence = f"There is no browser to test with: none of {', '.join(BROWSERS)} is installed."
+        if os.environ.get("CI"):
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    return found
+
+
+@pytest.fixture(scope="module")
+def work(browser: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the notebooks, shorter, with settings of its own."""
+    work = tmp_path_factory.mktemp("work")
+    for folder in ("notebooks", "data"):
+        shutil.copytree(
+            ROOT / folder, work / folder, ignore=shutil.ignore_patterns("runs", ".*", "__*")
+        )
+    first = work / NOTEBOOK
+    shorter = first.read_text(encoding="utf-8").replace("seconds = 25 ", "seconds = 4 ")
+    first.write_text(shorter, encoding="utf-8")
+    settings = work / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+    return work
+
+
+@contextmanager
+def serving(work: Path, name: str, *arguments: str) -> Iterator[str]:
+    """A server of `python -m NAME` on a port of its own; its address, once it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    directories = {
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "JUPYTER_CONFIG_DIR": "configuration",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "IPYTHONDIR": "ipython",
+    }
+    with (work / f"{name}.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", name, *(each.format(port=port) for each in arguments)],
+            cwd=work,
+            env={**os.environ, **{name: str(work / sub) for name, sub in directories.items()}},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/api?token={TOKEN}", server, work / f"{name}.log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE / 1000
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+        except HTTPError:
+            return  # whoever refuses is there
+        except (URLError, OSError):
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        else:
+            return
+
+
+@pytest.fixture(scope="module")
+def chromium(browser: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=browser,
+            args=[
+                *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+                *("--mute-audio", "--autoplay-policy=no-user-gesture-required"),
+            ],
+        )
+        expect.set_options(timeout=PATIENCE)
+        yield chromium
+        chromium.close()
+
+
+def open_page(chromium: Browser) -> Page:
+    """A page that reaches this machine only."""
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(PATIENCE)
+    page.route(re.compile(r"^https?://(?!127\.0\.0\.1[:/])"), lambda route: route.abort())
+    return page
+
+
+@pytest.fixture(scope="module")
+def page(chromium: Browser, work: Path) -> Iterator[Page]:
+    """The first notebook in JupyterLab, opened."""
+    with serving(
+        work,
+        "jupyterlab",
+        *("--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--port={port}"),
+        *("--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}"),
+        *("--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={work}"),
+    ) as address:
+        page = open_page(chromium)
+        page.goto(f"{address}/lab/tree/{NOTEBOOK}?token={TOKEN}")
+        page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext")
+        page.evaluate(READY)
+        page.evaluate(SHOW_ALL)
+        yield page
+        page.close()
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Path:
+    folder = ROOT / "build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def choose(page: Page, *, pacing: str, chunk: int, seconds: float) -> None:
+    page.locator(".rt-pacing select").select_option(label=pacing)
+    for name, value in ((".rt-chunk", chunk), (".rt-seconds", seconds)):
+        field = page.locator(f"{name} input")
+        field.fill(f"{value:g}")
+        field.press("Tab")
+
+
+def upload(page: Page, name: str, content: bytes) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.locator("button.rt-upload").click()
+    chooser.value.set_files({"name": name, "mimeType": "audio/wav", "buffer": content})
+
+
+def tone() -> bytes:
+    """A recording of two seconds."""
+    file = io.BytesIO()
+    samples = 3000 * np.sin(2 * np.pi * 440 / 8000 * np.arange(16000))
+    soundfile.write(file, samples.astype(np.int16), 8000, format="WAV")
+    return file.getvalue()
+
+
+def picture(page: Page, what: str, path: Path) -> None:
+    """As on a screen tall enough to show it whole."""
+    size = page.viewport_size
+    assert size is not None
+    height = page.locator(what).evaluate("e => e.scrollHeight")
+    page.set_viewport_size({"width": size["width"], "height": round(height) + 300})
+    page.locator(what).scroll_into_view_if_needed()
+    page.locator(what).screenshot(path=path)
+    page.set_viewport_size(size)
+
+
+def themed(page: Page, theme: str, width: int) -> None:
+    """JupyterLab in a theme and a width."""
+    page.evaluate(
+        "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})",
+        f"JupyterLab {theme.title()}",
+    )
+    shown = f"body[data-jp-theme-light='{str(theme == 'light').lower()}']"
+    page.wait_for_selector(shown, state="attached")
+    page.set_viewport_size({"width": width, "height": 1000})
+
+
+def is_faultless(page: Page) -> None:
+    panel = page.locator(".rt-panel")
+    assert page.locator(".jupyter-widgets-error-widget").count() == 0
+    assert panel.evaluate(CUT_OFF) == []
+    assert panel.evaluate(FAINT) == []
+
+
+each_look = pytest.mark.parametrize(
+    ("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 1920), ("dark", 1920)]
+)
+
+
+# JupyterLab.
+
+
+def test_all_cells_run_and_no_output_outgrows_its_cell(page: Page) -> None:
+    assert None not in page.evaluate(RUN_ALL)
+    expect(page.locator(".rt-panel button.rt-run")).to_be_enabled()
+    expect(page.locator(".jp-Cell .jp-RenderedImage img")).to_have_count(3)
+    expect(page.locator(".jp-RenderedHTML audio")).to_have_count(1)
+    expect(page.locator(".jp-RenderedHTML:has(progress)")).to_have_text("8 s of audio streamed")
+    assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+    assert page.evaluate(OUTGROWN) == []
+    is_faultless(page)
+
+
+@each_look
+def test_the_notebook_is_looked_at(page: Page, pictures: Path, theme: str, width: int) -> None:
+    themed(page, theme, width)
+    assert page.evaluate(OUTGROWN) == []
+    picture(page, ".jp-WindowedPanel-inner", pictures / f"notebook-{theme}-{width}.png")
+
+
+def test_the_notebooks_player_plays(page: Page, pictures: Path) -> None:
+    themed(page, "light", 1280)
+    player = page.locator(".jp-RenderedHTML .rt-playback")
+    plays(page, ".jp-RenderedHTML .rt-playback")
+    player.locator(".rt-pictures").click(position={"x": 300, "y": 100})  # to the middle, about
+    page.wait_for_function("document.querySelector('.rt-playback').dataset.at > 1")
+    player.screenshot(path=pictures / "player.png")
+
+
+def plays(page: Page, player: str) -> None:
+    """The sound goes on, the cursor with it, and words light up."""
+    page.locator(f"{player} audio").evaluate("audio => audio.play()")
+    where = "document.querySelector(player + ' .rt-cursor').style.left"
+    start = page.evaluate(f"player => {where}", player)
+    page.wait_for_function(f"([player, start]) => {where} !== start", arg=[player, start])
+    page.wait_for_selector(f"{player} .rt-seen")
+    page.locator(f"{player} audio").evaluate("audio => audio.pause()")
+    assert page.locator(f"{player} audio").evaluate("audio => audio.currentTime") > 0
+
+
+def test_the_chunks_field_and_buttons_agree(page: Page) -> None:
+    choose(page, pacing="wall clock", chunk=50, seconds=2)
+    expect(page.locator(".rt-panel .jupyter-button.mod-active")).to_have_text("50")
+    page.locator(".rt-panel .widget-toggle-button", has_text="200").click()
+    expect(page.locator(".rt-chunk input")).to_have_value("200")
+
+
+def test_another_file_is_chosen_and_streamed(page: Page) -> None:
+    upload(page, "tone.wav", tone())
+    expect(page.locator(".rt-status")).to_contain_text("tone.wav: 2.0 s at 8000 Hz")
+    expect(page.locator(".rt-file option:checked")).to_have_text("tone.wav")
+    choose(page, pacing="wall clock", chunk=200, seconds=1)
+    page.locator("button.rt-run").click()
+    expect(page.locator(".rt-status")).to_contain_text("Done: wall clock ended")
+    expect(page.locator(".rt-saved")).to_contain_text("tone_200ms_wall_clock.jsonl")
+    page.locator(".rt-file select").select_option(label="library_call.wav")
+
+
+def test_a_session_shows_itself_while_it_runs_and_its_figures_afterwards(
+    page: Page, pictures: Path
+) -> None:
+    choose(page, pacing="compare naive with wall clock", chunk=100, seconds=3)
+    page.locator("button.rt-run").click()
+    expect(page.locator("button.rt-run")).to_be_disabled()
+    expect(page.locator(".rt-status")).to_contain_text("fixed sleep:")
+    expect(page.locator(".rt-status")).to_contain_text("s left")
+    line = page.locator(".rt-trace polyline").first
+    line.wait_for(state="attached")
+    drawn = line.get_attribute("points")
+    page.wait_for_function(
+        "drawn => document.querySelector('.rt-trace polyline').getAttribute('points') !== drawn",
+        arg=drawn,
+    )
+    expect(page.locator(".rt-transcript")).to_contain_text("good morning")
+    width = "e => parseFloat(getComputedStyle(e.querySelector('.progress-bar') ?? e).width)"
+    assert page.locator(".rt-progress").evaluate(width) > 0
+    is_faultless(page)
+    page.locator("button.rt-run").scroll_into_view_if_needed()
+    page.screenshot(path=pictures / "running.png")
+
+    expect(page.locator(".rt-status")).to_contain_text("Done: fixed sleep ended")
+    figure = page.locator(".rt-figure img")
+    expect(figure).to_be_visible()
+    page.wait_for_function("document.querySelector('.rt-figure img').naturalWidth > 0")
+    assert (figure.get_attribute("alt") or "").startswith("Lateness of each chunk")
+    expect(page.locator(".rt-table td", has_text="chunks sent")).to_be_visible()
+    expect(page.locator(".rt-saved")).to_contain_text("wall_clock.jsonl")
+    above = "e => e.getBoundingClientRect().top"
+    assert figure.evaluate(above) < page.locator(".rt-table").evaluate(above)
+
+
+def test_an_earlier_session_is_set_beside(page: Page) -> None:
+    earlier = page.locator(".rt-earlier select")
+    tone = earlier.locator("option", has_text="200 ms, tone").first.inner_text()
+    earlier.select_option(label=tone)
+    page.locator("button.rt-add").click()
+    expect(page.locator(".rt-status")).to_contain_text("Added: wall clock, ")
+    expect(page.locator(".rt-table th")).to_have_count(4)  # of them, one is empty
+    page.locator("button.rt-remove").click()
+    expect(page.locator(".rt-table th")).to_have_count(3)
+    earlier.select_option(index=0)
+    page.locator("button.rt-add").click()
+    expect(page.locator(".rt-status")).to_contain_text("Added: wall clock, ")
+
+
+@each_look
+def test_the_panel_is_looked_at(page: Page, pictures: Path, theme: str, width: int) -> None:
+    themed(page, theme, width)
+    is_faultless(page)
+    picture(page, ".rt-panel", pictures / f"panel-{theme}-{width}.png")
+    page.screenshot(path=pictures / f"screen-{theme}-{width}.png")
+
+
+def test_what_was_measured_is_heard(page: Page, pictures: Path) -> None:
+    page.locator("button.rt-hear").click()
+    plays(page, ".rt-player .rt-playback")
+    is_faultless(page)
+    page.locator(".rt-player").screenshot(path=pictures / "player-dark.png")
+
+
+def test_stop_in_the_middle_keeps_what_was_measured(page: Page, pictures: Path) -> None:
+    choose(page, pacing="wall clock", chunk=50, seconds=60)
+    page.locator("button.rt-run").click()
+    expect(page.locator(".rt-status")).to_contain_text("wall clock:")
+    page.locator("button.rt-stop").click()
+    expect(page.locator(".rt-status")).to_contain_text("Stopped; what was recorded is kept")
+    expect(page.locator(".rt-figure img")).to_be_visible()
+    expect(page.locator("button.rt-run")).to_be_enabled()
+    page.screenshot(path=pictures / "stopped.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("noise.wav", "noise.wav cannot be read as audio"),
+        ("notes.txt", "notes.txt is no recording by its name"),
+    ],
+)
+def test_an_unreadable_upload_shows_its_sentence(
+    page: Page, pictures: Path, name: str, sentence: str
+) -> None:
+    upload(page, name, b"neither RIFF nor anything")
+    expect(page.locator(".rt-status [role=alert]")).to_contain_text(sentence)
+    is_faultless(page)
+    page.locator("button.rt-run").scroll_into_view_if_needed()
+    page.screenshot(path=pictures / f"wrong-{name}.png")
+    page.locator(".rt-file select").select_option(label="library_call.wav")
+
+
+def test_the_keyboard_reaches_everything_and_runs_and_stops(page: Page) -> None:
+    """From the first field on, with Tab alone, in the order in which they are read."""
+    page.locator(".rt-file select").focus()
+    passed = []
+    for _ in range(25):
+        passed.append(page.evaluate(FOCUSED))
+        if passed[-1] == "Run":
+            break
+        page.keyboard.press("Tab")
+    assert passed == [
+        *("recording", "folder", "upload a recording (0)", "from, s", "length, s"),
+        *("saved session", "Add to the figures", "Remove added"),
+        *("pacing", "chunk, ms", "50", "100", "200", "work, ms", "stall, ms", "at, s"),
+        *("sender", "service", "Run"),
+    ]
+    page.keyboard.press("Enter")
+    expect(page.locator(".rt-status")).to_contain_text("wall clock:")
+    page.locator("button.rt-stop").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".rt-status")).to_contain_text("Stopped; what was recorded is kept")
+
+
+def test_the_cell_run_again_stops_the_session_and_begins_anew(page: Page, work: Path) -> None:
+    page.locator("button.rt-run").click()
+    expect(page.locator(".rt-status")).to_contain_text("wall clock:")
+    page.evaluate(RUN_THE_PANEL_AGAIN)
+    expect(page.locator(".rt-panel")).to_have_count(1)
+    expect(page.locator(".rt-status")).to_have_text("")
+    choose(page, pacing="wall clock", chunk=100, seconds=1)
+    page.locator("button.rt-run").click()
+    expect(page.locator(".rt-status")).to_contain_text("Done: wall clock ended")
+    runs = sorted((work / "notebooks" / "runs").glob("*library_call*wall_clock.jsonl"))
+    *_, old, new = map(rtkit.load_session, runs)
+    assert (old.ending.how, new.ending.how) == ("stopped", "complete")
+    assert new.zero > old.zero + old.sent[-1]
+
+
+# A page of one's own.
+
+
+def test_the_player_plays_in_a_page_from_the_disk(chromium: Browser, tmp_path: Path) -> None:
+    """And a wrong sample rate is heard: half the rate takes twice as long."""
+    clip = rtkit.open_clip(rtkit.bundled()[0], seconds=2)
+    right, wrong = rtkit.play(clip, rtkit.simulate(clip)), rtkit.play(clip, rate=8000)
+    page = open_page(chromium)
+    lasting = {}
+    for name, player, speed in (("right", right, 1.0), ("wrong", wrong, 0.5)):
+        file = tmp_path / f"{name}.html"
+        file.write_text(f"<!doctype html><meta charset=utf-8>{player.html}", encoding="utf-8")
+        page.goto(file.as_uri())
+        page.wait_for_function("document.querySelector('audio').duration > 0")
+        lasting[name] = page.locator("audio").evaluate("audio => audio.duration")
+        plays(page, ".rt-playback")
+        page.wait_for_function(
+            """speed => {
+              const audio = document.querySelector("audio");
+              const {at} = audio.closest(".rt-playback").dataset;
+              return Math.abs(at - audio.currentTime * speed) < 0.01;
+            }""",
+            arg=speed,
+        )
+    assert lasting["wrong"] == pytest.approx(4, abs=0.1)
+    assert lasting["right"] == pytest.approx(2.1, abs=0.2)  # until the last answer is there
+    page.close()
+
+
+# The page without code.
+
+
+@pytest.fixture(scope="module")
+def app(work: Path) -> Iterator[str]:
+    """As `make app` serves it; its address."""
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").split("\napp:")[1].splitlines()[1]
+    program, *arguments = recipe.split()
+    assert program == "$(BIN)/voila"
+    with serving(work, "voila", "--no-browser", "--port={port}", *arguments) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def apps(chromium: Browser, app: str) -> Iterator[dict[str, Page]]:
+    """The page in either theme; both load at once."""
+    pages = {theme: open_page(chromium) for theme in ("light", "dark")}
+    for theme, page in pages.items():
+        page.goto(f"{app}/?theme={theme}", wait_until="commit")
+    yield pages
+    for page in pages.values():
+        page.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_page_without_code_is_looked_at(
+    apps: dict[str, Page], pictures: Path, theme: str
+) -> None:
+    page = apps[theme]
+    expect(page.get_by_role("heading", name="whose lateness")).to_be_visible()
+    expect(page.locator("button.rt-run")).to_be_enabled()
+    assert page.locator(".jp-CodeCell .jp-InputArea, .jp-CodeMirrorEditor, pre").count() == 0
+    choose(page, pacing="wall clock", chunk=100, seconds=1)
+    page.locator("button.rt-run").click()
+    expect(page.locator(".rt-status")).to_contain_text("Done: wall clock ended")
+    expect(page.locator(".rt-figure img")).to_be_visible()
+    page.locator("button.rt-hear").click()
+    plays(page, ".rt-player .rt-playback")
+    for width in (1280, 1920):
+        page.set_viewport_size({"width": width, "height": 1000})
+        is_faultless(page)
+        page.screenshot(path=pictures / f"app-screen-{theme}-{width}.png")
+        picture(page, "#rendered_cells", pictures / f"app-{theme}-{width}.png")

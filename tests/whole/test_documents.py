@@ -1,0 +1,63 @@
+"""What the documents point to is there, and their words are the program's."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rtkit
+from rtkit.loopback.faults import MISDEEDS
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").glob("*.md"),
+    ROOT / "data/README.md",
+    ROOT / "notebooks/README.md",
+]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_and_named_files_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    linked = re.findall(r"\]\(([^)#:]+)\)", text)
+    named = re.findall(r"`((?:tests|data|notebooks|rtkit)/[\w./-]+)`", text)
+    assert [name for name in linked if not (document.parent / name).exists()] == []
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_name_that_the_documents_call_is_there() -> None:
+    texts = [document.read_text(encoding="utf-8") for document in DOCUMENTS]
+    called = {name for text in texts for name in re.findall(r"rtkit\.(\w+)\(", text)}
+    assert called
+    assert called <= set(rtkit.__all__)
+
+
+def test_every_notebook_is_in_the_index() -> None:
+    index = (ROOT / "notebooks/README.md").read_text(encoding="utf-8")
+    names = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert names <= set(re.findall(r"\]\(([^)]+\.ipynb)\)", index))
+
+
+def test_the_service_tells_how_to_start_it() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "rtkit.loopback", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "--port" in shown
+    assert "--script" in shown
+    table = shown[shown.index("what it may do wrong") :]
+    for name, kind in MISDEEDS.items():  # a line each
+        assert re.search(rf"^  {name}\b.*{re.escape(kind.does)}$", table, re.MULTILINE)
+    options = {text.split()[0]: text for text in shown.split("\n  --")[1:]}
+    for option, default in (
+        *(("jitter", "0"), ("seed", "0"), ("drain", "1.25"), ("backlog", "300")),
+        *(("longest", "10800"), ("finals", "1"), ("port", "8765")),
+    ):
+        assert f"({default})" in options[option]
