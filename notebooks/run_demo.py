@@ -35,7 +35,7 @@ def main() -> None:
     sessions = rtkit.load_session(runs)
     page = rtkit.report(sessions, build / NOTEBOOK.with_suffix(".html").name)
     _, figure = rtkit.save_figure(rtkit.plot_comparison(sessions), build / "comparison")
-    print(f"\n{rtkit.summarise(sessions)}\n")
+    print(f"\n{rtkit.summarize(sessions)}\n")
     naive, paced = sessions["fixed_sleep"], sessions["wall_clock"]
     each = naive.lateness[-1] / (len(naive.chunks) - 1)
     print(

@@ -4,7 +4,7 @@
 
     clip = rtkit.open_clip("data/library_call.wav", seconds=20)
     sessions = await rtkit.compare(clip, work=0.005)
-    print(rtkit.summarise(sessions))
+    print(rtkit.summarize(sessions))
 
 Each name is loaded from its module when it is first used, so that ``import rtkit`` is light:
 matplotlib, ipywidgets and websockets come with the first plot, panel and session.

@@ -16,7 +16,7 @@ from .analysis.mistakes import diagnose as diagnose
 from .analysis.pooling import compare_pacings as compare_pacings
 from .analysis.pooling import compare_paired as compare_paired
 from .analysis.pooling import quantile_intervals as quantile_intervals
-from .analysis.summary import summarise as summarise
+from .analysis.summary import summarize as summarize
 from .analysis.validity import validity as validity
 from .analysis.worst import worst_cases as worst_cases
 from .audio import AudioError as AudioError
@@ -28,9 +28,9 @@ from .audio import silence as silence
 from .clock.blocking import run as run
 from .experiments.calibrate import calibrate as calibrate
 from .experiments.compare import compare as compare
-from .experiments.concurrent_result import Crowd as Crowd
+from .experiments.concurrent_result import ConcurrentResult as ConcurrentResult
 from .experiments.many import stream_many as stream_many
-from .experiments.mistakes import commit as commit
+from .experiments.mistakes import reproduce as reproduce
 from .experiments.simulate import simulate as simulate
 from .experiments.sweep import sweep as sweep
 from .loopback.process import Loopback as Loopback
@@ -40,7 +40,7 @@ from .reference import Reference as Reference
 from .reference import SidecarError as SidecarError
 from .sending.stream import stream as stream
 from .services.assemblyai.client import AssemblyAI as AssemblyAI
-from .services.explain import closures as closures
+from .services.explain import close_codes as close_codes
 from .services.explain import explain as explain
 from .session import Session as Session
 from .views.distributions import plot_distribution as plot_distribution

@@ -81,7 +81,7 @@ class Clip:
         return self.samples / self.rate
 
     def chunks(self, edges: np.ndarray) -> Generator[bytes, None, None]:
-        """Yield the audio between neighbouring `edges` as little-endian 16-bit mono.
+        """Yield the audio between neighboring `edges` as little-endian 16-bit mono.
 
         Parameters
         ----------
@@ -324,8 +324,8 @@ def _check_file(path: Path) -> None:
     if path.is_dir():
         found = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
         some = ", ".join(map(str, found[:3])) + (", ..." if len(found) > 3 else "")
-        cure = f"Open a recording in it: {some}" if found else "It holds no recording; name a file."
-        raise AudioError(f"{path} is a folder. {cure}")
+        fix = f"Open a recording in it: {some}" if found else "It holds no recording; name a file."
+        raise AudioError(f"{path} is a folder. {fix}")
     if not path.is_file():
         raise AudioError(f"There is no file {path}. Check the name and the folder.")
 

@@ -1,6 +1,6 @@
-"""Marks on words in a notebook: tints over the theme's own colours, so that text stays legible.
+"""Marks on words in a notebook: tints over the theme's own colors, so that text stays legible.
 
-No mark is told by colour alone: what was struck is struck, what was added is underlined.
+No mark is told by color alone: what was struck is struck, what was added is underlined.
 """
 
 from __future__ import annotations

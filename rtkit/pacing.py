@@ -147,7 +147,7 @@ def chunk_edges(samples: int, rate: int, chunk: float) -> np.ndarray:
     Returns
     -------
     ndarray of int64, shape (chunks + 1,)
-        Rising from 0 to `samples`. A tail under 50 ms joins its neighbour; where that makes more
+        Rising from 0 to `samples`. A tail under 50 ms joins its neighbor; where that makes more
         than 1000 ms, the two are split evenly. Only a clip under 50 ms gives a chunk under 50 ms.
     """
     size = whole_samples(check_chunk(chunk), rate)

@@ -141,11 +141,11 @@ class Recorder:
         reference: Reference | None,
         *,
         path: str | Path | None = None,
-        watch: Callable[[Fact], object] | None = None,
+        on_event: Callable[[Fact], object] | None = None,
     ) -> None:
         self.settings, self._host, self._reference = settings, host, reference
         self._started, self._zero = "", 0.0
-        self._watch = watch
+        self._on_event = on_event
         self._facts: list[Fact] = []
         self._begun = False
         self._writer: _Writer | None = None
@@ -174,11 +174,11 @@ class Recorder:
         if self._begun:
             if self._writer is not None:
                 self._writer.put(fact)
-            if self._watch is not None:
+            if self._on_event is not None:
                 try:
-                    self._watch(fact)
+                    self._on_event(fact)
                 except BaseException:
-                    self._watch = None  # how the session ends is still to be recorded
+                    self._on_event = None  # how the session ends is still to be recorded
                     raise
 
     def session(self) -> Session:

@@ -38,6 +38,24 @@ __all__ = [
 ]
 
 
+# What files written before the first release call what they say of the embedded service.
+_RENAMED = {
+    "hears": "engine",
+    "jitter": "delay_spread",
+    "drain": "max_speed",
+    "longest": "max_duration",
+    "misbehaves": "faults",
+    **{f"{name}_jitter": f"{name}_spread" for name in ("work", "wake", "network")},
+}
+
+
+def _renamed(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        _RENAMED.get(name, name): _renamed(value) if name == "simulated" else value
+        for name, value in said.items()
+    }
+
+
 @dataclass(frozen=True)
 class Settings:
     """What was asked for. Durations in seconds, `first` and `samples` in samples."""
@@ -67,7 +85,11 @@ class Settings:
     def from_json(cls, data: Mapping[str, Any]) -> Settings:
         known = {one.name for one in fields(cls)}  # a later rtkit may know of more
         settings = cls(**{name: value for name, value in data.items() if name in known})
-        return replace(settings, blocks=tuple((at, time) for at, time in settings.blocks))
+        return replace(
+            settings,
+            blocks=tuple((at, time) for at, time in settings.blocks),
+            service=_renamed(settings.service),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from typing import Any
 from conftest import simulate, spoken
 
 from rtkit.audio import Clip, open_clip
-from rtkit.loopback.conversation import Behaviour
+from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Script
-from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.reference import Reference
 from rtkit.sending.stream import stream
 from rtkit.session import Chunk, Ending, Event, Message, Session, Settings
@@ -127,14 +127,14 @@ async def converse(
     """Stream to the embedded service in memory."""
     script = clip.reference
     assert script is not None
-    connection = MemoryConnection(
+    connection = InMemoryConnection(
         lambda rate: Script(script, rate),
         rate=clip.rate,
-        behaviour=Behaviour(delay, drain=drain, finals=finals),
+        behavior=Behavior(delay, max_speed=drain, finals=finals),
         query=query,
     )
     found = await stream(clip, connection=connection, **how)
-    service = {"name": "embedded", "hears": "script", "delay": delay}
+    service = {"name": "embedded", "engine": "script", "delay": delay}
     return replace(found, settings=replace(found.settings, service=service))
 
 

@@ -27,14 +27,14 @@ class Scripted:
     """A service that says what it was told to, when it was told to."""
 
     timeline: list[tuple[float, str | bytes | Closed]] = field(default_factory=list)
-    farewell: tuple[str | Closed, ...] = NORMAL
+    shutdown: tuple[str | Closed, ...] = NORMAL
     heard: list[bytes | str] = field(default_factory=list)
     closed: int = 0
     deaf: bool = False
 
     def __post_init__(self) -> None:
         self._coming = deque(self.timeline)
-        self._last_words = deque(self.farewell)
+        self._last_words = deque(self.shutdown)
         self._terminated = asyncio.Event()
         self._gone: Closed | None = None
 

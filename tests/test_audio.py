@@ -322,7 +322,7 @@ def test_no_chunk_is_outside_what_the_service_takes(rate: int, chunk: float, tai
     [
         (4800, 16000, 0.1, [0, 1600, 3200, 4800]),
         (4000, 16000, 0.1, [0, 1600, 3200, 4000]),  # a tail of 50 ms stays
-        (3999, 16000, 0.1, [0, 1600, 3999]),  # a shorter one joins its neighbour
+        (3999, 16000, 0.1, [0, 1600, 3999]),  # a shorter one joins its neighbor
         (16100, 16000, 1.0, [0, 8050, 16100]),  # ... or shares with it
         (16101, 16000, 1.0, [0, 8050, 16101]),
         (32100, 16000, 1.0, [0, 16000, 24050, 32100]),

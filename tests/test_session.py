@@ -174,7 +174,7 @@ SENDER = """
 import asyncio, sys
 import rtkit
 from rtkit.loopback.engines import Energy
-from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.loopback.in_memory import InMemoryConnection
 
 def tell(fact):
     if fact.kind == "chunk":
@@ -182,8 +182,8 @@ def tell(fact):
 
 async def main(recording, record):
     clip = rtkit.open_clip(recording)
-    connection = MemoryConnection(Energy, rate=clip.rate)
-    await rtkit.stream(clip, chunk=0.05, connection=connection, record=record, watch=tell)
+    connection = InMemoryConnection(Energy, rate=clip.rate)
+    await rtkit.stream(clip, chunk=0.05, connection=connection, record=record, on_event=tell)
 
 asyncio.run(main(*sys.argv[1:]))
 """

@@ -1,11 +1,11 @@
 """How well it was understood: word error rate, word by word, and how sure one can be of it.
 
-Both texts are normalised as Whisper's evaluation does, so that casing, punctuation, spelt-out
+Both texts are normalized as Whisper's evaluation does, so that casing, punctuation, spelt-out
 numbers and contractions do not count, and aligned as a whole with the fewest errors::
 
     rate = (substitutions + deletions + insertions) / words of the reference
 
-This needs ``pip install 'rtkit[eval]'``: jiwer aligns, whisper-normalizer normalises.
+This needs ``pip install 'rtkit[eval]'``: jiwer aligns, whisper-normalizer normalizes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def wer(
         what was spoken counts. In JSON that is the text of the turns; their words only where a
         turn is cut. Any other string is the text itself.
     language : str
-        A code such as ``"en"`` or ``"de"``. English is normalised for spellings, contractions and
+        A code such as ``"en"`` or ``"de"``. English is normalized for spellings, contractions and
         numbers, other languages for casing and punctuation; where words are not spaced, characters
         are counted.
 
@@ -56,21 +56,21 @@ def wer(
     ImportError
         If what it needs is not installed.
     """
-    if session.settings.service.get("hears") == "energy":
+    if session.settings.service.get("engine") == "energy":
         raise ValueError(
             "the service only marked where speech is, so there are no words to score; stream to "
-            "one that understands: rtkit.Loopback(ears='recognizer') or rtkit.AssemblyAI()"
+            "one that understands: rtkit.Loopback(engine='recognizer') or rtkit.AssemblyAI()"
         )
-    jiwer, normalise = _tools(language)
+    jiwer, normalize = _tools(language)
     unit, segments = _segments(session, reference)
-    said = normalise(" ".join(segments))
+    said = normalize(" ".join(segments))
     if not said:
         raise ValueError(
-            "the reference holds no words once it is normalised, so there is no rate; "
+            "the reference holds no words once it is normalized, so there is no rate; "
             "give one that says what was said"
         )
-    ends = _ends([normalise(segment) for segment in segments], said, jiwer)
-    found = jiwer.process_words(" ".join(said), " ".join(normalise(session.transcript)))
+    ends = _ends([normalize(segment) for segment in segments], said, jiwer)
+    found = jiwer.process_words(" ".join(said), " ".join(normalize(session.transcript)))
     edits = tuple(_edits(found, ends))
     pieces = sorted({edit.segment for edit in edits if edit.said})  # a laugh alone has no words
     numbers = {segment: number for number, segment in enumerate(pieces)}
@@ -138,10 +138,10 @@ def _stretch(session: Session) -> tuple[float, float]:
 
 def _notes(session: Session) -> Iterator[str]:
     service = session.settings.service
-    if service.get("hears") == "script":
+    if service.get("engine") == "script":
         yield (
             "The service spoke from a script and understood nothing: this rate tells what got lost "
-            "on the way, not how well anything recognises speech."
+            "on the way, not how well anything recognizes speech."
         )
     if not session.complete:
         sent = session.chunks[-1].stop / session.settings.rate if session.chunks else 0.0
@@ -152,7 +152,7 @@ def _notes(session: Session) -> Iterator[str]:
 
 
 def _tools(language: str) -> tuple[Any, Callable[[str], list[str]]]:
-    """jiwer, and what makes normalised words of a text."""
+    """jiwer, and what makes normalized words of a text."""
     if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]+)*", language):
         raise ValueError(f"{language!r} is no language code; give one such as 'en' or 'de'")
     try:
@@ -163,13 +163,13 @@ def _tools(language: str) -> tuple[Any, Callable[[str], list[str]]]:
         raise ImportError(
             "Scoring needs jiwer and whisper-normalizer: pip install 'rtkit[eval]'"
         ) from error
-    normaliser = (
+    normalizer = (
         EnglishTextNormalizer()
         if language.partition("-")[0] == "en"
         else BasicTextNormalizer(split_letters=language.partition("-")[0] in UNSPACED)
     )
-    # The normaliser may leave a point that was part of an ellipsis, which nobody says.
-    return jiwer, lambda text: [w for w in normaliser(text).split() if any(map(str.isalnum, w))]
+    # The normalizer may leave a point that was part of an ellipsis, which nobody says.
+    return jiwer, lambda text: [w for w in normalizer(text).split() if any(map(str.isalnum, w))]
 
 
 # The alignment.
@@ -202,7 +202,7 @@ def _edits(found: Any, ends: Sequence[int]) -> Iterator[Edit]:
 def _ends(segments: Sequence[Sequence[str]], whole: Sequence[str], jiwer: Any) -> list[int]:
     """Where in the `whole` each of the segments ends, in words.
 
-    Normalised apart they may hold other words than together ("seven. Four books" makes one number),
+    Normalized apart they may hold other words than together ("seven. Four books" makes one number),
     so that their ends have to be looked up in the alignment of the two.
     """
     ends = np.cumsum([len(segment) for segment in segments])

@@ -54,7 +54,7 @@ def bootstrap_quantiles(
     groups : sequence, shape (n,), optional
         Which values belong together: the words of one session share its network and its host, so
         whole sessions are drawn, not words. Without it, or with one group, each value is drawn by
-        itself, and the interval is too narrow where neighbours resemble each other.
+        itself, and the interval is too narrow where neighbors resemble each other.
     level : float
         Of the interval.
     resamples : int

@@ -32,7 +32,7 @@ class Edit:
     ----------
     kind : {"hit", "substitution", "deletion", "insertion"}
     said, heard : str
-        Normalised; an insertion was not said, a deletion not heard: then it is empty.
+        Normalized; an insertion was not said, a deletion not heard: then it is empty.
     segment : int
         The segment of the reference that it belongs to; an insertion to that of the word before.
     """
@@ -45,7 +45,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class WordErrorRate:
-    """What `wer` found. Prints in a line, and in colour, word by word, in a notebook.
+    """What `wer` found. Prints in a line, and in color, word by word, in a notebook.
 
     Attributes
     ----------

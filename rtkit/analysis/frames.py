@@ -22,7 +22,7 @@ from rtkit.analysis.latency import (
     word_latency,
 )
 from rtkit.analysis.naming import Sessions, named, parameters_of, service_of
-from rtkit.analysis.summary import summarise
+from rtkit.analysis.summary import summarize
 from rtkit.analysis.validity import validity
 from rtkit.session import Session
 
@@ -70,8 +70,8 @@ def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
 
         ``"sessions"``: a row a session: the settings; ``service`` (its name, and all that tells
         it from others), ``speech_model``, ``service_delay`` (of the embedded one; NaN where it is
-        not known) and ``service_parameters`` (JSON); ``ending``, ``valid``, ``faults``, and the
-        figures of `rtkit.summarise` under the names that they have there (``lateness_p50``,
+        not known) and ``service_parameters`` (JSON); ``ending``, ``valid``, ``problems``, and the
+        figures of `rtkit.summarize` under the names that they have there (``lateness_p50``,
         ``turn_latency_p95``, ...), in seconds too; what is a percentage there is a share here.
 
     Raises
@@ -204,16 +204,16 @@ def _session(session: Session) -> Columns:
         "started": session.started,
         "ending": "cut off" if session.ending is None else session.ending.how,
         "valid": bool(found),
-        "faults": ", ".join(dict.fromkeys(fault.name for fault in found.faults)),
+        "problems": ", ".join(dict.fromkeys(one.name for one in found.problems)),
         **_figures(session),
     }
     return {name: _texts([v]) if isinstance(v, str) else [v] for name, v in row.items()}
 
 
 def _figures(session: Session) -> dict[str, float]:
-    """The rows of `summarise` as columns: ``lateness p50, ms`` is ``lateness_p50``, in seconds."""
+    """The rows of `summarize` as columns: ``lateness p50, ms`` is ``lateness_p50``, in seconds."""
     figures: dict[str, float] = {}
-    for title, (value,), form in summarise(session).rows:
+    for title, (value,), form in summarize(session).rows:
         name, _, unit = title.partition(", ")
         value *= {"ms": 1e-3, "%": 1e-2}.get(unit.partition(" ")[0], 1)
         whole = form == "d" and not np.isnan(value)

@@ -19,7 +19,7 @@ from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
-from rtkit.analysis.matching import align, normalise
+from rtkit.analysis.matching import align, normalize
 from rtkit.reference import SpokenWord
 from rtkit.services.messages import Turn, Word
 from rtkit.session import Session, without_collecting
@@ -171,7 +171,7 @@ class _Answer:
 class HeardWord:
     """A word of the final transcript.
 
-    `received` is the instant of the first message that held it with its final, normalised text;
+    `received` is the instant of the first message that held it with its final, normalized text;
     `spoken` the reference's word that it matches, if any.
     """
 
@@ -238,15 +238,15 @@ def _heard_words(session: Session) -> tuple[HeardWord, ...]:
 
 
 def _first_seen(states: list[tuple[float, Turn]], settled: Sequence[Word]) -> dict[int, float]:
-    """When each settled word was first there, by index, with its final, normalised text.
+    """When each settled word was first there, by index, with its final, normalized text.
 
     Words mostly keep their places. Where a message has others (a formatter made one of two, say),
     words are matched to the settled ones by text and time, so that those behind keep their instant.
     """
-    texts = [normalise(word.text) for word in settled]
+    texts = [normalize(word.text) for word in settled]
     seen: dict[int, float] = {}
     for at, state in states:
-        found = [normalise(word.text) for word in state.words]
+        found = [normalize(word.text) for word in state.words]
         if found == texts[: len(found)]:
             pairs = [(index, index) for index in range(len(found))]
         else:

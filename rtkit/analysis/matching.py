@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from rtkit.reference import SpokenWord
 from rtkit.services.messages import Word
 
-__all__ = ["align", "normalise"]
+__all__ = ["align", "normalize"]
 
 SAME_WORD = 2.0  # seconds; the same text further off is another word
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """Lower case, without punctuation at its edges or typographic apostrophes."""
     return re.sub(r"^\W+|\W+$", "", text.casefold().replace("’", "'"))
 
@@ -35,10 +35,10 @@ def align(
         Indices into `heard` and `spoken`, rising in both.
     """
     ends = [word.end for word in spoken]
-    texts = [normalise(word.text) for word in spoken]
+    texts = [normalize(word.text) for word in spoken]
     best = _Best(len(spoken))
     for i, word in enumerate(heard):
-        text = normalise(word.text)
+        text = normalize(word.text)
         near = range(bisect_left(ends, word.end - within), bisect_right(ends, word.end + within))
         pairs = []
         for j in near:

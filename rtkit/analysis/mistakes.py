@@ -51,11 +51,11 @@ class Mistake:
     name: str
     sentence: str
     figure: str
-    cure: str
+    fix: str
     service: str
 
 
-_HEADINGS = ("mistake", "what it is", "what shows it", "cure", "what the real service does")
+_HEADINGS = ("mistake", "what it is", "what shows it", "fix", "what the real service does")
 
 
 class Mistakes(tuple[Mistake, ...]):
@@ -71,7 +71,7 @@ class Mistakes(tuple[Mistake, ...]):
         if not self:
             return "no common mistake found"
         return "\n".join(
-            f"{one.name}: {one.figure}. {one.sentence} {one.cure} (The service: {one.service})"
+            f"{one.name}: {one.figure}. {one.sentence} {one.fix} (The service: {one.service})"
             for one in self
         )
 
@@ -86,7 +86,7 @@ class Mistakes(tuple[Mistake, ...]):
             "<tr>"
             + "".join(
                 f"<td {style}>{html.escape(text)}</td>"
-                for text in (one.name, one.sentence, one.figure, one.cure, one.service)
+                for text in (one.name, one.sentence, one.figure, one.fix, one.service)
             )
             + "</tr>"
             for one in self
@@ -245,7 +245,7 @@ def _durations(session: Session) -> Iterator[Mistake]:
             "A message held less than 50 ms or more than 1000 ms of audio, reckoned by the sample "
             "rate that is stated.",
             f"{worst:.1f} ms, in {int(wrong.sum())} of {len(wrong)} chunks",
-            "Send chunks of 0.05 to 1 s, and let the rest at the end join its neighbour; "
+            "Send chunks of 0.05 to 1 s, and let the rest at the end join its neighbor; "
             "rtkit.stream does.",
             "It closes the session (3007), up to a second later; one short message at the very "
             "end is let pass.",
@@ -285,7 +285,7 @@ def _pace(session: Session) -> Iterator[Mistake]:
         )
 
 
-# Of the farewell.
+# Of the shutdown.
 
 
 def _farewell(session: Session) -> Iterator[Mistake]:

@@ -14,19 +14,19 @@ __all__ = ["Sessions", "named", "parameters_of", "service_of"]
 
 Sessions = Session | Iterable[Session] | Mapping[str, Session]
 
-DURATIONS = ("delay", "jitter", "network", "network_jitter")
+DURATIONS = ("delay", "delay_spread", "network", "network_spread")
 AS_USUAL = {
-    "jitter": 0,
+    "delay_spread": 0,
     "network": 0,
-    "network_jitter": 0,
-    "drain": 1.25,
+    "network_spread": 0,
+    "max_speed": 1.25,
     "finals": 1,
     "format_turns": False,
     "host": AssemblyAI.host,
 }
 # Seeds make repeats and limits end sessions; neither makes another service. The others are said
 # in their own words.
-PASSED_OVER = ("name", "hears", "parameters", "seed", "backlog", "longest", "simulated")
+PASSED_OVER = ("name", "engine", "parameters", "seed", "backlog", "max_duration", "simulated")
 
 
 def named(sessions: Sessions) -> dict[str, Session]:
@@ -55,11 +55,11 @@ def service_of(session: Session) -> str:
     simulated = service.get("simulated") or {}
     network = {name: simulated[name] for name in DURATIONS if name in simulated}
     said = [str(service.get("name", "unknown service"))]
-    if service.get("hears") == "energy":
+    if service.get("engine") == "energy":
         said.append("marks speech")
     for name, value in {**service, **network}.items():
         usual = name in AS_USUAL and value == AS_USUAL[name]
-        its_own = name == "speech_model" and value == DEFAULT_MODEL and "hears" in service
+        its_own = name == "speech_model" and value == DEFAULT_MODEL and "engine" in service
         if not (usual or its_own or name in PASSED_OVER or is_secret(name)):
             said.append(_in_words(name, value))
     said += [f"{name}={_plain(value)}" for name, value in parameters_of(session).items()]

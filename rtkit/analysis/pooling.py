@@ -142,7 +142,7 @@ def quantile_intervals(
 
 def compare_pacings(
     table: pd.DataFrame,
-    figure: str = "turn_latency_p50",
+    metric: str = "turn_latency_p50",
     *,
     before: str = "wall_clock",
     after: str = "fixed_sleep",
@@ -154,13 +154,13 @@ def compare_pacings(
     It is `compare_paired` by ``"pacing"``.
     """
     return compare_paired(
-        table, figure, by="pacing", before=before, after=after, level=level, seed=seed
+        table, metric, by="pacing", before=before, after=after, level=level, seed=seed
     )
 
 
 def compare_paired(
     table: pd.DataFrame,
-    figure: str = "turn_latency_p50",
+    metric: str = "turn_latency_p50",
     *,
     by: str = "service",
     before: object,
@@ -178,7 +178,7 @@ def compare_paired(
     ----------
     table : pandas.DataFrame
         From `rtkit.sweep`, or ``rtkit.to_frame(sessions, "sessions")``.
-    figure : str
+    metric : str
         One of its columns that holds seconds.
     by : str
         The column in which the two differ: ``"service"``, ``"speech_model"``, ``"service_delay"``,
@@ -199,13 +199,13 @@ def compare_paired(
     >>> before, after = table.service.unique()  # doctest: +SKIP
     >>> print(rtkit.compare_paired(table, before=before, after=after))  # doctest: +SKIP
     """
-    for column in (figure, by):
+    for column in (metric, by):
         if column not in table:
-            what = "figure" if column == figure else "column"
+            what = "metric" if column == metric else "column"
             there = ", ".join(table.columns)
             raise ValueError(f"the table has no {what} {column!r}; it has {there}")
-    if table[figure].dtype.kind not in "fiu":
-        raise ValueError(f"the column {figure!r} holds no figures; give 'word_latency_p50', say")
+    if table[metric].dtype.kind not in "fiu":
+        raise ValueError(f"the column {metric!r} holds no numbers; give 'word_latency_p50', say")
     if by in ("recording", "session"):
         raise ValueError(f"by={by!r} leaves nothing to pair: files are compared with themselves")
     for value in (before, after):
@@ -219,7 +219,7 @@ def compare_paired(
         starts = [f" from {start:g} s" if start else "" for start in table["clip_start"]]
         file = file + starts
     same = [table[name].astype(str) for name in _the_same(by) if name in table and name != by]
-    means = table[figure].groupby([file.rename("file"), *same, table[by]]).mean().unstack(by)
+    means = table[metric].groupby([file.rename("file"), *same, table[by]]).mean().unstack(by)
     both = means[[before, after]].dropna().groupby(level="file").mean()
     everything = dict.fromkeys(file, float("nan"))
     halves = [{**everything, **both[half].to_dict()} for half in (before, after)]
@@ -257,7 +257,7 @@ def _measure(of: str) -> Callable[[Session], np.ndarray]:
 def _counted(session: Session, of: str) -> np.ndarray:
     """Which ones belong in quantiles; a stretch of speech that a service marks is no word."""
     counted = _LATENCIES[of](session).counted
-    marks = of == "word_latency" and session.settings.service.get("hears") == "energy"
+    marks = of == "word_latency" and session.settings.service.get("engine") == "energy"
     return np.zeros_like(counted) if marks else counted
 
 

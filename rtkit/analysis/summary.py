@@ -20,10 +20,10 @@ from rtkit.analysis.validity import validity
 from rtkit.markup import Table
 from rtkit.session import Session
 
-__all__ = ["summarise"]
+__all__ = ["summarize"]
 
 
-def summarise(sessions: Sessions) -> Table:
+def summarize(sessions: Sessions) -> Table:
     """The figures that matter, a column a session.
 
     Lateness, drift and jitter are the sender's; latency is what a person waits, on the due axis;
@@ -60,17 +60,17 @@ def _of_words(
 
 
 def _marks_speech(session: Session) -> bool:
-    return session.settings.service.get("hears") == "energy"
+    return session.settings.service.get("engine") == "energy"
 
 
 def _notes(name: str, session: Session) -> Iterator[str]:
     """What a reader must know before using a session's figures."""
-    for fault in validity(session).faults:
-        yield f"{name} is not valid: {fault.found}. {fault.cure}"
+    for problem in validity(session).problems:
+        yield f"{name} is not valid: {problem.found}. {problem.fix}"
     if _marks_speech(session):
         yield (
             f"{name}: the service only marks speech, so there are no words to measure. "
-            "Loopback(ears='recognizer') hears words; a reference beside the recording has them "
+            "Loopback(engine='recognizer') hears words; a reference beside the recording has them "
             "spoken."
         )
     latency = turn_latency(session)

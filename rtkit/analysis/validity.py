@@ -11,15 +11,15 @@ from rtkit.analysis.latency import quantiles
 from rtkit.services.messages import Other, Termination
 from rtkit.session import Session, Stall
 
-__all__ = ["Fault", "Validity", "validity"]
+__all__ = ["Problem", "Validity", "validity"]
 
 BUDGET = 0.1  # of a chunk
-AT_ONCE = 0.01  # seconds after a stall in which all that had waited is seen
+MAX_CONCURRENCY = 0.01  # seconds after a stall in which all that had waited is seen
 CLOCKS_APART = 0.25  # seconds; calendars are slewed, and tell time less well than they step
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Problem:
     """One reason not to use a session's figures.
 
     Attributes
@@ -33,22 +33,22 @@ class Fault:
 
     name: str
     found: str
-    cure: str
+    fix: str
 
 
 @dataclass(frozen=True, slots=True)
 class Validity:
     """What `validity` found; true where nothing speaks against the figures."""
 
-    faults: tuple[Fault, ...]
+    problems: tuple[Problem, ...]
 
     def __bool__(self) -> bool:
-        return not self.faults
+        return not self.problems
 
     def __str__(self) -> str:
         if self:
             return "valid"
-        return "not valid: " + " ".join(f"{one.found}. {one.cure}" for one in self.faults)
+        return "not valid: " + " ".join(f"{one.found}. {one.fix}" for one in self.problems)
 
     __repr__ = __str__
 
@@ -70,29 +70,29 @@ def validity(session: Session, *, budget: float = BUDGET) -> Validity:
     """
     if not 0 < budget < float("inf"):
         raise ValueError(f"budget={budget:g} is no share of a chunk; give a number above 0")
-    return Validity(tuple(_faults(session, budget * session.settings.chunk)))
+    return Validity(tuple(_problems(session, budget * session.settings.chunk)))
 
 
-def _faults(session: Session, bound: float) -> Iterator[Fault]:
+def _problems(session: Session, bound: float) -> Iterator[Problem]:
     within = f"more than {bound * 1000:g} ms"
     if not session.complete:
         how = "was cut off" if session.ending is None else session.ending.how
-        yield Fault(
+        yield Problem(
             "incomplete",
             f"the session {how} after {len(session.chunks)} chunks",
             "Run it again to its end.",
         )
     if session.settings.pacing == "unpaced":
-        yield Fault(
+        yield Problem(
             "unpaced",
             "the audio was not paced",
             "Pace it: pacing='wall_clock'. What was measured is how fast the service drains.",
         )
     elif session.chunks:
-        yield from _sender_faults(session, bound, within)
+        yield from _sender_problems(session, bound, within)
     if held := [stall for stall in _holding_up(session) if stall.seconds > bound]:
         longest = max(stall.seconds for stall in held)
-        yield Fault(
+        yield Problem(
             "stall",
             f"answers were seen right after the loop had stalled ({len(held)}×), for up to "
             f"{longest * 1000:.0f} ms",
@@ -101,7 +101,7 @@ def _faults(session: Session, bound: float) -> Iterator[Fault]:
     if session.chunks:
         leaving = max(chunk.returned - chunk.sent for chunk in session.chunks)
         if leaving > bound:
-            yield Fault(
+            yield Problem(
                 "backpressure",
                 f"a chunk took {leaving * 1000:.0f} ms to leave, {within}",
                 "The connection was full, or the host held the sender up inside the send: look at "
@@ -110,7 +110,7 @@ def _faults(session: Session, bound: float) -> Iterator[Fault]:
     if session.ending is not None:
         apart = session.ending.calendar - session.ending.at
         if abs(apart) > CLOCKS_APART:
-            yield Fault(
+            yield Problem(
                 "clock",
                 f"calendar and monotonic clock moved {apart:+.1f} s apart",
                 "The host slept, or its clock was set. Run it again.",
@@ -118,11 +118,11 @@ def _faults(session: Session, bound: float) -> Iterator[Fault]:
     yield from _losses(session)
 
 
-def _sender_faults(session: Session, bound: float, within: str) -> Iterator[Fault]:
+def _sender_problems(session: Session, bound: float, within: str) -> Iterator[Problem]:
     late = quantiles(np.abs(session.lateness)).p99
     if late > bound:
         naive = session.settings.pacing == "fixed_sleep"
-        yield Fault(
+        yield Problem(
             "late",
             f"lateness p99 is {late * 1000:.1f} ms, {within}",
             "Pace by the wall clock: pacing='wall_clock'."
@@ -139,25 +139,25 @@ def _holding_up(session: Session) -> Iterator[Stall]:
     """
     seen = np.array([message.at for message in session.messages])
     for stall in session.stalls:
-        if ((seen >= stall.at) & (seen <= stall.at + AT_ONCE)).any():
+        if ((seen >= stall.at) & (seen <= stall.at + MAX_CONCURRENCY)).any():
             yield stall
 
 
-def _losses(session: Session) -> Iterator[Fault]:
+def _losses(session: Session) -> Iterator[Problem]:
     replies = [reply for _, reply in session.replies]
     for reply in replies:
         if isinstance(reply, Termination) and reply.bytes_received not in (
             None,
             session.bytes_sent,
         ):
-            yield Fault(
+            yield Problem(
                 "lost",
                 f"{session.bytes_sent} bytes were sent and {reply.bytes_received} received",
                 "Audio was lost on the way; look at the connection.",
             )
     unreadable = [reply for reply in replies if isinstance(reply, Other) and reply.fault]
     if unreadable:
-        yield Fault(
+        yield Problem(
             "lost",
             f"{len(unreadable)} messages could not be read ({unreadable[0].fault})",
             "Look at session.messages; the service's protocol may have changed.",

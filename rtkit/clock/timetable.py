@@ -34,7 +34,7 @@ class Timetable:
         Called with each instant for which a timer is set that the loop does not know of.
     """
 
-    AT_ONCE = 256  # calls; then the loop turns, so that late senders do not deafen it
+    MAX_CONCURRENCY = 256  # calls; then the loop turns, so that late senders do not deafen it
 
     def __init__(self, *, slack: float = 0.0003) -> None:
         self._loop = asyncio.get_running_loop()
@@ -71,7 +71,7 @@ class Timetable:
         self._set_to = None
         entries, now = self._entries, self._loop.time()
         self._earliest = now + self._slack
-        for _ in range(self.AT_ONCE):
+        for _ in range(self.MAX_CONCURRENCY):
             if not entries or entries[0][0] > now:
                 break
             _, order, call = heapq.heappop(entries)

@@ -72,7 +72,7 @@ class Calibration:
 
 
 async def calibrate(
-    *, seconds: float = 4.0, watch: Callable[[Fact], object] | None = None
+    *, seconds: float = 4.0, on_event: Callable[[Fact], object] | None = None
 ) -> Calibration:
     """Measure this host: the clock, the waking, the way to the service and back, and the error.
 
@@ -80,8 +80,9 @@ async def calibrate(
     ----------
     seconds : float
         How long the calibrating session takes; waking takes a second more.
-    watch : callable, optional
-        As for `rtkit.stream`: ``watch=rtkit.progress(rtkit.silence(4.0))`` shows how much is left.
+    on_event : callable, optional
+        As for `rtkit.stream`: ``on_event=rtkit.progress(rtkit.silence(4.0))`` shows how much
+        is left.
 
     Returns
     -------
@@ -99,7 +100,9 @@ async def calibrate(
         raise ValueError(f"seconds={seconds:g} is too short to calibrate; give 1 or more")
     wakes = await _wakes()
     async with Loopback(script=_ticks(seconds), delay=0.02) as service:
-        session = await stream(silence(seconds), chunk=MIN_CHUNK, service=service, watch=watch)
+        session = await stream(
+            silence(seconds), chunk=MIN_CHUNK, service=service, on_event=on_event
+        )
     there, back = _ways(session)
     return Calibration(
         resolution=_resolution(),

@@ -12,13 +12,13 @@ from rtkit.analysis.latency import Latency, Quantiles, quantiles, turn_latency, 
 from rtkit.recording import StreamError
 from rtkit.session import Session
 
-__all__ = ["Crowd"]
+__all__ = ["ConcurrentResult"]
 
 BUDGET = 0.1  # of a chunk: later at p99, and the host is saturated
 
 
 @dataclass(frozen=True)
-class Crowd:
+class ConcurrentResult:
     """Sessions that ran at once.
 
     Attributes
@@ -112,8 +112,8 @@ class Crowd:
     def __repr__(self) -> str:
         state = ", host saturated" if self.saturated else ""
         return (
-            f"<Crowd of {len(self.sessions)} sessions, {len(self.errors)} failed; lateness p99 "
-            f"{quantiles(self.lateness).p99 * 1000:.2f} ms{state}>"
+            f"<ConcurrentResult of {len(self.sessions)} sessions, {len(self.errors)} failed; "
+            f"lateness p99 {quantiles(self.lateness).p99 * 1000:.2f} ms{state}>"
         )
 
 

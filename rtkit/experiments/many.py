@@ -20,7 +20,7 @@ from rtkit.audio import AudioError, Clip
 from rtkit.clock.alarm import sleep_until
 from rtkit.clock.stalls import Lookout
 from rtkit.clock.timetable import Timetable
-from rtkit.experiments.concurrent_result import Crowd
+from rtkit.experiments.concurrent_result import ConcurrentResult
 from rtkit.pacing import MIN_CHUNK, chunk_edges, due_times, whole_samples
 from rtkit.recording import Recorder, StreamError
 from rtkit.sending.run import Run, host, settings_of
@@ -53,12 +53,12 @@ async def stream_many(
     phase: str = "end",
     service: Service | None = None,
     connections: Sequence[WritableConnection] | None = None,
-    per_minute: float | None = None,
+    sessions_per_minute: float | None = None,
     record: str | Path | None = None,
-    watch: Callable[[Fact], object] | None = None,
+    on_event: Callable[[Fact], object] | None = None,
     begin_timeout: float = 10.0,
     termination_timeout: float = 10.0,
-) -> Crowd:
+) -> ConcurrentResult:
     """Stream many clips at once, each in a session of its own, by the wall clock.
 
     Parameters
@@ -71,19 +71,19 @@ async def stream_many(
         `rtkit.AssemblyAI` or `rtkit.Loopback`; the embedded service without it.
     connections : sequence, optional
         Open connections, one a clip, in place of a service.
-    per_minute : float, optional
+    sessions_per_minute : float, optional
         New sessions a minute, as the service's account allows; each begins when it is open.
         Without it they are opened as fast as they can be, and begin together when all are open.
     record : str or Path, optional
         A folder for the sessions' files, ``0000.jsonl`` and so on; written when all have ended,
         also when they were stopped.
-    watch : callable, optional
+    on_event : callable, optional
         Called in the loop with each chunk, and the ending, of one of the longest sessions, which
-        stands for all: ``watch=rtkit.progress(clip)`` shows how much is left.
+        stands for all: ``on_event=rtkit.progress(clip)`` shows how much is left.
 
     Returns
     -------
-    Crowd
+    ConcurrentResult
         The sessions, what they cost, and whether the host kept up. One that fails does not end the
         others.
 
@@ -96,7 +96,7 @@ async def stream_many(
 
     Notes
     -----
-    Session *i* sends at the phase ``i * 0.618... mod 1`` of a chunk: neighbours lie far apart,
+    Session *i* sends at the phase ``i * 0.618... mod 1`` of a chunk: neighbors lie far apart,
     however many there are. Cancelling the task ends every session cleanly with Terminate.
     """
     if isinstance(clips, Clip) or not isinstance(clips, Iterable):
@@ -109,8 +109,11 @@ async def stream_many(
         raise ValueError("there are no clips; give a list of them, for example [clip] * 100")
     for clip in clips:
         check_sides(clip, service)
-    if per_minute is not None and not 0 < per_minute < float("inf"):
-        raise ValueError(f"per_minute={per_minute:g} is no rate; give a number above 0, or None")
+    if sessions_per_minute is not None and not 0 < sessions_per_minute < float("inf"):
+        raise ValueError(
+            f"sessions_per_minute={sessions_per_minute:g} is no rate; "
+            "give a number above 0, or None"
+        )
     if connections is not None and len(connections) != len(clips):
         raise ValueError(
             f"{len(connections)} connections for {len(clips)} clips; give one a clip, or none"
@@ -122,24 +125,24 @@ async def stream_many(
             from rtkit.loopback.process import embedded
 
             service = embedded()
-    crowd = _Sender(service, per_minute, watch, begin_timeout, termination_timeout)
+    result = _Sender(service, sessions_per_minute, on_event, begin_timeout, termination_timeout)
     try:
-        await crowd.run(clips, plans, connections or [None] * len(clips))
+        await result.run(clips, plans, connections or [None] * len(clips))
     finally:
-        crowd.close()
-        sessions = crowd.sessions()
+        result.close()
+        sessions = result.sessions()
         if record is not None:
             digits = max(4, len(str(len(sessions) - 1)))
             for index, session in enumerate(sessions):
                 session.save(Path(record) / f"{index:0{digits}d}.jsonl")
     errors = tuple(
         StreamError(run.failure, session)
-        for run, session in zip(crowd.members, sessions, strict=True)
+        for run, session in zip(result.members, sessions, strict=True)
         if run.failure is not None
     )
     if len(errors) == len(sessions) and not any(session.chunks for session in sessions):
         raise errors[0]
-    return Crowd(sessions, errors, crowd.seconds, crowd.cpu)
+    return ConcurrentResult(sessions, errors, result.seconds, result.cpu)
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,7 @@ class _Member:
     def __init__(self, run: Run, plan: _Plan) -> None:
         self.run = run
         self.failure: str | None = None
-        self.watch: Callable[[Fact], object] | None = None
+        self.on_event: Callable[[Fact], object] | None = None
         self._plan = plan
         self._least = 2 * whole_samples(MIN_CHUNK, plan.settings.rate)
         self._time = asyncio.get_running_loop().time
@@ -229,8 +232,8 @@ class _Member:
         self._sizes.append(len(self._payload))
         self.run.leaving = None
         index = len(self._sent)
-        if self.watch is not None:
-            self.watch(self._chunk(index - 1))
+        if self.on_event is not None:
+            self.on_event(self._chunk(index - 1))
         self.run.audio_sent = self._plan.edges[index] / self._plan.settings.rate
         if index == len(self._plan.due):
             self._on_sent()
@@ -269,14 +272,14 @@ class _Sender:
     def __init__(
         self,
         service: Service | None,
-        per_minute: float | None,
-        watch: Callable[[Fact], object] | None,
+        sessions_per_minute: float | None,
+        on_event: Callable[[Fact], object] | None,
         begin_timeout: float,
         termination_timeout: float,
     ) -> None:
-        self._watch = watch
+        self._on_event = on_event
         self._loop = asyncio.get_running_loop()
-        self._service, self._per_minute = service, per_minute
+        self._service, self._per_minute = service, sessions_per_minute
         self._begin_timeout, self._termination_timeout = begin_timeout, termination_timeout
         self._timetable = Timetable()
         self._lookout = Lookout(self._stalled)
@@ -306,7 +309,7 @@ class _Sender:
             recorder = Recorder(replace(plan.settings, service=described), host(), clip.reference)
             self.members.append(_Member(Run(recorder), plan))
         longest = max(self.members, key=lambda member: member.run.recorder.settings.seconds)
-        longest.watch = self._watch
+        longest.on_event = self._on_event
         tasks = [
             asyncio.create_task(self._session(index, member, clip, connection))
             for index, (member, clip, connection) in enumerate(
@@ -315,7 +318,7 @@ class _Sender:
         ]
         try:
             await asyncio.gather(*tasks)
-        finally:  # what is no session's failure, an error in `watch` say, ends them all
+        finally:  # what is no session's failure, an error in `on_event` say, ends them all
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
@@ -341,8 +344,11 @@ class _Sender:
         except Failure as failure:
             member.failure = str(failure)
         finally:
-            if member.watch is not None and (ending := run.recorder.session().ending) is not None:
-                member.watch(ending)
+            if (
+                member.on_event is not None
+                and (ending := run.recorder.session().ending) is not None
+            ):
+                member.on_event(ending)
 
     async def _open(
         self, index: int, member: _Member, clip: Clip, connection: WritableConnection | None

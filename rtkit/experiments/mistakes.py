@@ -21,13 +21,13 @@ from rtkit.sending.stream import Service, stream
 from rtkit.services.endpoint import Endpoint
 from rtkit.session import Session
 
-__all__ = ["commit"]
+__all__ = ["reproduce"]
 
 CHUNK = 0.1
 SHORT = 0.02  # seconds; what many audio libraries give by themselves
 
 
-async def commit(
+async def reproduce(
     mistake: str, clip: Clip, *, service: Service | None = None, work: float = 0.01
 ) -> Session:
     """Commit a common mistake on purpose, and return the facts, whatever the service did.
@@ -55,12 +55,12 @@ async def commit(
     StreamError
         If the service cannot be reached.
     """
-    if mistake not in _MISDEEDS:
-        raise ValueError(f"unknown mistake {mistake!r}; one of {', '.join(map(repr, _MISDEEDS))}")
+    if mistake not in _MISTAKES:
+        raise ValueError(f"unknown mistake {mistake!r}; one of {', '.join(map(repr, _MISTAKES))}")
     own = Loopback(format_turns=True, finals=2) if _needs_formats(mistake, service) else None
     with tempfile.TemporaryDirectory(prefix="rtkit-") as folder:
         try:
-            return await _MISDEEDS[mistake](
+            return await _MISTAKES[mistake](
                 _Plan(clip, own or service or embedded(), work, Path(folder))
             )
         except StreamError as error:
@@ -97,7 +97,7 @@ class _Plan:
         clip = replace(clip, reference=self.clip.reference)
         return await stream(clip, service=self.service, chunk=CHUNK, **how)
 
-    async def run(self, *, edges: np.ndarray | None = None, farewell: str = "wait") -> Session:
+    async def run(self, *, edges: np.ndarray | None = None, shutdown: str = "wait") -> Session:
         clip = self.clip
         chunk = CHUNK if edges is None else float(edges[1]) / clip.rate
         settings = settings_of(
@@ -112,11 +112,11 @@ class _Plan:
             work=0.0,
             service=self.service,
             record=None,
-            watch=None,
+            on_event=None,
             begin_timeout=10.0,
             termination_timeout=10.0,
             edges=chunk_edges(clip.samples, clip.rate, CHUNK) if edges is None else edges,
-            farewell=farewell,
+            shutdown=shutdown,
         )
 
 
@@ -126,8 +126,8 @@ class _Bearer:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def endpoint(self, rate: int, reference: Reference | None) -> Endpoint:
-        right = await self._service.endpoint(rate, reference)
+    async def connect_info(self, rate: int, reference: Reference | None) -> Endpoint:
+        right = await self._service.connect_info(rate, reference)
         key = right.headers["Authorization"]
         return Endpoint(right.url, {**right.headers, "Authorization": f"Bearer {key}"})
 
@@ -173,14 +173,14 @@ async def _counted_twice(plan: _Plan) -> Session:
 
 
 async def _no_terminate(plan: _Plan) -> Session:
-    return await plan.run(farewell="none")
+    return await plan.run(shutdown="none")
 
 
 async def _closed_too_soon(plan: _Plan) -> Session:
-    return await plan.run(farewell="hasty")
+    return await plan.run(shutdown="hasty")
 
 
-_MISDEEDS: Mapping[str, Callable[[_Plan], Coroutine[Any, Any, Session]]] = {
+_MISTAKES: Mapping[str, Callable[[_Plan], Coroutine[Any, Any, Session]]] = {
     "unpaced": _unpaced,
     "naive drift": _naive_drift,
     "wrong sample rate": _wrong_sample_rate,

@@ -18,9 +18,9 @@ from typing import Any
 from rtkit.audio import Clip, silence
 from rtkit.clock.alarm import sleep_until
 from rtkit.clock.virtual import VirtualLoop
-from rtkit.loopback.conversation import Behaviour
-from rtkit.loopback.engines import Ears, Energy, Script
-from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.loopback.conversation import Behavior
+from rtkit.loopback.engines import Energy, Engine, Script
+from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.sending.stream import stream
 from rtkit.session import Session
 
@@ -35,19 +35,19 @@ def simulate(
     phase: str = "end",
     catch_up: float | None = None,
     work: float = 0.001,
-    work_jitter: float = 0.0,
+    work_spread: float = 0.0,
     wake: float = 0.0,
-    wake_jitter: float = 0.0,
+    wake_spread: float = 0.0,
     network: float = 0.0,
-    network_jitter: float = 0.0,
+    network_spread: float = 0.0,
     blocks: Sequence[tuple[float, float]] = (),
     delay: float = 0.0,
-    delay_jitter: float = 0.0,
+    delay_spread: float = 0.0,
     seed: int = 0,
 ) -> Session:
     """Stream in virtual time and return the facts, exact and repeatable.
 
-    Everything takes no time but what is asked for. Each `X_jitter` adds up to so many more
+    Everything takes no time but what is asked for. Each `X_spread` adds up to so many more
     seconds, drawn evenly from a generator seeded with `seed`.
 
     Parameters
@@ -87,11 +87,11 @@ def simulate(
     """
     models = {
         "work": work,
-        "work_jitter": work_jitter,
+        "work_spread": work_spread,
         "wake": wake,
-        "wake_jitter": wake_jitter,
+        "wake_spread": wake_spread,
         "network": network,
-        "network_jitter": network_jitter,
+        "network_spread": network_spread,
     }
     for name, value in models.items():
         if not 0 <= value < float("inf"):
@@ -105,10 +105,12 @@ def simulate(
         )
     generator = random.Random(seed)
 
-    def model(base: float, jitter: float) -> Callable[[], float]:
-        return (lambda: base + generator.uniform(0, jitter)) if jitter else (lambda: base)
+    def model(base: float, delay_spread: float) -> Callable[[], float]:
+        return (
+            (lambda: base + generator.uniform(0, delay_spread)) if delay_spread else (lambda: base)
+        )
 
-    working = model(work, work_jitter)
+    working = model(work, work_spread)
 
     async def some_work(_: bytes) -> None:
         await sleep_until(asyncio.get_running_loop().time() + working())
@@ -120,23 +122,25 @@ def simulate(
             pacing=pacing,
             phase=phase,
             catch_up=catch_up,
-            work=some_work if work_jitter else work,
+            work=some_work if work_spread else work,
             blocks=blocks,
-            connection=MemoryConnection(
-                _ears(clip),
+            connection=InMemoryConnection(
+                _engine(clip),
                 rate=clip.rate,
                 # The arithmetic of a long session does not end where the service's patience does.
-                behaviour=Behaviour(delay=delay, jitter=delay_jitter, seed=seed, longest=None),
-                network=model(network, network_jitter),
+                behavior=Behavior(
+                    delay=delay, delay_spread=delay_spread, seed=seed, max_duration=None
+                ),
+                network=model(network, network_spread),
             ),
         )
 
-    simulated = _in_a_thread(session, model(wake, wake_jitter))
+    simulated = _in_a_thread(session, model(wake, wake_spread))
     service = {**simulated.settings.service, "simulated": {**models, "seed": seed}}
     return replace(simulated, settings=replace(simulated.settings, service=service))
 
 
-def _ears(clip: Clip) -> Callable[[int], Ears]:
+def _engine(clip: Clip) -> Callable[[int], Engine]:
     reference = clip.reference
     return Energy if reference is None else (lambda rate: Script(reference, rate))
 

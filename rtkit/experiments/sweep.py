@@ -40,9 +40,17 @@ if TYPE_CHECKING:
 
 __all__ = ["sweep"]
 
-A_MINUTE = 5  # new sessions that AssemblyAI lets a free account open in a minute
+SESSIONS_PER_MINUTE = 5  # new sessions that AssemblyAI lets a free account open in a minute
 GREETING = 3.0  # seconds that a session is open before and after its audio, about
-GRID = ("record", "watch", "connection", "clip", "pacing", "chunk", "service")  # not for `options`
+GRID = (
+    "record",
+    "on_event",
+    "connection",
+    "clip",
+    "pacing",
+    "chunk",
+    "service",
+)  # not for `options`
 
 
 @dataclass(frozen=True)
@@ -81,8 +89,8 @@ async def sweep(
     executor: Executor | None = None,
     folder: str | Path = "runs/sweep",
     seed: int = 0,
-    at_once: int | None = None,
-    a_minute: float | None = None,
+    max_concurrency: int | None = None,
+    sessions_per_minute: float | None = None,
     confirm: bool | Callable[[str], object] | None = None,
     simulated: bool = False,
     progress: bool = True,
@@ -115,10 +123,10 @@ async def sweep(
     seed : int
         Of the order in which the sessions run, so that nothing that changes in the course of the
         sweep (a host that warms up, a network at noon) falls on one pacing.
-    at_once : int, optional
+    max_concurrency : int, optional
         How many sessions may be open at the same time. Without an executor 1: sessions that share
         an interpreter disturb each other. With one, as many as it runs.
-    a_minute : float, optional
+    sessions_per_minute : float, optional
         How many sessions may be opened in a minute, evenly spaced; for AssemblyAI 5, which is what
         a free account may do. No bound otherwise.
     confirm : bool or callable, optional
@@ -172,24 +180,30 @@ async def sweep(
         options,
     )
     bills = isinstance(service, AssemblyAI)
-    if bills and a_minute is None:
-        a_minute = A_MINUTE
-    if a_minute is not None and executor is not None and at_once is None:
+    if bills and sessions_per_minute is None:
+        sessions_per_minute = SESSIONS_PER_MINUTE
+    if sessions_per_minute is not None and executor is not None and max_concurrency is None:
         raise ValueError(
-            f"With {a_minute:g} new sessions a minute and an executor, give at_once=, how many "
-            "sessions its workers can hold open: a queue in the executor would start them in bursts"
+            f"With {sessions_per_minute:g} new sessions a minute and an executor, give "
+            "max_concurrency=, how many sessions its workers can hold open: a queue in the "
+            "executor would start them in bursts"
         )
-    for name, value in (("at_once", at_once), ("a_minute", a_minute)):
+    for name, value in (
+        ("max_concurrency", max_concurrency),
+        ("sessions_per_minute", sessions_per_minute),
+    ):
         if value is not None and not value > 0:
             raise ValueError(f"{name}={value:g} would never start a session; give 1 or more")
-    at_once = at_once or (1 if executor is None else max(1, len(cells)))
+    max_concurrency = max_concurrency or (1 if executor is None else max(1, len(cells)))
     shuffled = random.Random(seed).sample(cells, len(cells))
     left = [cell for cell in shuffled if not cell.path.exists()]
     if bills and left:
         _agree(left, str(getattr(service, "speech_model", "")), confirm)
     run = _session if executor is None else partial(_elsewhere, executor)
-    spacing = 60 / a_minute if a_minute is not None else 0.0
-    errors = await _run_all(left, run, at_once=at_once, spacing=spacing, progress=progress)
+    spacing = 60 / sessions_per_minute if sessions_per_minute is not None else 0.0
+    errors = await _run_all(
+        left, run, max_concurrency=max_concurrency, spacing=spacing, progress=progress
+    )
     await asyncio.to_thread(_tidy, cells)
     table = await asyncio.to_thread(_table, cells, shuffled, errors)
     await asyncio.to_thread(_write, table, Path(folder) / "sweep.parquet")
@@ -220,7 +234,7 @@ def _grid(
         raise ValueError(f"repeats={repeats} leaves nothing to run; give 1 or more")
     if simulated and service is not None:
         raise ValueError("simulated=True brings its own service; leave service out, give delay=...")
-    if isinstance(service, type) or not (service is None or hasattr(service, "endpoint")):
+    if isinstance(service, type) or not (service is None or hasattr(service, "connect_info")):
         raise TypeError(
             f"{service!r} is no service; give rtkit.AssemblyAI() or rtkit.Loopback(), an instance"
         )
@@ -295,14 +309,14 @@ async def _run_all(
     cells: list[_Cell],
     run: Callable[[_Cell], Awaitable[str]],
     *,
-    at_once: int,
+    max_concurrency: int,
     spacing: float,
     progress: bool,
 ) -> dict[Path, str]:
     """Run the cells in this order; the errors of those that failed, by their files."""
     from tqdm.auto import tqdm
 
-    loop, places = asyncio.get_running_loop(), asyncio.Semaphore(at_once)
+    loop, places = asyncio.get_running_loop(), asyncio.Semaphore(max_concurrency)
     errors: dict[Path, str] = {}
     running: set[asyncio.Task[None]] = set()
     form = "{desc} |{bar}| {percentage:3.0f}%, {elapsed} gone, {remaining} left"

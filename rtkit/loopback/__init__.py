@@ -2,14 +2,14 @@
 
 ``python -m rtkit.loopback --port 8765`` serves it to any client of that protocol.
 
-- `ears`: what it hears in the audio
-- `recogniser`: a real recogniser, in processes of its own
+- `engine`: what it hears in the audio
+- `recognizer`: a real recognizer, in processes of its own
 - `parameters`: what a client may ask for
 - `turns`: which silence ends a turn, and when its words are told
 - `conversation`: what it says, and when; no I/O
-- `entrance`: keys, tokens, and how many sessions
+- `admission`: keys, tokens, and how many sessions
 - `server`: the websocket around a conversation
-- `misbehaviour`: faults on demand
+- `faults`: faults on demand
 - `memory`: an in-memory connection around a conversation
 - `process`: the child process that a session uses
 """

@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from rtkit.loopback.admission import Entrance
-from rtkit.loopback.conversation import Behaviour
-from rtkit.loopback.faults import MISDEEDS, Misdeed, read_misdeeds
-from rtkit.loopback.log import Journal
-from rtkit.loopback.process import EARS
-from rtkit.loopback.recognizer import Recognisers, recognizer_name
+from rtkit.loopback.admission import Admission
+from rtkit.loopback.conversation import Behavior
+from rtkit.loopback.faults import FAULTS, Fault, read_faults
+from rtkit.loopback.log import Log
+from rtkit.loopback.process import ENGINES
+from rtkit.loopback.recognizer import Recognizers, recognizer_name
 from rtkit.loopback.server import Scripts, serve_loopback
 from rtkit.reference import Reference, SidecarError, read_reference
 
@@ -31,18 +31,18 @@ def main() -> None:
         prog="python -m rtkit.loopback",
         description="An embedded streaming speech-to-text service that speaks AssemblyAI's\n"
         "Streaming API v3 on 127.0.0.1. Any key will do, unless --key names one.",
-        epilog=_misdeeds(),
+        epilog=_faults(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    defaults = Behaviour()
+    defaults = Behavior()
     parser.add_argument("--port", type=_port, default=8765, help="0 for a free one (%(default)s)")
     parser.add_argument(
         "--script", type=Path, help="a reference (JSON) to speak; without it, speech by energy"
     )
     parser.add_argument(
-        "--ears",
-        choices=EARS,
-        default=EARS[0],
+        "--engine",
+        choices=ENGINES,
+        default=ENGINES[0],
         help="what it hears with; the recognizer needs pip install 'rtkit[recognizer]'",
     )
     parser.add_argument(
@@ -51,21 +51,21 @@ def main() -> None:
         help=f"seconds from hearing to answering ({defaults.delay:g}; with the recognizer, 0)",
     )
     parser.add_argument(
-        "--jitter",
+        "--delay-spread",
         type=float,
-        default=defaults.jitter,
+        default=defaults.delay_spread,
         help="each answer is later by 0 to so many seconds more, drawn evenly (%(default)g)",
     )
     parser.add_argument(
         "--seed",
         type=int,
         default=defaults.seed,
-        help="of the random numbers that --jitter draws, the same in each session (%(default)s)",
+        help="of the random numbers of --delay-spread, the same in each session (%(default)s)",
     )
     parser.add_argument(
-        "--drain",
+        "--max-speed",
         type=float,
-        default=defaults.drain,
+        default=defaults.max_speed,
         help="how fast it hears: at most so many seconds of audio a second; what comes faster "
         "waits (%(default)g)",
     )
@@ -84,22 +84,24 @@ def main() -> None:
         help="messages at a formatted turn's end (%(default)s)",
     )
     parser.add_argument(
-        "--misbehave",
-        type=_misdeed,
+        "--fault",
+        type=_fault,
         action="append",
         default=[],
         metavar="NAME[=VALUE][@SECONDS][xTIMES]",
         help="a fault on demand, of those listed below; again for more",
     )
     parser.add_argument(
-        "--longest",
+        "--max-duration",
         type=float,
-        default=defaults.longest,
+        default=defaults.max_duration,
         help="closes a session (3008) after so many seconds (%(default)g)",
     )
     parser.add_argument("--key", help="a made-up key, the only one that it takes")
-    parser.add_argument("--sessions", type=int, help="how many may be open at once")
-    parser.add_argument("--new-sessions", type=int, help="how many may be opened within a minute")
+    parser.add_argument("--max-sessions", type=int, help="how many may be open at once")
+    parser.add_argument(
+        "--sessions-per-minute", type=int, help="how many may be opened within a minute"
+    )
     parser.add_argument(
         "--compression",
         action=argparse.BooleanOptionalAction,
@@ -116,7 +118,7 @@ def main() -> None:
     if options.child:
         asyncio.run(_child())
         return
-    recognizer = options.ears == "recognizer"
+    recognizer = options.engine == "recognizer"
     try:
         if recognizer:
             recognizer_name()
@@ -124,16 +126,16 @@ def main() -> None:
                 raise ValueError("a recognizer hears for itself; leave --script out")
         if options.delay is None:
             options.delay = 0.0 if recognizer else defaults.delay
-        behaviour = Behaviour(
+        behavior = Behavior(
             options.delay,
-            options.jitter,
+            options.delay_spread,
             options.seed,
-            options.drain,
+            options.max_speed,
             options.backlog,
             options.finals,
-            options.longest,
+            options.max_duration,
         )
-        entrance = Entrance(options.key, options.sessions, options.new_sessions)
+        admission = Admission(options.key, options.max_sessions, options.sessions_per_minute)
         script = None if options.script is None else read_reference(options.script)
     except (SidecarError, ValueError, ImportError) as error:
         parser.error(str(error))
@@ -143,19 +145,19 @@ def main() -> None:
                 options.port,
                 recognizer,
                 scripts=Scripts(script),
-                behaviour=behaviour,
-                entrance=entrance,
+                behavior=behavior,
+                admission=admission,
                 compression=options.compression,
-                misdeeds=options.misbehave,
-                journal=Journal(None if options.quiet else _tell, key=options.key),
+                faults=options.faults,
+                log=Log(None if options.quiet else _tell, key=options.key),
             )
         )
 
 
 async def _terminal(port: int, recognizer: bool, **how: Any) -> None:
-    async with _recognisers(recognizer) as recognisers:
+    async with _recognizers(recognizer) as recognizers:
         try:
-            server = await serve_loopback(port, recognisers=recognisers, **how)
+            server = await serve_loopback(port, recognizers=recognizers, **how)
         except OSError as error:
             sys.exit(f"Port {port} cannot be had ({error.strerror}); try another one with --port.")
         with contextlib.suppress(NotImplementedError):  # where there are no such signals
@@ -166,17 +168,17 @@ async def _terminal(port: int, recognizer: bool, **how: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _recognisers(wanted: bool) -> AsyncIterator[Recognisers | None]:
-    """Recognisers, of which one is ready, and none is left afterwards; or None."""
+async def _recognizers(wanted: bool) -> AsyncIterator[Recognizers | None]:
+    """Recognizers, of which one is ready, and none is left afterwards; or None."""
     if not wanted:
         yield None
         return
-    recognisers = Recognisers()
+    recognizers = Recognizers()
     try:
-        await recognisers.prepare()
-        yield recognisers
+        await recognizers.prepare()
+        yield recognizers
     finally:
-        await recognisers.close()
+        await recognizers.close()
 
 
 async def _child() -> None:
@@ -194,17 +196,17 @@ async def _child() -> None:
         return
     start = json.loads(opening)
     scripts = Scripts(_script(start["script"]))
-    behaviour = Behaviour(**start["behaviour"])
-    misdeeds = read_misdeeds(start["misbehave"])
-    async with _recognisers(start["recognizer"]) as recognisers:
+    behavior = Behavior(**start["behavior"])
+    faults = read_faults(start["faults"])
+    async with _recognizers(start["recognizer"]) as recognizers:
         server = await serve_loopback(
             0,
             scripts=scripts,
-            behaviour=behaviour,
-            recognisers=recognisers,
-            entrance=Entrance(**start["entrance"]),
+            behavior=behavior,
+            recognizers=recognizers,
+            admission=Admission(**start["admission"]),
             compression=start["compression"],
-            misdeeds=misdeeds,
+            faults=faults,
         )
         print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
         while line := await lines.get():
@@ -212,22 +214,22 @@ async def _child() -> None:
             scripts.add(question["id"], _script(question["script"]))
             print(json.dumps({"ready": question["id"]}), flush=True)
         server.close()
-        with contextlib.suppress(TimeoutError):  # what misbehaves does not hold up the parent
+        with contextlib.suppress(TimeoutError):  # a fault does not hold up the parent
             async with asyncio.timeout(GOODBYE):
                 await server.wait_closed()
         for connection in server.connections:
             connection.transport.abort()
 
 
-def _misdeeds() -> str:
-    """What --misbehave takes, as a table."""
+def _faults() -> str:
+    """What --fault takes, as a table."""
     rows = (
         f"  {name + ('' if kind.value is None else f'={kind.value:.10g}'):<18}"
         f"{'@' if kind.timed else '':<3}{kind.does}"
-        for name, kind in MISDEEDS.items()
+        for name, kind in FAULTS.items()
     )
     return (
-        "what it may do wrong (--misbehave), with the value that it has without one:\n"
+        "what it may do wrong (--fault), with the value that it has without one:\n"
         + "\n".join(rows)
         + "\n\nThose marked @ happen once, after so many seconds of audio: drop@2.5; without a "
         "time,\nbefore Begin. x2 behind any of them: only in the first two sessions."
@@ -246,9 +248,9 @@ def _port(text: str) -> int:
     return port
 
 
-def _misdeed(text: str) -> Misdeed:
+def _fault(text: str) -> Fault:
     try:
-        return Misdeed.read(text)
+        return Fault.read(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

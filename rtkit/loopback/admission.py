@@ -18,7 +18,7 @@ from typing import Any
 
 from rtkit.services.assemblyai.parameters import Refusal
 
-__all__ = ["Entrance", "Visit"]
+__all__ = ["Admission", "Visit"]
 
 TOKEN = "embedded."  # what the service's own tokens start with
 MINUTE = 60.0
@@ -32,20 +32,20 @@ LIMITS = {  # of a token's parameters, in seconds
 class Visit:
     """How long a session may take (None: as long as any), or why there is none."""
 
-    longest: float | None = None
+    max_duration: float | None = None
     refused: Refusal | None = None
 
 
-class Entrance:
+class Admission:
     """Checks who comes, and counts.
 
     Parameters
     ----------
     key : str, optional
         The only key that opens a session; without it any does.
-    sessions : int, optional
+    max_sessions : int, optional
         How many may be open at once.
-    new_sessions : int, optional
+    sessions_per_minute : int, optional
         How many may be opened within a minute, as the real service limits them.
 
     Raises
@@ -57,17 +57,18 @@ class Entrance:
     def __init__(
         self,
         key: str | None = None,
-        sessions: int | None = None,
-        new_sessions: int | None = None,
+        max_sessions: int | None = None,
+        sessions_per_minute: int | None = None,
     ) -> None:
         if key is not None and not key.strip():
             raise ValueError("key='' is empty; leave it out and any key will do")
-        for name, number in (("sessions", sessions), ("new_sessions", new_sessions)):
+        limits = {"max_sessions": max_sessions, "sessions_per_minute": sessions_per_minute}
+        for name, number in limits.items():
             if number is not None and number < 1:
                 raise ValueError(f"{name}={number} must be 1 or more; leave it out for no limit")
         self._key = key
-        self._sessions = sessions
-        self._new_sessions = new_sessions
+        self._max_sessions = max_sessions
+        self._sessions_per_minute = sessions_per_minute
         self._secret = secrets.token_bytes(32)  # tokens are good for this service only
         self._open = 0
         self._opened: deque[float] = deque()  # within the last minute
@@ -76,13 +77,13 @@ class Entrance:
     def visit(self, authorization: str | None, token: str | None, now: float) -> Iterator[Visit]:
         """A session of the client that brings these, from `now` to the end of the block."""
         try:
-            longest = self._admit(authorization or token, now)
+            max_duration = self._admit(authorization or token, now)
             self._count(now)
         except Refusal as refusal:
             yield Visit(refused=refusal)
             return
         try:
-            yield Visit(longest)
+            yield Visit(max_duration)
         finally:
             self._open -= 1
 
@@ -100,18 +101,21 @@ class Entrance:
         if not self._knows(authorization.removeprefix("Bearer ")):
             return 401, {"error": "Invalid API key", "code": 401, "details": None}
         seconds = int(query["expires_in_seconds"])
-        longest = int(query.get("max_session_duration_seconds", 10800))
-        return 200, {"token": self._mint(now + seconds, longest), "expires_in_seconds": seconds}
+        max_duration = int(query.get("max_session_duration_seconds", 10800))
+        return 200, {
+            "token": self._mint(now + seconds, max_duration),
+            "expires_in_seconds": seconds,
+        }
 
     def _admit(self, credential: str | None, now: float) -> float | None:
         """For how long the client may stay."""
         if not credential:
             raise Refusal(1008, "Unauthorized Connection: Missing Authorization header")
         if credential.startswith(TOKEN):
-            expires, longest = self._read(credential)
+            expires, max_duration = self._read(credential)
             if now >= expires:
                 raise Refusal(1008, "Unauthorized Connection: Signature has expired")
-            return longest
+            return max_duration
         if credential.startswith("Bearer ") or not self._knows(credential):
             raise Refusal(1008, "Unauthorized Connection: Invalid API key")
         return None
@@ -119,12 +123,14 @@ class Entrance:
     def _count(self, now: float) -> None:
         while self._opened and self._opened[0] <= now - MINUTE:
             self._opened.popleft()
-        crowded = self._sessions is not None and self._open >= self._sessions
-        hasty = self._new_sessions is not None and len(self._opened) >= self._new_sessions
+        crowded = self._max_sessions is not None and self._open >= self._max_sessions
+        hasty = (
+            self._sessions_per_minute is not None and len(self._opened) >= self._sessions_per_minute
+        )
         if crowded or hasty:
             raise Refusal(3009, "Unauthorized Connection: Too many concurrent sessions")
         self._open += 1
-        if self._new_sessions is not None:
+        if self._sessions_per_minute is not None:
             self._opened.append(now)
 
     def _knows(self, key: str) -> bool:
@@ -132,16 +138,16 @@ class Entrance:
             key.encode(errors="replace"), self._key.encode()
         )
 
-    def _mint(self, expires: float, longest: int) -> str:
-        said = base64.urlsafe_b64encode(json.dumps([expires, longest]).encode()).decode()
+    def _mint(self, expires: float, max_duration: int) -> str:
+        said = base64.urlsafe_b64encode(json.dumps([expires, max_duration]).encode()).decode()
         return f"{TOKEN}{said}.{self._sign(said)}"
 
     def _read(self, token: str) -> tuple[float, float]:
         said, _, signature = token.removeprefix(TOKEN).partition(".")
         if not hmac.compare_digest(signature.encode(errors="replace"), self._sign(said).encode()):
             raise Refusal(1008, "Unauthorized Connection: Invalid API key")
-        expires, longest = json.loads(base64.urlsafe_b64decode(said))
-        return float(expires), float(longest)
+        expires, max_duration = json.loads(base64.urlsafe_b64decode(said))
+        return float(expires), float(max_duration)
 
     def _sign(self, said: str) -> str:
         return hmac.new(self._secret, said.encode(errors="replace"), "sha256").hexdigest()

@@ -18,60 +18,64 @@ from typing import Any
 
 import numpy as np
 
-from rtkit.loopback.engines import Ears, Energy, SlowEars, Sound
+from rtkit.loopback.engines import Energy, Engine, SlowEngine, Sound
 from rtkit.loopback.turns import Decided, Turns
 from rtkit.pacing import MAX_CHUNK, MIN_CHUNK
 from rtkit.services.assemblyai.parameters import Parameters, Refusal
 
-__all__ = ["LONGEST_SESSION", "Behaviour", "Close", "Conversation", "Say"]
+__all__ = ["MAX_DURATION", "Behavior", "Close", "Conversation", "Say"]
 
-LONGEST_SESSION = 10800.0  # seconds
+MAX_DURATION = 10800.0  # seconds
 HEARTBEAT = 5.0  # seconds from one to the next
 PREFIXES = {3006: "User Input Validation Error: ", 3007: "Input Duration Error: "}
 
 
 @dataclass(frozen=True, slots=True)
-class Behaviour:
+class Behavior:
     """How the service behaves in time.
 
     Attributes
     ----------
-    delay, jitter : float
+    delay, delay_spread : float
         A message leaves `delay` seconds after the audio that decided it was heard, and up to
-        `jitter` more, drawn evenly.
+        `delay_spread` more, drawn evenly.
     seed : int
-        Of the jitter, so that a session can be repeated.
-    drain : float
+        Of the spread, so that a session can be repeated.
+    max_speed : float
         It hears at most so many seconds of audio a second; the rest waits.
     backlog : float
         It closes the session when more than so many seconds wait.
     finals : int
         With `format_turns`: 1 final message a turn, or 2, the second one formatted. Newer models
         always send 1.
-    longest : float or None
+    max_duration : float or None
         It closes a session after so many seconds; None for never.
     """
 
     delay: float = 0.15
-    jitter: float = 0.0
+    delay_spread: float = 0.0
     seed: int = 0
-    drain: float = 1.25
+    max_speed: float = 1.25
     backlog: float = 300.0
     finals: int = 1
-    longest: float | None = LONGEST_SESSION
+    max_duration: float | None = MAX_DURATION
 
     def __post_init__(self) -> None:
-        if not (0 <= self.delay < math.inf and 0 <= self.jitter < math.inf):
+        if not (0 <= self.delay < math.inf and 0 <= self.delay_spread < math.inf):
             raise ValueError(
-                f"delay={self.delay:g} and jitter={self.jitter:g} are seconds of 0 or more: "
-                "the service cannot answer before it has heard"
+                f"delay={self.delay:g} and delay_spread={self.delay_spread:g} are "
+                "seconds of 0 or more: the service cannot answer before it has heard"
             )
-        if not (self.drain > 0 and self.backlog > 0):
-            raise ValueError(f"drain={self.drain:g} and backlog={self.backlog:g} must be above 0")
+        if not (self.max_speed > 0 and self.backlog > 0):
+            raise ValueError(
+                f"max_speed={self.max_speed:g} and backlog={self.backlog:g} must be above 0"
+            )
         if self.finals not in (1, 2):
             raise ValueError(f"finals={self.finals} must be 1 or 2")
-        if self.longest is not None and not 0 < self.longest < math.inf:
-            raise ValueError(f"longest={self.longest:g} must be above 0 seconds, and finite")
+        if self.max_duration is not None and not 0 < self.max_duration < math.inf:
+            raise ValueError(
+                f"max_duration={self.max_duration:g} must be above 0 seconds, and finite"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class Close:
 class _Decision:
     """What decided a message: when that audio came, how many samples were there, and why.
 
-    `heard` is when it was heard: later than it came in a burst, and with slow ears.
+    `heard` is when it was heard: later than it came in a burst, and with slow engines.
     """
 
     arrived: float
@@ -109,9 +113,9 @@ class Conversation:
     ----------
     query : mapping of str to str
         The parameters of the URL.
-    ears : callable
-        Given the sample rate, what to listen with. What slow ears answer comes in by `answer`.
-    behaviour : Behaviour
+    engine : callable
+        Given the sample rate, what to listen with. What slow engines answer comes in by `answer`.
+    behavior : Behavior
     now : float
         The instant at which the client connected.
     session_id : str
@@ -126,15 +130,15 @@ class Conversation:
         self,
         query: Mapping[str, str],
         *,
-        ears: Callable[[int], Ears | SlowEars],
-        behaviour: Behaviour,
+        engine: Callable[[int], Engine | SlowEngine],
+        behavior: Behavior,
         now: float,
         session_id: str,
         expires_at: int,
         refused: Refusal | None = None,
     ) -> None:
-        self._behaviour = behaviour
-        self._random = random.Random(behaviour.seed)
+        self._behavior = behavior
+        self._random = random.Random(behavior.seed)
         self._opened = self._last_frame = now
         self._outbox: list[tuple[float, int, dict[str, Any] | Close]] = []
         self._said = 0
@@ -148,14 +152,14 @@ class Conversation:
         self._backlog, self._backlog_at = 0.0, now
         self._short: float | None = None  # seconds of a message that was too short
         self._terminating = False
-        self._asked: deque[_Decision] = deque()  # what slow ears have yet to answer
+        self._asked: deque[_Decision] = deque()  # what slow engines have yet to answer
         self._beat_at = math.inf
         try:
             if refused is not None:
                 raise refused
             self._parameters = Parameters.read(query)
-            self._turns = Turns(self._parameters, behaviour.finals)
-            self._ears = ears(self._parameters.rate)
+            self._turns = Turns(self._parameters, behavior.finals)
+            self._engine = engine(self._parameters.rate)
             self._tune(now)
             self._begin(now, session_id, expires_at)
         except Refusal as refusal:
@@ -214,7 +218,7 @@ class Conversation:
             self._refuse(Refusal(3006, "Invalid JSON: it is nested too deeply"), now)
 
     def answer(self, sounds: Iterable[Sound], now: float) -> None:
-        """Slow ears answered, at `now`, the oldest of what they were asked."""
+        """Slow engines answered, at `now`, the oldest of what they were asked."""
         if not self.closed:
             self._understand(sounds, replace(self._asked.popleft(), heard=now))
 
@@ -227,8 +231,8 @@ class Conversation:
         """When the session ends if the client goes on as it does, and with which words."""
         end = math.inf
         if not self.closed and not self._terminating:
-            if self._behaviour.longest is not None:
-                end = self._opened + self._behaviour.longest
+            if self._behavior.max_duration is not None:
+                end = self._opened + self._behavior.max_duration
             silence = self._parameters.inactivity
             if silence is not None and self._last_frame + silence < end:
                 return self._last_frame + silence, Refusal(
@@ -259,15 +263,15 @@ class Conversation:
         self._bytes += len(frame)
         self._samples += samples
         # Heard on arrival by a client that keeps pace; the rest of a burst waits for its turn.
-        self._heard_at = max(now, self._heard_at + seconds / self._behaviour.drain)
+        self._heard_at = max(now, self._heard_at + seconds / self._behavior.max_speed)
         pcm = _from_mulaw(frame) if mulaw else np.frombuffer(frame, dtype="<i2")
         self._listen(pcm, self._decision(now, "audio"))
 
     def _check_rate(self, seconds: float, now: float) -> None:
-        drained = self._behaviour.drain * (now - self._backlog_at)
+        drained = self._behavior.max_speed * (now - self._backlog_at)
         self._backlog = max(0.0, self._backlog - drained) + seconds
         self._backlog_at = now
-        if self._backlog > self._behaviour.backlog:
+        if self._backlog > self._behavior.backlog:
             received = self._samples / self._parameters.rate + seconds
             raise Refusal(
                 3007,
@@ -310,26 +314,26 @@ class Conversation:
         )
         self._put(leaving, Close(1000, "Session Ended"))
 
-    # What the ears hear, and what that decides.
+    # What the engine hears, and what that decides.
 
     def _tune(self, now: float) -> None:
         if not self._parameters.heartbeat:
             self._beat_at = math.inf
         elif self._beat_at == math.inf:
             self._beat_at = now + HEARTBEAT
-        if isinstance(self._ears, Energy):  # what a script's words and a recogniser are not asked
-            self._ears.threshold = self._parameters.vad
+        if isinstance(self._engine, Energy):  # what a script's words and a recognizer are not asked
+            self._engine.threshold = self._parameters.vad
 
     def _decision(self, now: float, cause: str) -> _Decision:
         return _Decision(now, max(now, self._heard_at), self._samples, cause)
 
     def _listen(self, samples: np.ndarray | None, moment: _Decision) -> None:
         """Have the samples heard, or (None) what is open settled, and go on with what that was."""
-        if isinstance(self._ears, SlowEars):
+        if isinstance(self._engine, SlowEngine):
             self._asked.append(moment)
-            self._ears.ask(samples, moment.heard)
+            self._engine.ask(samples, moment.heard)
         else:
-            heard = self._ears.finish() if samples is None else self._ears.hear(samples)
+            heard = self._engine.finish() if samples is None else self._engine.hear(samples)
             self._understand(heard, moment)
 
     def _understand(self, sounds: Iterable[Sound], moment: _Decision) -> None:
@@ -370,7 +374,7 @@ class Conversation:
                 "total_audio_received_ms": round(received * 1000),
                 "total_duration_ms": round(lasts * 1000),
                 "realtime_factor": received / lasts,
-                # Whether anybody spoke since the last one: no ears here know it more precisely.
+                # Whether anybody spoke since the last one: no engine here knows it more precisely.
                 "max_speech_probability": float(self._turns.spoken),
             },
         )
@@ -387,7 +391,7 @@ class Conversation:
 
     def _leaving(self, heard: float) -> float:
         """When a message on what was heard then leaves: after the delay, and never overtaking."""
-        drawn = self._behaviour.delay + self._random.uniform(0, self._behaviour.jitter)
+        drawn = self._behavior.delay + self._random.uniform(0, self._behavior.delay_spread)
         self._last_leaving = max(self._last_leaving, heard + drawn)
         return self._last_leaving
 

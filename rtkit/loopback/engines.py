@@ -1,8 +1,8 @@
 """What the embedded service hears in the audio it gets: a script's words, or speech by energy.
 
-A recogniser, which takes time to hear, lives in `recogniser`.
+A recognizer, which takes time to hear, lives in `recognizer`.
 
-Ears are fed audio in order and answer with sounds in the order of their positions. Positions are
+Engines are fed audio in order and answer with sounds in the order of their positions. Positions are
 seconds of audio from the start of the session. Nothing here knows of time: the same audio gives
 the same sounds at any pace and in any chunks.
 """
@@ -18,7 +18,17 @@ import numpy as np
 
 from rtkit.reference import Reference
 
-__all__ = ["Ears", "Energy", "Guess", "Onset", "Phrase", "Script", "SlowEars", "Sound", "Spoken"]
+__all__ = [
+    "Energy",
+    "Engine",
+    "Guess",
+    "Onset",
+    "Phrase",
+    "Script",
+    "SlowEngine",
+    "Sound",
+    "Spoken",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,7 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """A word as a recogniser understands it; `confidence` is that of the word."""
+    """A word as a recognizer understands it; `confidence` is that of the word."""
 
     text: str
     start: float
@@ -71,14 +81,14 @@ Sound = Onset | Spoken | Phrase
 
 
 @runtime_checkable
-class SlowEars(Protocol):
+class SlowEngine(Protocol):
     """What takes time to hear: asked in order, it answers elsewhere, later, in the same order."""
 
     def ask(self, samples: np.ndarray | None, after: float) -> None:
         """Hear the next `samples`, or (None) settle what is open, once `after` has come."""
 
 
-class Ears(Protocol):
+class Engine(Protocol):
     """What a conversation listens with."""
 
     def hear(self, samples: np.ndarray) -> Iterator[Sound]:

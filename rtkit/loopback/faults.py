@@ -1,8 +1,8 @@
 """Faults on demand: what a service, or the network before it, may do wrong.
 
-A misdeed is written ``NAME[=VALUE][@SECONDS][xTIMES]``: ``"drop@2.5"`` breaks the connection once
+A fault is written ``NAME[=VALUE][@SECONDS][xTIMES]``: ``"drop@2.5"`` breaks the connection once
 2.5 s of audio have come, ``"refuse=503x2"`` refuses the first two sessions, ``"late_begin=3"`` says
-Begin 3 s late. `MISDEEDS` lists them.
+Begin 3 s late. `FAULTS` lists them.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 from weakref import WeakKeyDictionary
 
-if TYPE_CHECKING:  # a session's own process reads misdeeds, but commits none
+if TYPE_CHECKING:  # a session's own process reads faults, but has none
     from websockets.asyncio.server import ServerConnection
     from websockets.http11 import Request, Response
 
-__all__ = ["MISDEEDS", "Mischief", "Misdeed", "Unruly", "read_misdeeds"]
+__all__ = ["FAULTS", "Fault", "Faults", "FaultyConnection", "read_faults"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class _Kind:
     timed: bool = False
 
 
-MISDEEDS: Mapping[str, _Kind] = {
+FAULTS: Mapping[str, _Kind] = {
     # Before there is a session.
     "refuse": _Kind("refuses the connection with an HTTP status", 503, 400, 599),
     "no_answer": _Kind("never answers the request for a connection"),
@@ -81,13 +81,13 @@ _GARBAGE = b"\xff\xfe\x00 neither a frame nor HTTP \r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Misdeed:
+class Fault:
     """One thing that the service does wrong.
 
     Attributes
     ----------
     name : str
-        One of `MISDEEDS`.
+        One of `FAULTS`.
     value : float or None
         By how much, or with which code; each name has its own default.
     at : float or None
@@ -102,25 +102,25 @@ class Misdeed:
     times: int | None = None
 
     def __post_init__(self) -> None:
-        kind = MISDEEDS.get(self.name)
+        kind = FAULTS.get(self.name)
         if kind is None:
-            raise ValueError(f"unknown misdeed {self.name!r}; one of {', '.join(MISDEEDS)}")
+            raise ValueError(f"unknown fault {self.name!r}; one of {', '.join(FAULTS)}")
         if self.value is None:
             object.__setattr__(self, "value", kind.value)
         elif kind.value is None:
-            raise ValueError(f"misdeed {self}: {self.name} takes no value")
+            raise ValueError(f"fault {self}: {self.name} takes no value")
         elif not kind.least <= self.value <= kind.most:
             raise ValueError(
-                f"misdeed {self}: the value must be from {kind.least:g} to {kind.most:g}"
+                f"fault {self}: the value must be from {kind.least:g} to {kind.most:g}"
             )
         # The codes between are kept for the protocol's own use, or mean that none came.
         closing = self.code in (1000, 1001, 1008, *range(1011, 1015)) or self.code >= 3000
         if self.name in ("close", "error") and not closing:
-            raise ValueError(f"misdeed {self}: {self.code} is no code to close with")
+            raise ValueError(f"fault {self}: {self.code} is no code to close with")
         if self.at is not None and not kind.timed:
-            raise ValueError(f"misdeed {self}: {self.name} knows no moment; leave out @{self.at:g}")
+            raise ValueError(f"fault {self}: {self.name} knows no moment; leave out @{self.at:g}")
         if self.times is not None and self.times < 1:
-            raise ValueError(f"misdeed {self}: x{self.times} sessions are none")
+            raise ValueError(f"fault {self}: x{self.times} sessions are none")
 
     @property
     def code(self) -> int:
@@ -129,10 +129,10 @@ class Misdeed:
     @property
     def timed(self) -> bool:
         """Whether it happens at one moment."""
-        return MISDEEDS[self.name].timed
+        return FAULTS[self.name].timed
 
     @classmethod
-    def read(cls, text: str) -> Misdeed:
+    def read(cls, text: str) -> Fault:
         """From how it is written.
 
         Raises
@@ -143,8 +143,8 @@ class Misdeed:
         found = _WRITTEN.fullmatch(text.strip())
         if found is None:
             raise ValueError(
-                f"{text!r} is no misdeed; write NAME[=VALUE][@SECONDS][xTIMES] with a name of "
-                f"{', '.join(MISDEEDS)}"
+                f"{text!r} is no fault; write NAME[=VALUE][@SECONDS][xTIMES] with a name of "
+                f"{', '.join(FAULTS)}"
             )
         value, at, times = found["value"], found["at"], found["times"]
         return cls(
@@ -159,73 +159,73 @@ class Misdeed:
         return self.name + "".join(f"{sign}{n:.10g}" for sign, n in parts if n is not None)
 
 
-def read_misdeeds(written: str | Iterable[str]) -> tuple[Misdeed, ...]:
-    """One misdeed, or several."""
-    return tuple(map(Misdeed.read, [written] if isinstance(written, str) else written))
+def read_faults(written: str | Iterable[str]) -> tuple[Fault, ...]:
+    """One fault, or several."""
+    return tuple(map(Fault.read, [written] if isinstance(written, str) else written))
 
 
-class Mischief:
-    """A service's misdeeds, and how many sessions each is still for.
+class Faults:
+    """A service's faults, and how many sessions each is still for.
 
     `note` is told of each that is committed at one moment.
     """
 
     def __init__(
-        self, misdeeds: Sequence[Misdeed], note: Callable[[ServerConnection, str], object]
+        self, faults: Sequence[Fault], note: Callable[[ServerConnection, str], object]
     ) -> None:
         self._note = note
-        self._left = {misdeed: misdeed.times for misdeed in misdeeds}
-        self._plotted: WeakKeyDictionary[ServerConnection, list[Misdeed]] = WeakKeyDictionary()
+        self._left = {fault: fault.times for fault in faults}
+        self._plotted: WeakKeyDictionary[ServerConnection, list[Fault]] = WeakKeyDictionary()
 
     async def at_the_door(self, connection: ServerConnection, request: Request) -> Response | None:
         """What happens to a request for a connection; None lets it in."""
-        plotted = [misdeed for misdeed, left in self._left.items() if left != 0]
-        for misdeed in plotted:
-            if (left := self._left[misdeed]) is not None:
-                self._left[misdeed] = left - 1
+        plotted = [fault for fault, left in self._left.items() if left != 0]
+        for fault in plotted:
+            if (left := self._left[fault]) is not None:
+                self._left[fault] = left - 1
         self._plotted[connection] = plotted
-        for misdeed in plotted:
-            if misdeed.name in ("refuse", "no_answer") or (
-                misdeed.name == "garbage" and misdeed.at is None
+        for fault in plotted:
+            if fault.name in ("refuse", "no_answer") or (
+                fault.name == "garbage" and fault.at is None
             ):
-                self._note(connection, f"let down: {misdeed}")
-            if misdeed.name == "refuse":
-                status = HTTPStatus(misdeed.code) if misdeed.code in _STATUSES else _STATUSES[500]
+                self._note(connection, f"let down: {fault}")
+            if fault.name == "refuse":
+                status = HTTPStatus(fault.code) if fault.code in _STATUSES else _STATUSES[500]
                 return connection.respond(status, "Refused on demand.\n")
-            if misdeed.name == "garbage" and misdeed.at is None:
+            if fault.name == "garbage" and fault.at is None:
                 connection.transport.write(_GARBAGE)
                 connection.transport.close()
                 await connection.wait_closed()
-            elif misdeed.name == "no_answer":
+            elif fault.name == "no_answer":
                 await connection.wait_closed()
         return None
 
-    def of(self, connection: ServerConnection) -> Unruly | ServerConnection:
-        """The connection, or what stands for it where the service misbehaves."""
+    def of(self, connection: ServerConnection) -> FaultyConnection | ServerConnection:
+        """The connection, or what stands for it where it has faults."""
         plotted = self._plotted.pop(connection, [])
-        return Unruly(connection, plotted, self._note) if plotted else connection
+        return FaultyConnection(connection, plotted, self._note) if plotted else connection
 
 
 _STATUSES = {int(status): status for status in HTTPStatus}
 
 
-class Unruly:
-    """A connection that misbehaves: it stands between the service and its client."""
+class FaultyConnection:
+    """A connection with faults: it stands between the service and its client."""
 
     def __init__(
         self,
         connection: ServerConnection,
-        misdeeds: Sequence[Misdeed],
+        faults: Sequence[Fault],
         note: Callable[[ServerConnection, str], object],
     ) -> None:
-        self.misdeeds = ", ".join(map(str, misdeeds))
+        self.faults = ", ".join(map(str, faults))
         self._note = note
         self._connection = connection
         self._coming = sorted(
-            (misdeed for misdeed in misdeeds if misdeed.timed),
-            key=lambda misdeed: -1.0 if misdeed.at is None else misdeed.at,
+            (fault for fault in faults if fault.timed),
+            key=lambda fault: -1.0 if fault.at is None else fault.at,
         )
-        self._habits = {misdeed.name: misdeed for misdeed in misdeeds if not misdeed.timed}
+        self._habits = {fault.name: fault for fault in faults if not fault.timed}
         self._mute_until = self._deaf_until = 0.0
         self._held: list[str] = []
         self._heard = 0  # bytes of audio
@@ -234,7 +234,7 @@ class Unruly:
         width = 1 if query.get("encoding") == ["pcm_mulaw"] else 2
         rate = query.get("sample_rate", ["16000"])[0]
         self._second = width * (int(rate) if rate.isdecimal() and int(rate) else 16000)  # bytes
-        if any(misdeed.name == "deaf" for misdeed in misdeeds):
+        if any(fault.name == "deaf" for fault in faults):
             # Or else the host itself would take in minutes of audio before the client feels it.
             plug: socket.socket = connection.transport.get_extra_info("socket")
             plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -304,21 +304,21 @@ class Unruly:
                 return
             await self._misbehave(self._coming.pop(0))
 
-    async def _misbehave(self, misdeed: Misdeed) -> None:
-        connection, value = self._connection, misdeed.value or 0.0
-        self._note(connection, f"let down: {misdeed}")
+    async def _misbehave(self, fault: Fault) -> None:
+        connection, value = self._connection, fault.value or 0.0
+        self._note(connection, f"let down: {fault}")
         now = asyncio.get_running_loop().time()
-        match misdeed.name:
+        match fault.name:
             case "drop":
                 connection.transport.abort()
             case "close":
-                await connection.close(misdeed.code, "On demand")
+                await connection.close(fault.code, "On demand")
             case "error":
-                text = _TEXTS.get(misdeed.code, "An error on demand")
+                text = _TEXTS.get(fault.code, "An error on demand")
                 await connection.send(
-                    json.dumps({"type": "Error", "error_code": misdeed.code, "error": text})
+                    json.dumps({"type": "Error", "error_code": fault.code, "error": text})
                 )
-                await connection.close(misdeed.code, "See Error message for details")
+                await connection.close(fault.code, "See Error message for details")
             case "deaf":
                 self._deaf_until = now + value
             case "mute":

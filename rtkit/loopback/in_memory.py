@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rtkit.loopback.conversation import Behaviour, Close, Conversation, Say
-from rtkit.loopback.engines import Ears, Energy
+from rtkit.loopback.conversation import Behavior, Close, Conversation, Say
+from rtkit.loopback.engines import Energy, Engine
 from rtkit.services.endpoint import Closed
 
-__all__ = ["MemoryConnection"]
+__all__ = ["InMemoryConnection"]
 
 
-class MemoryConnection:
+class InMemoryConnection:
     """Both ends in one loop: what is sent is heard at the same instant, or `network()` later.
 
     Made inside the running loop on whose clock the session is to take place.
@@ -23,10 +23,10 @@ class MemoryConnection:
 
     def __init__(
         self,
-        ears: Callable[[int], Ears],
+        engine: Callable[[int], Engine],
         *,
         rate: int,
-        behaviour: Behaviour | None = None,
+        behavior: Behavior | None = None,
         query: Mapping[str, str] | None = None,
         network: Callable[[], float] = float,
     ) -> None:
@@ -37,12 +37,12 @@ class MemoryConnection:
         self._network = network
         self._up = _Way(self._loop, self._hear)
         self._down = _Way(self._loop, self._deliver)
-        self._behaviour = behaviour or Behaviour(delay=0.0)
-        self._hears = "energy" if ears is Energy else "script"
+        self._behavior = behavior or Behavior(delay=0.0)
+        self._hears = "energy" if engine is Energy else "script"
         self._conversation = Conversation(
             {"sample_rate": str(rate), **(query or {})},
-            ears=ears,
-            behaviour=self._behaviour,
+            engine=engine,
+            behavior=self._behavior,
             now=self._loop.time(),
             session_id="00000000-0000-4000-8000-000000000000",
             expires_at=0,
@@ -51,7 +51,7 @@ class MemoryConnection:
 
     def describe(self) -> dict[str, Any]:
         """What a session records of its service."""
-        return {"name": "embedded, in memory", "hears": self._hears, **asdict(self._behaviour)}
+        return {"name": "embedded, in memory", "engine": self._hears, **asdict(self._behavior)}
 
     async def send(self, frame: bytes | str) -> None:
         self.write(frame)

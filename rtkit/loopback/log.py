@@ -18,12 +18,12 @@ from rtkit.services.endpoint import is_secret
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
 
-__all__ = ["Journal"]
+__all__ = ["Log"]
 
 LONGEST = 300  # characters of a line
 
 
-class Journal:
+class Log:
     """A line for each event; clients are numbered as they come.
 
     Parameters
@@ -54,9 +54,7 @@ class Journal:
         text = "".join(sign if sign.isprintable() else "?" for sign in text)[:LONGEST]
         self._tell(f"client {self._numbers[connection]} {text}")
 
-    def opened(
-        self, connection: ServerConnection, conversation: Conversation, misdeeds: str
-    ) -> None:
+    def opened(self, connection: ServerConnection, conversation: Conversation, faults: str) -> None:
         """Tell that a session begins, or why it does not."""
         if (refusal := conversation.refusal) is not None:
             self.note(connection, f"refused: {refusal.code} {refusal.text}")
@@ -73,7 +71,7 @@ class Journal:
         if asked.inactivity is not None:
             told["inactivity_timeout"] = f"{asked.inactivity:g}"
         text = "opened: " + " ".join(f"{name}={value}" for name, value in told.items())
-        self.note(connection, text + (f"; it will misbehave: {misdeeds}" if misdeeds else ""))
+        self.note(connection, text + (f"; faults to come: {faults}" if faults else ""))
 
     def closed(self, connection: ServerConnection, conversation: Conversation) -> None:
         """Tell how a session that was opened ended."""

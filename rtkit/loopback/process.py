@@ -16,9 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
 
-from rtkit.loopback.admission import Entrance
-from rtkit.loopback.conversation import LONGEST_SESSION, Behaviour
-from rtkit.loopback.faults import Misdeed, read_misdeeds
+from rtkit.loopback.admission import Admission
+from rtkit.loopback.conversation import MAX_DURATION, Behavior
+from rtkit.loopback.faults import Fault, read_faults
 from rtkit.loopback.recognizer import recognizer_name
 from rtkit.reference import Reference, read_reference
 from rtkit.services.assemblyai.client import DEFAULT_MODEL, session_url
@@ -26,7 +26,7 @@ from rtkit.services.endpoint import Endpoint, is_secret
 
 __all__ = ["Loopback", "embedded"]
 
-EARS = ("script", "recognizer")
+ENGINES = ("script", "recognizer")
 
 
 class Loopback:
@@ -35,21 +35,21 @@ class Loopback:
     It starts when it is first needed and ends with `close`, with the ``with`` block, or with this
     process. It speaks the words of a script once the audio that holds them has arrived, plus a
     stated delay; audio without a script it marks by energy and invents no words. Or it has a
-    recogniser hear the audio: then its words, its errors and its computing time are real.
+    recognizer hear the audio: then its words, its errors and its computing time are real.
 
     Parameters
     ----------
-    ears : {"script", "recognizer"}
-        What it hears with. The recogniser is pocketsphinx, in a process of its own; it comes with
+    engine : {"script", "recognizer"}
+        What it hears with. The recognizer is pocketsphinx, in a process of its own; it comes with
         ``pip install 'rtkit[recognizer]'``, understands US English, and gives no punctuation.
     script : str or Path or Reference, optional
         What is said, for every session; without it, each session brings its clip's reference.
-    delay, jitter : float
+    delay, delay_spread : float
         Seconds from hearing to answering, and up to how many more, drawn evenly. The delay is 0.15
-        with a script, and 0 with a recogniser, which takes its own time.
+        with a script, and 0 with a recognizer, which takes its own time.
     seed : int
-        Of the jitter.
-    drain : float
+        Of the spread.
+    max_speed : float
         It hears at most so many seconds of audio a second, as the real one does.
     backlog : float
         Seconds of audio that may wait before it closes the session.
@@ -59,14 +59,14 @@ class Loopback:
         Casing and punctuation in what it says; newer models always have them.
     finals : int
         With `format_turns`: 1 final message a turn, or 2, the second one formatted.
-    misbehave : str or iterable of str
+    faults : str or iterable of str
         What it does wrong, on demand: ``"drop@2.5"`` breaks the connection after 2.5 s of audio,
         ``"refuse=503x2"`` refuses the first two sessions. `rtkit.loopback.faults` lists all.
-    longest : float
+    max_duration : float
         It closes a session after so many seconds, as the real one does after three hours.
     key : str, optional
         A made-up key, the only one that it takes; any will do without it.
-    sessions, new_sessions : int, optional
+    max_sessions, sessions_per_minute : int, optional
         How many sessions may be open at once, and how many may be opened within a minute.
     compression : bool
         Whether it compresses for clients that offer to.
@@ -77,10 +77,10 @@ class Loopback:
     Raises
     ------
     ValueError
-        If a number is out of range, a misdeed unknown, or something is asked of a recogniser that
+        If a number is out of range, a fault unknown, or something is asked of a recognizer that
         it cannot give.
     ImportError
-        If the recogniser is not installed.
+        If the recognizer is not installed.
     SidecarError
         If the script cannot be read.
     """
@@ -88,27 +88,27 @@ class Loopback:
     def __init__(
         self,
         *,
-        ears: str = "script",
+        engine: str = "script",
         script: str | Path | Reference | None = None,
         delay: float | None = None,
-        jitter: float = 0.0,
+        delay_spread: float = 0.0,
         seed: int = 0,
-        drain: float = 1.25,
+        max_speed: float = 1.25,
         backlog: float = 300.0,
         speech_model: str = DEFAULT_MODEL,
         format_turns: bool = False,
         finals: int = 1,
-        misbehave: str | Iterable[str] = (),
-        longest: float = LONGEST_SESSION,
+        faults: str | Iterable[str] = (),
+        max_duration: float = MAX_DURATION,
         key: str | None = None,
-        sessions: int | None = None,
-        new_sessions: int | None = None,
+        max_sessions: int | None = None,
+        sessions_per_minute: int | None = None,
         compression: bool = True,
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        if ears not in EARS:
-            raise ValueError(f"unknown ears {ears!r}; one of {', '.join(map(repr, EARS))}")
-        self._recognizer = recognizer_name() if ears == "recognizer" else None
+        if engine not in ENGINES:
+            raise ValueError(f"unknown engine {engine!r}; one of {', '.join(map(repr, ENGINES))}")
+        self._recognizer = recognizer_name() if engine == "recognizer" else None
         if self._recognizer is not None and (script is not None or format_turns):
             raise ValueError(
                 "a recognizer hears for itself and gives words without casing and punctuation; "
@@ -116,12 +116,18 @@ class Loopback:
             )
         if delay is None:
             delay = 0.15 if self._recognizer is None else 0.0
-        self._behaviour = Behaviour(delay, jitter, seed, drain, backlog, finals, longest)
-        self._misdeeds = read_misdeeds(misbehave)
-        Entrance(key, sessions, new_sessions)  # raises here what would be wrong there
+        self._behavior = Behavior(
+            delay, delay_spread, seed, max_speed, backlog, finals, max_duration
+        )
+        self._faults = read_faults(faults)
+        Admission(key, max_sessions, sessions_per_minute)  # raises here what would be wrong there
         self._key = key
         self._house = {
-            "entrance": {"key": key, "sessions": sessions, "new_sessions": new_sessions},
+            "admission": {
+                "key": key,
+                "max_sessions": max_sessions,
+                "sessions_per_minute": sessions_per_minute,
+            },
             "compression": compression,
         }
         self._script = read_reference(Path(script)) if isinstance(script, str | Path) else script
@@ -130,7 +136,7 @@ class Loopback:
         self._lock = threading.Lock()
         self._child: _Child | None = None
 
-    async def endpoint(self, rate: int, reference: Reference | None = None) -> Endpoint:
+    async def connect_info(self, rate: int, reference: Reference | None = None) -> Endpoint:
         """Where a session with audio of `rate` samples per second connects.
 
         Hands the service the session's script, under an id in the URL.
@@ -146,25 +152,21 @@ class Loopback:
 
     def describe(self, reference: Reference | None = None) -> dict[str, Any]:
         """What a session records of its service."""
-        hears = {"hears": "energy" if (self._script or reference) is None else "script"}
+        hears = {"engine": "energy" if (self._script or reference) is None else "script"}
         if self._recognizer is not None:
-            hears = {"hears": "recognizer", "recognizer": self._recognizer}
+            hears = {"engine": "recognizer", "recognizer": self._recognizer}
         return {
             "name": "embedded",
             **hears,
-            "delay": self._behaviour.delay,
-            "jitter": self._behaviour.jitter,
-            "seed": self._behaviour.seed,
-            "drain": self._behaviour.drain,
+            "delay": self._behavior.delay,
+            "delay_spread": self._behavior.delay_spread,
+            "seed": self._behavior.seed,
+            "max_speed": self._behavior.max_speed,
             **self._asks,
             "parameters": {
                 name: value for name, value in self._parameters.items() if not is_secret(name)
             },
-            **(
-                {"misbehaves": [str(misdeed) for misdeed in self._misdeeds]}
-                if self._misdeeds
-                else {}
-            ),
+            **({"faults": [str(fault) for fault in self._faults]} if self._faults else {}),
         }
 
     @property
@@ -195,7 +197,7 @@ class Loopback:
         if self._child is None or not self._child.alive:
             recognizer = self._recognizer is not None
             self._child = _Child(
-                self._behaviour, self._script, recognizer, self._house, self._misdeeds
+                self._behavior, self._script, recognizer, self._house, self._faults
             )
         return self._child
 
@@ -214,13 +216,13 @@ class Loopback:
 
     def __repr__(self) -> str:
         state = "not running" if self.url is None else self.url
-        return f"<Loopback, delay {self._behaviour.delay * 1000:g} ms, {state}>"
+        return f"<Loopback, delay {self._behavior.delay * 1000:g} ms, {state}>"
 
 
 @functools.cache
-def embedded(ears: str = "script") -> Loopback:
-    """The service of sessions that name none: one for the whole process, by its ears."""
-    return Loopback(ears=ears)
+def embedded(engine: str = "script") -> Loopback:
+    """The service of sessions that name none: one for the whole process, by its engine."""
+    return Loopback(engine=engine)
 
 
 class _Child:
@@ -228,11 +230,11 @@ class _Child:
 
     def __init__(
         self,
-        behaviour: Behaviour,
+        behavior: Behavior,
         script: Reference | None,
         recognizer: bool,
         house: Mapping[str, Any],
-        misdeeds: Sequence[Misdeed] = (),
+        faults: Sequence[Fault] = (),
     ) -> None:
         # A session of its own keeps an interrupt at the terminal from reaching the service before
         # the sender has said Terminate.
@@ -247,10 +249,10 @@ class _Child:
         script_json = script and script.to_json()
         answer = self.ask(
             {
-                "behaviour": asdict(behaviour),
+                "behavior": asdict(behavior),
                 "script": script_json,
                 "recognizer": recognizer,
-                "misbehave": [str(misdeed) for misdeed in misdeeds],
+                "faults": [str(fault) for fault in faults],
                 **house,
             }
         )

@@ -1,11 +1,11 @@
-"""A real recogniser behind the embedded service: pocketsphinx, in processes of its own.
+"""A real recognizer behind the embedded service: pocketsphinx, in processes of its own.
 
 ``python -m rtkit.loopback.recognizer`` is such a process. The service writes to its standard
 input, a line of JSON each, audio right behind its line; it answers each piece of audio with a line
 of what it heard. It ends when its standard input does.
 
 - `Listener`: audio in, sounds out; the same for the same audio, at any pace and in any pieces
-- `Recognisers`: the processes, as the service lends them to its sessions
+- `Recognizers`: the processes, as the service lends them to its sessions
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ import numpy as np
 
 from rtkit.loopback.engines import Guess, Onset, Phrase, Sound
 
-__all__ = ["Listener", "Recogniser", "Recognisers", "recognizer_name"]
+__all__ = ["Listener", "Recognizer", "Recognizers", "recognizer_name"]
 
 RATE = 16000  # of the model
 NICENESS = 10  # the sender goes first: a service elsewhere would not take its time
 
 
 def recognizer_name() -> str:
-    """The recogniser's name and version.
+    """The recognizer's name and version.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def recognizer_name() -> str:
     for package in ("pocketsphinx", "soxr"):
         if importlib.util.find_spec(package) is None:
             raise ImportError(
-                f"ears='recognizer' needs the package {package}, which is not installed here: "
+                f"engine='recognizer' needs the package {package}, which is not installed here: "
                 "run pip install 'rtkit[recognizer]' and try again.",
                 name=package,
             )
@@ -242,7 +242,7 @@ def _from_json(data: Mapping[str, Any]) -> Sound:
 # In the service's process.
 
 
-class Recogniser:
+class Recognizer:
     """A process that hears one session at a time.
 
     What it has yet to hear waits in its pipe and in this process's memory; a session's backlog
@@ -254,7 +254,7 @@ class Recogniser:
         self._unanswered = 0
 
     @classmethod
-    async def start(cls) -> Recogniser:
+    async def start(cls) -> Recognizer:
         """Start a process, and wait until its model is loaded."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "rtkit.loopback.recognizer"),
@@ -262,21 +262,21 @@ class Recogniser:
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # an interrupt at the terminal is the service's business
         )
-        recogniser = cls(process)
+        recognizer = cls(process)
         try:
-            if await recogniser._line() is None:
-                raise RuntimeError("The recogniser did not start; its own error stands above")
+            if await recognizer._line() is None:
+                raise RuntimeError("The recognizer did not start; its own error stands above")
         except BaseException:
-            await recogniser.end()
+            await recognizer.end()
             raise
-        return recogniser
+        return recognizer
 
     @property
     def free(self) -> bool:
         """Whether it can hear another session: it runs, and has answered everything."""
         return self._process.returncode is None and not self._unanswered
 
-    def begin(self, rate: int) -> Recogniser:
+    def begin(self, rate: int) -> Recognizer:
         """Hear a new session, whose audio has `rate` samples per second."""
         self._tell({"rate": rate})
         return self
@@ -311,34 +311,34 @@ class Recogniser:
         return json.loads(line) if line else None
 
 
-class Recognisers:
-    """Recognisers for the sessions of a service: one each, kept for the next when it is over."""
+class Recognizers:
+    """Recognizers for the sessions of a service: one each, kept for the next when it is over."""
 
     def __init__(self) -> None:
-        self._free: list[Recogniser] = []
+        self._free: list[Recognizer] = []
         self._closed = False
 
     async def prepare(self) -> None:
         """Have one at hand: loading the model takes a while."""
-        self._free.append(await Recogniser.start())
+        self._free.append(await Recognizer.start())
 
     @contextlib.asynccontextmanager
-    async def lend(self) -> AsyncIterator[Recogniser]:
-        """A recogniser for one session, which waits until there is one."""
-        recogniser = None
-        while self._free and recogniser is None:
-            recogniser = self._free.pop()
-            if not recogniser.free:  # it ended while nobody used it
-                await recogniser.end()
-                recogniser = None
-        recogniser = recogniser or await Recogniser.start()
+    async def lend(self) -> AsyncIterator[Recognizer]:
+        """A recognizer for one session, which waits until there is one."""
+        recognizer = None
+        while self._free and recognizer is None:
+            recognizer = self._free.pop()
+            if not recognizer.free:  # it ended while nobody used it
+                await recognizer.end()
+                recognizer = None
+        recognizer = recognizer or await Recognizer.start()
         try:
-            yield recogniser
+            yield recognizer
         finally:
-            if recogniser.free and not self._closed and len(self._free) < (os.cpu_count() or 1):
-                self._free.append(recogniser)
+            if recognizer.free and not self._closed and len(self._free) < (os.cpu_count() or 1):
+                self._free.append(recognizer)
             else:  # what a client left behind is not heard to its end
-                await recogniser.end()
+                await recognizer.end()
 
     async def close(self) -> None:
         """End them all; one that is lent ends when its session does."""

@@ -17,12 +17,12 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from rtkit.loopback.admission import Entrance, Visit
-from rtkit.loopback.conversation import LONGEST_SESSION, Behaviour, Close, Conversation
-from rtkit.loopback.engines import Ears, Energy, Script, SlowEars
-from rtkit.loopback.faults import Mischief, Misdeed, Unruly
-from rtkit.loopback.log import Journal
-from rtkit.loopback.recognizer import Recogniser, Recognisers
+from rtkit.loopback.admission import Admission, Visit
+from rtkit.loopback.conversation import MAX_DURATION, Behavior, Close, Conversation
+from rtkit.loopback.engines import Energy, Engine, Script, SlowEngine
+from rtkit.loopback.faults import Fault, Faults, FaultyConnection
+from rtkit.loopback.log import Log
+from rtkit.loopback.recognizer import Recognizer, Recognizers
 from rtkit.reference import Reference
 
 __all__ = ["Scripts", "serve_loopback"]
@@ -50,7 +50,7 @@ class Scripts:
         while len(self._waiting) > self.KEPT:
             del self._waiting[next(iter(self._waiting))]
 
-    def ears(self, name: str | None) -> Callable[[int], Ears]:
+    def engine(self, name: str | None) -> Callable[[int], Engine]:
         """What a session with that id listens with; by energy where there is no script."""
         script = self._default if name is None else self._waiting.get(name, self._default)
         if script is None:
@@ -62,60 +62,58 @@ async def serve_loopback(
     port: int,
     *,
     scripts: Scripts,
-    behaviour: Behaviour,
-    recognisers: Recognisers | None = None,
-    entrance: Entrance | None = None,
+    behavior: Behavior,
+    recognizers: Recognizers | None = None,
+    admission: Admission | None = None,
     compression: bool = True,
-    misdeeds: Sequence[Misdeed] = (),
-    journal: Journal | None = None,
+    faults: Sequence[Fault] = (),
+    log: Log | None = None,
 ) -> Server:
-    """Listen on 127.0.0.1; port 0 takes a free one. With recognisers, no script is spoken."""
-    entrance = entrance or Entrance()
-    journal = journal or Journal()
-    mischief = Mischief(misdeeds, journal.note)
+    """Listen on 127.0.0.1; port 0 takes a free one. With recognizers, no script is spoken."""
+    admission = admission or Admission()
+    log = log or Log()
+    demand = Faults(faults, log.note)
     open_now = 0
 
     async def session(connection: ServerConnection) -> None:
         nonlocal open_now
         open_now += 1
-        line = mischief.of(connection)
+        line = demand.of(connection)
         try:
-            with _visit(entrance, connection) as visit:
-                if recognisers is None or visit.refused:
-                    await talk(connection, _Skin(line, scripts, behaviour, visit))
+            with _visit(admission, connection) as visit:
+                if recognizers is None or visit.refused:
+                    await talk(connection, _Skin(line, scripts, behavior, visit))
                     return
-                async with recognisers.lend() as recogniser:
-                    await talk(connection, _Skin(line, scripts, behaviour, visit, recogniser))
+                async with recognizers.lend() as recognizer:
+                    await talk(connection, _Skin(line, scripts, behavior, visit, recognizer))
         finally:
             open_now -= 1
 
     async def talk(connection: ServerConnection, skin: _Skin) -> None:
-        conversation, misdeeds = skin.conversation, skin.misdeeds
-        journal.opened(connection, conversation, misdeeds)
+        conversation, faults = skin.conversation, skin.faults
+        log.opened(connection, conversation, faults)
         begins = conversation.refusal is None
         try:
             await skin.run()
         finally:
             if begins:
-                journal.closed(connection, conversation)
+                log.closed(connection, conversation)
 
     async def let_in(connection: ServerConnection, request: Request) -> Response | None:
         if urlsplit(request.path).path == TOKEN_PATH:
-            return _token(entrance, connection, request)
+            return _token(admission, connection, request)
         refusal = _process_request(connection, request)
         if refusal is None and open_now >= MOST_SESSIONS:
             return connection.respond(
                 HTTPStatus.SERVICE_UNAVAILABLE, f"{open_now} sessions are open; end some first.\n"
             )
-        return refusal or await mischief.at_the_door(connection, request)
+        return refusal or await demand.at_the_door(connection, request)
 
     def answered(connection: ServerConnection, request: Request, response: Response) -> None:
         path, status = urlsplit(request.path).path, response.status_code
         if path != HEALTH_PATH and status != HTTPStatus.SWITCHING_PROTOCOLS:
             how = "answered" if status < 300 else "refused"
-            journal.note(
-                connection, f"{how}: HTTP {status} {response.reason_phrase} for {path[:60]}"
-            )
+            log.note(connection, f"{how}: HTTP {status} {response.reason_phrase} for {path[:60]}")
 
     return await serve(
         session,
@@ -143,17 +141,17 @@ def _credential(request: Request) -> str | None:
 
 
 def _visit(
-    entrance: Entrance, connection: ServerConnection
+    admission: Admission, connection: ServerConnection
 ) -> contextlib.AbstractContextManager[Visit]:
     request = connection.request
     assert request is not None
     token = _query(request).get("token")
-    return entrance.visit(_credential(request), token, asyncio.get_running_loop().time())
+    return admission.visit(_credential(request), token, asyncio.get_running_loop().time())
 
 
-def _token(entrance: Entrance, connection: ServerConnection, request: Request) -> Response:
+def _token(admission: Admission, connection: ServerConnection, request: Request) -> Response:
     now = asyncio.get_running_loop().time()
-    status, answer = entrance.answer(_query(request), _credential(request), now)
+    status, answer = admission.answer(_query(request), _credential(request), now)
     response = connection.respond(HTTPStatus(status), json.dumps(answer))
     del response.headers["Content-Type"]
     response.headers["Content-Type"] = "application/json"
@@ -176,39 +174,39 @@ class _Skin:
 
     def __init__(
         self,
-        connection: ServerConnection | Unruly,
+        connection: ServerConnection | FaultyConnection,
         scripts: Scripts,
-        behaviour: Behaviour,
+        behavior: Behavior,
         visit: Visit,
-        recogniser: Recogniser | None = None,
+        recognizer: Recognizer | None = None,
     ) -> None:
         request = connection.request
         assert request is not None
         query = _query(request)
         self._loop = asyncio.get_running_loop()
         self._connection = connection
-        self.misdeeds = connection.misdeeds if isinstance(connection, Unruly) else ""
+        self.faults = connection.faults if isinstance(connection, FaultyConnection) else ""
         self._changed = asyncio.Event()
         self._gone = False
-        self._recogniser = recogniser
-        ears: Callable[[int], Ears | SlowEars] = (
-            scripts.ears(query.get("script")) if recogniser is None else recogniser.begin
+        self._recognizer = recognizer
+        engine: Callable[[int], Engine | SlowEngine] = (
+            scripts.engine(query.get("script")) if recognizer is None else recognizer.begin
         )
-        longest = min(behaviour.longest or LONGEST_SESSION, visit.longest or math.inf)
+        max_duration = min(behavior.max_duration or MAX_DURATION, visit.max_duration or math.inf)
         self.conversation = Conversation(
             query,
-            ears=ears,
-            behaviour=replace(behaviour, longest=longest),
+            engine=engine,
+            behavior=replace(behavior, max_duration=max_duration),
             now=self._loop.time(),
             session_id=str(uuid.uuid4()),
-            expires_at=int(time.time() + longest),
+            expires_at=int(time.time() + max_duration),
             refused=visit.refused,
         )
 
     async def run(self) -> None:
         tasks = [asyncio.create_task(self._listen())]
-        if self._recogniser is not None:
-            tasks.append(asyncio.create_task(self._understand(self._recogniser)))
+        if self._recognizer is not None:
+            tasks.append(asyncio.create_task(self._understand(self._recognizer)))
         try:
             await self._speak()
         except (ConnectionClosed, TimeoutError):
@@ -231,13 +229,13 @@ class _Skin:
             self._gone = True
             self._changed.set()
 
-    async def _understand(self, recogniser: Recogniser) -> None:
-        """Pass on what the recogniser hears, as it comes."""
+    async def _understand(self, recognizer: Recognizer) -> None:
+        """Pass on what the recognizer hears, as it comes."""
         try:
-            async for sounds in recogniser.answers():
+            async for sounds in recognizer.answers():
                 self.conversation.answer(sounds, self._loop.time())
                 self._changed.set()
-            self.conversation.fail("The recogniser ended unexpectedly", self._loop.time())
+            self.conversation.fail("The recognizer ended unexpectedly", self._loop.time())
         except BaseException:  # as above
             self._gone = True
             raise

@@ -41,16 +41,16 @@ async def run_in_thread(
     clip: Clip,
     settings: Settings,
     *,
-    watch: Callable[[Fact], object] | None,
+    on_event: Callable[[Fact], object] | None,
     **options: Any,
 ) -> Session:
-    """`run_session` in a thread; `watch` is called in the caller's loop all the same."""
+    """`run_session` in a thread; `on_event` is called in the caller's loop all the same."""
     inner: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Session]]] = Future()
 
-    async with _watching(settings, watch) as see:
+    async with _watching(settings, on_event) as see:
 
         async def session() -> Session:
-            task = asyncio.create_task(run_session(clip, settings, watch=see, **options))
+            task = asyncio.create_task(run_session(clip, settings, on_event=see, **options))
             inner.set_result((asyncio.get_running_loop(), task))
             return await task
 
@@ -73,7 +73,7 @@ async def run_in_process(
     work: object,
     service: Service,
     record: str | Path | None,
-    watch: Callable[[Fact], object] | None,
+    on_event: Callable[[Fact], object] | None,
     begin_timeout: float,
     termination_timeout: float,
 ) -> Session:
@@ -84,7 +84,7 @@ async def run_in_process(
         raise ValueError(
             f"isolation='process' reads the clip from its file; there is no {clip.path}"
         )
-    endpoint = await service.endpoint(clip.rate, clip.reference)
+    endpoint = await service.connect_info(clip.rate, clip.reference)
     with tempfile.TemporaryDirectory(prefix="rtkit-") as folder:
         path = Path(record) if record is not None else Path(folder) / "session.jsonl"
         path.unlink(missing_ok=True)  # an older session must not pass for this one
@@ -105,7 +105,7 @@ async def run_in_process(
         }
         started: Future[subprocess.Popen[str]] = Future()
 
-        async with _watching(settings, watch) as see:
+        async with _watching(settings, on_event) as see:
 
             def read() -> str:
                 last = ""
@@ -175,7 +175,7 @@ def _in_a_thread(name: str, work: Callable[[], T]) -> Future[T]:
 
 @contextlib.asynccontextmanager
 async def _watching(
-    settings: Settings, watch: Callable[[Fact], object] | None
+    settings: Settings, on_event: Callable[[Fact], object] | None
 ) -> AsyncIterator[Callable[[Fact], None]]:
     """What the sender calls with each fact: hands it on to the caller's loop.
 
@@ -191,8 +191,8 @@ async def _watching(
             begun = True
             now = loop.time()
             timers.extend(loop.call_at(now + at, block, time) for at, time in settings.blocks)
-        if watch is not None:
-            watch(fact)
+        if on_event is not None:
+            on_event(fact)
 
     def see(fact: Fact) -> None:
         with contextlib.suppress(RuntimeError):  # the caller's loop is closed: nobody watches
@@ -227,7 +227,7 @@ class _Given:
 
     given: Endpoint
 
-    async def endpoint(self, rate: int, reference: Reference | None) -> Endpoint:
+    async def connect_info(self, rate: int, reference: Reference | None) -> Endpoint:
         return self.given
 
     def describe(self, reference: Reference | None) -> dict[str, Any]:
@@ -257,7 +257,7 @@ async def _child(request: Mapping[str, Any]) -> dict[str, str]:
             work=float(settings.work),
             service=_Given(Endpoint(request["url"], request["headers"])),
             record=request["record"],
-            watch=facts.put,
+            on_event=facts.put,
             begin_timeout=request["begin_timeout"],
             termination_timeout=request["termination_timeout"],
         )

@@ -146,7 +146,7 @@ class Run:
 
     async def _endpoint(self, service: Service, clip: Clip) -> Endpoint:
         try:
-            endpoint = await service.endpoint(clip.rate, clip.reference)
+            endpoint = await service.connect_info(clip.rate, clip.reference)
         except RuntimeError as error:  # the embedded service could not be started, or ended
             raise Failure(str(error)) from error
         if endpoint.headers.get("Authorization", "").lower().startswith("bearer "):
@@ -333,7 +333,7 @@ class Run:
             elif self._listening not in done:
                 raise TimeoutError
             else:
-                self._listening.result()  # an error in the caller's `watch` comes out here
+                self._listening.result()  # an error in the caller's `on_event` comes out here
                 if not (self._terminated and self._finished.is_set()):
                     raise self._broken_off()
         finally:
@@ -360,7 +360,7 @@ class Run:
         said = f' and the words "{text}"' if text else ""
         with_code = "without a close code" if code is None else f"with the code {code}"
         return Failure(
-            f"{closure.cause} {closure.cure} "
+            f"{closure.cause} {closure.fix} "
             f"(It ended {with_code}{said}, after {self.audio_sent:.1f} s of audio.)",
             wait,
         )
@@ -463,18 +463,18 @@ async def run_session(
     service: Service | None,
     connection: Connection | None = None,
     record: str | Path | None,
-    watch: Callable[[Fact], object] | None,
+    on_event: Callable[[Fact], object] | None,
     begin_timeout: float,
     termination_timeout: float,
     edges: np.ndarray | None = None,
-    farewell: str = "wait",
+    shutdown: str = "wait",
 ) -> Session:
     """One session in the running loop, as `settings` have it; `stream` tells the rest.
 
-    `edges` cut the clip as no sound session does; `farewell` is ``"wait"``, ``"hasty"`` (closes
+    `edges` cut the clip as no sound session does; `shutdown` is ``"wait"``, ``"hasty"`` (closes
     right after Terminate) or ``"none"`` (without it).
     """
-    run = Run(Recorder(settings, host(), clip.reference, path=record, watch=watch))
+    run = Run(Recorder(settings, host(), clip.reference, path=record, on_event=on_event))
     failed: Failure | None = None
     try:
         async with run.ending():
@@ -484,9 +484,9 @@ async def run_session(
             else:
                 await run.begin(connection, begin_timeout)
             await run.send(clip, work, edges)
-            if farewell == "wait":
+            if shutdown == "wait":
                 await run.terminate(termination_timeout)
-            elif farewell == "hasty":
+            elif shutdown == "hasty":
                 await run.say_terminate()
     except Failure as failure:
         failed = failure

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rtkit.audio import Clip
-from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.pacing import choose_pacing, chunk_edges, due_times
 from rtkit.sending.run import run_session, settings_of
 from rtkit.services.assemblyai import client as protocol
@@ -39,7 +39,7 @@ async def stream(
     connection: Connection | None = None,
     calibration: Calibration | None = None,
     record: str | Path | None = None,
-    watch: Callable[[Fact], object] | None = None,
+    on_event: Callable[[Fact], object] | None = None,
     begin_timeout: float = 10.0,
     termination_timeout: float = 10.0,
 ) -> Session:
@@ -75,7 +75,7 @@ async def stream(
         From `rtkit.calibrate`, to keep the instrument's own error with the session.
     record : str or Path, optional
         A file to write the facts to while they happen; an older file of that name is replaced.
-    watch : callable, optional
+    on_event : callable, optional
         Called in the loop with each fact as it is recorded; must return at once.
     begin_timeout, termination_timeout : float
         Seconds to wait for the service's first word, and for its last one once the audio would
@@ -117,7 +117,7 @@ async def stream(
                 f"blocks={list(blocks)!r}: each is (at, seconds), both of 0 or more seconds"
             )
     described: dict[str, Any] = {"name": "connection"}
-    if isinstance(connection, MemoryConnection):
+    if isinstance(connection, InMemoryConnection):
         described = connection.describe()
     elif connection is None:
         if service is None:
@@ -145,7 +145,7 @@ async def stream(
             service=service,
             connection=connection,
             record=record,
-            watch=watch,
+            on_event=on_event,
             begin_timeout=begin_timeout,
             termination_timeout=termination_timeout,
         )
@@ -160,7 +160,7 @@ async def stream(
         work=work,
         service=service,
         record=record,
-        watch=watch,
+        on_event=on_event,
         begin_timeout=begin_timeout,
         termination_timeout=termination_timeout,
     )
@@ -170,7 +170,7 @@ def check_sides(clip: Clip, service: Service | None) -> None:
     """Refuse what is no clip, no service, or a service without a key."""
     if not isinstance(clip, Clip):
         raise TypeError(f"{clip!r} is no clip; give rtkit.open_clip(PATH)")
-    if service is not None and (isinstance(service, type) or not hasattr(service, "endpoint")):
+    if service is not None and (isinstance(service, type) or not hasattr(service, "connect_info")):
         raise TypeError(
             f"{service!r} is no service; give rtkit.AssemblyAI() or rtkit.Loopback(), an instance"
         )

@@ -125,7 +125,7 @@ async def open_websocket(endpoint: Endpoint, left: float, timeout: float) -> Web
         closure = explain(status)
         raise Failure(
             f"{host} refused the connection with HTTP status {status}. "
-            f"{closure.cause} {closure.cure}"
+            f"{closure.cause} {closure.fix}"
         ) from None
     except TimeoutError:
         raise Failure(

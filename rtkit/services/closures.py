@@ -32,7 +32,7 @@ class Closure:
 
     name: str
     cause: str
-    cure: str
+    fix: str
     retry: bool
     codes: tuple[int, ...] = ()
     evidence: str = ""
@@ -43,7 +43,7 @@ class Closure:
         again = "Trying again may help." if self.retry else "Trying again does not help."
         if self.name == "complete":  # nothing is to be tried again
             again = ""
-        return f"{self.name}: {self.cause} {self.cure} {again}".rstrip()
+        return f"{self.name}: {self.cause} {self.fix} {again}".rstrip()
 
 
 DOCUMENTED = "the service's documents"
@@ -68,14 +68,14 @@ class Closures(tuple[Closure, ...]):
 
     def _repr_html_(self) -> str:
         style = 'style="text-align: left; vertical-align: top; padding: 2px 12px"'
-        names = ("code", "its words", "what it means", "cause", "cure", "retry?", "evidence")
+        names = ("code", "its words", "what it means", "cause", "fix", "retry?", "evidence")
         rows = (
             (
                 ", ".join(map(str, one.codes)),
                 one.said,
                 one.name,
                 one.cause,
-                one.cure,
+                one.fix,
                 "yes" if one.retry else "no",
                 one.evidence,
             )

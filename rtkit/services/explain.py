@@ -13,7 +13,7 @@ from rtkit.services.closures import HTTP, Closure, Closures
 from rtkit.services.endpoint import Closed
 from rtkit.services.messages import ServiceError
 
-__all__ = ["closures", "explain", "explain_own"]
+__all__ = ["close_codes", "explain", "explain_own"]
 
 # Why this side breaks a connection off, by the code that it then closes with.
 _BY_OWN_CODE: Mapping[int, Closure] = {
@@ -79,7 +79,7 @@ _BY_STATUS: Mapping[int, Closure] = {
 }
 
 
-def closures() -> Closures:
+def close_codes() -> Closures:
     """Every ending that `explain` knows: first those told by their words, then by code alone."""
     worded = (replace(closure, said=phrase) for phrase, closure in _BY_TEXT)
     statuses = dict.fromkeys(_BY_STATUS.values())  # several may mean the same
@@ -165,7 +165,7 @@ def _by_words(text: str) -> Closure:
 
 
 def _by_cause(sentence: str) -> Closure | None:
-    return next((closure for closure in closures() if closure.cause in sentence), None)
+    return next((closure for closure in close_codes() if closure.cause in sentence), None)
 
 
 def _of_session(session: Any) -> Closure:

@@ -13,29 +13,29 @@ from matplotlib.transforms import ScaledTranslation
 from rtkit.analysis.naming import Sessions, named
 from rtkit.analysis.validity import validity
 from rtkit.session import Session
-from rtkit.views.trace import COLOURS
+from rtkit.views.trace import COLORS
 
 __all__ = ["legend_below", "listed", "looks_of", "minus", "said", "say_instead", "titled"]
 
-# Line styles and hatches serve print without colour.
+# Line styles and hatches serve print without color.
 OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = {"fixed_sleep": "--", "wall_clock": "-", "unpaced": ":"}
-OTHER_STYLES = ("-.", "-", "--", ":")  # the next one once the colours are used up
+OTHER_STYLES = ("-.", "-", "--", ":")  # the next one once the colors are used up
 
 
 def looks_of(sessions: Sessions) -> list[Mapping[str, Any]]:
-    """A colour and a line style for each session: the pacing's, as long as it is not taken."""
+    """A color and a line style for each session: the pacing's, as long as it is not taken."""
     looks: list[Mapping[str, Any]] = []
     others = product(OTHER_STYLES, OTHERS)
     taken = set()
     for session in named(sessions).values():
         pacing = session.settings.pacing
-        if pacing in taken or pacing not in COLOURS:
-            style, colour = next(others, (OTHER_STYLES[0], OTHERS[-1]))
-            looks.append({"color": colour, "linestyle": style})
+        if pacing in taken or pacing not in COLORS:
+            style, color = next(others, (OTHER_STYLES[0], OTHERS[-1]))
+            looks.append({"color": color, "linestyle": style})
         else:
             taken.add(pacing)
-            looks.append({"color": COLOURS[pacing], "linestyle": STYLES[pacing]})
+            looks.append({"color": COLORS[pacing], "linestyle": STYLES[pacing]})
     return looks
 
 
@@ -86,7 +86,7 @@ def titled(ax: Axes, title: str, x: str, y: str, sessions: Mapping[str, Session]
     """What is on the axes; and, over all figures of them, which sessions are not valid."""
     ax.set_title(title, fontsize="medium", loc="left", fontweight="bold", parse_math=False)
     wrong = [
-        f"{said(name)} ({', '.join(dict.fromkeys(fault.name for fault in found.faults))})"
+        f"{said(name)} ({', '.join(dict.fromkeys(problem.name for problem in found.problems))})"
         for name, session in sessions.items()
         if not (found := validity(session))
     ]

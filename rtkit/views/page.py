@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 
 from rtkit.analysis.latency import heard_words
 from rtkit.analysis.naming import Sessions, named
-from rtkit.analysis.summary import summarise
+from rtkit.analysis.summary import summarize
 from rtkit.analysis.validity import validity
 from rtkit.services.endpoint import is_secret
 from rtkit.session import Session
@@ -123,7 +123,7 @@ def report(sessions: Sessions, path: str | Path, *, title: str | None = None) ->
 def _page(sessions: Mapping[str, Session], title: str | None) -> str:
     recordings = dict.fromkeys(session.settings.recording for session in sessions.values())
     title = title or ", ".join(recordings)
-    table = replace(summarise(sessions), notes=())
+    table = replace(summarize(sessions), notes=())
     return PAGE.format(
         title=_text(title),
         style=STYLE,
@@ -157,7 +157,8 @@ def _verdict(name: str, session: Session) -> str:
     found = validity(session)
     sign, word = ("good", "valid") if found else ("bad", "not valid")
     reasons = "".join(
-        f"<li>{_text(fault.found)}. <em>{_text(fault.cure)}</em></li>" for fault in found.faults
+        f"<li>{_text(problem.found)}. <em>{_text(problem.fix)}</em></li>"
+        for problem in found.problems
     )
     return (
         f'<div class="verdict {sign}"><b>{_text(name)}</b> <span class="sign">{word}</span>'
@@ -168,7 +169,7 @@ def _verdict(name: str, session: Session) -> str:
 def _caveats(sessions: Mapping[str, Session]) -> Iterator[str]:
     """The summary's notes, without the verdicts, which stand above them."""
     verdicts = tuple(f"{name} is not valid: " for name in sessions)
-    return (note for note in summarise(sessions).notes if not note.startswith(verdicts))
+    return (note for note in summarize(sessions).notes if not note.startswith(verdicts))
 
 
 def _figure(

@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rtkit.analysis.matching import align, normalise
+from rtkit.analysis.matching import align, normalize
 from rtkit.markup import SMALL, box, marked
 from rtkit.services.messages import Turn, Word
 from rtkit.session import Session
@@ -122,7 +122,7 @@ def show_partials(session: Session) -> Partials:
         lately: set[tuple[int, str]] = set()
         for at, state in before:
             pieces, struck = _revision(state.words, last.words)
-            seen |= {(i, normalise(word.text)) for i, word in enumerate(state.words)}
+            seen |= {(i, normalize(word.text)) for i, word in enumerate(state.words)}
             gone |= struck
             if struck and struck == lately:  # the same guess, grown: its last state says it all
                 guesses.pop()
@@ -149,7 +149,7 @@ def _revision(
             instead = [word for word in instead if word.start < partial[-1].end]
         if gone:
             pieces.append((_text(kept), _text(gone), _text(instead)))
-            struck |= {(here + k, normalise(word.text)) for k, word in enumerate(gone)}
+            struck |= {(here + k, normalize(word.text)) for k, word in enumerate(gone)}
             kept = []
         kept += partial[i : i + 1]
         here, there = i + 1, j + 1

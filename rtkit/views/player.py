@@ -20,7 +20,7 @@ from rtkit.analysis.latency import heard_words
 from rtkit.analysis.naming import Sessions, named
 from rtkit.audio import MAX_RATE, MIN_RATE, Clip
 from rtkit.session import Session
-from rtkit.views.trace import LEFT, RIGHT, WIDTH, line_colours, round_marks, trace_svg
+from rtkit.views.trace import LEFT, RIGHT, WIDTH, line_colors, round_marks, trace_svg
 
 __all__ = ["Player", "play"]
 
@@ -230,16 +230,14 @@ def _score(
     scale = (WIDTH - LEFT - RIGHT) / seconds
     bottom = WAVE + LANE * len(answered)
     parts = [_outline(sound, len(sound) / rate * scale)]
-    for lane, (row, colour) in enumerate(
-        zip(answered.values(), line_colours(answered), strict=True)
-    ):
+    for lane, (row, color) in enumerate(zip(answered.values(), line_colors(answered), strict=True)):
         y = WAVE + LANE * (lane + 0.6)
         for word in row:
             end, seen = LEFT + word.end * scale, LEFT + word.seen * scale
             parts.append(
                 f'<line x1="{end:.1f}" x2="{seen:.1f}" y1="{y:.1f}" y2="{y:.1f}" '
-                f'stroke="{colour}" stroke-width="2"/>'
-                f'<circle cx="{seen:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>'
+                f'stroke="{color}" stroke-width="2"/>'
+                f'<circle cx="{seen:.1f}" cy="{y:.1f}" r="2.5" fill="{color}"/>'
             )
     for second in round_marks(seconds):
         parts.append(

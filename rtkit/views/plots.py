@@ -108,7 +108,7 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
         drawn, middle = _extremes(latency.latency, each)
         left = middle + (place - len(latencies) / 2 + 0.04) * width
         above, below = np.zeros(len(drawn)), np.zeros(len(drawn))
-        for (part, label, colour, hatch), every in _stack(latency):
+        for (part, label, color, hatch), every in _stack(latency):
             values = every[drawn]
             if not np.any(values):
                 continue
@@ -118,7 +118,7 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
                 np.where(values >= 0, above, below),
                 width * 0.92,
                 values,
-                facecolor=[(colour, 0.3 if faint else 1.0) for faint in latency.terminated[drawn]],
+                facecolor=[(color, 0.3 if faint else 1.0) for faint in latency.terminated[drawn]],
                 hatch="" if fine else hatch,
                 edgecolor="white",
                 linewidth=0 if fine else 0.4,
@@ -126,7 +126,7 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
             boxes.sticky_edges.y.append(0)
             above += np.maximum(values, 0)
             below += np.minimum(values, 0)
-            shown.setdefault(part, Patch(facecolor=colour, hatch=hatch, edgecolor="white"))
+            shown.setdefault(part, Patch(facecolor=color, hatch=hatch, edgecolor="white"))
             shown[part].set_label(label)
             artists.append(boxes)
     ax.autoscale_view()
@@ -350,9 +350,9 @@ def describe(session: Session) -> str:
             f", work: {work}" if isinstance(work, str) else f", {work * 1000:g} ms of work a chunk"
         )
     )
-    if "hears" in service:
+    if "engine" in service:
         heard = {"script": "scripted", "energy": "energy-marking"}.get(
-            service["hears"], str(service.get("recognizer"))
+            service["engine"], str(service.get("recognizer"))
         )
         where = " in virtual time" if service["name"] != "embedded" else ""
         answering = f"; {heard} service{where}, delay {service['delay'] * 1000:g} ms"

@@ -13,15 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["line_colours", "round_marks", "thin", "trace_svg"]
+__all__ = ["line_colors", "round_marks", "thin", "trace_svg"]
 
 WIDTH, HEIGHT = 640, 222
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 34, 44
 ENTRY, LETTER = 206, 6.2  # least width of a legend's entry, and what a letter takes of it
 ROW = 18
 COLUMNS = 250  # two points each: about what the picture can show
-# Okabe and Ito's colours, told apart by most colour-blind people.
-COLOURS = {"fixed_sleep": "#D55E00", "wall_clock": "#0072B2", "unpaced": "#009E73"}
+# Okabe and Ito's colors, told apart by most color-blind people.
+COLORS = {"fixed_sleep": "#D55E00", "wall_clock": "#0072B2", "unpaced": "#009E73"}
 OTHERS = ("#CC79A7", "#E69F00", "#56B4E9")
 DASHES = {"fixed_sleep": "6 3", "unpaced": "2 2"}
 
@@ -41,7 +41,7 @@ def trace_svg(series: Mapping[str, tuple[Values, Values]], *, seconds: float) ->
     Returns
     -------
     str
-        An SVG in the colours of the page's theme, of bounded length whatever the series'.
+        An SVG in the colors of the page's theme, of bounded length whatever the series'.
     """
     lines = {name: thin(np.array(x), np.array(y) * 1000) for name, (x, y) in series.items()}
     labels = {name: _label(name, y) for name, (_, y) in lines.items()}
@@ -68,8 +68,8 @@ def trace_svg(series: Mapping[str, tuple[Values, Values]], *, seconds: float) ->
     for second in round_marks(seconds):
         x, _ = place(second, 0)
         parts.append(f'<text x="{x:.1f}" y="{height - 26}" text-anchor="middle">{second:g}</text>')
-    for entries_before, (name, colour) in enumerate(zip(lines, line_colours(lines), strict=True)):
-        look = f'stroke="{colour}" stroke-width="2" stroke-dasharray="{DASHES.get(name, "")}"'
+    for entries_before, (name, color) in enumerate(zip(lines, line_colors(lines), strict=True)):
+        look = f'stroke="{color}" stroke-width="2" stroke-dasharray="{DASHES.get(name, "")}"'
         points = " ".join(
             "{:.1f},{:.1f}".format(*place(x, y)) for x, y in zip(*lines[name], strict=True)
         )
@@ -90,10 +90,10 @@ def trace_svg(series: Mapping[str, tuple[Values, Values]], *, seconds: float) ->
     )
 
 
-def line_colours(names: Iterable[str]) -> list[str]:
-    """A colour each: a pacing's own, others in turn."""
+def line_colors(names: Iterable[str]) -> list[str]:
+    """A color each: a pacing's own, others in turn."""
     others = itertools.cycle(OTHERS)
-    return [COLOURS.get(name) or next(others) for name in names]
+    return [COLORS.get(name) or next(others) for name in names]
 
 
 def round_marks(last: float) -> list[float]:

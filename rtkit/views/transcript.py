@@ -22,7 +22,7 @@ PARTS = {
     "lateness": "by which the sender was late",
     "service_time": "what the service took",
 }
-# Orange over whatever the page is made of: the text keeps the theme's colour and stays legible.
+# Orange over whatever the page is made of: the text keeps the theme's color and stays legible.
 TINTS = tuple(f"rgba(213, 94, 0, {alpha})" for alpha in (0, 0.16, 0.32, 0.5, 0.72))
 EDGED = "border: 1px solid rgba(128, 128, 128, 0.5); white-space: nowrap"
 DOTTED = "border-bottom: 2px dotted; border-radius: 0"
@@ -31,7 +31,7 @@ UNKNOWN = "not in the reference: its true end is not known"
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A transcript whose words are coloured by latency in a notebook; elsewhere it is plain text.
+    """A transcript whose words are colored by latency in a notebook; elsewhere it is plain text.
 
     Attributes
     ----------
@@ -39,9 +39,9 @@ class Transcript:
         The words of each turn, with the parts of their latency in seconds; None where a word
         matches nothing in the reference, so that nobody knows when it truly ended.
     part : str
-        What the colours tell.
+        What the colors tell.
     edges : tuple of float
-        Where one colour ends and the next begins, in seconds, rising.
+        Where one color ends and the next begins, in seconds, rising.
     """
 
     turns: tuple[tuple[tuple[str, Mapping[str, float] | None], ...], ...]
@@ -86,15 +86,15 @@ class Transcript:
 def show_transcript(
     session: Session, *, part: str = "latency", edges: Sequence[float] | None = None
 ) -> Transcript:
-    """The transcript with each word coloured by its latency, or by one part of it.
+    """The transcript with each word colored by its latency, or by one part of it.
 
     Parameters
     ----------
     session : Session
     part : {"latency", "chunk_wait", "lateness", "service_time"}
     edges : sequence of 4 floats, optional
-        Where one colour ends and the next begins, in seconds: to compare sessions, give the same to
-        all. Without, round numbers that give each colour about a fifth of the words.
+        Where one color ends and the next begins, in seconds: to compare sessions, give the same to
+        all. Without, round numbers that give each color about a fifth of the words.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def show_transcript(
     values = getattr(latency, part)
     edges = _round_edges(values) if edges is None else tuple(float(edge) for edge in edges)
     if len(edges) != len(TINTS) - 1 or not all(low < high for low, high in pairwise(edges)):
-        raise ValueError(f"edges={edges} do not part the five colours; give four rising seconds")
+        raise ValueError(f"edges={edges} do not part the five colors; give four rising seconds")
     rows = iter(
         {name: float(getattr(latency, name)[i]) for name in PARTS} for i in range(len(latency))
     )
@@ -120,13 +120,13 @@ def show_transcript(
 
 
 def _round_edges(values: np.ndarray) -> tuple[float, ...]:
-    """Four rising numbers, as round as can be, that give the five colours about as many words."""
+    """Four rising numbers, as round as can be, that give the five colors about as many words."""
     wanted = np.quantile(values, (0.2, 0.4, 0.6, 0.8)) if len(values) else np.zeros(4)
     for step in (10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01):
         edges = np.round(wanted / step)
         if np.all(np.diff(edges) > 0):
             return tuple(round(float(edge) * step, 6) for edge in edges)
-    first = math.floor(wanted[0] / 0.01)  # they hardly differ: then let the colours not differ
+    first = math.floor(wanted[0] / 0.01)  # they hardly differ: then let the colors not differ
     return tuple(round((first + i) * 0.01, 6) for i in range(1, 5))
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import ipywidgets
 
 from rtkit.analysis.latency import senders_share, turn_latency
-from rtkit.analysis.summary import summarise
+from rtkit.analysis.summary import summarize
 from rtkit.audio import AudioError, Clip
 from rtkit.experiments.calibrate import Calibration, calibrate
 from rtkit.recording import StreamError, load_session
@@ -178,7 +178,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             tooltip="Measure the instrument's own error on this machine; takes about 6 s",
         )
         self.hear = ipywidgets.Button(
-            description="Hear it",
+            description="Play",
             icon="volume-up",
             tooltip="Play what is chosen, with a cursor on the lateness of its sessions",
         )
@@ -248,9 +248,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         )
 
     def _say(self, sentence: str, *, role: str = "status") -> None:
-        colour = "var(--jp-error-color1, #b00020)" if role == "alert" else "inherit"
+        color = "var(--jp-error-color1, #b00020)" if role == "alert" else "inherit"
         self.status.value = (
-            f'<div role="{role}" style="color: {colour}; line-height: 1.4; padding: 6px 0">'
+            f'<div role="{role}" style="color: {color}; line-height: 1.4; padding: 6px 0">'
             f"{html.escape(sentence)}</div>"
         )
 
@@ -425,7 +425,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
                         calibration=self.calibration,
                         **options,
                         record=path,
-                        watch=watched[pacing].see,
+                        on_event=watched[pacing].see,
                     )
                 except StreamError as error:
                     self.sessions[pacing] = error.session
@@ -495,7 +495,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             self.table.value, self.figure.layout.display = "", "none"
             return
         self._say("Drawing …")
-        table = summarise(sessions)._repr_html_()
+        table = summarize(sessions)._repr_html_()
         self.table.value = f'<div style="line-height: 1.2">{table}</div>'
         content = base64.b64encode(await asyncio.to_thread(_draw, sessions)).decode()
         self.figure.value = f'<img alt="{SEEN}" src="data:image/png;base64,{content}">'

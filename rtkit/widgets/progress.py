@@ -34,7 +34,7 @@ def progress(clip: Clip, *, sessions: int = 1) -> Callable[[Fact], None]:
     Returns
     -------
     callable
-        For `watch`: ``rtkit.compare(clip, watch=rtkit.progress(clip, sessions=2))``.
+        For `on_event`: ``rtkit.compare(clip, on_event=rtkit.progress(clip, sessions=2))``.
 
     Raises
     ------

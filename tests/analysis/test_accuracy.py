@@ -64,7 +64,7 @@ def test_errors_are_listed_one_by_one() -> None:
         assert line in text
 
 
-def test_errors_are_marked_and_not_by_colour_alone() -> None:
+def test_errors_are_marked_and_not_by_color_alone() -> None:
     page = rtkit.wer(heard("a big cat sit"), "a cat sat here")._repr_html_()
     struck, added = "text-decoration: line-through", "text-decoration: underline"
     assert any(struck in piece and ">here<" in piece for piece in page.split("<span"))
@@ -165,7 +165,7 @@ def test_text_comes_in_pieces(text: str, unit: str, segments: int) -> None:
 
 
 def test_a_piece_that_ends_in_a_number_keeps_its_errors() -> None:
-    """Normalised together "seven. Four" makes one number, apart two."""
+    """Normalized together "seven. Four" makes one number, apart two."""
     score = rtkit.wer(heard("card seven four books"), "Card seven.\nFour books.\nThank you.")
     assert score.segments == 3
     assert [edit.segment for edit in score.errors] == [2, 2]
@@ -189,8 +189,8 @@ def test_a_reference_that_will_not_do_is_loud(
 
 
 def test_a_service_that_only_marks_speech_is_not_scored() -> None:
-    with pytest.raises(ValueError, match=r"no words to score.*ears='recognizer'"):
-        rtkit.wer(heard("a", service={"hears": "energy"}), "a")
+    with pytest.raises(ValueError, match=r"no words to score.*engine='recognizer'"):
+        rtkit.wer(heard("a", service={"engine": "energy"}), "a")
 
 
 def test_a_session_that_was_stopped_says_what_its_rate_is_worth() -> None:

@@ -7,7 +7,7 @@ import pytest
 from facts import CALL, session, turn
 
 from rtkit.analysis.definitions import DEFINITIONS, rescore
-from rtkit.analysis.summary import summarise
+from rtkit.analysis.summary import summarize
 from rtkit.audio import open_clip
 from rtkit.experiments.simulate import simulate
 from rtkit.session import Session
@@ -111,6 +111,6 @@ def test_a_column_a_session_and_a_row_a_definition_with_its_formula() -> None:
 
 def test_our_own_rows_are_those_of_the_summary() -> None:
     one = simulate(open_clip(CALL, seconds=25), pacing="fixed_sleep", work=0.01, delay=0.15)
-    summary, (column,) = summarise(one), summarise(one).columns
+    summary, (column,) = summarize(one), summarize(one).columns
     assert medians(one)[WAITS] * 1000 == pytest.approx(summary["turn latency p50, ms"][column])
     assert medians(one)[TOOK] * 1000 == pytest.approx(summary["turn service time p50, ms"][column])

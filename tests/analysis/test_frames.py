@@ -117,11 +117,11 @@ def test_what_the_service_does_not_tell_apart_is_empty_and_its_sum_is_not() -> N
 
 
 def test_a_row_a_session_is_the_summary_in_seconds(calls: dict[str, Session]) -> None:
-    table, summary = to_frame(calls, "sessions"), rtkit.summarise(calls)
+    table, summary = to_frame(calls, "sessions"), rtkit.summarize(calls)
     assert table.session.tolist() == list(calls)
     assert table.pacing.tolist() == ["wall_clock", "fixed_sleep"]
     assert table.valid.tolist() == [True, False]
-    assert table.faults.tolist() == ["", "late"]
+    assert table.problems.tolist() == ["", "late"]
     for column, row, unit in [
         ("chunks_sent", "chunks sent", 1),
         ("lateness_p99", "lateness p99, ms", 1000),

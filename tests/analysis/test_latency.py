@@ -25,7 +25,7 @@ from rtkit.analysis.latency import (
     turn_latency,
     word_latency,
 )
-from rtkit.analysis.matching import align, normalise
+from rtkit.analysis.matching import align, normalize
 from rtkit.reference import SpokenWord
 from rtkit.services.messages import Word
 from rtkit.session import Chunk, Session
@@ -206,7 +206,7 @@ def test_a_word_may_be_final_before_the_one_ahead_of_it() -> None:
 # Words.
 
 
-def test_a_revised_word_counts_from_the_first_message_with_its_final_normalised_text() -> None:
+def test_a_revised_word_counts_from_the_first_message_with_its_final_normalized_text() -> None:
     one = session(
         TEN,
         turn(0.2, ("see", 0.0, 0.1)),
@@ -235,8 +235,8 @@ def test_the_first_word_is_answered_by_the_first_message_with_any_word() -> None
     ("text", "normal"),
     [("Goat.", "goat"), ("“Don’t”", "don't"), ("half-past,", "half-past"), ("...", "")],
 )
-def test_normalising_takes_case_and_edges_off(text: str, normal: str) -> None:
-    assert normalise(text) == normal
+def test_normalizing_takes_case_and_edges_off(text: str, normal: str) -> None:
+    assert normalize(text) == normal
 
 
 # The reference.

@@ -18,10 +18,10 @@ from facts import turn as said
 import rtkit
 from rtkit.analysis.mistakes import Mistake, Mistakes, diagnose
 from rtkit.audio import AudioError, Clip, open_clip, open_raw, silence
-from rtkit.experiments.mistakes import _MISDEEDS, commit
-from rtkit.loopback.conversation import Behaviour
+from rtkit.experiments.mistakes import _MISTAKES, reproduce
+from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Energy, Script
-from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.recording import StreamError, load_session
 from rtkit.sending.run import run_session
 from rtkit.sending.stream import stream
@@ -31,17 +31,17 @@ from rtkit.services.messages import Turn
 from rtkit.session import Event, Session
 
 
-def memory(clip: Clip, behaviour: Behaviour | None = None, **query: str) -> MemoryConnection:
+def memory(clip: Clip, behavior: Behavior | None = None, **query: str) -> InMemoryConnection:
     script = clip.reference
-    ears: Any = Energy if script is None else lambda rate: Script(script, rate)
-    return MemoryConnection(ears, rate=clip.rate, behaviour=behaviour, query=query)
+    engine: Any = Energy if script is None else lambda rate: Script(script, rate)
+    return InMemoryConnection(engine, rate=clip.rate, behavior=behavior, query=query)
 
 
 def sent(
     clip: Clip,
     *,
     edges: np.ndarray | None = None,
-    farewell: str = "wait",
+    shutdown: str = "wait",
     **changes: Any,
 ) -> Session:
     """Stream in virtual time, as no sound sender does."""
@@ -59,13 +59,13 @@ def sent(
                 asked,
                 work=0.0,
                 service=None,
-                connection=memory(clip, Behaviour(delay=0.5)),
+                connection=memory(clip, Behavior(delay=0.5)),
                 record=None,
-                watch=None,
+                on_event=None,
                 begin_timeout=5,
                 termination_timeout=5,
                 edges=edges,
-                farewell=farewell,
+                shutdown=shutdown,
             )
         except StreamError as error:
             return error.session
@@ -75,7 +75,7 @@ def sent(
 
 def only(found: Mistakes) -> Mistake:
     (mistake,) = found
-    for text in (mistake.sentence, mistake.cure, mistake.service):
+    for text in (mistake.sentence, mistake.fix, mistake.service):
         assert text.endswith((".", ".wav", ")"))
     return mistake
 
@@ -218,7 +218,7 @@ def test_a_raw_file_that_went_away_is_told(tmp_path: Path) -> None:
 
 def test_no_terminate(make_clip: MakeClip) -> None:
     clip = make_clip(1.0, reference=spoken(("good", 0.1, 0.3), ("morning", 0.3, 0.9)))
-    session = sent(replace(clip), farewell="none")
+    session = sent(replace(clip), shutdown="none")
     assert session.terminated is None
     assert not session.complete
     mistake = only(diagnose(session))
@@ -238,7 +238,7 @@ def test_a_session_that_was_cut_off_said_no_terminate(tmp_path: Path) -> None:
 
 
 def test_closed_too_soon(make_clip: MakeClip) -> None:
-    session = sent(make_clip(1.0), farewell="hasty")
+    session = sent(make_clip(1.0), shutdown="hasty")
     mistake = only(diagnose(session))
     assert mistake.name == "closed too soon"
     assert mistake.figure.startswith("closed 0 ms after Terminate")
@@ -324,16 +324,16 @@ def test_every_mistake_can_be_committed_and_is_found_out(tmp_path: Path) -> None
 
     async def all_of_them() -> dict[str, Session]:
         async with rtkit.Loopback() as service:
-            names = [name for name in _MISDEEDS if name != "counted twice"]
+            names = [name for name in _MISTAKES if name != "counted twice"]
             sessions = await asyncio.gather(
-                *(commit(name, clip, service=service, work=0.05) for name in names),
-                commit("counted twice", clip),
+                *(reproduce(name, clip, service=service, work=0.05) for name in names),
+                reproduce("counted twice", clip),
             )
         return dict(zip([*names, "counted twice"], sessions, strict=True))
 
     with asyncio.Runner() as runner:
         sessions = runner.run(all_of_them())
-    assert set(sessions) == set(_MISDEEDS)
+    assert set(sessions) == set(_MISTAKES)
     for name, session in sessions.items():
         finals = [r for _, r in session.replies if isinstance(r, Turn) and r.end_of_turn]
         kept = " ".join(one.transcript for one in finals)
@@ -347,19 +347,19 @@ def test_every_mistake_can_be_committed_and_is_found_out(tmp_path: Path) -> None
 
 def test_an_unknown_mistake_is_loud() -> None:
     with pytest.raises(ValueError, match=r"unknown mistake 'typo'; one of 'unpaced', "):
-        asyncio.run(commit("typo", silence(1.0)))
+        asyncio.run(reproduce("typo", silence(1.0)))
 
 
 def test_a_service_that_cannot_be_reached_is_no_mistake() -> None:
     class Nowhere:
-        async def endpoint(self, rate: int, reference: object) -> Endpoint:
+        async def connect_info(self, rate: int, reference: object) -> Endpoint:
             return Endpoint("ws://127.0.0.1:9/v3/ws", {"Authorization": "x"})
 
         def describe(self, reference: object) -> dict[str, Any]:
             return {"name": "nowhere"}
 
     with pytest.raises(StreamError, match="cannot be reached") as caught:
-        asyncio.run(commit("unpaced", silence(1.0), service=Nowhere()))
+        asyncio.run(reproduce("unpaced", silence(1.0), service=Nowhere()))
     assert rtkit.explain(caught.value).name == "failed"
 
 

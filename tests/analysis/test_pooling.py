@@ -31,7 +31,7 @@ def sessions() -> dict[str, Session]:
             pacing=pacing,
             work=0.004,
             delay=0.1,
-            delay_jitter=0.2,
+            delay_spread=0.2,
             seed=seed,
         )
         for pacing in ("fixed_sleep", "wall_clock")
@@ -61,7 +61,7 @@ def test_a_pool_holds_every_value_and_whose_it_is(sessions: dict[str, Session]) 
 
 def served(one: Session, **service: object) -> Session:
     """The same session, from a service that describes itself so."""
-    described = {"name": "embedded", "hears": "script", "delay": 0.15, **service}
+    described = {"name": "embedded", "engine": "script", "delay": 0.15, **service}
     return replace(one, settings=replace(one.settings, service=described))
 
 
@@ -114,9 +114,9 @@ def test_services_models_and_names_are_settings_too(services: dict[str, Session]
         ({"parameters": {"min_turn_silence": 160}}, {"parameters": {"min_turn_silence": 400}}),
         ({"speech_model": "universal-streaming-english"}, {"speech_model": "universal-3-5-pro"}),
         ({"simulated": {"network": 0.0}}, {"simulated": {"network": 0.05}}),
-        ({"hears": "energy"}, {"hears": "recognizer", "recognizer": "pocketsphinx"}),
+        ({"engine": "energy"}, {"engine": "recognizer", "recognizer": "pocketsphinx"}),
         ({"format_turns": True}, {"format_turns": False}),
-        ({"misbehaves": ["drop@2"]}, {}),
+        ({"faults": ["drop@2"]}, {}),
     ],
 )
 def test_what_makes_another_service(
@@ -167,7 +167,7 @@ def test_what_terminate_ended_is_not_in_it() -> None:
 
 def test_marked_speech_is_no_word(sessions: dict[str, Session]) -> None:
     heard = next(iter(sessions.values()))
-    service = {**heard.settings.service, "hears": "energy"}
+    service = {**heard.settings.service, "engine": "energy"}
     marked = replace(heard, settings=replace(heard.settings, service=service))
     assert len(pool(marked, "word_latency")["fixed_sleep"].values) == 0
     assert len(pool(marked, "turn_latency")["fixed_sleep"].values) > 0
@@ -240,7 +240,7 @@ def test_services_are_compared_file_by_file(sessions: dict[str, Session]) -> Non
     slower = {
         f"slow {name}": served(rtkit.simulate(
             open_clip(CALL, seconds=10, start=int(name.split()[1])),
-            pacing=name.split()[0], work=0.004, delay=0.35, delay_jitter=0.2,
+            pacing=name.split()[0], work=0.004, delay=0.35, delay_spread=0.2,
             seed=int(name.split()[2]),
         ), delay=0.35)
         for name in sessions
@@ -289,7 +289,7 @@ def test_a_comparison_that_cannot_be_is_refused() -> None:
     table = rows(("a", 0.1, "wall_clock", 1.0), ("a", 0.1, "fixed_sleep", 2.0))
     with pytest.raises(ValueError, match="1 of 1 files were measured both ways"):
         rtkit.compare_pacings(table, "word_latency_p50")
-    with pytest.raises(ValueError, match="the column 'pacing' holds no figures"):
+    with pytest.raises(ValueError, match="the column 'pacing' holds no numbers"):
         rtkit.compare_pacings(table, "pacing")
     with pytest.raises(ValueError, match="no figure 'wer'"):
         rtkit.compare_pacings(table, "wer")

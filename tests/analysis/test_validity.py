@@ -11,7 +11,7 @@ from facts import CALL, session
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from rtkit.analysis.summary import summarise
+from rtkit.analysis.summary import summarize
 from rtkit.analysis.validity import validity
 from rtkit.audio import open_clip
 from rtkit.experiments.simulate import simulate
@@ -51,7 +51,7 @@ def terminated(received: int | None) -> str:
 
 
 @pytest.mark.parametrize(
-    ("one", "name", "figure", "cure"),
+    ("one", "name", "figure", "fix"),
     [
         (sent(pacing="unpaced"), "unpaced", "not paced", "pacing='wall_clock'"),
         (sent(ending=None), "incomplete", "was cut off after 10 chunks", "again"),
@@ -75,15 +75,15 @@ def terminated(received: int | None) -> str:
     ],
 )
 def test_each_fault_has_a_name_a_figure_and_a_cure(
-    one: Session, name: str, figure: str, cure: str
+    one: Session, name: str, figure: str, fix: str
 ) -> None:
     found = validity(one)
-    (fault,) = found.faults
-    assert fault.name == name
-    assert figure in fault.found
-    assert cure in fault.cure
+    (problem,) = found.problems
+    assert problem.name == name
+    assert figure in problem.found
+    assert fix in problem.fix
     assert not found
-    assert str(found) == repr(found) == f"not valid: {fault.found}. {fault.cure}"
+    assert str(found) == repr(found) == f"not valid: {problem.found}. {problem.fix}"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_each_fault_has_a_name_a_figure_and_a_cure(
 )
 def test_what_is_within_bounds_is_valid(one: Session) -> None:
     found = validity(one)
-    assert found.faults == ()
+    assert found.problems == ()
     assert found
     assert str(found) == "valid"
 
@@ -113,7 +113,7 @@ def test_a_perfect_session_is_valid_and_its_naive_twin_is_not() -> None:
     clip = open_clip(CALL, seconds=10)
     assert validity(simulate(clip, work=0.003))
     naive = validity(simulate(clip, work=0.003, pacing="fixed_sleep"))
-    assert [fault.name for fault in naive.faults] == ["late"]
+    assert [problem.name for problem in naive.problems] == ["late"]
 
 
 def test_every_fault_is_told() -> None:
@@ -126,8 +126,8 @@ def test_every_fault_is_told() -> None:
     )
     found = validity(one)
     expected = ["incomplete", "unpaced", "stall", "backpressure", "clock", "lost"]
-    assert [fault.name for fault in found.faults] == expected
-    assert all(fault.cure in str(found) for fault in found.faults)
+    assert [problem.name for problem in found.problems] == expected
+    assert all(problem.fix in str(found) for problem in found.problems)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_every_fault_is_told() -> None:
 )
 def test_the_budget_is_a_share_of_a_chunk(one: Session, name: str) -> None:
     assert validity(one, budget=0.21)
-    assert [fault.name for fault in validity(one, budget=0.19).faults] == [name]
+    assert [problem.name for problem in validity(one, budget=0.19).problems] == [name]
 
 
 def test_one_late_chunk_in_two_hundred_is_within_the_99th_percentile() -> None:
@@ -152,12 +152,12 @@ def test_one_late_chunk_in_two_hundred_is_within_the_99th_percentile() -> None:
 
 
 def test_a_table_tells_below_which_sessions_are_not_valid_and_why() -> None:
-    table = summarise({"good": sent(), "bad": stalled(0.3), "worse": sent(ending="failed")})
+    table = summarize({"good": sent(), "bad": stalled(0.3), "worse": sent(ending="failed")})
     assert [note.partition(" is not valid: ")[0] for note in table.notes] == ["bad", "worse"]
     for text in str(table), table._repr_html_():
         assert "for up to 300 ms" in text
         assert "Run it again to its end." in text
-    assert summarise(sent()).notes == ()
+    assert summarize(sent()).notes == ()
 
 
 @pytest.mark.parametrize(("bad", "shown"), [(sent(), False), (stalled(0.3), True)])

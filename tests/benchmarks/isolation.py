@@ -89,7 +89,7 @@ async def lateness(
             chunk=CHUNK,
             service=service,
             isolation=isolation,
-            watch=lambda _: started.set(),
+            on_event=lambda _: started.set(),
         )
     finally:
         keeping_busy.cancel()

@@ -37,9 +37,9 @@ from ratios import ratio
 import rtkit
 from rtkit.audio import silence
 from rtkit.clock.virtual import VirtualLoop
-from rtkit.loopback.conversation import Behaviour
+from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Energy
-from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.reference import Reference, SpokenTurn, SpokenWord
 from rtkit.sending.stream import stream
 from rtkit.session import Chunk, Fact, Session
@@ -97,7 +97,7 @@ def tables_and_figures(session: Session, folder: Path) -> tuple[float, float, fl
         "word_latency": lambda: rtkit.word_latency(session),
         "turn_latency": lambda: rtkit.turn_latency(session),
         "first_word_latency": lambda: rtkit.first_word_latency(session),
-        "summarise": lambda: rtkit.summarise(session),
+        "summarize": lambda: rtkit.summarize(session),
         "rescore": lambda: rtkit.rescore(session),
         "to_frame chunks": lambda: rtkit.to_frame(session, "chunks"),
         "to_frame words": lambda: rtkit.to_frame(session, "words"),
@@ -149,8 +149,10 @@ def stream_it(path: Path) -> dict[str, float]:
 
     async def session() -> Session:
         clip = rtkit.open_clip(path)
-        connection = MemoryConnection(Energy, rate=clip.rate, behaviour=Behaviour(longest=None))
-        return await stream(clip, connection=connection, watch=see)
+        connection = InMemoryConnection(
+            Energy, rate=clip.rate, behavior=Behavior(max_duration=None)
+        )
+        return await stream(clip, connection=connection, on_event=see)
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         found = runner.run(session())
@@ -201,7 +203,7 @@ def main() -> None:
     seconds = asked.hours * 3600
     with tempfile.TemporaryDirectory() as folder:
         session = rtkit.simulate(
-            over_and_over(seconds), delay=0.15, wake_jitter=0.001, blocks=[(seconds / 2, 0.1)]
+            over_and_over(seconds), delay=0.15, wake_spread=0.001, blocks=[(seconds / 2, 0.1)]
         )
         print(f"{len(session.chunks)} chunks, {len(session.turns)} turns")
         line, table, figure = tables_and_figures(replace(session), Path(folder))

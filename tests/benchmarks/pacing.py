@@ -10,7 +10,7 @@ compression, or as bare TCP where the sender speaks no websocket.
 
 The senders run one after the other in slices of `--seconds` / `--rounds`, and again in each
 round, so that a busy minute of the host does not hit one sender only. A second of audio before
-and after each slice is left out of everything: start-up and farewell are not pacing.
+and after each slice is left out of everything: start-up and shutdown are not pacing.
 
 lateness
     arrival - (anchor + i * chunk). Not every sender tells when it started, so the anchor is the

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from ratios import Ratio, read
 
 GOOD, BAD, PLAIN = "#1a7f4b", "#b3261e", "#4a6fa5"
-COLOURS = {"rtkit": "#0b63a5", "tasks": "#d9822b", "defaults": "#8a8f98"}
+COLORS = {"rtkit": "#0b63a5", "tasks": "#d9822b", "defaults": "#8a8f98"}
 Row = Mapping[str, Any]
 
 
@@ -183,9 +183,9 @@ def draw_ratios(ratios: Sequence[tuple[str, Ratio]], ax: Axes) -> None:
         if name not in groups:
             groups.add(name)
             labels.append(name)
-        y, colour = len(labels), {True: GOOD, False: BAD, None: PLAIN}[one.met]
-        ax.plot([1, one.value], [y, y], color=colour, linewidth=1.6)
-        ax.plot([one.value], [y], "o", color=colour, markersize=5.5)
+        y, color = len(labels), {True: GOOD, False: BAD, None: PLAIN}[one.met]
+        ax.plot([1, one.value], [y, y], color=color, linewidth=1.6)
+        ax.plot([one.value], [y], "o", color=color, markersize=5.5)
         if one.aim is not None:
             ax.plot([one.aim], [y], "|", color="black", markersize=11, markeredgewidth=1.6)
         ax.annotate(
@@ -197,7 +197,7 @@ def draw_ratios(ratios: Sequence[tuple[str, Ratio]], ax: Axes) -> None:
             ha="right",
             va="center",
             fontsize=8.5,
-            color=colour,
+            color=color,
             annotation_clip=False,
         )
         labels.append(one.what)
@@ -232,7 +232,7 @@ def draw_scale(rows: Sequence[Row], late: Axes, cpu: Axes) -> None:
     for name in dict.fromkeys(row["sender"] for row in rows):
         own = sorted((row for row in rows if row["sender"] == name), key=lambda r: r["sessions"])
         at = [row["sessions"] for row in own]
-        style: dict[str, Any] = {"color": COLOURS.get(name), "marker": "o", "label": name}
+        style: dict[str, Any] = {"color": COLORS.get(name), "marker": "o", "label": name}
         late.plot(at, [row["p99"] * 1e3 for row in own], **style)
         cpu.plot(at, [row["cpu"] * 1e6 for row in own], **style)
     late.set_yscale("log")

@@ -13,7 +13,7 @@ class Receiver:
     def __init__(self, port: int) -> None:
         self._port = port
 
-    async def endpoint(self, rate: int, reference: object) -> Endpoint:
+    async def connect_info(self, rate: int, reference: object) -> Endpoint:
         return Endpoint(f"ws://127.0.0.1:{self._port}/", {})
 
     def describe(self, reference: object) -> dict[str, Any]:

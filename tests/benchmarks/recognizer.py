@@ -1,4 +1,4 @@
-"""The embedded service with a real recogniser: how right, how fast, and at whose expense?
+"""The embedded service with a real recognizer: how right, how fast, and at whose expense?
 
     python tests/benchmarks/recognizer.py [--seconds 20] [--rounds 7] [RECORDING]
 
@@ -8,13 +8,13 @@ unpaced
     once, whole, by a service that hears as fast as it can: for the word error rate, and for the
     real-time factor, which is computing time in seconds per second of audio;
 paced
-    in each round, by the wall clock in chunks of 50 ms, with the script and with the recogniser
+    in each round, by the wall clock in chunks of 50 ms, with the script and with the recognizer
     in turn: for how late finals come, and for how late the sender was beside either.
 
 A final's latency counts from the end of its last word; its service time from when the chunk that
-decided it left. Both are with the recogniser, and leave out turns that Terminate ended. The
+decided it left. Both are with the recognizer, and leave out turns that Terminate ended. The
 sender's lateness is each session's p99, and the median of the rounds': the ratio is 1 where the
-recogniser does not disturb the sender. Compare figures of one run, not runs: the two change places
+recognizer does not disturb the sender. Compare figures of one run, not runs: the two change places
 from round to round, so that a busy host disturbs both alike.
 """
 
@@ -32,7 +32,7 @@ from ratios import ratio
 
 import rtkit
 from rtkit.analysis.latency import heard_words, quantiles, turn_latency
-from rtkit.analysis.matching import normalise
+from rtkit.analysis.matching import normalize
 
 CHUNK = 0.05
 # No worse than beside the script, as far as seven rounds can tell: the script against itself came
@@ -42,13 +42,13 @@ NO_WORSE = 1.8
 
 def plain(text: str) -> str:
     """The words in lower case, without punctuation."""
-    return " ".join(filter(None, map(normalise, re.split(r"[\s—]+", text))))
+    return " ".join(filter(None, map(normalize, re.split(r"[\s—]+", text))))
 
 
 async def accuracy(clip: rtkit.Clip) -> float | None:
     """The word error rate, where there is a reference."""
     wer = None
-    async with rtkit.Loopback(ears="recognizer", drain=1e6) as service:
+    async with rtkit.Loopback(engine="recognizer", max_speed=1e6) as service:
         session = await rtkit.stream(clip, pacing="unpaced", chunk=CHUNK, service=service)
     print(f"{session.settings.service['recognizer']}, {clip}, {os.cpu_count()} cores")
     if clip.reference is not None:
@@ -64,12 +64,12 @@ async def accuracy(clip: rtkit.Clip) -> float | None:
 
 
 async def lateness(clip: rtkit.Clip, rounds: int) -> float:
-    """The sender's beside the recogniser, as a multiple of that beside the script."""
+    """The sender's beside the recognizer, as a multiple of that beside the script."""
     sessions: dict[str, list[rtkit.Session]] = {"script": [], "recognizer": []}
     for number in range(rounds):
-        for ears in sorted(sessions, reverse=number % 2 == 0):  # the script first, then last, ...
-            async with rtkit.Loopback(ears=ears) as service:
-                sessions[ears].append(await rtkit.stream(clip, chunk=CHUNK, service=service))
+        for engine in sorted(sessions, reverse=number % 2 == 0):  # the script first, then last, ...
+            async with rtkit.Loopback(engine=engine) as service:
+                sessions[engine].append(await rtkit.stream(clip, chunk=CHUNK, service=service))
     turns = [turn_latency(session) for session in sessions["recognizer"]]
     for part in ("latency", "service_time"):
         values = np.concatenate([getattr(turn, part)[turn.counted] for turn in turns]) * 1000
@@ -77,11 +77,11 @@ async def lateness(clip: rtkit.Clip, rounds: int) -> float:
         print(f"final {part.replace('_', ' ')} p50, ms".ljust(29) + f"{final.p50:10.1f}")
         print(f"final {part.replace('_', ' ')} p99, ms".ljust(29) + f"{final.p99:10.1f}")
     usual: dict[str, float] = {}
-    for ears, measured in sessions.items():
+    for engine, measured in sessions.items():
         p99 = [quantiles(one.lateness * 1000).p99 for one in measured]
-        usual[ears] = float(np.median(p99))
+        usual[engine] = float(np.median(p99))
         each = ", ".join(f"{value:.2f}" for value in p99)
-        print(f"lateness p99, {ears}, ms".ljust(29) + f"{usual[ears]:10.3f}  (of {each})")
+        print(f"lateness p99, {engine}, ms".ljust(29) + f"{usual[engine]:10.3f}  (of {each})")
     return usual["recognizer"] / usual["script"]
 
 
@@ -89,7 +89,7 @@ async def measure(recording: Path, seconds: float, rounds: int) -> None:
     wer = await accuracy(rtkit.open_clip(recording))
     late = await lateness(rtkit.open_clip(recording, seconds=seconds), rounds)
     print()
-    ratio("sender's lateness p99, recogniser / script", late, NO_WORSE)
+    ratio("sender's lateness p99, recognizer / script", late, NO_WORSE)
     if wer is not None:
         ratio("word error rate: wrong words / words spoken", wer, 0.2)
 

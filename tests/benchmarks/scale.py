@@ -163,10 +163,10 @@ async def send_rtkit(port: int, recording: Path, sessions: int) -> Result:
     import rtkit
 
     clip = rtkit.open_clip(recording)
-    crowd = await rtkit.stream_many([clip] * sessions, chunk=CHUNK, service=Receiver(port))
-    if crowd.errors:
-        raise crowd.errors[0]
-    return crowd.lateness.tolist(), crowd.cpu, crowd.seconds, crowd.saturated
+    result = await rtkit.stream_many([clip] * sessions, chunk=CHUNK, service=Receiver(port))
+    if result.errors:
+        raise result.errors[0]
+    return result.lateness.tolist(), result.cpu, result.seconds, result.saturated
 
 
 async def send_tasks(port: int, recording: Path, sessions: int) -> Result:

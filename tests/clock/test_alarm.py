@@ -18,9 +18,9 @@ from rtkit.clock import alarm as clock
 from rtkit.clock import virtual
 from rtkit.clock.alarm import Alarm
 from rtkit.clock.virtual import VirtualLoop
-from rtkit.loopback.conversation import Behaviour
+from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Energy
-from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.recording import StreamError
 from rtkit.sending.stream import stream
 from rtkit.session import Session
@@ -174,9 +174,9 @@ def test_an_alarm_that_is_closed_twice_closes_nothing_else() -> None:
 # In a session.
 
 
-def run(clip: Clip, work: Callable[[bytes], object], **behaviour: float) -> Session:
+def run(clip: Clip, work: Callable[[bytes], object], **behavior: float) -> Session:
     async def session() -> Session:
-        connection = MemoryConnection(Energy, rate=clip.rate, behaviour=Behaviour(**behaviour))  # type: ignore[arg-type]
+        connection = InMemoryConnection(Energy, rate=clip.rate, behavior=Behavior(**behavior))  # type: ignore[arg-type]
         return await stream(clip, chunk=0.05, work=work, connection=connection)
 
     return asyncio.run(session())
@@ -203,7 +203,7 @@ def test_every_ending_of_a_session_gives_the_timer_back(
                 assert run(clip, work, delay=0).complete
             case "failed":
                 with pytest.raises(StreamError):
-                    run(clip, work, delay=0, drain=0.01, backlog=0.06)
+                    run(clip, work, delay=0, max_speed=0.01, backlog=0.06)
             case "an error":
                 with pytest.raises(KeyError):
                     run(clip, work, delay=0)

@@ -16,7 +16,7 @@ from rtkit.audio import silence
 from rtkit.clock.virtual import VirtualLoop
 from rtkit.experiments.calibrate import Calibration, calibrate
 from rtkit.loopback.engines import Energy
-from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.recording import load_session
 from rtkit.sending.stream import stream
 from rtkit.session import Session
@@ -64,7 +64,7 @@ def test_a_session_keeps_its_calibration_and_its_file_does(
     calibration: Calibration, tmp_path: Path
 ) -> None:
     async def calibrated() -> Session:
-        connection = MemoryConnection(Energy, rate=16000)
+        connection = InMemoryConnection(Energy, rate=16000)
         return await stream(silence(0.5), connection=connection, calibration=calibration)
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:

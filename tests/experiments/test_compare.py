@@ -12,12 +12,12 @@ from conftest import MakeClip, simulate
 from facts import session, turn
 
 from rtkit.analysis.naming import named
-from rtkit.analysis.summary import summarise
+from rtkit.analysis.summary import summarize
 from rtkit.audio import Clip
 from rtkit.experiments import compare as comparison
 from rtkit.experiments.compare import compare
 from rtkit.loopback.engines import Energy
-from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.markup import Table
 from rtkit.recording import load_session
 from rtkit.sending.stream import stream
@@ -31,7 +31,7 @@ def streamed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     async def in_memory(clip: Clip, *, pacing: str, record: Path | None, **how: Any) -> Session:
         pacings.append(pacing)
-        connection = MemoryConnection(Energy, rate=clip.rate)
+        connection = InMemoryConnection(Energy, rate=clip.rate)
         return await stream(clip, pacing=pacing, record=record, connection=connection, **how)
 
     monkeypatch.setattr(comparison, "stream", in_memory)
@@ -62,7 +62,7 @@ def test_compare_streams_each_pacing_once_in_order(
 
 def test_compare_shows_the_naive_senders_lateness(make_clip: MakeClip, streamed: list[str]) -> None:
     sessions = simulate(compare(make_clip(10.1), chunk=0.1, work=0.003))
-    late = summarise(sessions)["last chunk late by, ms"]
+    late = summarize(sessions)["last chunk late by, ms"]
     assert late == pytest.approx({"fixed_sleep": 300, "wall_clock": 0}, abs=1e-6)
 
 
@@ -119,7 +119,7 @@ LATE = [0.0, 0.01, 0.02, 0.03]
 def test_figures_are_in_the_rows_unit() -> None:
     final = turn(0.6, ("so", 0.0, 0.2), final=True, decided=400)
     last = turn(0.9, ("no", 0.2, 0.3), order=1, final=True, decided=400, cause="terminate")
-    table = summarise({"a": session(LATE, final, last)})
+    table = summarize({"a": session(LATE, final, last)})
     expected = {
         "chunks sent": 4,
         "last chunk late by, ms": 30,
@@ -147,11 +147,11 @@ def test_figures_are_in_the_rows_unit() -> None:
 
 def test_an_unknown_row_is_told_with_the_rows_there_are() -> None:
     with pytest.raises(KeyError, match=r"no row 'drift'.*'chunks sent'"):
-        summarise(session(LATE))["drift"]
+        summarize(session(LATE))["drift"]
 
 
 def test_text_is_aligned() -> None:
-    table = summarise({"a": session(LATE), "a much longer name": session()})
+    table = summarize({"a": session(LATE), "a much longer name": session()})
     lines = str(table).splitlines()[: 2 + len(table.rows)]
     assert len({len(line) for line in lines}) == 1
     assert lines[0].endswith("  a much longer name")
@@ -160,7 +160,7 @@ def test_text_is_aligned() -> None:
 
 
 def test_html_is_escaped_and_well_formed() -> None:
-    text = summarise({"<b>&": session(LATE), "b": session()})._repr_html_()
+    text = summarize({"<b>&": session(LATE), "b": session()})._repr_html_()
     table = ElementTree.fromstring(text)
     assert [cell.text for cell in table.iter("th")] == [None, "<b>&", "b"]
     rows = [[cell.text for cell in row.iter("td")] for row in table.iter("tr")][1:]
@@ -204,19 +204,19 @@ def test_cells(value: float, form: str, shown: str) -> None:
     ],
 )
 def test_what_was_not_measured_is_a_dash(one: Session, numbers: set[str]) -> None:
-    cells = summarise(one).cells()[1:]
+    cells = summarize(one).cells()[1:]
     assert {name for name, cell in cells if cell != "–"} == numbers
 
 
 def test_no_sessions_make_a_table_without_columns() -> None:
-    table = summarise({})
+    table = summarize({})
     assert table["chunks sent"] == {}
     assert "chunks sent" in str(table)
 
 
 def test_what_the_service_does_not_tell_apart_is_a_dash_and_a_note() -> None:
     final = turn(0.6, ("so", 0.0, 0.2), final=True)
-    table = summarise({"a": session(LATE, final)})
+    table = summarize({"a": session(LATE, final)})
     assert math.isnan(table["turn service time p50, ms"]["a"])
     assert table["turn endpoint wait + service time p50, ms"]["a"] == pytest.approx(370)
     assert any("only known together" in note for note in table.notes)
@@ -224,7 +224,7 @@ def test_what_the_service_does_not_tell_apart_is_a_dash_and_a_note() -> None:
 
 def test_stretches_of_speech_are_not_measured_as_words() -> None:
     final = turn(0.6, ("[speech 0.0-0.2 s]", 0.0, 0.2), final=True, decided=400)
-    table = summarise({"a": session(LATE, final, service={"hears": "energy"})})
+    table = summarize({"a": session(LATE, final, service={"engine": "energy"})})
     assert math.isnan(table["word latency p50, ms"]["a"])
     assert table["turn latency p50, ms"]["a"] == pytest.approx(400)
     assert any("only marks speech" in note for note in table.notes)
@@ -233,10 +233,10 @@ def test_stretches_of_speech_are_not_measured_as_words() -> None:
 def test_words_that_were_missed_are_counted_in_a_note() -> None:
     final = turn(0.6, ("so", 0.0, 0.2), final=True, decided=400)
     said = [("so", 0.0, 0.2), ("what", 0.2, 0.3)]
-    notes = summarise({"a": session(LATE, final, reference=said)}).notes
+    notes = summarize({"a": session(LATE, final, reference=said)}).notes
     assert "a: 1 of the reference's 2 words were heard and are counted." in notes
 
 
 def test_a_path_in_the_place_of_a_session_is_told() -> None:
     with pytest.raises(TypeError, match=r"load_session\(PATH\)"):
-        summarise("runs/a.jsonl")  # type: ignore[arg-type]
+        summarize("runs/a.jsonl")  # type: ignore[arg-type]

@@ -19,11 +19,11 @@ import rtkit
 from rtkit.analysis.latency import turn_latency, word_latency
 from rtkit.audio import Clip, open_clip
 from rtkit.clock.timetable import Timetable
-from rtkit.experiments.concurrent_result import Crowd
+from rtkit.experiments.concurrent_result import ConcurrentResult
 from rtkit.experiments.many import stream_many
-from rtkit.loopback.conversation import Behaviour
+from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Energy, Script
-from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.recording import StreamError, load_session
 from rtkit.sending.run import SEND_TIMEOUT
 from rtkit.sending.stream import stream
@@ -34,22 +34,24 @@ from rtkit.services.messages import Termination
 EXACT = 1e-9
 
 
-def connection(clip: Clip, kind: type[MemoryConnection] = MemoryConnection) -> MemoryConnection:
+def connection(
+    clip: Clip, kind: type[InMemoryConnection] = InMemoryConnection
+) -> InMemoryConnection:
     script = clip.reference
     return kind(
         Energy if script is None else lambda rate: Script(script, rate),
         rate=clip.rate,
-        behaviour=Behaviour(0.15),
+        behavior=Behavior(0.15),
     )
 
 
 async def many(
-    clips: list[Clip], *, kinds: dict[int, type[MemoryConnection]] | None = None, **how: Any
-) -> Crowd:
+    clips: list[Clip], *, kinds: dict[int, type[InMemoryConnection]] | None = None, **how: Any
+) -> ConcurrentResult:
     """Stream them to the embedded service in memory, some through connections of other kinds."""
     kinds = kinds or {}
     connections = [
-        connection(clip, kinds.get(index, MemoryConnection)) for index, clip in enumerate(clips)
+        connection(clip, kinds.get(index, InMemoryConnection)) for index, clip in enumerate(clips)
     ]
     return await stream_many(clips, connections=connections, **how)
 
@@ -58,19 +60,19 @@ async def many(
 
 
 def test_every_chunk_of_every_session_leaves_when_it_is_due(make_clip: MakeClip) -> None:
-    crowd = simulate(many([make_clip(3.0)] * 50 + [make_clip(2.0, rate=11025)] * 50, chunk=0.05))
-    assert len(crowd.sessions) == 100
-    assert not crowd.errors
-    assert len(crowd.lateness) == 50 * 60 + 50 * 39
-    assert crowd.lateness == pytest.approx(0, abs=EXACT)
-    assert not crowd.saturated
-    assert all(rtkit.validity(session) for session in crowd.sessions)
+    result = simulate(many([make_clip(3.0)] * 50 + [make_clip(2.0, rate=11025)] * 50, chunk=0.05))
+    assert len(result.sessions) == 100
+    assert not result.errors
+    assert len(result.lateness) == 50 * 60 + 50 * 39
+    assert result.lateness == pytest.approx(0, abs=EXACT)
+    assert not result.saturated
+    assert all(rtkit.validity(session) for session in result.sessions)
 
 
 @pytest.mark.parametrize("sessions", [2, 10, 100])
 def test_sessions_start_apart_but_within_a_chunk(make_clip: MakeClip, sessions: int) -> None:
-    crowd = simulate(many([make_clip(1.0)] * sessions))
-    zeros = np.sort([session.zero for session in crowd.sessions])
+    result = simulate(many([make_clip(1.0)] * sessions))
+    zeros = np.sort([session.zero for session in result.sessions])
     assert zeros[-1] - zeros[0] < 0.1
     around = np.diff(np.append(zeros, zeros[0] + 0.1))
     assert around.min() > 0.38 * 0.1 / sessions  # an even spread would have 1 / sessions
@@ -97,15 +99,15 @@ async def stream_alone(clip: Clip) -> rtkit.Session:
 
 
 def test_new_sessions_keep_to_the_rate_that_the_account_allows(make_clip: MakeClip) -> None:
-    crowd = simulate(many([make_clip(1.0)] * 4, per_minute=30))
-    begun = [session.zero + session.messages[0].at for session in crowd.sessions]
+    result = simulate(many([make_clip(1.0)] * 4, sessions_per_minute=30))
+    begun = [session.zero + session.messages[0].at for session in result.sessions]
     assert np.diff(begun) == pytest.approx(2.0, abs=EXACT)
-    assert crowd.lateness == pytest.approx(0, abs=EXACT)
-    assert crowd.seconds == pytest.approx(7, abs=0.2)
+    assert result.lateness == pytest.approx(0, abs=EXACT)
+    assert result.seconds == pytest.approx(7, abs=0.2)
 
 
 def test_a_busy_loop_is_called_saturated_and_no_latency_is_shown(make_clip: MakeClip) -> None:
-    async def beside_a_hog() -> Crowd:
+    async def beside_a_hog() -> ConcurrentResult:
         loop = virtual_loop()
         for i in range(30):
             loop.call_later(i * 0.1, loop.block, 0.08)
@@ -113,12 +115,12 @@ def test_a_busy_loop_is_called_saturated_and_no_latency_is_shown(make_clip: Make
             [make_clip(3.0, reference=spoken(("hello", 0.25, 0.5), ("there", 0.6, 0.9)))] * 20
         )
 
-    crowd = simulate(beside_a_hog())
-    assert crowd.saturated
-    assert "saturated" in repr(crowd)
-    assert "The host is saturated" in crowd.summary()
-    assert "word latency" not in crowd.summary()
-    assert all(session.stalls for session in crowd.sessions)
+    result = simulate(beside_a_hog())
+    assert result.saturated
+    assert "saturated" in repr(result)
+    assert "The host is saturated" in result.summary()
+    assert "word latency" not in result.summary()
+    assert all(session.stalls for session in result.sessions)
     calm = simulate(
         many([make_clip(3.0, reference=spoken(("hello", 0.25, 0.5), ("there", 0.6, 0.9)))] * 20)
     )
@@ -130,8 +132,8 @@ def test_a_busy_loop_is_called_saturated_and_no_latency_is_shown(make_clip: Make
 def test_one_of_the_longest_is_watched(make_clip: MakeClip) -> None:
     seen: list[Any] = []
     clips = [make_clip(1.0), make_clip(2.0), make_clip(1.0)]
-    crowd = simulate(many(clips, watch=seen.append))
-    assert seen == [*crowd.sessions[1].chunks, crowd.sessions[1].ending]
+    result = simulate(many(clips, on_event=seen.append))
+    assert seen == [*result.sessions[1].chunks, result.sessions[1].ending]
 
 
 # What goes wrong.
@@ -139,15 +141,15 @@ def test_one_of_the_longest_is_watched(make_clip: MakeClip) -> None:
 
 @pytest.mark.parametrize("at", [0, 5])
 def test_an_error_in_watch_ends_every_session_and_comes_out(make_clip: MakeClip, at: int) -> None:
-    def watch(fact: Any) -> None:
+    def on_event(fact: Any) -> None:
         if getattr(fact, "index", None) == at:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):  # and `simulate` sees that no task is left
-        simulate(many([make_clip(3.0)] * 3, watch=watch))
+        simulate(many([make_clip(3.0)] * 3, on_event=on_event))
 
 
-class Breaking(MemoryConnection):
+class Breaking(InMemoryConnection):
     """Breaks after ten chunks."""
 
     written = 0
@@ -159,7 +161,7 @@ class Breaking(MemoryConnection):
         return super().write(frame)
 
 
-class Full(MemoryConnection):
+class Full(InMemoryConnection):
     """Lets nothing out for a while."""
 
     until = 1.0
@@ -175,58 +177,58 @@ class FullForGood(Full):
 
 
 def test_one_that_breaks_does_not_end_the_others(make_clip: MakeClip) -> None:
-    crowd = simulate(many([make_clip(3.0)] * 4, kinds={2: Breaking}))
-    assert [len(session.chunks) for session in crowd.sessions] == [30, 30, 10, 30]
-    assert [session.complete for session in crowd.sessions] == [True, True, False, True]
-    (error,) = crowd.errors
+    result = simulate(many([make_clip(3.0)] * 4, kinds={2: Breaking}))
+    assert [len(session.chunks) for session in result.sessions] == [30, 30, 10, 30]
+    assert [session.complete for session in result.sessions] == [True, True, False, True]
+    (error,) = result.errors
     assert "without a close code" in str(error)
     assert "after 1.0 s of audio" in str(error)
-    assert error.session is crowd.sessions[2]
-    assert "1 of 4 sessions failed" in crowd.summary()
+    assert error.session is result.sessions[2]
+    assert "1 of 4 sessions failed" in result.summary()
 
 
 def test_a_full_connection_holds_up_its_own_session_only(make_clip: MakeClip) -> None:
-    crowd = simulate(many([make_clip(3.0)] * 3, kinds={1: Full}))
-    assert not crowd.errors
-    held = crowd.sessions[1]
+    result = simulate(many([make_clip(3.0)] * 3, kinds={1: Full}))
+    assert not result.errors
+    held = result.sessions[1]
     assert max(chunk.returned - chunk.sent for chunk in held.chunks) > 0.3
-    assert "backpressure" in {fault.name for fault in rtkit.validity(held).faults}
-    assert not crowd.saturated  # the host is not to blame
-    assert "1 of 3 sessions were held up by a full connection" in crowd.summary()
-    for session in (crowd.sessions[0], crowd.sessions[2]):
+    assert "backpressure" in {one.name for one in rtkit.validity(held).problems}
+    assert not result.saturated  # the host is not to blame
+    assert "1 of 3 sessions were held up by a full connection" in result.summary()
+    for session in (result.sessions[0], result.sessions[2]):
         assert session.lateness == pytest.approx(0, abs=EXACT)
         assert rtkit.validity(session)
 
 
 def test_a_connection_that_stays_full_is_given_up(make_clip: MakeClip) -> None:
-    crowd = simulate(many([make_clip(3.0)] * 2, kinds={1: FullForGood}))
-    (error,) = crowd.errors
+    result = simulate(many([make_clip(3.0)] * 2, kinds={1: FullForGood}))
+    (error,) = result.errors
     assert f"could not leave within {SEND_TIMEOUT:g} s" in str(error)
-    assert crowd.sessions[0].complete
+    assert result.sessions[0].complete
 
 
 def test_audio_that_ends_early_fails_every_session_that_shares_it(make_clip: MakeClip) -> None:
     clip = make_clip(3.0)
     frames = clip.path.read_bytes()
     clip.path.write_bytes(frames[: len(frames) // 2])
-    crowd = simulate(many([clip, clip, make_clip(2.0)]))
-    assert [session.complete for session in crowd.sessions] == [False, False, True]
-    assert all(clip.path.name in str(error) for error in crowd.errors)
-    assert len(crowd.errors) == 2
-    assert crowd.sessions[0].chunks
+    result = simulate(many([clip, clip, make_clip(2.0)]))
+    assert [session.complete for session in result.sessions] == [False, False, True]
+    assert all(clip.path.name in str(error) for error in result.errors)
+    assert len(result.errors) == 2
+    assert result.sessions[0].chunks
 
 
-class Deaf(MemoryConnection):
+class Deaf(InMemoryConnection):
     async def recv(self) -> str:
         await asyncio.Event().wait()
         raise AssertionError
 
 
 def test_one_without_begin_does_not_keep_the_others_waiting_for_good(make_clip: MakeClip) -> None:
-    crowd = simulate(many([make_clip(1.0)] * 3, kinds={0: Deaf}, begin_timeout=2))
-    assert [session.complete for session in crowd.sessions] == [False, True, True]
-    assert "no Begin within 2 s" in str(crowd.errors[0])
-    assert crowd.sessions[1].lateness == pytest.approx(0, abs=EXACT)
+    result = simulate(many([make_clip(1.0)] * 3, kinds={0: Deaf}, begin_timeout=2))
+    assert [session.complete for session in result.sessions] == [False, True, True]
+    assert "no Begin within 2 s" in str(result.errors[0])
+    assert result.sessions[1].lateness == pytest.approx(0, abs=EXACT)
 
 
 def test_where_none_begins_there_is_an_error(make_clip: MakeClip) -> None:
@@ -257,7 +259,7 @@ def test_stopped_sessions_say_terminate_and_are_kept(make_clip: MakeClip, tmp_pa
     [
         ({"chunk": 100}, "chunk is in seconds"),
         ({"phase": "middle"}, "unknown phase"),
-        ({"per_minute": 0}, "per_minute=0 is no rate"),
+        ({"sessions_per_minute": 0}, "sessions_per_minute=0 is no rate"),
         ({"connections": []}, "0 connections for 2 clips"),
     ],
 )
@@ -381,35 +383,35 @@ def test_on_a_real_loop_it_is_never_early_and_gives_its_timer_back() -> None:
 
 
 def test_twenty_sessions_at_once_with_the_embedded_service(tmp_path: Path) -> None:
-    async def main() -> Crowd:
+    async def main() -> ConcurrentResult:
         async with rtkit.Loopback(delay=0.05) as service:
             clip = open_clip(CALL, seconds=4)
             return await stream_many([clip] * 20, service=service, record=tmp_path)
 
     with nothing_remains():
         began = time.monotonic()
-        crowd = asyncio.run(main())
+        result = asyncio.run(main())
     assert time.monotonic() - began >= 4
-    assert not crowd.errors
-    assert len({session.transcript for session in crowd.sessions}) == 1
-    assert crowd.sessions[0].transcript
-    assert (crowd.lateness >= 0).all()
-    for session in crowd.sessions:
+    assert not result.errors
+    assert len({session.transcript for session in result.sessions}) == 1
+    assert result.sessions[0].transcript
+    assert (result.lateness >= 0).all()
+    for session in result.sessions:
         assert session.complete
         reply = session.replies[-1][1]
         assert isinstance(reply, Termination)
         assert reply.bytes_received == session.bytes_sent
         assert len(session.chunks) == 40
-    assert 0 < crowd.cpu_per_chunk < 0.1
+    assert 0 < result.cpu_per_chunk < 0.1
     lines = (tmp_path / "0019.jsonl").read_text().splitlines()
     assert json.loads(lines[0])["settings"]["service"]["name"] == "embedded"
 
 
 def test_what_was_counted_nowhere_is_said_to_be() -> None:
     """No turn ends within the first two seconds but by Terminate, which counts for nothing."""
-    crowd = simulate(many([open_clip(CALL, seconds=2)] * 2))
-    assert "turn latency        none was counted\n" in crowd.summary()
-    assert "nan" not in crowd.summary()
+    result = simulate(many([open_clip(CALL, seconds=2)] * 2))
+    assert "turn latency        none was counted\n" in result.summary()
+    assert "nan" not in result.summary()
 
 
 @pytest.mark.parametrize("one", [open_clip(CALL, seconds=2), 3])

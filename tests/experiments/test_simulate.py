@@ -47,7 +47,7 @@ def test_three_hours_end_108_seconds_late_under_naive_pacing_and_on_time_by_the_
 
 # Repeatable.
 
-JITTERS = ("work_jitter", "wake_jitter", "network_jitter", "delay_jitter")
+JITTERS = ("work_spread", "wake_spread", "network_spread", "delay_spread")
 
 
 @pytest.mark.parametrize("jitter", JITTERS)
@@ -105,19 +105,19 @@ WALL, NAIVE = "wall_clock", "fixed_sleep"
         (NAIVE, {}, nothing, nothing),
         (WALL, {"work": 0.02}, nothing, nothing),
         (NAIVE, {"work": 0.02}, grows_by(0.02, 0.02), nothing),
-        (WALL, {"work_jitter": 0.02}, nothing, nothing),
-        (NAIVE, {"work_jitter": 0.02}, grows_by(0, 0.02), nothing),
-        (NAIVE, {"work": 0.01, "work_jitter": 0.02}, grows_by(0.01, 0.03), nothing),
+        (WALL, {"work_spread": 0.02}, nothing, nothing),
+        (NAIVE, {"work_spread": 0.02}, grows_by(0, 0.02), nothing),
+        (NAIVE, {"work": 0.01, "work_spread": 0.02}, grows_by(0.01, 0.03), nothing),
         (WALL, {"wake": 0.002}, equals(0.002), nothing),
         (NAIVE, {"wake": 0.002}, grows_by(0.002, 0.002, first=0.002), nothing),
-        (WALL, {"wake_jitter": 0.01}, varies_within(0, 0.01), nothing),
-        (WALL, {"wake": 0.01, "wake_jitter": 0.01}, varies_within(0.01, 0.02), nothing),
+        (WALL, {"wake_spread": 0.01}, varies_within(0, 0.01), nothing),
+        (WALL, {"wake": 0.01, "wake_spread": 0.01}, varies_within(0.01, 0.02), nothing),
         (WALL, {"network": 0.03}, nothing, equals(0.06)),
         (NAIVE, {"network": 0.03}, nothing, equals(0.06)),
-        (WALL, {"network_jitter": 0.03}, nothing, varies_within(0, 0.06)),
-        (WALL, {"network": 0.01, "network_jitter": 0.03}, nothing, varies_within(0.02, 0.08)),
+        (WALL, {"network_spread": 0.03}, nothing, varies_within(0, 0.06)),
+        (WALL, {"network": 0.01, "network_spread": 0.03}, nothing, varies_within(0.02, 0.08)),
         (WALL, {"delay": 0.2}, nothing, equals(0.2)),
-        (WALL, {"delay_jitter": 0.2}, nothing, varies_within(0, 0.2)),
+        (WALL, {"delay_spread": 0.2}, nothing, varies_within(0, 0.2)),
         (WALL, {"delay": 0.1, "network": 0.03}, nothing, equals(0.16)),
     ],
 )
@@ -145,7 +145,7 @@ def test_nothing_overtakes_on_the_network() -> None:
             for _, reply in session.replies
         ]
 
-    assert said(spoken(network_jitter=1.0)) == said(spoken())
+    assert said(spoken(network_spread=1.0)) == said(spoken())
 
 
 def test_late_waking_by_the_wall_clock_is_no_drift() -> None:
@@ -199,7 +199,7 @@ def test_catch_up_bounds_the_rate_until_the_sender_is_on_time(
 
 
 def test_a_saved_simulation_is_the_session_again(tmp_path: Path) -> None:
-    session = spoken(work_jitter=0.2, network_jitter=0.1, delay_jitter=0.1)
+    session = spoken(work_spread=0.2, network_spread=0.1, delay_spread=0.1)
     assert load_session(session.save(tmp_path / "session.jsonl")) == session
 
 
@@ -208,15 +208,15 @@ def test_a_saved_simulation_is_the_session_again(tmp_path: Path) -> None:
 
 def test_it_works_inside_a_running_loop_and_on_another_thread() -> None:
     async def cell() -> Session:
-        return simulate(5.0, work_jitter=0.01)
+        return simulate(5.0, work_spread=0.01)
 
     found: list[Session] = []
     before = threading.active_count()
-    thread = threading.Thread(target=lambda: found.append(simulate(5.0, work_jitter=0.01)))
+    thread = threading.Thread(target=lambda: found.append(simulate(5.0, work_spread=0.01)))
     with nothing_remains():
         thread.start()
         thread.join()
-        assert [simulate(5.0, work_jitter=0.01)] == found == [asyncio.run(cell())]
+        assert [simulate(5.0, work_spread=0.01)] == found == [asyncio.run(cell())]
         assert threading.active_count() == before  # at once: it waits for its thread
 
 
@@ -234,15 +234,15 @@ def test_it_works_inside_a_running_loop_and_on_another_thread() -> None:
         ({"catch_up": 2.0, "pacing": "fixed_sleep"}, "'fixed_sleep' never catches up"),
         ({"work": -0.001}, "work=-0.001"),
         ({"work": math.nan}, "work=nan"),
-        ({"work_jitter": math.inf}, "work_jitter=inf"),
+        ({"work_spread": math.inf}, "work_spread=inf"),
         ({"wake": -1}, "wake=-1"),
-        ({"wake_jitter": -1}, "wake_jitter=-1"),
+        ({"wake_spread": -1}, "wake_spread=-1"),
         ({"network": math.nan}, "network=nan"),
-        ({"network_jitter": -0.1}, "network_jitter=-0.1"),
+        ({"network_spread": -0.1}, "network_spread=-0.1"),
         ({"blocks": [(1.0, -1.0)]}, r"blocks=\[\(1.0, -1.0\)\]"),
         ({"blocks": [(math.inf, 1.0)]}, "blocks="),
         ({"delay": -0.1}, "delay=-0.1"),
-        ({"delay_jitter": math.nan}, "jitter=nan"),
+        ({"delay_spread": math.nan}, "delay_spread=nan"),
     ],
 )
 def test_what_cannot_be_is_said(options: dict[str, Any], words: str) -> None:
@@ -259,15 +259,15 @@ def test_a_services_refusal_reaches_the_caller_with_the_facts() -> None:
 
 
 def test_a_session_records_that_and_how_it_was_simulated(tmp_path: Path) -> None:
-    session = simulate(1.0, work=0.002, wake=0.001, network_jitter=0.05, seed=7)
+    session = simulate(1.0, work=0.002, wake=0.001, network_spread=0.05, seed=7)
     loaded = load_session(session.save(tmp_path / "session.jsonl"))
     assert loaded.settings.service["simulated"] == {
         "work": 0.002,
-        "work_jitter": 0.0,
+        "work_spread": 0.0,
         "wake": 0.001,
-        "wake_jitter": 0.0,
+        "wake_spread": 0.0,
         "network": 0.0,
-        "network_jitter": 0.05,
+        "network_spread": 0.05,
         "seed": 7,
     }
 

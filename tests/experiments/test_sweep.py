@@ -94,7 +94,7 @@ def test_the_order_is_shuffled_by_the_seed_and_told(tmp_path: Path) -> None:
 
 
 def test_each_repeat_has_its_own_chance(tmp_path: Path) -> None:
-    table = sweep(tmp_path, pacings="wall_clock", repeats=3, delay_jitter=0.2)
+    table = sweep(tmp_path, pacings="wall_clock", repeats=3, delay_spread=0.2)
     assert table.word_latency_p50.nunique() == 3
 
 
@@ -126,7 +126,7 @@ def test_an_interrupted_sweep_keeps_what_was_done(tmp_path: Path, make_clip: Mak
 
     async def interrupted() -> None:
         task = asyncio.create_task(
-            rtkit.sweep(clips, pacings="wall_clock", folder=folder, at_once=2)
+            rtkit.sweep(clips, pacings="wall_clock", folder=folder, max_concurrency=2)
         )
         await until(lambda: any(folder.glob("*.jsonl")))
         task.cancel()
@@ -182,7 +182,7 @@ def test_what_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ({"phase": "middle"}, "unknown phase 'middle'"),
         ({"service": AssemblyAI(key="k")}, "simulated=True brings its own service"),
         ({"service": AssemblyAI, "simulated": False}, "is no service"),
-        ({"at_once": 0}, "at_once=0 would never start a session"),
+        ({"max_concurrency": 0}, "max_concurrency=0 would never start a session"),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_first(
@@ -347,8 +347,8 @@ def test_the_unit_of_work_is_picklable() -> None:
 class Paid(AssemblyAI):
     """The embedded service under the name of one that bills."""
 
-    async def endpoint(self, rate: int, reference: Any = None) -> Endpoint:
-        return await LOOPBACK.endpoint(rate, reference)
+    async def connect_info(self, rate: int, reference: Any = None) -> Endpoint:
+        return await LOOPBACK.connect_info(rate, reference)
 
 
 LOOPBACK = rtkit.Loopback(delay=0.02)
@@ -399,18 +399,18 @@ def test_new_sessions_are_spaced_out(tmp_path: Path) -> None:
         await asyncio.sleep(next(took))
         return ""
 
-    virtually(_run_all(cells, run, at_once=2, spacing=12.0, progress=False))
+    virtually(_run_all(cells, run, max_concurrency=2, spacing=12.0, progress=False))
     np.testing.assert_allclose(np.diff(starts), 12.0)
     starts.clear()
     took = iter([1.0, 1.0, 50.0, 1.0, 1.0, 1.0, 1.0])
-    virtually(_run_all(cells, run, at_once=1, spacing=12.0, progress=False))
+    virtually(_run_all(cells, run, max_concurrency=1, spacing=12.0, progress=False))
     np.testing.assert_allclose(np.diff(starts), [12, 12, 50, 12, 12, 12])
 
 
 def test_a_paid_sweep_runs_and_keeps_no_key(
     tmp_path: Path, paid: Paid, make_clip: MakeClip
 ) -> None:
-    asked: dict[str, Any] = {"simulated": False, "service": paid, "a_minute": 1000}
+    asked: dict[str, Any] = {"simulated": False, "service": paid, "sessions_per_minute": 1000}
     table = sweep(tmp_path / "runs", make_clip(0.1), confirm=True, **asked)
     assert table.error.tolist() == ["", ""]
     assert (table.open_seconds > 0.1).all()
@@ -430,6 +430,6 @@ def test_five_a_minute_without_being_asked(
 
     monkeypatch.setattr("rtkit.experiments.sweep._run_all", run_all)
     sweep(tmp_path, make_clip(0.1), simulated=False, service=paid, confirm=True)
-    assert (seen["spacing"], seen["at_once"]) == (12.0, 1)
-    with pytest.raises(ValueError, match=r"give at_once="):
+    assert (seen["spacing"], seen["max_concurrency"]) == (12.0, 1)
+    with pytest.raises(ValueError, match=r"give max_concurrency="):
         sweep(tmp_path, make_clip(0.1), simulated=False, service=paid, executor=Broken())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rtkit.loopback.admission import Entrance
+from rtkit.loopback.admission import Admission
 
 UNAUTHORIZED = "Unauthorized Connection: "
 MISSING, INVALID, EXPIRED, CROWDED = (
@@ -18,8 +18,8 @@ MISSING, INVALID, EXPIRED, CROWDED = (
 )
 
 
-def refusal(entrance: Entrance, authorization: str | None, token: str | None = None) -> Any:
-    with entrance.visit(authorization, token, 0.0) as visit:
+def refusal(admission: Admission, authorization: str | None, token: str | None = None) -> Any:
+    with admission.visit(authorization, token, 0.0) as visit:
         return visit.refused and (visit.refused.code, visit.refused.text)
 
 
@@ -45,12 +45,12 @@ def test_who_is_refused_and_why(
     key: str | None, authorization: str | None, token: str | None, told: str | None
 ) -> None:
     expected = told and (1008, UNAUTHORIZED + told)
-    assert refusal(Entrance(key), authorization, token) == expected
+    assert refusal(Admission(key), authorization, token) == expected
 
 
-def mint(entrance: Entrance, at: float = 0.0, **asked: int) -> str:
+def mint(admission: Admission, at: float = 0.0, **asked: int) -> str:
     query = {name: str(value) for name, value in asked.items()}
-    status, answer = entrance.answer(query, "sesame", at)
+    status, answer = admission.answer(query, "sesame", at)
     assert status == 200
     assert answer["expires_in_seconds"] == asked["expires_in_seconds"]
     return str(answer["token"])
@@ -58,26 +58,26 @@ def mint(entrance: Entrance, at: float = 0.0, **asked: int) -> str:
 
 @pytest.mark.parametrize("in_header", [True, False])
 def test_a_token_opens_sessions_until_it_expires(in_header: bool) -> None:
-    entrance = Entrance("sesame")
-    token = mint(entrance, expires_in_seconds=60, max_session_duration_seconds=100)
+    admission = Admission("sesame")
+    token = mint(admission, expires_in_seconds=60, max_session_duration_seconds=100)
     header, query = (token, None) if in_header else (None, token)
     for _ in range(2):
-        with entrance.visit(header, query, 59.9) as visit:
-            assert (visit.refused, visit.longest) == (None, 100)
-    with entrance.visit(header, query, 60.0) as visit:
+        with admission.visit(header, query, 59.9) as visit:
+            assert (visit.refused, visit.max_duration) == (None, 100)
+    with admission.visit(header, query, 60.0) as visit:
         assert visit.refused is not None
         assert (visit.refused.code, visit.refused.text) == (1008, UNAUTHORIZED + EXPIRED)
 
 
 def test_a_token_is_good_for_its_own_service_only_and_as_it_was_made() -> None:
-    token = mint(Entrance(), expires_in_seconds=60)
-    assert refusal(Entrance(), token) == (1008, UNAUTHORIZED + INVALID)
-    entrance = Entrance()
-    token = mint(entrance, expires_in_seconds=60)
-    assert refusal(entrance, token) is None
-    assert refusal(entrance, token[:-1] + "x") == (1008, UNAUTHORIZED + INVALID)
+    token = mint(Admission(), expires_in_seconds=60)
+    assert refusal(Admission(), token) == (1008, UNAUTHORIZED + INVALID)
+    admission = Admission()
+    token = mint(admission, expires_in_seconds=60)
+    assert refusal(admission, token) is None
+    assert refusal(admission, token[:-1] + "x") == (1008, UNAUTHORIZED + INVALID)
     said = len("embedded.") + 3
-    assert refusal(entrance, token[:said] + "A" + token[said + 1 :]) is not None
+    assert refusal(admission, token[:said] + "A" + token[said + 1 :]) is not None
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_token_is_good_for_its_own_service_only_and_as_it_was_made() -> None:
 def test_the_token_endpoint_answers_like_the_real_one(
     asked: dict[str, str], authorization: str | None, status: int, loc: list[str] | None
 ) -> None:
-    answered, answer = Entrance("sesame").answer(asked, authorization, 0.0)
+    answered, answer = Admission("sesame").answer(asked, authorization, 0.0)
     assert answered == status
     if loc is not None:
         assert [fault["loc"] for fault in answer["detail"]] == [loc]
@@ -111,21 +111,21 @@ def test_the_token_endpoint_answers_like_the_real_one(
 
 
 def test_no_more_sessions_are_open_than_may_be() -> None:
-    entrance = Entrance(sessions=2)
+    admission = Admission(max_sessions=2)
     with ExitStack() as open_sessions:
         for _ in range(2):
-            visit = open_sessions.enter_context(entrance.visit("any", None, 0.0))
+            visit = open_sessions.enter_context(admission.visit("any", None, 0.0))
             assert visit.refused is None
         for _ in range(2):
-            assert refusal(entrance, "any") == (3009, UNAUTHORIZED + CROWDED)
-    assert refusal(entrance, "any") is None
+            assert refusal(admission, "any") == (3009, UNAUTHORIZED + CROWDED)
+    assert refusal(admission, "any") is None
 
 
 def test_no_more_sessions_are_opened_within_a_minute_than_may_be() -> None:
-    entrance = Entrance(new_sessions=2)
+    admission = Admission(sessions_per_minute=2)
 
     def opens(at: float) -> bool:
-        with entrance.visit("any", None, at) as visit:
+        with admission.visit("any", None, at) as visit:
             return visit.refused is None
 
     instants = [0.0, 20.0, 30.0, 59.9, 60.0, 61.0, 80.0]
@@ -136,10 +136,10 @@ def test_no_more_sessions_are_opened_within_a_minute_than_may_be() -> None:
     ("rules", "named"),
     [
         ({"key": " "}, "key="),
-        ({"sessions": 0}, "sessions=0"),
-        ({"new_sessions": -1}, "sessions=-1"),
+        ({"max_sessions": 0}, "max_sessions=0"),
+        ({"sessions_per_minute": -1}, "sessions_per_minute=-1"),
     ],
 )
 def test_impossible_rules_are_loud(rules: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
-        Entrance(**rules)
+        Admission(**rules)

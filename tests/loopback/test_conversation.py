@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from conftest import spoken
 
-from rtkit.loopback.conversation import Behaviour, Close, Conversation
-from rtkit.loopback.engines import Ears, Energy, Script, Sound
+from rtkit.loopback.conversation import Behavior, Close, Conversation
+from rtkit.loopback.engines import Energy, Engine, Script, Sound
 from rtkit.reference import Reference
 from rtkit.services.assemblyai.client import (
     FORCE_ENDPOINT,
@@ -24,7 +24,7 @@ from rtkit.services.assemblyai.client import (
 from rtkit.services.assemblyai.parameters import Refusal
 
 RATE = 8000
-PROMPT = Behaviour(delay=0.0)
+PROMPT = Behavior(delay=0.0)
 PREFIX_3006 = "User Input Validation Error: "
 PREFIX_3007 = "Input Duration Error: "
 
@@ -42,25 +42,25 @@ class Talk:
 
     def __init__(
         self,
-        ears: Callable[[int], Ears] | Reference | None = None,
-        behaviour: Behaviour = PROMPT,
+        engine: Callable[[int], Engine] | Reference | None = None,
+        behavior: Behavior = PROMPT,
         query: Mapping[str, str] | None = None,
         *,
         refused: Refusal | None = None,
     ) -> None:
-        listen: Callable[[int], Ears]
-        if isinstance(ears, Reference):
-            script = ears
+        listen: Callable[[int], Engine]
+        if isinstance(engine, Reference):
+            script = engine
             listen = lambda rate: Script(script, rate)  # noqa: E731
         else:
-            listen = ears or Energy
+            listen = engine or Energy
         self.now = 0.0
         self.said: list[Said] = []
         self.closed: Close | None = None
         self.conversation = Conversation(
             {"sample_rate": str(RATE), **(query or {})},
-            ears=listen,
-            behaviour=behaviour,
+            engine=listen,
+            behavior=behavior,
             now=0.0,
             session_id="x",
             expires_at=1,
@@ -146,14 +146,14 @@ def rhythm() -> np.ndarray:
     return (noise + 6000 * on * np.sin(2 * np.pi * 300 * time)).astype(np.int16)
 
 
-@pytest.mark.parametrize("ears", [ORDER, Energy], ids=["script", "energy"])
+@pytest.mark.parametrize("engine", [ORDER, Energy], ids=["script", "energy"])
 @pytest.mark.parametrize("chunk", [0.05, 0.1, 0.3, 1.0])
 @pytest.mark.parametrize("pace", [0.5, 1.0, 3.0, 1e6])
 @pytest.mark.parametrize("model", ["universal-streaming-english", "u3-rt-pro"])
 def test_words_and_turns_do_not_depend_on_chunks_or_pace(
-    ears: Callable[[int], Ears] | Reference, chunk: float, pace: float, model: str
+    engine: Callable[[int], Engine] | Reference, chunk: float, pace: float, model: str
 ) -> None:
-    usual, other = (Talk(ears, query={"speech_model": model}) for _ in range(2))
+    usual, other = (Talk(engine, query={"speech_model": model}) for _ in range(2))
     usual.speak(rhythm())
     other.speak(rhythm(), chunk=chunk, pace=pace)
     for talk in (usual, other):
@@ -217,7 +217,7 @@ def test_a_turn_grows_word_by_word_and_finalises_all_but_the_last() -> None:
 
 
 def test_stamps_tell_the_audio_that_decided() -> None:
-    talk = Talk(spoken(("Yes.", 0.32, 0.63)), Behaviour(delay=0.15))
+    talk = Talk(spoken(("Yes.", 0.32, 0.63)), Behavior(delay=0.15))
     talk.hush(2.0)
     word, final = (turn["loopback"] for turn in talk.turns)
     # The word ends in the chunk that ends at 0.7 s; 400 ms of silence are over at 1.03 s.
@@ -267,7 +267,7 @@ def test_messages_hold_50_to_1000_ms_but_for_a_short_tail(
 
 
 @pytest.mark.parametrize(
-    ("pace", "drain", "backlog", "refused"),
+    ("pace", "max_speed", "backlog", "refused"),
     [
         (1.0, 1.25, 2.0, False),
         (1.2, 1.25, 2.0, False),
@@ -278,9 +278,9 @@ def test_messages_hold_50_to_1000_ms_but_for_a_short_tail(
     ],
 )
 def test_audio_that_piles_up_is_refused(
-    pace: float, drain: float, backlog: float, refused: bool
+    pace: float, max_speed: float, backlog: float, refused: bool
 ) -> None:
-    talk = Talk(None, Behaviour(0.0, drain=drain, backlog=backlog))
+    talk = Talk(None, Behavior(0.0, max_speed=max_speed, backlog=backlog))
     talk.hush(20.0, pace=pace)
     if refused:
         code, text = talk.error
@@ -299,7 +299,7 @@ def test_audio_that_piles_up_is_refused(
     ],
 )
 def test_the_refusal_tells_how_fast_it_was(pace: float, told: str) -> None:
-    talk = Talk(None, Behaviour(0.0, drain=1.25, backlog=2.0))
+    talk = Talk(None, Behavior(0.0, max_speed=1.25, backlog=2.0))
     talk.hush(20.0, pace=pace)
     assert talk.error == (3007, f"{PREFIX_3007}Audio Transmission Rate Exceeded: {told}")
 
@@ -309,7 +309,7 @@ def test_the_refusal_tells_how_fast_it_was(pace: float, told: str) -> None:
 def test_a_client_that_keeps_pace_is_heard_on_arrival(chunk: float, early: float) -> None:
     """Whether it sends each chunk when it ends or, a chunk earlier, when it starts."""
     words = [(f"w{i}", i + 0.1, i + 0.2) for i in range(10)]
-    talk = Talk(spoken(*words), Behaviour(delay=0.15))
+    talk = Talk(spoken(*words), Behavior(delay=0.15))
     talk.now = -chunk * early
     talk.hush(10.0, chunk=chunk)
     talk.wait(1.0)
@@ -318,7 +318,7 @@ def test_a_client_that_keeps_pace_is_heard_on_arrival(chunk: float, early: float
 
 
 def test_a_burst_is_heard_no_faster_than_the_service_hears() -> None:
-    talk = Talk(spoken(("one", 1.0, 2.0), ("two", 8.0, 9.0)), Behaviour(0.15, drain=1.25))
+    talk = Talk(spoken(("one", 1.0, 2.0), ("two", 8.0, 9.0)), Behavior(0.15, max_speed=1.25))
     talk.hush(10.0, pace=1e9)
     talk.finish()
     assert talk.turns[0]["transcript"] == ""
@@ -453,7 +453,7 @@ def test_a_formatted_turn_has_one_final_or_two(
     finals: int, query: dict[str, str], heard: list[tuple[str, bool]]
 ) -> None:
     script = spoken(("Hello", 0.1, 0.4), ("there.", 0.4, 0.7))
-    talk = Talk(script, Behaviour(0.0, finals=finals), query)
+    talk = Talk(script, Behavior(0.0, finals=finals), query)
     talk.hush(1.5)
     assert [(t["transcript"], t["turn_is_formatted"]) for t in talk.finals] == heard
     # The utterance is told once.
@@ -497,7 +497,7 @@ def test_termination_counts_in_whole_seconds(seconds: float, audio: int, session
 
 
 def test_nothing_is_said_after_termination() -> None:
-    talk = Talk(spoken(("Yes.", 0.1, 0.5)), Behaviour(delay=0.5))
+    talk = Talk(spoken(("Yes.", 0.1, 0.5)), Behavior(delay=0.5))
     talk.hush(0.6)
     talk.send(TERMINATE)
     talk.send(TERMINATE)
@@ -510,7 +510,7 @@ def test_nothing_is_said_after_termination() -> None:
 
 
 def jittered(seed: int) -> list[float]:
-    talk = Talk(ORDER, Behaviour(delay=0.1, jitter=2.0, seed=seed))
+    talk = Talk(ORDER, Behavior(delay=0.1, delay_spread=2.0, seed=seed))
     talk.hush(8.0)
     talk.finish()
     stamps = [turn["loopback"] for turn in talk.turns]
@@ -532,21 +532,21 @@ def test_jitter_is_drawn_between_its_bounds_and_can_be_repeated() -> None:
     ("numbers", "named"),
     [
         ({"delay": -0.1}, "delay=-0.1"),
-        ({"jitter": -1.0}, "jitter=-1"),
-        ({"drain": 0.0}, "drain=0"),
+        ({"delay_spread": -1.0}, "delay_spread=-1"),
+        ({"max_speed": 0.0}, "max_speed=0"),
         ({"backlog": 0.0}, "backlog=0"),
         ({"finals": 3}, "finals=3"),
         ({"delay": math.nan}, "delay=nan"),
-        ({"jitter": math.inf}, "jitter=inf"),
-        ({"longest": 0.0}, "longest=0"),
-        ({"longest": math.nan}, "longest=nan"),
-        ({"longest": math.inf}, "longest=inf"),
-        ({"drain": math.nan}, "drain=nan"),
+        ({"delay_spread": math.inf}, "delay_spread=inf"),
+        ({"max_duration": 0.0}, "max_duration=0"),
+        ({"max_duration": math.nan}, "max_duration=nan"),
+        ({"max_duration": math.inf}, "max_duration=inf"),
+        ({"max_speed": math.nan}, "max_speed=nan"),
     ],
 )
-def test_an_impossible_behaviour_is_loud(numbers: dict[str, Any], named: str) -> None:
+def test_an_impossible_behavior_is_loud(numbers: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
-        Behaviour(**numbers)
+        Behavior(**numbers)
 
 
 def keys(message: Any) -> Iterator[str]:
@@ -561,7 +561,7 @@ def keys(message: Any) -> Iterator[str]:
 
 def test_no_message_but_an_error_has_a_key_named_error() -> None:
     """Two clients in the wild take any such message for an error."""
-    talk = Talk(ORDER, Behaviour(0.0, finals=2), {"format_turns": "true"})
+    talk = Talk(ORDER, Behavior(0.0, finals=2), {"format_turns": "true"})
     talk.hush(8.0)
     talk.finish()
     kinds = {said.message["type"] for said in talk.said}
@@ -619,9 +619,9 @@ def test_without_inactivity_timeout_a_session_may_idle_for_three_hours() -> None
     assert talk.error == (3008, "Session Expired: Maximum session duration exceeded")
 
 
-@pytest.mark.parametrize(("longest", "ends"), [(1.0, True), (2.5, False), (None, False)])
-def test_a_session_is_closed_when_its_time_is_over(longest: float | None, ends: bool) -> None:
-    talk = Talk(ORDER, Behaviour(0.0, longest=longest))
+@pytest.mark.parametrize(("max_duration", "ends"), [(1.0, True), (2.5, False), (None, False)])
+def test_a_session_is_closed_when_its_time_is_over(max_duration: float | None, ends: bool) -> None:
+    talk = Talk(ORDER, Behavior(0.0, max_duration=max_duration))
     talk.hush(2.0)
     if ends:
         assert talk.error[0] == 3008
@@ -632,7 +632,7 @@ def test_a_session_is_closed_when_its_time_is_over(longest: float | None, ends: 
 
 
 def test_what_is_due_is_still_said_before_an_error() -> None:
-    talk = Talk(spoken(("one", 0.1, 0.5), ("two", 0.6, 0.8)), Behaviour(0.15))
+    talk = Talk(spoken(("one", 0.1, 0.5), ("two", 0.6, 0.8)), Behavior(0.15))
     talk.hush(0.8)
     talk.conversation.receive("nonsense", talk.now + 0.1)  # "one" is due, "two" is not yet
     talk.wait(1.0)
@@ -858,7 +858,7 @@ def test_a_click_is_no_speech() -> None:
 
 
 class Diary:
-    """Ears that keep what they hear."""
+    """An engine that keeps what it hears."""
 
     def __init__(self) -> None:
         self.samples: list[int] = []

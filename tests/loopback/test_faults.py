@@ -15,7 +15,7 @@ from scripted import BEGIN, NORMAL, Scripted, error
 from rtkit.analysis.latency import turn_latency
 from rtkit.analysis.validity import validity
 from rtkit.audio import Clip
-from rtkit.loopback.faults import MISDEEDS, Misdeed, read_misdeeds
+from rtkit.loopback.faults import FAULTS, Fault, read_faults
 from rtkit.loopback.process import Loopback
 from rtkit.recording import StreamError, load_session
 from rtkit.reference import Reference
@@ -26,7 +26,7 @@ from rtkit.services.endpoint import Closed, Endpoint
 from rtkit.services.messages import Other, Turn
 from rtkit.session import Session
 
-BOUND = 20.0  # seconds; what misbehaves here does it for a minute or longer
+BOUND = 20.0  # seconds; a fault here lasts for a minute or longer
 HELLO = spoken(("Hello", 0.02, 0.12), ("there.", 0.15, 0.3))
 
 
@@ -45,11 +45,11 @@ class Outcome:
     error: str | None
 
 
-def streamed(clip: Clip, path: Path, *misbehave: str, **how: Any) -> Outcome:
+def streamed(clip: Clip, path: Path, *faults: str, **how: Any) -> Outcome:
     """How a session with such a service ends: in time, its facts whole, and nothing left."""
 
     async def run() -> Outcome:
-        async with Loopback(delay=0.02, misbehave=misbehave) as service:
+        async with Loopback(delay=0.02, faults=faults) as service:
             told = None
             async with asyncio.timeout(BOUND):
                 try:
@@ -69,7 +69,7 @@ def streamed(clip: Clip, path: Path, *misbehave: str, **how: Any) -> Outcome:
     assert session.ending is not None
     assert (session.ending.error or None) == outcome.error
     assert [event.name for event in session.events][-1:] in (["closed"], ["connecting"])
-    assert session.settings.service["misbehaves"] == list(map(str, read_misdeeds(misbehave)))
+    assert session.settings.service["faults"] == list(map(str, read_faults(faults)))
     return outcome
 
 
@@ -81,7 +81,7 @@ BRIEFLY = {"begin_timeout": 0.3}
 
 @linux
 @pytest.mark.parametrize(
-    ("misbehave", "how", "told", "least"),
+    ("faults", "how", "told", "least"),
     [
         ("refuse", {}, ("HTTP status 503", "met a fault", "Try again in a while"), 0),
         ("refuse=401", {}, ("does not know this API key", "Copy the key anew"), 0),
@@ -108,12 +108,12 @@ BRIEFLY = {"begin_timeout": 0.3}
 def test_what_ends_a_session_is_one_error_of_cause_and_cure(
     make_clip: MakeClip,
     tmp_path: Path,
-    misbehave: str,
+    faults: str,
     how: dict[str, Any],
     told: tuple[str, ...],
     least: int,
 ) -> None:
-    outcome = streamed(make_clip(0.5), tmp_path / "a.jsonl", misbehave, **how)
+    outcome = streamed(make_clip(0.5), tmp_path / "a.jsonl", faults, **how)
     session = outcome.session
     assert outcome.error is not None
     for words in told:
@@ -147,7 +147,7 @@ def kinds(session: Session) -> list[str]:
 
 @linux
 @pytest.mark.parametrize(
-    ("misbehave", "order"),
+    ("faults", "order"),
     [
         ("late_begin=0.3", ["Begin"]),
         ("turn", ["Turn", "Begin"]),
@@ -161,18 +161,18 @@ def kinds(session: Session) -> list[str]:
     ],
 )
 def test_what_can_be_borne_is_recorded_and_the_session_carries_on(
-    make_clip: MakeClip, tmp_path: Path, misbehave: str, order: list[str]
+    make_clip: MakeClip, tmp_path: Path, faults: str, order: list[str]
 ) -> None:
     clip = make_clip(0.5, reference=HELLO)
-    outcome = streamed(clip, tmp_path / "a.jsonl", misbehave)
+    outcome = streamed(clip, tmp_path / "a.jsonl", faults)
     assert outcome.error is None
     assert outcome.session.complete
     assert outcome.session.transcript == "hello there"
     assert len(outcome.session.chunks) == 5
     came = iter(kinds(outcome.session))
     assert all(kind in came for kind in order), kinds(outcome.session)
-    lost = [fault.found for fault in validity(outcome.session).faults if fault.name == "lost"]
-    assert bool(lost) is misbehave.startswith("bad_json")
+    lost = [one.found for one in validity(outcome.session).problems if one.name == "lost"]
+    assert bool(lost) is faults.startswith("bad_json")
 
 
 @linux
@@ -188,15 +188,15 @@ def test_a_final_said_twice_is_one_turn(make_clip: MakeClip, tmp_path: Path) -> 
 
 @linux
 @pytest.mark.parametrize(
-    ("misbehave", "isolation"),
+    ("faults", "isolation"),
     [("dropx1", "loop"), ("close=1012x2", "loop"), ("error=3005x1", "process")],
 )
 def test_a_connection_that_fails_before_begin_is_tried_again(
-    make_clip: MakeClip, tmp_path: Path, misbehave: str, isolation: str
+    make_clip: MakeClip, tmp_path: Path, faults: str, isolation: str
 ) -> None:
     clip = make_clip(0.5, reference=HELLO)
-    outcome = streamed(clip, tmp_path / "a.jsonl", misbehave, isolation=isolation)
-    session, times = outcome.session, int(misbehave[-1])
+    outcome = streamed(clip, tmp_path / "a.jsonl", faults, isolation=isolation)
+    session, times = outcome.session, int(faults[-1])
     assert session.complete
     assert session.transcript == "hello there"  # the later tries know the script, too
     assert [event.name for event in session.events].count("connecting") == times + 1
@@ -214,7 +214,7 @@ class Flaky:
         self.opened: list[float] = []
         self.connections: list[Scripted] = []
 
-    async def endpoint(self, rate: int, reference: Reference | None) -> Endpoint:
+    async def connect_info(self, rate: int, reference: Reference | None) -> Endpoint:
         return Endpoint("ws://127.0.0.1/v3/ws", {})
 
     def describe(self, reference: Reference | None) -> dict[str, Any]:
@@ -332,31 +332,31 @@ def test_a_session_cancelled_between_two_tries_is_gone_at_once(
     assert len(service.opened) == 1
 
 
-# How misdeeds are written.
+# How faults are written.
 
 
 @pytest.mark.parametrize(
-    ("text", "misdeed"),
+    ("text", "fault"),
     [
-        ("drop", Misdeed("drop")),
-        ("drop@2.5", Misdeed("drop", at=2.5)),
-        ("refuse=429x2", Misdeed("refuse", 429, times=2)),
-        (" late_begin=0.5 ", Misdeed("late_begin", 0.5)),
-        ("close=3008@10x1", Misdeed("close", 3008, 10, 1)),
+        ("drop", Fault("drop")),
+        ("drop@2.5", Fault("drop", at=2.5)),
+        ("refuse=429x2", Fault("refuse", 429, times=2)),
+        (" late_begin=0.5 ", Fault("late_begin", 0.5)),
+        ("close=3008@10x1", Fault("close", 3008, 10, 1)),
     ],
 )
-def test_a_misdeed_is_read_as_it_is_written(text: str, misdeed: Misdeed) -> None:
-    assert Misdeed.read(text) == misdeed
-    assert Misdeed.read(str(misdeed)) == misdeed
+def test_a_fault_is_read_as_it_is_written(text: str, fault: Fault) -> None:
+    assert Fault.read(text) == fault
+    assert Fault.read(str(fault)) == fault
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "is no misdeed; write NAME"),
-        ("drop@", "is no misdeed"),
-        ("drop@-1", "is no misdeed"),
-        ("explode", "unknown misdeed 'explode'; one of refuse,"),
+        ("", "is no fault; write NAME"),
+        ("drop@", "is no fault"),
+        ("drop@-1", "is no fault"),
+        ("explode", "unknown fault 'explode'; one of refuse,"),
         ("drop=3", "drop takes no value"),
         ("refuse=200", "from 400 to 599"),
         ("no_begin@3", "knows no moment"),
@@ -364,12 +364,12 @@ def test_a_misdeed_is_read_as_it_is_written(text: str, misdeed: Misdeed) -> None
         ("dropx0", "sessions are none"),
     ],
 )
-def test_a_misdeed_that_is_none_is_refused_at_once(text: str, told: str) -> None:
+def test_a_fault_that_is_none_is_refused_at_once(text: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        Loopback(misbehave=text)
+        Loopback(faults=text)
 
 
-@pytest.mark.parametrize("name", MISDEEDS)
-def test_every_misdeed_can_be_written_and_tells_what_it_does(name: str) -> None:
-    assert str(Misdeed.read(name)).startswith(name)
-    assert MISDEEDS[name].does
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_can_be_written_and_tells_what_it_does(name: str) -> None:
+    assert str(Fault.read(name)).startswith(name)
+    assert FAULTS[name].does

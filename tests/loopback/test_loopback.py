@@ -40,7 +40,7 @@ BYE = spoken(("Bye.", 0.2, 0.5))
 @pytest.fixture(scope="module")
 def service() -> Iterator[Loopback]:
     service = Loopback(delay=0.02)
-    asyncio.run(service.endpoint(8000))
+    asyncio.run(service.connect_info(8000))
     yield service
     service.close()
 
@@ -180,7 +180,7 @@ ASKED = {"max_turn_silence": 150, "webhook_auth_header_value": "secret"}
 
 def test_sessions_of_ones_own_ask_for_a_model_and_parameters(make_clip: MakeClip) -> None:
     two = spoken(("One", 0.1, 0.3), ("two", 0.5, 0.8))
-    service = Loopback(speech_model="u3-rt-pro", parameters=ASKED, drain=100)
+    service = Loopback(speech_model="u3-rt-pro", parameters=ASKED, max_speed=100)
     unknown = Loopback(speech_model="u3")
     try:
         session = asyncio.run(
@@ -254,8 +254,8 @@ def fetch(service: Loopback, path: str, **headers: str) -> tuple[int, str | None
 @pytest.fixture(scope="module")
 def strict() -> Iterator[Loopback]:
     """A service with rules of its house."""
-    service = Loopback(key="sesame", sessions=1, longest=2.5, compression=False)
-    asyncio.run(service.endpoint(8000))
+    service = Loopback(key="sesame", max_sessions=1, max_duration=2.5, compression=False)
+    asyncio.run(service.connect_info(8000))
     yield service
     service.close()
 
@@ -308,7 +308,7 @@ def test_the_token_endpoint_says_what_is_wrong(service: Loopback, strict: Loopba
 def test_a_session_too_many_is_refused_and_one_too_long_is_ended(strict: Loopback) -> None:
     url, headers = f"{strict.url}?sample_rate=8000", {"Authorization": "sesame"}
 
-    async def crowd() -> tuple[list[Any], list[str], int | None]:
+    async def result() -> tuple[list[Any], list[str], int | None]:
         async with connect(url, additional_headers=headers, proxy=None) as first:
             heard = [json.loads(await first.recv())["type"]]
             second = await talk(url, key="sesame")
@@ -316,7 +316,7 @@ def test_a_session_too_many_is_refused_and_one_too_long_is_ended(strict: Loopbac
             await first.wait_closed()
             return [*second], heard, first.close_code
 
-    refused, heard, code = asyncio.run(crowd())
+    refused, heard, code = asyncio.run(result())
     told = "Unauthorized Connection: Too many concurrent sessions"
     assert refused == [[{"type": "Error", "error_code": 3009, "error": told}], 3009]
     assert heard == ["Begin", "Session Expired: Maximum session duration exceeded"]
@@ -385,7 +385,7 @@ def test_a_service_that_crashed_fails_the_session_and_starts_anew_for_the_next(
 
     try:
         with pytest.raises(StreamError, match="broke without a word") as failure:
-            asyncio.run(stream(make_clip(2.0), service=service, watch=crash))
+            asyncio.run(stream(make_clip(2.0), service=service, on_event=crash))
         assert len(failure.value.session.chunks) >= 4
         assert asyncio.run(stream(make_clip(0.5), service=service)).complete
     finally:
@@ -399,12 +399,12 @@ def test_a_cancelled_session_leaves_the_service_well(
         facts: list[Fact] = []
         begun = asyncio.Event()
 
-        def watch(fact: Fact) -> None:
+        def on_event(fact: Fact) -> None:
             facts.append(fact)
             if isinstance(fact, Chunk):
                 begun.set()
 
-        task = asyncio.create_task(stream(make_clip(60.0), service=service, watch=watch))
+        task = asyncio.create_task(stream(make_clip(60.0), service=service, on_event=on_event))
         await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -422,7 +422,7 @@ import asyncio, sys, time
 from rtkit.loopback.process import Loopback
 
 service = Loopback()
-asyncio.run(service.endpoint(8000))
+asyncio.run(service.connect_info(8000))
 print(service.url, flush=True)
 time.sleep(600)
 """
@@ -512,7 +512,7 @@ def test_the_command_serves_its_script_until_it_is_told_to_end(
 def test_the_command_tells_how_clients_fare_and_no_secret() -> None:
     """A key, its own or a client's, stays untold wherever a client puts it."""
     wrong, other = "0123456789abcdef0123456789abcdef", "its-own-token"
-    with command("--port", "0", "--key", "sesame", "--misbehave", "drop@0.5x1") as process:
+    with command("--port", "0", "--key", "sesame", "--fault", "drop@0.5x1") as process:
         assert process.stdout is not None
         url = process.stdout.readline().split()[2].rstrip(";")
 
@@ -540,7 +540,7 @@ def test_the_command_tells_how_clients_fare_and_no_secret() -> None:
         lines.setdefault(int(found[1]), []).append(found[2])
     opened = lines[1].pop(0), lines[5].pop(0), lines[6].pop(0), lines[8].pop(0)
     assert all(line.startswith("opened: sample_rate=8000 ") for line in opened[:3])
-    assert ["it will misbehave: drop@0.5x1" in line for line in opened] == [True] + [False] * 3
+    assert ["faults to come: drop@0.5x1" in line for line in opened] == [True] + [False] * 3
     unauthorised = "refused: 1008 Unauthorized Connection: Invalid API key"
     expected = {
         1: [
@@ -605,8 +605,8 @@ def test_the_command_ends_although_a_client_is_there() -> None:
         (("--script", "nowhere.json"), 2, "nowhere.json cannot be read"),
         (("--delay", "-1"), 2, "delay=-1"),
         (("--finals", "3"), 2, "invalid choice"),
-        (("--longest", "0"), 2, "longest=0"),
-        (("--sessions", "0"), 2, "sessions=0"),
+        (("--max-duration", "0"), 2, "max_duration=0"),
+        (("--max-sessions", "0"), 2, "max_sessions=0"),
     ],
 )
 def test_the_command_refuses_what_it_cannot_do(
@@ -636,7 +636,7 @@ class At:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    async def endpoint(self, rate: int, reference: Reference | None) -> Endpoint:
+    async def connect_info(self, rate: int, reference: Reference | None) -> Endpoint:
         return Endpoint(self.url, {"Authorization": "sesame0123456789"})
 
     def describe(self, reference: Reference | None) -> dict[str, Any]:

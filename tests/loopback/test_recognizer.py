@@ -1,4 +1,4 @@
-"""A real recogniser behind the embedded service: what it hears, when it says it, what it leaves."""
+"""A real recognizer behind the embedded service: what it hears, when it says it, what it leaves."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from websockets.asyncio.client import connect
 
 import rtkit
 from rtkit.analysis.latency import heard_words, turn_latency, word_latency
-from rtkit.analysis.matching import normalise
+from rtkit.analysis.matching import normalize
 from rtkit.audio import bundled, open_clip
-from rtkit.loopback.conversation import Behaviour, Close, Conversation, Say
+from rtkit.loopback.conversation import Behavior, Close, Conversation, Say
 from rtkit.loopback.engines import Guess, Onset, Phrase, Sound
 from rtkit.loopback.process import Loopback
 from rtkit.pacing import chunk_edges
@@ -51,11 +51,11 @@ installed = pytest.mark.skipif(
 )
 
 
-# Slow ears on paper: what the conversation makes of answers that come later.
+# Slow engines on paper: what the conversation makes of answers that come later.
 
 
 class Asked:
-    """Slow ears that note what they are asked."""
+    """Slow engines that note what they are asked."""
 
     def __init__(self) -> None:
         self.pieces: list[tuple[int | None, float]] = []
@@ -65,14 +65,14 @@ class Asked:
 
 
 class Slowly:
-    """A conversation with slow ears, whose answers the test gives."""
+    """A conversation with slow engines, whose answers the test gives."""
 
-    def __init__(self, drain: float = 1.25) -> None:
-        self.ears = Asked()
+    def __init__(self, max_speed: float = 1.25) -> None:
+        self.engine = Asked()
         self.conversation = Conversation(
             {"sample_rate": str(RATE)},
-            ears=lambda rate: self.ears,
-            behaviour=Behaviour(delay=0.0, drain=drain),
+            engine=lambda rate: self.engine,
+            behavior=Behavior(delay=0.0, max_speed=max_speed),
             now=0.0,
             session_id="x",
             expires_at=1,
@@ -177,7 +177,7 @@ def test_force_endpoint_and_terminate_wait_for_what_came_before_them() -> None:
     talk.send(FORCE_ENDPOINT, 0.15)
     talk.send(PIECE, 0.2)
     talk.send(TERMINATE, 0.25)
-    assert [samples for samples, _ in talk.ears.pieces] == [800, None, 800, None]
+    assert [samples for samples, _ in talk.engine.pieces] == [800, None, 800, None]
     assert talk.said(10.0) == []
     talk.answer(10.0, Onset(0.0), phrase("on"))
     *_, forced = talk.answer(11.0, phrase("one", final=True))
@@ -192,17 +192,17 @@ def test_force_endpoint_and_terminate_wait_for_what_came_before_them() -> None:
 
 
 def test_a_burst_is_asked_no_faster_than_the_service_hears() -> None:
-    talk = Slowly(drain=1.25)
+    talk = Slowly(max_speed=1.25)
     for _ in range(10):
         talk.send(PIECE, 1.0)
     talk.send(TERMINATE, 1.0)
-    instants = [after for _, after in talk.ears.pieces]
+    instants = [after for _, after in talk.engine.pieces]
     assert instants[:10] == pytest.approx(1.0 + np.arange(10) * 0.08)
     assert instants[10] == instants[9]
 
 
 def test_a_message_on_audio_that_was_heard_does_not_wait_for_later_audio() -> None:
-    talk = Slowly(drain=1.25)
+    talk = Slowly(max_speed=1.25)
     for _ in range(10):
         talk.send(PIECE, 1.0)
     (turn,) = talk.answer(1.01, Onset(0.0), phrase("one"))
@@ -212,11 +212,11 @@ def test_a_message_on_audio_that_was_heard_does_not_wait_for_later_audio() -> No
 def test_ears_that_fail_end_the_session_with_an_error() -> None:
     talk = Slowly()
     talk.send(PIECE, 0.1)
-    talk.conversation.fail("The recogniser ended unexpectedly", 0.2)
+    talk.conversation.fail("The recognizer ended unexpectedly", 0.2)
     talk.conversation.answer((Onset(0.0), phrase("late")), 0.2)
     error, close = talk.conversation.take(0.2)
     assert isinstance(error, Say)
-    assert json.loads(error.text)["error"] == "The recogniser ended unexpectedly"
+    assert json.loads(error.text)["error"] == "The recognizer ended unexpectedly"
     assert isinstance(close, Close)
     assert close.code == 3005
 
@@ -235,7 +235,7 @@ def test_a_missing_package_is_told_of_with_its_cure(
     monkeypatch.setattr(importlib.util, "find_spec", without)
     told = r"pocketsphinx, which is not installed here: run pip install 'rtkit\[recognizer\]'"
     with pytest.raises(ImportError, match=told):
-        Loopback(ears="recognizer")
+        Loopback(engine="recognizer")
 
     async def in_the_panel() -> str:
         panel = rtkit.panel(record=tmp_path)
@@ -260,7 +260,7 @@ def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
             f"None if name == {name!r} else find(name, package)\n"
         )
         done = subprocess.run(
-            [sys.executable, "-m", "rtkit.loopback", "--ears", "recognizer", "--port", "0"],
+            [sys.executable, "-m", "rtkit.loopback", "--engine", "recognizer", "--port", "0"],
             env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
             capture_output=True,
             text=True,
@@ -273,15 +273,15 @@ def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_unknown_ears_are_loud() -> None:
-    with pytest.raises(ValueError, match="unknown ears 'recogniser'; one of 'script', 'recog"):
-        Loopback(ears="recogniser")
+    with pytest.raises(ValueError, match="unknown engine 'recognizer'; one of 'script', 'recog"):
+        Loopback(engine="recognizer")
 
 
 @installed
 @pytest.mark.parametrize("option", [{"script": CALL.with_suffix(".json")}, {"format_turns": True}])
 def test_what_a_recognizer_cannot_use_is_refused(option: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="a recognizer hears for itself"):
-        Loopback(ears="recognizer", **option)
+        Loopback(engine="recognizer", **option)
 
 
 # The real one.
@@ -289,7 +289,7 @@ def test_what_a_recognizer_cannot_use_is_refused(option: dict[str, Any]) -> None
 
 def plain(text: str) -> str:
     """The words in lower case, without punctuation."""
-    return " ".join(filter(None, map(normalise, re.split(r"[\s—]+", text))))
+    return " ".join(filter(None, map(normalize, re.split(r"[\s—]+", text))))
 
 
 def errors(session: Session) -> float:
@@ -301,14 +301,14 @@ def errors(session: Session) -> float:
 @pytest.fixture(scope="module")
 def hasty() -> Iterator[Loopback]:
     """Hears unpaced audio as fast as it can."""
-    service = Loopback(ears="recognizer", drain=1000.0)
+    service = Loopback(engine="recognizer", max_speed=1000.0)
     yield service
     service.close()
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Loopback]:
-    service = Loopback(ears="recognizer")
+    service = Loopback(engine="recognizer")
     yield service
     service.close()
 
@@ -317,7 +317,7 @@ def service() -> Iterator[Loopback]:
 def test_four_words_of_five_are_right(hasty: Loopback) -> None:
     session = asyncio.run(stream(open_clip(CALL), pacing="unpaced", service=hasty))
     assert errors(session) < 0.20
-    assert session.settings.service["hears"] == "recognizer"
+    assert session.settings.service["engine"] == "recognizer"
     assert re.fullmatch(r"pocketsphinx \d+\.[\d.]+", session.settings.service["recognizer"])
     assert "pocketsphinx" in describe(session)
     assert len(session.turns) > 15  # of 23; the shortest pauses hide some ends
@@ -418,7 +418,7 @@ def test_a_comparison_shows_it(service: Loopback) -> None:
     one, other = (session.transcript for session in sessions.values())
     assert "morning" in one
     assert one == other
-    text = repr(rtkit.summarise(sessions))
+    text = repr(rtkit.summarize(sessions))
     assert "word latency p50, ms" in text
     naive, wall = sessions["fixed_sleep"].lateness, sessions["wall_clock"].lateness
     assert np.median(naive) > np.median(wall)
@@ -446,13 +446,13 @@ def test_a_stopped_session_keeps_what_was_said_and_the_next_one_works(
     async def stop() -> None:
         reached = asyncio.Event()
 
-        def watch(fact: Fact) -> None:
+        def on_event(fact: Fact) -> None:
             if isinstance(fact, Chunk) and fact.index == 24:
                 reached.set()
 
         clip = open_clip(CALL, seconds=20)
         task = asyncio.create_task(
-            stream(clip, service=service, watch=watch, record=tmp_path / "a.jsonl")
+            stream(clip, service=service, on_event=on_event, record=tmp_path / "a.jsonl")
         )
         await reached.wait()
         task.cancel()
@@ -475,7 +475,7 @@ def test_force_endpoint_flushes_what_was_said(hasty: Loopback) -> None:
     forced = 20  # in the middle of "library"
 
     async def talk() -> list[dict[str, Any]]:
-        endpoint = await hasty.endpoint(clip.rate)
+        endpoint = await hasty.connect_info(clip.rate)
         headers = dict(endpoint.headers)
         messages = []
         async with connect(endpoint.url, additional_headers=headers, proxy=None) as connection:
@@ -500,8 +500,8 @@ def test_force_endpoint_flushes_what_was_said(hasty: Loopback) -> None:
 # What it leaves.
 
 
-def recognisers(service: Loopback) -> list[int]:
-    """The recognisers among the processes of the service."""
+def recognizers(service: Loopback) -> list[int]:
+    """The recognizers among the processes of the service."""
     assert service._child is not None
     found = children(service._child._process.pid)
     return [child for child, line in found.items() if "rtkit.loopback.recognizer" in line]
@@ -517,10 +517,10 @@ def alive(process: int) -> bool:
 @linux
 def test_nothing_remains(tmp_path: Path) -> None:
     async def run() -> list[int]:
-        async with Loopback(ears="recognizer") as service:
+        async with Loopback(engine="recognizer") as service:
             clip = open_clip(CALL, start=2.9, seconds=1)
             await asyncio.gather(*(stream(clip, service=service) for _ in range(2)))
-            return recognisers(service)
+            return recognizers(service)
 
     with nothing_remains():
         found = asyncio.run(run())
@@ -530,10 +530,10 @@ def test_nothing_remains(tmp_path: Path) -> None:
 
 @installed
 @linux
-def test_a_service_that_is_killed_takes_its_recogniser_with_it() -> None:
-    service = Loopback(ears="recognizer")
-    asyncio.run(service.endpoint(16000))
-    found = recognisers(service)
+def test_a_service_that_is_killed_takes_its_recognizer_with_it() -> None:
+    service = Loopback(engine="recognizer")
+    asyncio.run(service.connect_info(16000))
+    found = recognizers(service)
     assert len(found) == 1
     assert service._child is not None
     service._child._process.kill()
@@ -543,18 +543,18 @@ def test_a_service_that_is_killed_takes_its_recogniser_with_it() -> None:
 
 @installed
 @linux
-def test_a_recogniser_that_is_gone_fails_the_session_and_not_the_next(
+def test_a_recognizer_that_is_gone_fails_the_session_and_not_the_next(
     service: Loopback,
 ) -> None:
     clip = open_clip(CALL, start=2.9, seconds=8)
 
     def crash(fact: Fact) -> None:
         if isinstance(fact, Chunk) and fact.index == 5:
-            for process in recognisers(service):
+            for process in recognizers(service):
                 os.kill(process, signal.SIGKILL)
 
-    with pytest.raises(StreamError, match="The recogniser ended unexpectedly"):
-        asyncio.run(stream(clip, service=service, watch=crash))
+    with pytest.raises(StreamError, match="The recognizer ended unexpectedly"):
+        asyncio.run(stream(clip, service=service, on_event=crash))
     short = open_clip(CALL, start=2.9, seconds=2)
     assert "morning" in asyncio.run(stream(short, service=service)).transcript
 
@@ -565,18 +565,18 @@ def test_a_client_that_leaves_is_not_heard_to_its_end(service: Loopback) -> None
     clip = open_clip(CALL, seconds=20)
 
     async def leave() -> None:
-        endpoint = await service.endpoint(clip.rate)
+        endpoint = await service.connect_info(clip.rate)
         headers = dict(endpoint.headers)
         connection = await connect(endpoint.url, additional_headers=headers, proxy=None)
         for piece in clip.chunks(chunk_edges(clip.samples, clip.rate, 0.1)):
             await connection.send(piece)
-        before.update(recognisers(service))
+        before.update(recognizers(service))
         await connection.close()
 
     before: set[int] = set()
     asyncio.run(leave())
     assert before
-    assert soon(lambda: not before <= set(recognisers(service)))
+    assert soon(lambda: not before <= set(recognizers(service)))
 
 
 @installed
@@ -587,7 +587,7 @@ def test_the_command_hears_until_it_is_told_to_end(way: signal.Signals) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     with subprocess.Popen(
-        [sys.executable, "-m", "rtkit.loopback", "--ears", "recognizer", "--port", "0"],
+        [sys.executable, "-m", "rtkit.loopback", "--engine", "recognizer", "--port", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -23,7 +23,7 @@ from remains import children, command_line, linux, nothing_remains, senders, soo
 from rtkit.analysis.latency import word_latency
 from rtkit.audio import Clip, open_clip, silence
 from rtkit.loopback.engines import Energy
-from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.loopback.process import Loopback
 from rtkit.recording import StreamError, load_session
 from rtkit.reference import Reference
@@ -41,7 +41,7 @@ away = pytest.mark.parametrize("isolation", AWAY)
 def service() -> Iterator[Loopback]:
     """One embedded service for all, which runs already."""
     service = Loopback(delay=0.05)
-    asyncio.run(service.endpoint(16000))
+    asyncio.run(service.connect_info(16000))
     yield service
     service.close()
 
@@ -104,12 +104,12 @@ def test_every_fact_is_watched_in_the_callers_loop(service: Loopback, isolation:
     seen: list[Fact] = []
     where: set[object] = set()
 
-    def watch(fact: Fact) -> None:
+    def on_event(fact: Fact) -> None:
         seen.append(fact)
         where.add((threading.get_ident(), asyncio.get_running_loop()))
 
     async def session() -> Session:
-        found = await stream(clip(0.5), service=service, isolation=isolation, watch=watch)
+        found = await stream(clip(0.5), service=service, isolation=isolation, on_event=on_event)
         assert where == {(threading.get_ident(), asyncio.get_running_loop())}
         return found
 
@@ -163,12 +163,12 @@ def test_cancelling_says_terminate_and_leaves_a_file(
     async def stopped() -> None:
         sending = asyncio.Event()
 
-        def watch(fact: Fact) -> None:
+        def on_event(fact: Fact) -> None:
             if isinstance(fact, Chunk):
                 sending.set()
 
         task = asyncio.create_task(
-            stream(clip(), service=service, isolation=isolation, record=path, watch=watch)
+            stream(clip(), service=service, isolation=isolation, record=path, on_event=on_event)
         )
         async with asyncio.timeout(30):
             await sending.wait()
@@ -206,7 +206,7 @@ def test_cancelling_before_it_has_begun_leaves_nothing(
 @away
 def test_a_session_that_fails_brings_its_facts(isolation: str) -> None:
     async def failing() -> Session:
-        async with Loopback(drain=0.1, backlog=0.3) as slow:
+        async with Loopback(max_speed=0.1, backlog=0.3) as slow:
             with pytest.raises(StreamError, match=r"code 3\d\d\d") as caught:
                 await stream(clip(), service=slow, isolation=isolation)
         return caught.value.session
@@ -222,7 +222,7 @@ def test_a_session_that_fails_brings_its_facts(isolation: str) -> None:
 class Nowhere:
     """A service at a port where nobody listens."""
 
-    async def endpoint(self, rate: int, reference: Reference | None) -> Endpoint:
+    async def connect_info(self, rate: int, reference: Reference | None) -> Endpoint:
         return Endpoint("ws://127.0.0.1:9/v3/ws", {"Authorization": "none"})
 
     def describe(self, reference: Reference | None) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def test_a_child_that_is_killed_is_told(service: Loopback, tmp_path: Path, facts
     path = tmp_path / "killed.jsonl"
     chunks = 0
 
-    def watch(fact: Fact) -> None:
+    def on_event(fact: Fact) -> None:
         nonlocal chunks
         chunks += isinstance(fact, Chunk)
         if chunks >= facts:
@@ -252,7 +252,9 @@ def test_a_child_that_is_killed_is_told(service: Loopback, tmp_path: Path, facts
                 os.kill(sender, signal.SIGKILL)
 
     with pytest.raises(RuntimeError, match=r"ended unexpectedly \(exit code -9\)") as caught:
-        asyncio.run(stream(clip(), service=service, isolation="process", record=path, watch=watch))
+        asyncio.run(
+            stream(clip(), service=service, isolation="process", record=path, on_event=on_event)
+        )
     if facts:
         assert isinstance(caught.value, StreamError)
         session = caught.value.session
@@ -310,7 +312,7 @@ def test_an_error_in_the_work_reaches_the_caller_from_the_thread(service: Loopba
 
 
 async def in_memory(isolation: str) -> Session:
-    connection = MemoryConnection(Energy, rate=16000)
+    connection = InMemoryConnection(Energy, rate=16000)
     return await stream(clip(0.5), isolation=isolation, connection=connection)
 
 
@@ -345,8 +347,8 @@ class Keyed:
 
     service: Loopback
 
-    async def endpoint(self, rate: int, reference: Reference | None) -> Endpoint:
-        endpoint = await self.service.endpoint(rate, reference)
+    async def connect_info(self, rate: int, reference: Reference | None) -> Endpoint:
+        endpoint = await self.service.connect_info(rate, reference)
         return Endpoint(endpoint.url, {"Authorization": KEY})
 
     def describe(self, reference: Reference | None) -> dict[str, Any]:
@@ -359,14 +361,16 @@ def test_the_key_is_on_no_command_line_in_no_environment_and_in_no_file(
 ) -> None:
     seen: list[str] = []
 
-    def watch(_: Fact) -> None:
+    def on_event(_: Fact) -> None:
         for sender in senders():
             environment = Path(f"/proc/{sender}/environ").read_bytes()
             seen.append(command_line(sender) + environment.decode(errors="replace"))
 
     path = tmp_path / "keyed.jsonl"
     asyncio.run(
-        stream(clip(0.3), service=Keyed(service), isolation="process", record=path, watch=watch)
+        stream(
+            clip(0.3), service=Keyed(service), isolation="process", record=path, on_event=on_event
+        )
     )
     assert seen
     assert all("rtkit.sending.isolation" in text and KEY not in text for text in seen)
@@ -376,7 +380,8 @@ def test_the_key_is_on_no_command_line_in_no_environment_and_in_no_file(
 PARENT = """
 import asyncio, rtkit
 clip = rtkit.open_clip({path!r})
-asyncio.run(rtkit.stream(clip, isolation="process", watch=lambda fact: print("fact", flush=True)))
+told = lambda fact: print("fact", flush=True)
+asyncio.run(rtkit.stream(clip, isolation="process", on_event=told))
 """
 
 

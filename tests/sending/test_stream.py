@@ -16,9 +16,9 @@ from scripted import BEGIN, ENDED, NORMAL, Scripted, error
 
 from rtkit.audio import Clip
 from rtkit.clock.alarm import sleep_until
-from rtkit.loopback.conversation import Behaviour
+from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Energy, Script
-from rtkit.loopback.in_memory import MemoryConnection
+from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.pacing import PACINGS
 from rtkit.recording import StreamError, load_session
 from rtkit.sending.run import GOODBYE, SEND_TIMEOUT
@@ -36,16 +36,16 @@ EXACT = 1e-9
 async def converse(
     clip: Clip,
     *,
-    behaviour: Behaviour | None = None,
+    behavior: Behavior | None = None,
     query: dict[str, str] | None = None,
     **how: Any,
 ) -> Session:
     """Stream to the embedded service in memory."""
     script = clip.reference
-    connection = MemoryConnection(
+    connection = InMemoryConnection(
         Energy if script is None else lambda rate: Script(script, rate),
         rate=clip.rate,
-        behaviour=behaviour,
+        behavior=behavior,
         query=query,
     )
     return await stream(clip, connection=connection, **how)
@@ -183,7 +183,7 @@ def test_a_word_is_answered_when_its_chunk_has_come_and_the_delay_is_over(
     make_clip: MakeClip,
 ) -> None:
     clip = make_clip(2.0, reference=HELLO)
-    session = simulate(converse(clip, behaviour=Behaviour(delay=0.15)))
+    session = simulate(converse(clip, behavior=Behavior(delay=0.15)))
     (hello, first), (there, second), (final, third), *_ = turns(session)
     assert hello == pytest.approx(0.5 + 0.15, abs=EXACT)
     assert there == pytest.approx(1.0 + 0.15, abs=EXACT)
@@ -204,7 +204,7 @@ def test_a_turn_that_terminate_ends_says_so(make_clip: MakeClip) -> None:
 
 
 def test_what_comes_before_the_first_chunks_time_is_negative_or_zero(make_clip: MakeClip) -> None:
-    class Slow(MemoryConnection):
+    class Slow(InMemoryConnection):
         async def recv(self) -> str:
             message = await super().recv()
             if "Begin" in message:
@@ -222,15 +222,15 @@ def test_what_comes_before_the_first_chunks_time_is_negative_or_zero(make_clip: 
     assert session.sent[0] == pytest.approx(0.1, abs=EXACT)
 
 
-@pytest.mark.parametrize("drain", [1.25, 2.5])
+@pytest.mark.parametrize("max_speed", [1.25, 2.5])
 def test_unpaced_audio_waits_in_a_service_that_hears_so_fast(
-    make_clip: MakeClip, drain: float
+    make_clip: MakeClip, max_speed: float
 ) -> None:
     reference = spoken(("early", 0.5, 1.0), ("late", 8.0, 9.0))
     clip = make_clip(10.0, reference=reference)
-    behaviour = Behaviour(delay=0.15, drain=drain)
-    paced = simulate(converse(clip, behaviour=behaviour))
-    unpaced = simulate(converse(clip, behaviour=behaviour, pacing="unpaced"))
+    behavior = Behavior(delay=0.15, max_speed=max_speed)
+    paced = simulate(converse(clip, behavior=behavior))
+    unpaced = simulate(converse(clip, behavior=behavior, pacing="unpaced"))
     for session in (paced, unpaced):
         assert [w.text for turn in session.turns for w in turn.words] == ["early", "late"]
     # All audio is there at 0.1 s, and 10 s of it take 10 / drain to hear.
@@ -244,7 +244,7 @@ def test_unpaced_audio_waits_in_a_service_that_hears_so_fast(
 
 def test_watch_sees_every_fact_as_it_is_recorded(make_clip: MakeClip) -> None:
     facts: list[Fact] = []
-    session = simulate(converse(make_clip(1.0, reference=HELLO), watch=facts.append))
+    session = simulate(converse(make_clip(1.0, reference=HELLO), on_event=facts.append))
     assert [fact for fact in facts if isinstance(fact, Chunk)] == list(session.chunks)
     assert [fact for fact in facts if isinstance(fact, Message)] == list(session.messages)
     assert facts[-1] == session.ending
@@ -268,7 +268,7 @@ def test_a_long_session_keeps_its_instants_exact(make_clip: MakeClip) -> None:
 
 def test_a_connection_in_memory_stays_closed() -> None:
     async def after_the_end() -> None:
-        connection = MemoryConnection(Energy, rate=8000)
+        connection = InMemoryConnection(Energy, rate=8000)
         await connection.send(protocol.TERMINATE)
         told = [await connection.recv() for _ in range(3)]
         assert [json.loads(text)["type"] for text in told] == ["Begin", "Turn", "Termination"]
@@ -303,7 +303,7 @@ def failing(
 
 
 @pytest.mark.parametrize(
-    ("timeline", "farewell", "chunks", "sentences"),
+    ("timeline", "shutdown", "chunks", "sentences"),
     [
         pytest.param([], NORMAL, 0, ["no Begin within 10 s"], id="no Begin"),
         pytest.param(
@@ -383,12 +383,12 @@ def test_a_session_that_breaks_off_says_why_and_keeps_its_facts(
     make_clip: MakeClip,
     tmp_path: Path,
     timeline: list[tuple[float, str | bytes | Closed]],
-    farewell: tuple[str | Closed, ...],
+    shutdown: tuple[str | Closed, ...],
     chunks: int,
     sentences: list[str],
 ) -> None:
     path = tmp_path / "a.jsonl"
-    failure, service, _ = failing(make_clip(1.0), lambda: Scripted(timeline, farewell), record=path)
+    failure, service, _ = failing(make_clip(1.0), lambda: Scripted(timeline, shutdown), record=path)
     for sentence in sentences:
         assert sentence in str(failure)
     assert len(failure.session.chunks) == chunks
@@ -399,7 +399,7 @@ def test_a_session_that_breaks_off_says_why_and_keeps_its_facts(
 
 
 @pytest.mark.parametrize(
-    ("timeline", "farewell", "how", "over"),
+    ("timeline", "shutdown", "how", "over"),
     [
         ([], NORMAL, {}, 10.0),
         ([], NORMAL, {"begin_timeout": 2.0}, 2.0),
@@ -413,11 +413,11 @@ def test_a_session_that_breaks_off_says_why_and_keeps_its_facts(
 def test_patience_ends_when_it_should(
     make_clip: MakeClip,
     timeline: list[tuple[float, str | bytes | Closed]],
-    farewell: tuple[str | Closed, ...],
+    shutdown: tuple[str | Closed, ...],
     how: dict[str, Any],
     over: float,
 ) -> None:
-    _, _, ended = failing(make_clip(1.0), lambda: Scripted(timeline, farewell), **how)
+    _, _, ended = failing(make_clip(1.0), lambda: Scripted(timeline, shutdown), **how)
     assert ended == pytest.approx(over, abs=EXACT)
 
 
@@ -571,14 +571,14 @@ def test_an_error_in_what_the_caller_gave_comes_out_after_a_goodbye(
         if watched is never:
             raise Clumsy("dropped it")
 
-    def watch(fact: Fact) -> None:
+    def on_event(fact: Fact) -> None:
         if watched(fact):
             raise Clumsy("dropped it")
 
     async def run() -> Scripted:
         service = Scripted([(0.0, BEGIN), (0.3, '{"type": "Heartbeat"}')])
         with pytest.raises(Clumsy):
-            await stream(clip, connection=service, work=work, watch=watch, record=path)
+            await stream(clip, connection=service, work=work, on_event=on_event, record=path)
         return service
 
     service = simulate(run())
@@ -592,7 +592,7 @@ def test_an_error_in_what_the_caller_gave_comes_out_after_a_goodbye(
 class Untouched:
     """A service that must not be asked."""
 
-    async def endpoint(self, rate: int, reference: object) -> Endpoint:
+    async def connect_info(self, rate: int, reference: object) -> Endpoint:
         raise AssertionError("a service was started")
 
     def describe(self, reference: object) -> dict[str, Any]:
@@ -652,7 +652,7 @@ def test_sessions_at_the_same_time_do_not_disturb_each_other(make_clip: MakeClip
 
 
 @pytest.mark.parametrize(
-    ("clip", "how", "cure"),
+    ("clip", "how", "fix"),
     [
         ("call.wav", {}, r"rtkit\.open_clip\(PATH\)"),
         (None, {"service": AssemblyAI}, "an instance"),
@@ -660,9 +660,9 @@ def test_sessions_at_the_same_time_do_not_disturb_each_other(make_clip: MakeClip
     ],
 )
 def test_the_likeliest_mistakes_are_told_with_their_cure(
-    make_clip: MakeClip, clip: Any, how: dict[str, Any], cure: str
+    make_clip: MakeClip, clip: Any, how: dict[str, Any], fix: str
 ) -> None:
-    with pytest.raises(TypeError, match=cure):
+    with pytest.raises(TypeError, match=fix):
         simulate(stream(clip or make_clip(0.5), **how))
 
 

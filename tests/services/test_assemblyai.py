@@ -193,7 +193,7 @@ def test_a_parameter_travels_as_text(value: Any, text: str) -> None:
 
 
 def endpoint_url(service: AssemblyAI) -> str:
-    return asyncio.run(service.endpoint(16000)).url
+    return asyncio.run(service.connect_info(16000)).url
 
 
 def test_a_model_is_always_asked_for_and_parameters_go_along() -> None:
@@ -206,7 +206,7 @@ def test_a_model_is_always_asked_for_and_parameters_go_along() -> None:
 def test_the_key_goes_into_the_header_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, f" {KEY}\n")
     for service in (AssemblyAI(), AssemblyAI(KEY)):
-        endpoint = asyncio.run(service.endpoint(16000))
+        endpoint = asyncio.run(service.connect_info(16000))
         assert endpoint.headers == {"Authorization": KEY}
         shown = (service, endpoint, service.describe(), endpoint.url)
         assert KEY not in "".join(f"{thing!r} {thing!s} {thing}" for thing in shown)
@@ -247,9 +247,9 @@ def test_a_change_of_configuration_keeps_its_lists() -> None:
     ],
 )
 def test_a_host_may_come_with_its_scheme(host: str, base: str) -> None:
-    assert asyncio.run(AssemblyAI(key=KEY, host=host).endpoint(16000)).url.startswith(base)
+    assert asyncio.run(AssemblyAI(key=KEY, host=host).connect_info(16000)).url.startswith(base)
 
 
 def test_a_web_address_is_no_host() -> None:
     with pytest.raises(ValueError, match="is no websocket address"):
-        asyncio.run(AssemblyAI(key=KEY, host="https://gateway.example").endpoint(16000))
+        asyncio.run(AssemblyAI(key=KEY, host="https://gateway.example").connect_info(16000))

@@ -74,7 +74,7 @@ def test_every_code_of_the_protocol_has_a_cause_and_a_cure(code: int | None) -> 
     closure = explain(code)
     assert closure.name != "unknown"
     assert closure.cause.endswith((".", ")."))
-    assert closure.cure.endswith(".")
+    assert closure.fix.endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_whatever_tells_of_an_ending_is_explained(what: object, name: str) -> No
     closure = rtkit.explain(what)
     assert closure.name == name
     assert closure.cause
-    assert closure.cure
+    assert closure.fix
     assert str(closure).startswith(f"{name}: ")
 
 
@@ -159,12 +159,12 @@ def test_websockets_own_exceptions_are_explained() -> None:
 
 
 def test_the_table_of_endings_is_what_explain_says() -> None:
-    table = rtkit.closures()
+    table = rtkit.close_codes()
     for row in table:
         assert row.codes
         assert row.evidence
         explained = rtkit.explain(row.codes[0], row.said)
-        assert (explained.name, explained.cure) == (row.name, row.cure)
+        assert (explained.name, explained.fix) == (row.name, row.fix)
         assert row.codes[0] in explained.codes
     every = {code for row in table for code in row.codes}
     assert {1000, 1006, 1008, 1011, 3005, 3006, 3007, 3008, 3009, 401, 429} <= every

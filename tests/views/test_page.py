@@ -95,7 +95,7 @@ def test_it_holds_the_summary_the_settings_the_host_and_the_versions(
     page: Path, calls: dict[str, Session]
 ) -> None:
     found = read(page)
-    for row in rtkit.summarise(calls).cells():
+    for row in rtkit.summarize(calls).cells():
         assert [cell for cell in row if cell and cell not in found.text] == []
     for words in ("chunk 0.1 s", "service: delay 0.15 s", "pacing fixed_sleep wall_clock"):
         assert words in found.text

@@ -72,13 +72,11 @@ def bars(artists: list[Artist]) -> list[Rectangle]:
     found = []
     for boxes in artists:
         if isinstance(boxes, PolyCollection):
-            colours = np.broadcast_to(
-                np.asarray(boxes.get_facecolor()), (len(boxes.get_paths()), 4)
-            )
-            for path, colour in zip(boxes.get_paths(), colours, strict=True):
+            colors = np.broadcast_to(np.asarray(boxes.get_facecolor()), (len(boxes.get_paths()), 4))
+            for path, color in zip(boxes.get_paths(), colors, strict=True):
                 (left, bottom), (_, top), (right, _) = np.asarray(path.vertices)[:3]
                 found.append(
-                    Rectangle((left, bottom), right - left, top - bottom, alpha=float(colour[3]))
+                    Rectangle((left, bottom), right - left, top - bottom, alpha=float(color[3]))
                 )
     return found
 
@@ -297,8 +295,8 @@ def test_sessions_have_lanes_of_their_own(ax: Axes) -> None:
             for i in (0, 5)]  # fmt: skip
     for row, (above, below) in enumerate(zip(*rows, strict=True), start=1):
         assert row - 0.5 < above[0] < above[1] <= below[0] < below[1] < row + 0.5
-    colours = {tuple(artists[i].get_color()[0]) for i in (0, 5)}  # type: ignore[attr-defined]
-    assert len(colours) == 2
+    colors = {tuple(artists[i].get_color()[0]) for i in (0, 5)}  # type: ignore[attr-defined]
+    assert len(colors) == 2
     legend = ax.get_legend()
     assert legend is not None
     assert legend.get_title().get_text() == "lanes, from the top: yesterday | today"
@@ -451,11 +449,11 @@ def test_a_recordings_name_is_not_read_as_mathematics() -> None:
     ("service", "words"),
     [
         (
-            {"name": "embedded", "hears": "script", "delay": 0.15},
+            {"name": "embedded", "engine": "script", "delay": 0.15},
             "; scripted service, delay 150 ms",
         ),
         (
-            {"name": "embedded", "hears": "energy", "delay": 0},
+            {"name": "embedded", "engine": "energy", "delay": 0},
             "; energy-marking service, delay 0 ms",
         ),
         ({"name": "AssemblyAI", "speech_model": "universal"}, "; AssemblyAI universal"),

@@ -203,7 +203,7 @@ def test_nothing_heard_is_a_file_all_the_same(tmp_path: Path) -> None:
 # Words by latency.
 
 
-def test_words_are_coloured_by_their_latency() -> None:
+def test_words_are_colored_by_their_latency() -> None:
     one = session(
         [0.0] * 10,
         turn(0.45, ("one", 0.0, 0.2), ("two", 0.2, 0.4), final=True),
@@ -274,7 +274,7 @@ def test_no_words_are_said_to_be_none() -> None:
     assert "0 of 0 word forms" in rtkit.show_partials(session(TEN))._repr_html_()
 
 
-def test_the_colours_share_the_words_about_evenly_and_edges_are_round() -> None:
+def test_the_colors_share_the_words_about_evenly_and_edges_are_round() -> None:
     latencies = [0.11, 0.12, 0.13, 0.42, 0.45, 0.71, 0.74, 1.31, 1.33, 5.0]
     edges = _round_edges(np.array(latencies))
     counts = np.bincount(np.searchsorted(edges, latencies, side="right"), minlength=5)
@@ -284,7 +284,7 @@ def test_the_colours_share_the_words_about_evenly_and_edges_are_round() -> None:
     assert all(edge == round(edge, 2) for edge in edges)
 
 
-def test_words_that_were_all_as_late_get_one_colour() -> None:
+def test_words_that_were_all_as_late_get_one_color() -> None:
     edges = _round_edges(np.full(20, 0.254))
     assert all(low < high for low, high in pairwise(edges))
     assert len(set(np.searchsorted(edges, [0.254, 0.2541]))) == 1

@@ -103,8 +103,8 @@ FOCUSED = """() => {
 
 # Texts that stand out too little from what lies behind them, by WCAG's contrast ratio.
 FAINT = """panel => {
-  const light = colour => {
-    const parts = colour.match(/[0-9.]+/g).slice(0, 3).map(part => part / 255);
+  const light = color => {
+    const parts = color.match(/[0-9.]+/g).slice(0, 3).map(part => part / 255);
     const linear = parts.map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05;
   };
@@ -462,9 +462,18 @@ def test_the_keyboard_reaches_everything_and_runs_and_stops(page: Page) -> None:
             break
         page.keyboard.press("Tab")
     assert passed == [
-        *("recording", "folder", "upload a recording (0)", "from, s", "length, s"),
+        *("recording", "folder", "upload a recording (0)", "start (s)", "length (s)"),
         *("saved session", "Add to the figures", "Remove added"),
-        *("pacing", "chunk, ms", "50", "100", "200", "work, ms", "stall, ms", "at, s"),
+        *(
+            "pacing",
+            "chunk (ms)",
+            "50",
+            "100",
+            "200",
+            "extra work per chunk (ms)",
+            "stall (ms)",
+            "at (s)",
+        ),
         *("sender", "service", "Run"),
     ]
     page.keyboard.press("Enter")

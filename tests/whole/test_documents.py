@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import rtkit
-from rtkit.loopback.faults import MISDEEDS
+from rtkit.loopback.faults import FAULTS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -53,11 +53,11 @@ def test_the_service_tells_how_to_start_it() -> None:
     assert "--port" in shown
     assert "--script" in shown
     table = shown[shown.index("what it may do wrong") :]
-    for name, kind in MISDEEDS.items():  # a line each
+    for name, kind in FAULTS.items():  # a line each
         assert re.search(rf"^  {name}\b.*{re.escape(kind.does)}$", table, re.MULTILINE)
     options = {text.split()[0]: text for text in shown.split("\n  --")[1:]}
     for option, default in (
-        *(("jitter", "0"), ("seed", "0"), ("drain", "1.25"), ("backlog", "300")),
-        *(("longest", "10800"), ("finals", "1"), ("port", "8765")),
+        *(("delay-spread", "0"), ("seed", "0"), ("max-speed", "1.25"), ("backlog", "300")),
+        *(("max-duration", "10800"), ("finals", "1"), ("port", "8765")),
     ):
         assert f"({default})" in options[option]

@@ -25,7 +25,7 @@ from rtkit.analysis.latency import turn_latency, word_latency
 from rtkit.analysis.validity import validity
 from rtkit.audio import open_clip
 from rtkit.clock.alarm import sleep_until
-from rtkit.loopback.conversation import Behaviour, Close, Conversation, Say
+from rtkit.loopback.conversation import Behavior, Close, Conversation, Say
 from rtkit.loopback.engines import Script
 from rtkit.loopback.server import Scripts, serve_loopback
 from rtkit.recording import StreamError, load_session
@@ -82,8 +82,8 @@ def conversation(query: dict[str, str], backlog: float) -> Conversation:
         how = {}
     return Conversation(
         query,
-        ears=lambda rate: Script(HELLO, rate),
-        behaviour=Behaviour(delay=0.1, backlog=backlog),
+        engine=lambda rate: Script(HELLO, rate),
+        behavior=Behavior(delay=0.1, backlog=backlog),
         now=0.0,
         session_id="x",
         expires_at=1,
@@ -180,8 +180,8 @@ def test_the_server_survives_any_frames_and_any_bytes() -> None:
 
     async def once(sent: list[bytes | str], query: dict[str, str], raw: bytes) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, fault: logged.append(fault))
-        scripts, behaviour = Scripts(HELLO), Behaviour(delay=0.0)
-        server = await serve_loopback(0, scripts=scripts, behaviour=behaviour)
+        scripts, behavior = Scripts(HELLO), Behavior(delay=0.0)
+        server = await serve_loopback(0, scripts=scripts, behavior=behavior)
         port = server.sockets[0].getsockname()[1]
         try:
             async with asyncio.timeout(PATIENCE):
@@ -301,7 +301,7 @@ def test_no_message_is_beyond_reading(message: Any) -> None:
 def test_every_ending_has_a_cause_and_a_cure(code: int | None, text: str) -> None:
     closure = explain(code, text)
     assert closure.cause.endswith(".")
-    assert closure.cure.endswith(".")
+    assert closure.fix.endswith(".")
 
 
 def test_a_flood_of_messages_ends_with_the_session() -> None:

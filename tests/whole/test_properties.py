@@ -66,9 +66,9 @@ class Sender:
     rate: int
     phase: str
     work: float
-    work_jitter: float
+    work_spread: float
     wake: float
-    wake_jitter: float
+    wake_spread: float
     seed: int
     more: dict[str, Any] = field(default_factory=dict)
 
@@ -86,17 +86,17 @@ senders = some.builds(
     rate=some.sampled_from([8000, 11025, 16000, 22050]) | some.integers(8000, 24000),
     phase=phases,
     work=some.floats(0, 0.15),
-    work_jitter=jitters,
+    work_spread=jitters,
     wake=some.floats(0, 0.01),
-    wake_jitter=some.floats(0, 0.01),
+    wake_spread=some.floats(0, 0.01),
     seed=some.integers(0, 1000),
 )
 others = some.fixed_dictionaries(
     {
         "network": some.floats(0, 0.1),
-        "network_jitter": jitters,
+        "network_spread": jitters,
         "delay": some.floats(0, 0.3),
-        "delay_jitter": jitters,
+        "delay_spread": jitters,
         "blocks": some.lists(some.tuples(some.floats(0, 4), some.floats(0, 0.7)), max_size=2),
     }
 )
@@ -192,7 +192,7 @@ def test_the_wall_clock_never_sends_early_and_lateness_never_accumulates(
 ) -> None:
     """A chunk is as late as it is woken, or as the one before it and its work leave no time for."""
     session = sender.send("wall_clock", script)
-    woken, worked = sender.wake + sender.wake_jitter, sender.work + sender.work_jitter
+    woken, worked = sender.wake + sender.wake_spread, sender.work + sender.work_spread
     late, gaps = session.lateness, np.diff(session.due)
     assert late.min() >= 0
     assert late[0] <= woken + EXACT
@@ -210,7 +210,7 @@ def test_catching_up_keeps_its_bound_and_is_never_faster_than_without(
     bounded = replace(sender, more={"blocks": [(1.0, 0.7)], "catch_up": rate})
     free, slow = (one.send("wall_clock", Reference(())) for one in (blocked, bounded))
     assert (np.diff(slow.sent) >= np.diff(slow.due) / rate - EXACT).all()
-    if not (sender.work_jitter or sender.wake_jitter):
+    if not (sender.work_spread or sender.wake_spread):
         assert (slow.sent >= free.sent - EXACT).all()
 
 
@@ -220,10 +220,10 @@ def test_naive_pacing_is_later_with_every_chunk_by_its_work_and_waking(
     sender: Sender, script: Reference
 ) -> None:
     late = sender.send("fixed_sleep", script).lateness
-    least, jitter = sender.work + sender.wake, sender.work_jitter + sender.wake_jitter
+    least, jitter = sender.work + sender.wake, sender.work_spread + sender.wake_spread
     waits = sender.phase == "end"  # or else chunk 0 is due at once, and nobody is woken for it
     assert waits * sender.wake - EXACT <= late[0]
-    assert late[0] <= waits * (sender.wake + sender.wake_jitter) + EXACT
+    assert late[0] <= waits * (sender.wake + sender.wake_spread) + EXACT
     steps = np.diff(late)
     assert min(steps, default=least) >= least - EXACT
     assert max(steps, default=least) <= least + jitter + EXACT

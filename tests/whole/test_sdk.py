@@ -52,8 +52,8 @@ Call = tuple[str, Any]  # a method of the client, and its argument
 @pytest.fixture(scope="module")
 def service() -> Iterator[Loopback]:
     """Hears as fast as it is spoken to: the SDK does not pace."""
-    service = Loopback(script=SCRIPT, delay=0.0, drain=1e6, key=KEY)
-    asyncio.run(service.endpoint(RATE))
+    service = Loopback(script=SCRIPT, delay=0.0, max_speed=1e6, key=KEY)
+    asyncio.run(service.connect_info(RATE))
     yield service
     service.close()
 
@@ -244,7 +244,7 @@ def test_audio_sent_too_fast_is_a_3007(talk: Any) -> None:
     """By a service that hears no faster than the real one, and has less patience."""
     service = Loopback(backlog=2.0)
     try:
-        asyncio.run(service.endpoint(RATE))
+        asyncio.run(service.connect_info(RATE))
         heard = talk(options(service), [("connect", parameters()), silence(10.0)])
     finally:
         service.close()

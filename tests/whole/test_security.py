@@ -28,7 +28,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import rtkit
 from rtkit.loopback import server as embedded_server
-from rtkit.loopback.conversation import Behaviour
+from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.server import LONGEST_FRAME, Scripts, serve_loopback
 from rtkit.recording import StreamError
 from rtkit.reference import Reference
@@ -49,8 +49,8 @@ class At:
     url: str
     service: AssemblyAI
 
-    async def endpoint(self, rate: int, reference: Reference | None) -> Endpoint:
-        given = await self.service.endpoint(rate, reference)
+    async def connect_info(self, rate: int, reference: Reference | None) -> Endpoint:
+        given = await self.service.connect_info(rate, reference)
         return Endpoint(f"{self.url}?{given.url.partition('?')[2]}&token={KEY}", given.headers)
 
     def describe(self, reference: Reference | None) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def test_the_key_is_in_no_file_log_repr_or_traceback(
             at = At(url, service)
             with pytest.raises(StreamError) as failure:
                 await stream(clip, service=at, isolation=isolation, record=path)
-            return failure.value, await at.endpoint(8000, None)
+            return failure.value, await at.connect_info(8000, None)
 
     error, endpoint = asyncio.run(run(), debug=True)
     assert heard == [KEY]  # it was told
@@ -146,7 +146,7 @@ def test_the_key_is_in_no_file_log_repr_or_traceback(
         *capfd.readouterr(),
         *map(repr, (service, endpoint, session, session.settings, session.messages, error)),
         *map(str, (service, endpoint, session, error)),
-        rtkit.summarise(session)._repr_html_(),
+        rtkit.summarize(session)._repr_html_(),
         everything(error),
     ]
     for text in shown:
@@ -300,7 +300,7 @@ def test_nothing_in_rtkit_switches_the_verification_off() -> None:
 @contextlib.asynccontextmanager
 async def embedded(**how: Any) -> AsyncIterator[tuple[Server, str]]:
     scripts = how.pop("scripts", None) or Scripts(spoken(("Hello.", 0.0, 0.1)))
-    server = await serve_loopback(0, scripts=scripts, behaviour=Behaviour(delay=0.0), **how)
+    server = await serve_loopback(0, scripts=scripts, behavior=Behavior(delay=0.0), **how)
     try:
         yield server, f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:

@@ -729,7 +729,7 @@ def test_a_service_out_of_reach_is_said(runs: Path, monkeypatch: pytest.MonkeyPa
     async def nobody_listens(self: AssemblyAI, rate: int, reference: object = None) -> Endpoint:
         return Endpoint(f"ws://127.0.0.1:{port}/v3/ws", {"Authorization": self.find_key()})
 
-    monkeypatch.setattr(AssemblyAI, "endpoint", nobody_listens)
+    monkeypatch.setattr(AssemblyAI, "connect_info", nobody_listens)
 
     async def scenario() -> None:
         panel = a_panel(runs)
@@ -867,12 +867,12 @@ def test_a_typed_key_is_used_and_kept_nowhere(
 ) -> None:
     keys = []
 
-    async def endpoint(self: AssemblyAI, rate: int, reference: Any = None) -> Endpoint:
+    async def connect_info(self: AssemblyAI, rate: int, reference: Any = None) -> Endpoint:
         keys.append(self.find_key())
-        found = await embedded().endpoint(rate, reference)
+        found = await embedded().connect_info(rate, reference)
         return Endpoint(found.url, {"Authorization": self.find_key()})
 
-    monkeypatch.setattr(AssemblyAI, "endpoint", endpoint)
+    monkeypatch.setattr(AssemblyAI, "connect_info", connect_info)
     states = []
 
     async def scenario() -> None:

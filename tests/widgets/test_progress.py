@@ -41,12 +41,12 @@ def test_it_counts_down_over_all_sessions_and_says_when_all_is_streamed(
 ) -> None:
     terminal = a_terminal(monkeypatch)
     clip = make_clip(3.0)
-    watch = rtkit.progress(clip, sessions=2)
+    on_event = rtkit.progress(clip, sessions=2)
     for pacing in ("fixed_sleep", "wall_clock"):
         session = rtkit.simulate(clip, pacing=pacing)
         for fact in (*session.chunks, session.ending):
             assert fact is not None
-            watch(fact)
+            on_event(fact)
     first, *between, last = lines(terminal)
     assert first == "0 of 6 s, about 6 s left"
     assert last == "6 s of audio streamed"
@@ -68,9 +68,9 @@ def test_where_nobody_looks_nothing_is_written(
     capsys: pytest.CaptureFixture[str], make_clip: MakeClip
 ) -> None:
     clip = make_clip(1.0)
-    watch = rtkit.progress(clip)
+    on_event = rtkit.progress(clip)
     for chunk in rtkit.simulate(clip).chunks:
-        watch(chunk)
+        on_event(chunk)
     assert capsys.readouterr() == ("", "")
 
 

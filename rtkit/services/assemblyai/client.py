@@ -61,7 +61,7 @@ class AssemblyAI:
     host: str = "streaming.assemblyai.com"
     parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
-    async def endpoint(self, rate: int, reference: object = None) -> Endpoint:
+    async def connect_info(self, rate: int, reference: object = None) -> Endpoint:
         """Where a session with audio of `rate` samples per second connects.
 
         Raises
