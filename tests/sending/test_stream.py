@@ -233,13 +233,13 @@ def test_unpaced_audio_waits_in_a_service_that_hears_so_fast(
     unpaced = simulate(converse(clip, behavior=behavior, pacing="unpaced"))
     for session in (paced, unpaced):
         assert [w.text for turn in session.turns for w in turn.words] == ["early", "late"]
-    # All audio is there at 0.1 s, and 10 s of it take 10 / drain to hear.
+    # All audio is there at 0.1 s, and 10 s of it take 10 / max_speed to hear.
     waited = termination(unpaced)[0]
-    assert waited == pytest.approx(10 / drain + 0.15, abs=0.2)
+    assert waited == pytest.approx(10 / max_speed + 0.15, abs=0.2)
     assert termination(paced)[0] == pytest.approx(10.15, abs=EXACT)
     stamp = unpaced.turns[-1].stamp
     assert stamp is not None
-    assert stamp.left - stamp.arrived > 7 / drain
+    assert stamp.left - stamp.arrived > 7 / max_speed
 
 
 def test_watch_sees_every_fact_as_it_is_recorded(make_clip: MakeClip) -> None:
