@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
-from typing import Any
-
-from rtkit.clock.alarm import T
+from typing import Any, TypeVar
 
 __all__ = ["run"]
+
+T = TypeVar("T")
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

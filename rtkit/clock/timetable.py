@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import itertools
 import math
-import os
 from collections.abc import Callable
 
-from rtkit.clock.timerfd import _open_timer, _set_timer
-from rtkit.clock.virtual import VirtualLoop
+from rtkit.clock.real import running_clock
+from rtkit.clock.timer import Timer
 
 __all__ = ["Timetable"]
 
@@ -26,28 +24,24 @@ class Timetable:
     ----------
     slack : float
         Seconds from one wake-up to the next at least: a wake-up costs more than a call, so that
-        many calls share one, each at most so much late.
+        many calls share one, each at most so much late. None where waking up is exact.
 
     Attributes
     ----------
-    expect : callable, optional
-        Called with each instant for which a timer is set that the loop does not know of.
+    timer : Timer
+        What wakes it.
     """
 
-    MAX_CONCURRENCY = 256  # calls; then the loop turns, so that late senders do not deafen it
+    BATCH = 256  # calls; then the loop turns, so that late senders do not deafen it
 
     def __init__(self, *, slack: float = 0.0003) -> None:
         self._loop = asyncio.get_running_loop()
-        self._slack = 0.0 if isinstance(self._loop, VirtualLoop) else slack  # there it costs none
+        self._slack = slack if running_clock().grain else 0.0
         self._earliest = -math.inf  # of the next wake-up
         self._entries: list[tuple[float, int, Callable[[], float | None]]] = []
         self._order = itertools.count()
         self._set_to: float | None = None
-        self._handle: asyncio.TimerHandle | None = None
-        self.expect: Callable[[float], object] | None = None
-        self._timer = _open_timer(self._loop)
-        if self._timer is not None:
-            self._loop.add_reader(self._timer, self._ring)
+        self.timer = Timer(self._ring)
 
     def at(self, when: float, call: Callable[[], float | None]) -> None:
         """At the instant `when`, `call`; it returns when to be called next, or None for never."""
@@ -57,21 +51,13 @@ class Timetable:
     def close(self) -> None:
         """Call nobody any more, and give the timer back."""
         self._entries.clear()
-        if self._handle is not None:
-            self._handle.cancel()
-        if self._timer is not None:
-            self._loop.remove_reader(self._timer)
-            os.close(self._timer)
-            self._timer = None
+        self.timer.close()
 
     def _ring(self) -> None:
-        if self._timer is not None:
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._timer, 8)
         self._set_to = None
         entries, now = self._entries, self._loop.time()
         self._earliest = now + self._slack
-        for _ in range(self.MAX_CONCURRENCY):
+        for _ in range(self.BATCH):
             if not entries or entries[0][0] > now:
                 break
             _, order, call = heapq.heappop(entries)
@@ -85,14 +71,6 @@ class Timetable:
         if not self._entries:
             return
         when = max(self._entries[0][0], self._earliest)
-        if when == self._set_to:
-            return
-        self._set_to = when
-        if self._timer is not None:
-            _set_timer(self._timer, when)
-            if self.expect is not None:
-                self.expect(when)
-        else:
-            if self._handle is not None:
-                self._handle.cancel()
-            self._handle = self._loop.call_at(when, self._ring)
+        if when != self._set_to:
+            self._set_to = when
+            self.timer.set(when)

@@ -1,28 +1,12 @@
-"""A loop whose time jumps from timer to timer, and how it is blocked and dated."""
+"""A loop whose time jumps from timer to timer, and that is its own clock."""
 
 from __future__ import annotations
 
 import asyncio
 import selectors
-import time
 from collections.abc import Callable
 
-__all__ = ["VirtualLoop", "block", "calendar"]
-
-
-def calendar() -> float:
-    """Unix time; in virtual time, seconds since its beginning, so that a session is repeatable."""
-    loop = asyncio.get_running_loop()
-    return loop.time() if isinstance(loop, VirtualLoop) else time.time()
-
-
-def block(seconds: float) -> None:
-    """Block the running loop: `time.sleep`, or what stands for it in virtual time."""
-    loop = asyncio.get_running_loop()
-    if isinstance(loop, VirtualLoop):
-        loop.block(seconds)
-    else:
-        time.sleep(seconds)
+__all__ = ["VirtualLoop"]
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -37,13 +21,24 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         By how many seconds an `Alarm` on this loop wakes too late, asked anew each time.
     """
 
+    grain = 0.0
+
     def __init__(self, wake: Callable[[], float] = float) -> None:
         self._now = 0.0
         self.wake = wake
         super().__init__(_JumpingSelector(self))
         self._clock_resolution = 1e-9  # the least step that shows at any length of session
 
+    @property
+    def clock(self) -> VirtualLoop:
+        """What `rtkit.clock.real.running_clock` finds."""
+        return self
+
     def time(self) -> float:
+        return self._now
+
+    def calendar(self) -> float:
+        """Seconds since the loop began, so that a session is repeatable."""
         return self._now
 
     def block(self, seconds: float) -> None:

@@ -1,8 +1,8 @@
 """Many sessions at once, in one loop: one timetable for all, audio read once, phases apart.
 
 A task and a timer for each session cost the loop more than the sending does, and where all send in
-the same instant the last one is late by all others. Here one `rtkit.clock.alarm.Timetable` calls
-each session when its chunk is due, and sessions start a fraction of a chunk apart.
+the same instant the last one is late by all others. Here one timetable calls each session when its
+chunk is due, and sessions start a fraction of a chunk apart.
 """
 
 from __future__ import annotations
@@ -283,7 +283,7 @@ class _Sender:
         self._begin_timeout, self._termination_timeout = begin_timeout, termination_timeout
         self._timetable = Timetable()
         self._lookout = Lookout(self._stalled)
-        self._timetable.expect = self._lookout.expect
+        self._timetable.timer.expect = self._lookout.expect
         self._opening = asyncio.Semaphore(OPENING)
         self._base = self._loop.time()
         self._missing = 0  # sessions that are neither open nor given up

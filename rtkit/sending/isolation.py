@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 from rtkit.audio import Clip
-from rtkit.clock.virtual import block
+from rtkit.clock.real import running_clock
 from rtkit.recording import StreamError, load_session
 from rtkit.reference import Reference
 from rtkit.sending.run import run_session
@@ -189,7 +189,7 @@ async def _watching(
         nonlocal begun
         if not begun and not (isinstance(fact, Event) and fact.at < 0):
             begun = True
-            now = loop.time()
+            now, block = loop.time(), running_clock().block
             timers.extend(loop.call_at(now + at, block, time) for at, time in settings.blocks)
         if on_event is not None:
             on_event(fact)

@@ -21,8 +21,8 @@ import numpy as np
 
 from rtkit.audio import AudioError, Clip, is_wav
 from rtkit.clock.alarm import Alarm, sleep_until
+from rtkit.clock.real import running_clock
 from rtkit.clock.stalls import Lookout
-from rtkit.clock.virtual import block, calendar
 from rtkit.pacing import MIN_CHUNK, choose_pacing, chunk_edges, due_times, whole_samples
 from rtkit.recording import Recorder, StreamError
 from rtkit.sending.websocket import Failure, WebSocket, open_websocket
@@ -103,7 +103,7 @@ class Run:
                 code=closed.code,
                 reason=closed.reason,
                 at=self.now(),
-                calendar=calendar() - self._calendar,
+                calendar=running_clock().calendar() - self._calendar,
             )
             self.recorder.add(ending)
             try:
@@ -259,7 +259,7 @@ class Run:
         zero = self._loop.time()
         self.start(zero)
         self._lookout = Lookout(self.stalled)
-        alarm.expect = self._lookout.expect
+        alarm.timer.expect = self._lookout.expect
         sent = 0.0
         spans = pairwise(edges.tolist())
         for index, (start, stop) in enumerate(spans):
@@ -403,13 +403,14 @@ class Run:
         self._next_look()
         settings = self.recorder.settings
         if settings.isolation == "loop":  # or else the caller's loop is elsewhere
+            block = running_clock().block
             self._blocks = [
                 self._loop.call_at(self._zero + at, block, time) for at, time in settings.blocks
             ]
 
     def _zero_is(self, zero: float) -> None:
         self._zero = zero
-        self._calendar = calendar() + zero - self._loop.time()
+        self._calendar = running_clock().calendar() + zero - self._loop.time()
         started = datetime.fromtimestamp(self._calendar, UTC)
         self.recorder.begin(zero, started.isoformat(timespec="milliseconds"))
 

@@ -14,8 +14,7 @@ from conftest import MakeClip
 from remains import linux, nothing_remains, timers
 
 from rtkit.audio import Clip
-from rtkit.clock import alarm as clock
-from rtkit.clock import virtual
+from rtkit.clock import timer as timer_module
 from rtkit.clock.alarm import Alarm
 from rtkit.clock.virtual import VirtualLoop
 from rtkit.loopback.conversation import Behavior
@@ -32,7 +31,7 @@ PATIENCE = 20.0  # seconds; no wait here takes a fiftieth of it
 def timer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each test with what the platform has, and with what there is everywhere."""
     if request.param != "timerfd":
-        monkeypatch.setattr(clock, "_open_timer", lambda loop: None)
+        monkeypatch.setattr(timer_module, "open_timerfd", lambda loop: None)
     return str(request.param)
 
 
@@ -67,7 +66,7 @@ def test_no_wait_ends_early_when_wakes_get_punctual_after_late_ones() -> None:
         try:
             for number in range(60):
                 if number < 30:  # the loop is busy when the timer rings
-                    loop.call_later(0.001, virtual.block, 0.0016)
+                    loop.call_later(0.001, time.sleep, 0.0016)
                 found.append(await lateness(alarm, 0.002))
         finally:
             alarm.close()

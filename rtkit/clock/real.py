@@ -1,0 +1,55 @@
+"""What a session asks of its clock, beside the time, which the loop tells.
+
+A loop that keeps a time of its own brings its clock along, as `rtkit.clock.virtual.VirtualLoop`
+does; every other loop runs on the host's. So nobody asks which clock it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+__all__ = ["Clock", "HostClock", "running_clock"]
+
+
+class Clock(Protocol):
+    """A clock that a session can run on.
+
+    Attributes
+    ----------
+    grain : float
+        Seconds by which a wake-up is usually late, at most; 0 where it comes on the instant.
+    """
+
+    grain: float
+
+    def calendar(self) -> float:
+        """Seconds since a fixed day: Unix time, or the time of a loop that is repeatable."""
+
+    def block(self, seconds: float) -> object:
+        """Block the running loop for so long, as if it computed."""
+
+    def wake(self) -> float:
+        """By how many more seconds the next wake-up is to come late, where that is modeled."""
+
+
+class HostClock:
+    """The clock of this host."""
+
+    grain = 0.0005
+
+    def calendar(self) -> float:
+        return time.time()
+
+    def block(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def wake(self) -> float:
+        return 0.0
+
+
+def running_clock() -> Clock:
+    """The clock that the running loop goes by."""
+    clock: Clock = getattr(asyncio.get_running_loop(), "clock", None) or HostClock()
+    return clock
