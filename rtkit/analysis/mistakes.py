@@ -40,9 +40,9 @@ class Mistake:
         ``"closed too soon"`` or ``"not 16-bit"``.
     sentence : str
         What it is, and what comes of it.
-    figure : str
+    evidence : str
         The value that shows it, with its unit.
-    cure : str
+    fix : str
         What to do.
     service : str
         What the real service does about it, as far as is known.
@@ -50,7 +50,7 @@ class Mistake:
 
     name: str
     sentence: str
-    figure: str
+    evidence: str
     fix: str
     service: str
 
@@ -71,7 +71,7 @@ class Mistakes(tuple[Mistake, ...]):
         if not self:
             return "no common mistake found"
         return "\n".join(
-            f"{one.name}: {one.figure}. {one.sentence} {one.fix} (The service: {one.service})"
+            f"{one.name}: {one.evidence}. {one.sentence} {one.fix} (The service: {one.service})"
             for one in self
         )
 
@@ -86,7 +86,7 @@ class Mistakes(tuple[Mistake, ...]):
             "<tr>"
             + "".join(
                 f"<td {style}>{html.escape(text)}</td>"
-                for text in (one.name, one.sentence, one.figure, one.fix, one.service)
+                for text in (one.name, one.sentence, one.evidence, one.fix, one.service)
             )
             + "</tr>"
             for one in self

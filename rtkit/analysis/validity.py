@@ -27,7 +27,7 @@ class Problem:
     name : str
         ``"unpaced"``, ``"incomplete"``, ``"late"``, ``"stall"``, ``"backpressure"``, ``"clock"`` or
         ``"lost"``.
-    found, cure : str
+    found, fix : str
         What was found, with the figure; and what to do.
     """
 

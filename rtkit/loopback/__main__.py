@@ -148,7 +148,7 @@ def main() -> None:
                 behavior=behavior,
                 admission=admission,
                 compression=options.compression,
-                faults=options.faults,
+                faults=options.fault,
                 log=Log(None if options.quiet else _tell, key=options.key),
             )
         )

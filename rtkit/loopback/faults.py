@@ -302,9 +302,9 @@ class FaultyConnection:
             at = self._coming[0].at
             if at is not None and (heard is None or heard < at):
                 return
-            await self._misbehave(self._coming.pop(0))
+            await self._act(self._coming.pop(0))
 
-    async def _misbehave(self, fault: Fault) -> None:
+    async def _act(self, fault: Fault) -> None:
         connection, value = self._connection, fault.value or 0.0
         self._note(connection, f"let down: {fault}")
         now = asyncio.get_running_loop().time()

@@ -16,7 +16,7 @@ class Closure:
     ----------
     name : str
         A short name of the cause.
-    cause, cure : str
+    cause, fix : str
         What was wrong, and what to do; a sentence each.
     retry : bool
         Whether the same thing, tried again, may work.

@@ -144,13 +144,13 @@ def test_a_session_that_the_service_ended_had_no_chance_to_say_terminate() -> No
 def test_unpaced() -> None:
     mistake = only(diagnose(call(6, pacing="unpaced")))
     assert mistake.name == "unpaced"
-    assert mistake.figure == "5.9 s of audio left within 0 ms, 5.9 s ahead of time"
+    assert mistake.evidence == "5.9 s of audio left within 0 ms, 5.9 s ahead of time"
 
 
 def test_naive_drift() -> None:
     mistake = only(diagnose(rtkit.simulate(10.1, pacing="fixed_sleep", work=0.003)))
     assert mistake.name == "naive drift"
-    assert mistake.figure.startswith("300 ms late at the end, ")
+    assert mistake.evidence.startswith("300 ms late at the end, ")
     assert not diagnose(rtkit.simulate(10.1, pacing="wall_clock", work=0.003))
 
 
@@ -161,13 +161,13 @@ def test_wrong_sample_rate(tmp_path: Path, stated: int, times: str) -> None:
     before, after = only(diagnose(clip)), only(diagnose(sent(clip)))
     assert before.name == after.name == "wrong sample rate"
     assert f"it {times} times as fast" in after.sentence
-    assert after.figure.startswith(f"{stated} Hz stated, 16000 Hz in the file; ")
-    assert after.figure.endswith(f"2.00 s of recording lasted {became}")
-    assert before.figure.endswith(f"2.00 s of recording would last {became}")
+    assert after.evidence.startswith(f"{stated} Hz stated, 16000 Hz in the file; ")
+    assert after.evidence.endswith(f"2.00 s of recording lasted {became}")
+    assert before.evidence.endswith(f"2.00 s of recording would last {became}")
 
 
 @pytest.mark.parametrize(
-    ("speed", "figure"),
+    ("speed", "evidence"),
     [
         (1.0, None),
         (1.03, None),
@@ -178,23 +178,23 @@ def test_wrong_sample_rate(tmp_path: Path, stated: int, times: str) -> None:
     ],
 )  # fmt: skip
 def test_wrong_sample_rate_shows_in_the_words_where_no_header_tells(
-    speed: float, figure: str | None
+    speed: float, evidence: str | None
 ) -> None:
     spoken_words = [(f"word{i % 7}", 0.5 * i, 0.5 * i + 0.4) for i in range(20)]
     came = [(text, start / speed, end / speed) for text, start, end in spoken_words]
     came[4] = ("other", *came[4][1:])
     session = built([0.0], said(20.0, *came, final=True), reference=spoken_words, terminated=30.0)
     found = diagnose(session)
-    assert [mistake.figure for mistake in found] == ([] if figure is None else [figure])
-    assert found.names == (() if figure is None else ("wrong sample rate",))
+    assert [mistake.evidence for mistake in found] == ([] if evidence is None else [evidence])
+    assert found.names == (() if evidence is None else ("wrong sample rate",))
 
 
 def test_stereo(tmp_path: Path) -> None:
     clip = open_raw(wav(tmp_path, 2.0, channels=2))
     before, after = only(diagnose(clip)), only(diagnose(sent(clip)))
     assert before.name == after.name == "stereo"
-    assert after.figure.startswith("2 channels in the file, 1 stated; ")
-    assert after.figure.endswith("2.00 s of recording lasted 4.00 s for the service")
+    assert after.evidence.startswith("2 channels in the file, 1 stated; ")
+    assert after.evidence.endswith("2.00 s of recording lasted 4.00 s for the service")
 
 
 def test_samples_of_24_bits_are_not_16(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_samples_of_24_bits_are_not_16(tmp_path: Path) -> None:
     assert not diagnose(open_clip(path))
     mistake = only(diagnose(open_raw(path)))
     assert mistake.name == "not 16-bit"
-    assert mistake.figure == (
+    assert mistake.evidence == (
         "24 bits a sample in the file, 16 stated; 1.00 s of recording would last 1.50 s for the "
         "service"
     )
@@ -223,7 +223,7 @@ def test_no_terminate(make_clip: MakeClip) -> None:
     assert not session.complete
     mistake = only(diagnose(session))
     assert mistake.name == "no Terminate"
-    assert mistake.figure == "no Termination; the last turn was left open, with 1 word so far"
+    assert mistake.evidence == "no Termination; the last turn was left open, with 1 word so far"
 
 
 def test_a_session_that_was_cut_off_said_no_terminate(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_closed_too_soon(make_clip: MakeClip) -> None:
     session = sent(make_clip(1.0), shutdown="hasty")
     mistake = only(diagnose(session))
     assert mistake.name == "closed too soon"
-    assert mistake.figure.startswith("closed 0 ms after Terminate")
+    assert mistake.evidence.startswith("closed 0 ms after Terminate")
 
 
 def test_wav_header(tmp_path: Path) -> None:
@@ -261,17 +261,17 @@ def test_a_header_inside_the_audio_of_a_sound_file_is_found(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("edges", "figure"),
+    ("edges", "evidence"),
     [
         ([0, 800, 960, 1120, 1920], "20.0 ms, in 2 of 3 chunks"),
         ([0, 800, 10400], "1200.0 ms, in 1 of 2 chunks"),
     ],
 )
-def test_chunk_out_of_bounds(make_clip: MakeClip, edges: list[int], figure: str) -> None:
+def test_chunk_out_of_bounds(make_clip: MakeClip, edges: list[int], evidence: str) -> None:
     session = sent(make_clip(1.3), edges=np.array(edges))
     assert rtkit.explain(session).name == "chunk out of bounds"
     mistake = only(diagnose(session))
-    assert (mistake.name, mistake.figure) == ("chunk out of bounds", figure)
+    assert (mistake.name, mistake.evidence) == ("chunk out of bounds", evidence)
 
 
 def test_one_short_message_at_the_end_is_let_pass(make_clip: MakeClip) -> None:
@@ -288,7 +288,7 @@ def test_counted_twice() -> None:
     words, turns = len(session.transcript.split()), len(session.turns)
     assert turns > 1
     assert mistake.name == "counted twice"
-    assert mistake.figure == (
+    assert mistake.evidence == (
         f"{2 * words} words for {words} that were said; {2 * turns} finals of {turns} turns"
     )
 

@@ -291,7 +291,7 @@ def test_a_comparison_that_cannot_be_is_refused() -> None:
         rtkit.compare_pacings(table, "word_latency_p50")
     with pytest.raises(ValueError, match="the column 'pacing' holds no numbers"):
         rtkit.compare_pacings(table, "pacing")
-    with pytest.raises(ValueError, match="no figure 'wer'"):
+    with pytest.raises(ValueError, match="no metric 'wer'"):
         rtkit.compare_pacings(table, "wer")
     with pytest.raises(ValueError, match="no session with pacing 'unpaced'"):
         rtkit.compare_pacings(table, "word_latency_p50", after="unpaced")

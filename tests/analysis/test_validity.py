@@ -51,7 +51,7 @@ def terminated(received: int | None) -> str:
 
 
 @pytest.mark.parametrize(
-    ("one", "name", "figure", "fix"),
+    ("one", "name", "shown", "fix"),
     [
         (sent(pacing="unpaced"), "unpaced", "not paced", "pacing='wall_clock'"),
         (sent(ending=None), "incomplete", "was cut off after 10 chunks", "again"),
@@ -75,12 +75,12 @@ def terminated(received: int | None) -> str:
     ],
 )
 def test_each_fault_has_a_name_a_figure_and_a_cure(
-    one: Session, name: str, figure: str, fix: str
+    one: Session, name: str, shown: str, fix: str
 ) -> None:
     found = validity(one)
     (problem,) = found.problems
     assert problem.name == name
-    assert figure in problem.found
+    assert shown in problem.found
     assert fix in problem.fix
     assert not found
     assert str(found) == repr(found) == f"not valid: {problem.found}. {problem.fix}"

@@ -272,9 +272,9 @@ def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
-def test_unknown_ears_are_loud() -> None:
-    with pytest.raises(ValueError, match="unknown engine 'recognizer'; one of 'script', 'recog"):
-        Loopback(engine="recognizer")
+def test_an_unknown_engine_is_loud() -> None:
+    with pytest.raises(ValueError, match="unknown engine 'typist'; one of 'script', 'recog"):
+        Loopback(engine="typist")
 
 
 @installed

@@ -1,0 +1,68 @@
+"""The names that were replaced are gone, in code, documents and notebooks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SUFFIXES = {".py", ".pyi", ".md", ".ipynb", ".toml", ".js", ".css", ".html"}
+# What each was replaced by stands in the public names and in `--help`.
+OLD = {
+    "commit (a mistake on purpose)": r"rtkit\.commit|import commit\b|\bcommit\(",
+    "misdeed and its kin": r"(?i)misdeed|misbehav|mischief|unruly",
+    "closures()": r"rtkit\.closures\b|(?<![.\w])closures\(",
+    "Crowd": r"\bCrowd\b",
+    "ears": r"(?i)\b(slow)?ears\b|--ears|_ears\b",
+    "Entrance, Journal, MemoryConnection": r"\b(Entrance|Journal|MemoryConnection)\b",
+    "farewell": r"\bfarewell\b",
+    "a_minute, per_minute": r"(?<!sessions_)\b(a_minute|per_minute|new_sessions)\b|--new-sessions",
+    "at_once": r"\bat_once\b",
+    "--longest, --sessions, --drain, --jitter": r"(?<!-)--(longest|sessions|drain|jitter)(?![\w-])",
+    "longest=, drain=, jitter=": r"(?<![\w.])(longest|drain|jitter)=",
+    "X_jitter": r"\b(network|work|wake|delay)_jitter\b",
+    "watch=": r"(?<![\w.])watch=",
+    "figure= (for a number)": r"(?<![\w.])figure: str",
+    "British spelling": r"(?i)\w*(summaris|normalis|recognis|colour|behaviour|neighbour)\w*",
+    "fix under its old name": r"\.cure\b|\bcure[:=]|\"cure\"",
+    "Service.endpoint()": r"(?<![\w])service\.endpoint\(",
+    "the panel's old labels": r"Hear it|\"from, s\"|\"work, ms\"",
+    "old module paths": (
+        r"rtkit\.(streaming|running|protocol|endings|isolation|latency|definitions|faults|mistakes"
+        r"|tables|frames|comparison|crowd|concurrency|simulation|calibration|sweeps|misdeeds|pooling"
+        r"|accuracy|scores|transcripts|captions|words|trace|figures|plots|distributions|playback"
+        r"|page|choosers|watching|waiting|marks|stalls|intervals|rate_intervals|websocket)\b"
+    ),
+}
+ALLOWED = {
+    "tests/whole/test_words.py": set(OLD),
+    "rtkit/session.py": {
+        "X_jitter",
+        "misdeed and its kin",
+    },  # of old files
+    "tests/test_session.py": {"X_jitter"},
+}
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    for folder in ("rtkit", "tests", "docs", "notebooks", "data", ""):
+        paths = (ROOT / folder).rglob("*") if folder else ROOT.glob("*")
+        for path in sorted(paths):
+            if path.is_file() and path.suffix in SUFFIXES and "build" not in path.parts:
+                yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("old", OLD)
+def test_no_old_name_remains(old: str) -> None:
+    pattern = re.compile(OLD[old])
+    found = [
+        f"{name}:{text.count(chr(10), 0, match.start()) + 1}: {match.group()}"
+        for name, text in texts()
+        if old not in ALLOWED.get(name, ())
+        for match in pattern.finditer(text)
+    ]
+    # The sweep's benchmark has options of its own.
+    assert [one for one in found if not one.startswith("tests/benchmarks/")] == []
