@@ -45,7 +45,6 @@ from .services.explain import explain as explain
 from .session import Session as Session
 from .views.distributions import plot_distribution as plot_distribution
 from .views.distributions import plot_distributions as plot_distributions
-from .views.page import report as report
 from .views.partials import show_partials as show_partials
 from .views.player import play as play
 from .views.plots import plot_comparison as plot_comparison
@@ -55,6 +54,7 @@ from .views.plots import plot_rescored as plot_rescored
 from .views.plots import plot_timeline as plot_timeline
 from .views.plots import plot_turn_latency as plot_turn_latency
 from .views.plots import save_figure as save_figure
+from .views.report import report as report
 from .views.saved import save_transcript as save_transcript
 from .views.transcript import show_transcript as show_transcript
 from .widgets.panel import panel as panel

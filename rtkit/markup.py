@@ -1,15 +1,19 @@
-"""Marks on words in a notebook: tints over the theme's own colors, so that text stays legible.
+"""What notebooks and pages show of tables and of words, in HTML.
 
-No mark is told by color alone: what was struck is struck, what was added is underlined.
+Words are tinted over the theme's own colors, so that text stays legible. No mark is told by color
+alone: what was struck is struck, what was added is underlined.
 """
 
 from __future__ import annotations
 
 import html
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, TypeVar
 
-__all__ = ["SMALL", "box", "marked", "tinted"]
+__all__ = ["SMALL", "Table", "asset", "box", "marked", "tinted"]
 
 SMALL = "font-size: 0.9em; opacity: 0.85"
 BOX = (
@@ -21,6 +25,11 @@ STYLES = {
     "instead": "background: rgba(0, 158, 115, 0.35)",
     "added": "background: rgba(0, 114, 178, 0.35); text-decoration: underline",
 }
+
+
+def asset(name: str) -> str:
+    """A style, script or page of the package, by its path in it."""
+    return files("rtkit").joinpath(name).read_text(encoding="utf-8")
 
 
 def box(inside: str) -> str:
@@ -40,63 +49,86 @@ def marked(style: str, text: str) -> str:
     return tinted(STYLES[style], text) if text else ""
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
 class Table:
-    """Figures of sessions side by side; prints as text, and as HTML in a notebook."""
+    """Numbers and texts in rows; prints as text, and as HTML in a notebook.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        What stands above each column but the first, which `corner` heads.
+    rows : tuple of (str, tuple of float or str, str)
+        A name, its cells, and the format of those that are numbers; NaN is a dash. A single cell
+        speaks for all columns.
+    notes : tuple of str
+        What stands below.
+    """
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[float, ...], str], ...]  # name, a value a column, format
+    rows: tuple[tuple[str, tuple[float | str, ...], str], ...]
     notes: tuple[str, ...] = ()
+    corner: str = ""
 
     def cells(self) -> list[list[str]]:
         """The table as text, the heading first."""
         return [
-            ["", *self.columns],
-            *[
-                [name, *[_cell(value, form) for value in values]]
-                for name, values, form in self.rows
-            ],
+            [self.corner, *self.columns],
+            *[[name, *[_cell(cell, form) for cell in cells]] for name, cells, form in self.rows],
         ]
 
-    def __getitem__(self, row: str) -> dict[str, float]:
+    def __getitem__(self, row: str) -> dict[str, Any]:
         """A row's values by column, in the row's unit."""
-        for name, values, _ in self.rows:
+        for name, cells, _ in self.rows:
             if name == row:
-                return dict(zip(self.columns, values, strict=True))
+                return dict(zip(self.columns, self._spread(cells), strict=True))
         raise KeyError(f"no row {row!r}; the rows are {[name for name, _, _ in self.rows]}")
 
     def __str__(self) -> str:
-        cells = self.cells()
-        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-        lines = []
-        for row in cells:
-            figures = zip(row[1:], widths[1:], strict=True)
-            lines.append(
-                "  ".join(
-                    [row[0].ljust(widths[0]), *[cell.rjust(width) for cell, width in figures]]
-                )
+        rows = [[name, *self._spread(cells)] for name, *cells in self.cells()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        heading, *lines = [
+            "  ".join(
+                cell.rjust(width) if right else cell.ljust(width)
+                for cell, width, right in zip(row, widths, self._to_the_right(), strict=True)
             )
-        lines.insert(1, "-" * len(lines[0]))
-        return "\n".join([*lines, *self.notes])
+            for row in rows
+        ]
+        return "\n".join([heading, "-" * len(heading), *lines, *self.notes])
 
     def _repr_html_(self) -> str:
         heading, *rows = self.cells()
-        right = 'style="text-align: right; padding: 2px 12px"'
-        left = 'style="text-align: left; padding: 2px 12px"'
-        head = "".join(f"<th {right}>{html.escape(cell)}</th>" for cell in heading)
-        body = "".join(
-            f"<tr><td {left}>{html.escape(name)}</td>"
-            + "".join(f"<td {right}>{html.escape(cell)}</td>" for cell in cells)
-            + "</tr>"
-            for name, *cells in rows
-        )
+        body = "".join(self._row("td", cells) for cells in rows)
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         return (
-            f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
+            f"<div><table><thead>{self._row('th', heading)}</thead>"
+            f"<tbody>{body}</tbody></table>{notes}</div>"
         )
 
+    def _row(self, tag: str, cells: Sequence[str]) -> str:
+        span = f' colspan="{len(self.columns)}"' if len(cells) == 2 else ""
+        written = []
+        for i, (cell, right) in enumerate(zip(cells, self._to_the_right(), strict=False)):
+            side = "right" if right else "left"
+            style = f'style="text-align: {side}; vertical-align: top; padding: 2px 12px"'
+            written.append(f"<{tag}{span * (i > 0)} {style}>{html.escape(cell)}</{tag}>")
+        return f"<tr>{''.join(written)}</tr>"
 
-def _cell(value: float, form: str) -> str:
+    def _spread(self, cells: Sequence[T]) -> Sequence[T]:
+        return [*cells] * len(self.columns) if len(cells) == 1 else cells
+
+    def _to_the_right(self) -> list[bool]:
+        """Where each column stands: numbers on the right, whatever has a text on the left."""
+        rows = [self._spread(cells) for _, cells, _ in self.rows]
+        columns = zip(*rows, strict=True) if rows else [()] * len(self.columns)
+        return [False, *[not any(isinstance(cell, str) for cell in one) for one in columns]]
+
+
+def _cell(value: float | str, form: str) -> str:
+    if isinstance(value, str):
+        return value
     if math.isnan(value):
         return "–"
     text = f"{round(value):d}" if form == "d" else f"{value:{form}}"

@@ -7,7 +7,6 @@ marked is a column and not a row left out, so that any choice can be made, and s
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +20,8 @@ from rtkit.analysis.latency import (
     turn_latency,
     word_latency,
 )
+from rtkit.analysis.metrics import METRICS
 from rtkit.analysis.naming import Sessions, named, parameters_of, service_of
-from rtkit.analysis.summary import summarize
 from rtkit.analysis.validity import validity
 from rtkit.session import Session
 
@@ -71,8 +70,8 @@ def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
         ``"sessions"``: a row a session: the settings; ``service`` (its name, and all that tells
         it from others), ``speech_model``, ``service_delay`` (of the embedded one; NaN where it is
         not known) and ``service_parameters`` (JSON); ``ending``, ``valid``, ``problems``, and the
-        figures of `rtkit.summarize` under the names that they have there (``lateness_p50``,
-        ``turn_latency_p95``, ...), in seconds too; what is a percentage there is a share here.
+        metrics of `rtkit.summarize` (``lateness_p50``, ``turn_latency_p95``, ...), in seconds too;
+        what is a percentage there is a share here.
 
     Raises
     ------
@@ -205,20 +204,9 @@ def _session(session: Session) -> Columns:
         "ending": "cut off" if session.ending is None else session.ending.how,
         "valid": bool(found),
         "problems": ", ".join(dict.fromkeys(one.name for one in found.problems)),
-        **_figures(session),
+        **{metric.name: metric.value(session) for metric in METRICS},
     }
     return {name: _texts([v]) if isinstance(v, str) else [v] for name, v in row.items()}
-
-
-def _figures(session: Session) -> dict[str, float]:
-    """The rows of `summarize` as columns: ``lateness p50, ms`` is ``lateness_p50``, in seconds."""
-    figures: dict[str, float] = {}
-    for title, (value,), form in summarize(session).rows:
-        name, _, unit = title.partition(", ")
-        value *= {"ms": 1e-3, "%": 1e-2}.get(unit.partition(" ")[0], 1)
-        whole = form == "d" and not np.isnan(value)
-        figures[re.sub(r"\W+", "_", name)] = int(value) if whole else value
-    return figures
 
 
 def _texts(texts: list[str]) -> np.ndarray:

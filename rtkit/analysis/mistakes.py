@@ -5,7 +5,6 @@ Each is found in recorded facts, never in what somebody says was done.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from rtkit.analysis.latency import drift
 from rtkit.analysis.matching import align
 from rtkit.audio import Clip, Header, is_wav
+from rtkit.markup import Table
 from rtkit.pacing import MAX_CHUNK, MIN_CHUNK
 from rtkit.services.messages import ServiceError, Termination, Turn
 from rtkit.session import Session
@@ -80,18 +80,11 @@ class Mistakes(tuple[Mistake, ...]):
     def _repr_html_(self) -> str:
         if not self:
             return f"<p>{self}</p>"
-        style = 'style="text-align: left; vertical-align: top; padding: 2px 12px"'
-        head = "".join(f"<th {style}>{name}</th>" for name in _HEADINGS)
-        body = "".join(
-            "<tr>"
-            + "".join(
-                f"<td {style}>{html.escape(text)}</td>"
-                for text in (one.name, one.sentence, one.evidence, one.fix, one.service)
-            )
-            + "</tr>"
-            for one in self
+        corner, *columns = _HEADINGS
+        rows = tuple(
+            (one.name, (one.sentence, one.evidence, one.fix, one.service), "") for one in self
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return Table(tuple(columns), rows, corner=corner)._repr_html_()
 
 
 def diagnose(what: Session | Clip, *, transcript: str | None = None) -> Mistakes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
+
+from rtkit.markup import Table
 
 __all__ = ["Closure", "Closures"]
 
@@ -67,23 +68,22 @@ class Closures(tuple[Closure, ...]):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        style = 'style="text-align: left; vertical-align: top; padding: 2px 12px"'
-        names = ("code", "its words", "what it means", "cause", "fix", "retry?", "evidence")
-        rows = (
-            (
-                ", ".join(map(str, one.codes)),
-                one.said,
-                one.name,
-                one.cause,
-                one.fix,
-                "yes" if one.retry else "no",
-                one.evidence,
-            )
-            for one in self
-        )
-        head = "".join(f"<th {style}>{name}</th>" for name in names)
-        body = "".join(
-            "<tr>" + "".join(f"<td {style}>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in rows
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return Table(
+            ("its words", "what it means", "cause", "fix", "retry?", "evidence"),
+            tuple(
+                (
+                    ", ".join(map(str, one.codes)),
+                    (
+                        one.said,
+                        one.name,
+                        one.cause,
+                        one.fix,
+                        "yes" if one.retry else "no",
+                        one.evidence,
+                    ),
+                    "",
+                )
+                for one in self
+            ),
+            corner="code",
+        )._repr_html_()

@@ -19,6 +19,7 @@ import soundfile
 from rtkit.analysis.latency import heard_words
 from rtkit.analysis.naming import Sessions, named
 from rtkit.audio import MAX_RATE, MIN_RATE, Clip
+from rtkit.markup import asset
 from rtkit.session import Session
 from rtkit.views.trace import LEFT, RIGHT, WIDTH, line_colors, round_marks, trace_svg
 
@@ -28,53 +29,6 @@ MOST = 4_800_000  # samples, five minutes at 16000 Hz: as speech some 7 MB in th
 WAVE, LANE, MARKS = 44, 14, 24  # heights of the sound's picture, a session's words, the axis
 LEGEND = 26  # of the trace, which the cursor leaves free
 PEAKS = 500  # of the sound's picture
-
-# The cursor follows the browser's audio element. Handlers are attributes, because a page that sets
-# innerHTML, as widgets do, runs no script element.
-FOLLOW = """
-if (!this.follow) {
-  const audio = this, box = this.closest(".rt-playback"), cursor = box.querySelector(".rt-cursor");
-  const words = [...box.querySelectorAll("[data-said]")].map(
-    word => [word, Number(word.dataset.said), Number(word.dataset.seen), word.parentElement]);
-  const {speed, left, across} = box.dataset;
-  audio.follow = () => {
-    const now = audio.currentTime * speed;
-    box.dataset.at = now.toFixed(2);
-    cursor.style.left = `${100 * (Number(left) + now * across)}%`;
-    for (const [word, said, seen, row] of words) {
-      const look = now < said ? "" : now < seen ? "rt-said" : "rt-seen";
-      if (word.className === look) continue;
-      word.className = look;
-      if (look) row.scrollTop = word.offsetTop - row.clientHeight / 2;
-    }
-    cancelAnimationFrame(audio.next);  // of two that follow, one is enough
-    if (!audio.paused && audio.isConnected) audio.next = requestAnimationFrame(audio.follow);
-  };
-}
-this.follow();
-"""
-SEEK = """
-const box = this.closest(".rt-playback"), {speed, left, across} = box.dataset;
-const seen = this.getBoundingClientRect();
-const at = ((event.clientX - seen.left) / seen.width - left) / across;
-box.querySelector("audio").currentTime = Math.max(0, at) / speed;
-"""
-STYLE = """
-.rt-playback { color: var(--jp-ui-font-color1, inherit); line-height: 1.4; }
-.rt-playback { display: flex; flex-wrap: wrap; gap: 0 24px; }
-.rt-heard { flex: 0 1 720px; min-width: 0; }
-.rt-read { flex: 1 1 20em; min-width: 0; }
-.rt-playback audio { display: block; width: 100%; height: 40px; margin: 4px 0; }
-[data-jp-theme-light="false"] .rt-playback audio { color-scheme: dark; }
-.rt-playback svg { display: block; }
-.rt-pictures { position: relative; cursor: pointer; }
-.rt-cursor { position: absolute; bottom: 0; width: 2px; background: currentColor; }
-.rt-playback:not([data-at]) .rt-cursor { visibility: hidden; }
-.rt-words { position: relative; max-height: 8.4em; overflow: hidden; margin: 6px 0; }
-.rt-playback[data-at] [data-said] { opacity: 0.45; }
-.rt-playback[data-at] .rt-said { opacity: 1; outline: 1px dashed currentColor; }
-.rt-playback[data-at] .rt-seen { opacity: 1; }
-"""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -158,12 +112,13 @@ def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Pla
     pictures = trace_svg(lines, seconds=seconds) if lines else ""
     pictures += _score(sound, rows, seconds=seconds, rate=clip.rate)
     silence = np.zeros(math.ceil((seconds - clip.seconds) * clip.rate), dtype=np.int16)
+    style = asset("views/player.css")
     return Player(
         f'<div class="rt-playback" data-speed="{rate / clip.rate!r}" data-left="{LEFT / WIDTH!r}" '
-        f'data-across="{(WIDTH - LEFT - RIGHT) / WIDTH / seconds!r}"><style>{STYLE}</style>'
+        f'data-across="{(WIDTH - LEFT - RIGHT) / WIDTH / seconds!r}"><style>{style}</style>'
         f'<div class="rt-heard"><div>{html.escape(title)}</div>'
         f"{_audio(np.concatenate([sound, silence]), rate, title=title)}"
-        f'<div class="rt-pictures" onclick="{html.escape(SEEK)}">{pictures}'
+        f'<div class="rt-pictures" onclick="{_handler()}">{pictures}'
         f'<div class="rt-cursor" style="left: {LEFT / WIDTH:.3%}; '
         f'top: {LEGEND if lines else 0}px"></div></div></div>'
         f'<div class="rt-read">{"".join(_text(*row) for row in rows.items())}</div></div>',
@@ -215,11 +170,16 @@ def _audio(sound: np.ndarray, rate: int, *, title: str) -> str:
     file = io.BytesIO()
     soundfile.write(file, sound, rate, format="FLAC", subtype="PCM_16")
     content = base64.b64encode(file.getvalue()).decode()
-    follow = html.escape(FOLLOW)
+    follow = _handler()
     return (
         f'<audio controls preload="auto" aria-label="{html.escape(title)}" onplay="{follow}" '
         f'onseeking="{follow}" src="data:audio/flac;base64,{content}"></audio>'
     )
+
+
+def _handler() -> str:
+    """What the player's events do, as an attribute."""
+    return html.escape(asset("views/player.js"))
 
 
 def _score(

@@ -23,6 +23,7 @@ from rtkit.analysis.latency import senders_share, turn_latency
 from rtkit.analysis.summary import summarize
 from rtkit.audio import AudioError, Clip
 from rtkit.experiments.calibrate import Calibration, calibrate
+from rtkit.markup import asset
 from rtkit.recording import StreamError, load_session
 from rtkit.reference import SidecarError
 from rtkit.sending.stream import stream
@@ -39,16 +40,6 @@ SEEN = (
     "Lateness of each chunk, its distribution, turn latency in its parts, and a timeline; "
     "the table that follows holds the figures"
 )
-# A figure is drawn black on white; in a dark theme it is turned over, each hue kept.
-LOOK = """
-<style>
-.rt-panel { overflow-wrap: anywhere; }
-.rt-figure img { width: 100%; max-width: 1200px; margin-top: 8px; }
-[data-jp-theme-light="false"] .rt-figure img {
-  filter: invert(0.93) hue-rotate(180deg) saturate(1.3);
-}
-</style>
-"""
 
 Job = Callable[[list[asyncio.Task[None]]], Coroutine[Any, Any, None]]
 
@@ -242,8 +233,14 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         )
 
     def _results(self) -> ipywidgets.Widget:
+        style = "<style>" + asset("widgets/panel.css") + "</style>"
         return ipywidgets.VBox(
-            [self.figure, self.table, self.saved, ipywidgets.HTML(LOOK)],
+            [
+                self.figure,
+                self.table,
+                self.saved,
+                ipywidgets.HTML(style),
+            ],
             layout={"overflow": "visible"},
         )
 

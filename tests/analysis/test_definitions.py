@@ -17,7 +17,7 @@ WAITS, TOOK, LEFT, SCHEDULE, VOICE, LAST, CURSORS = (definition.name for definit
 
 def medians(one: Session) -> dict[str, float]:
     """In seconds, by name."""
-    return {name.partition(":")[0]: row[0] / 1000 for name, row, _ in rescore(one).rows}
+    return {name.partition(":")[0]: float(row[0]) / 1000 for name, row, _ in rescore(one).rows}
 
 
 # Seven chunks of 100 ms, each 10 ms later than the one before.

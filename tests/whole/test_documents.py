@@ -11,6 +11,7 @@ import pytest
 
 import rtkit
 from rtkit.loopback.faults import FAULTS
+from rtkit.views.glossary import GLOSSARY
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -35,6 +36,15 @@ def test_every_name_that_the_documents_call_is_there() -> None:
     called = {name for text in texts for name in re.findall(r"rtkit\.(\w+)\(", text)}
     assert called
     assert called <= set(rtkit.__all__)
+
+
+def test_a_table_of_words_says_what_the_glossary_says() -> None:
+    texts = [document.read_text(encoding="utf-8") for document in DOCUMENTS]
+    tables = [text.partition("| word | what it means |")[2].partition("\n\n")[0] for text in texts]
+    rows = [row for table in tables for row in re.findall(r"^\| (.+?) \| (.+) \|$", table, re.M)]
+    said = [(word, means) for word, means in rows if set(word) != {"-"}]
+    assert said
+    assert [row for row in said if row not in GLOSSARY.items()] == []
 
 
 def test_every_notebook_is_in_the_index() -> None:

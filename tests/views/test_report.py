@@ -17,7 +17,7 @@ from playwright.sync_api import Page, sync_playwright
 
 import rtkit
 from rtkit.session import Session
-from rtkit.views.page import FIGURES, report
+from rtkit.views.report import FIGURES, report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 EVIL = "<script>alert('x')</script> & $\\foo \"quoted\".wav"

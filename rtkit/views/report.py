@@ -1,0 +1,224 @@
+"""A comparison as one page that needs no server and no network: for a colleague, or for later.
+
+Everything is in the file, figures too. It holds settings, figures and the sender's host; of what
+was said it holds nothing, and of keys neither.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.artist import Artist
+
+from rtkit.analysis.latency import heard_words
+from rtkit.analysis.naming import Sessions, named
+from rtkit.analysis.summary import notes, summarize
+from rtkit.analysis.validity import validity
+from rtkit.markup import Table
+from rtkit.services.endpoint import is_secret
+from rtkit.session import Session
+from rtkit.views.glossary import GLOSSARY
+from rtkit.views.page import page, picture, wide
+from rtkit.views.plots import (
+    describe,
+    plot_lateness,
+    plot_lateness_distribution,
+    plot_rescored,
+    plot_timeline,
+    plot_turn_latency,
+)
+
+__all__ = ["report"]
+
+FIGURES: tuple[tuple[Callable[..., list[Artist]], float, str], ...] = (
+    (
+        plot_lateness,
+        3.6,
+        "When each chunk left, minus when it was due. A line that climbs is a sender that loses "
+        "time with every chunk; a flat one keeps pace, and its spikes are chunks that were held "
+        "up. All of it is the sender's, none the service's.",
+    ),
+    (
+        plot_lateness_distribution,
+        3.4,
+        "Which share of the chunks left no later than so many milliseconds: the further left and "
+        "the steeper, the more punctual the sender.",
+    ),
+    (
+        plot_turn_latency,
+        4.2,
+        "How long a person waits from the end of a turn to its final, in parts that add up: for "
+        "the chunk to be full, for the silence that ends the turn, for a late sender (hatched), "
+        "and for the service.",
+    ),
+    (
+        plot_timeline,
+        4.2,
+        "A grey bar spans a turn as it was spoken; the line goes on to the diamond at which its "
+        "final came back, and small ticks are its words. The longer the line, the longer the "
+        "wait.",
+    ),
+    (
+        plot_rescored,
+        5.0,
+        "The same sessions under the definitions of latency that others use. Where the bars of "
+        "two sessions of one service differ, that definition counts the sender's lateness too.",
+    ),
+)
+
+
+def report(sessions: Sessions, path: str | Path, *, title: str | None = None) -> Path:
+    """Write a page about sessions: are they valid, their figures, settings and hosts.
+
+    Parameters
+    ----------
+    sessions : Session, or a list of them, or a mapping of names to them
+    path : str or Path
+        The page's file, usually named ``*.html``; folders are made.
+    title : str, optional
+        The recordings' names without it.
+
+    Returns
+    -------
+    Path
+        Of the page. It opens from the disk, in light and dark, and prints.
+
+    Raises
+    ------
+    ValueError
+        If there are no sessions, or `path` is a folder.
+    """
+    by_name, path = named(sessions), Path(path)
+    if not by_name:
+        raise ValueError("a report needs at least one session, and there is none")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name the page's file, {path / 'report.html'} say")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_page(by_name, title), encoding="utf-8")
+    return path
+
+
+def _page(sessions: Mapping[str, Session], title: str | None) -> str:
+    recordings = dict.fromkeys(session.settings.recording for session in sessions.values())
+    described = "<br>".join(map(_text, dict.fromkeys(map(describe, sessions.values()))))
+    count = "One session" if len(sessions) == 1 else f"{len(sessions)} sessions"
+    verdicts = "".join(_verdict(name, session) for name, session in sessions.items())
+    caveats = _list(note for note in notes(sessions) if note.kind != "not valid")
+    words = "".join(
+        f"<dt>{_text(word)}</dt><dd>{_text(is_)}</dd>" for word, is_ in GLOSSARY.items()
+    )
+    return page(
+        title or ", ".join(recordings),
+        lede=f'<p class="lede">{count}. {described}</p>',
+        sections={
+            "May these figures be used?": verdicts + caveats,
+            "The figures that matter": wide(replace(summarize(sessions), notes=())),
+            "What happened": "".join(_figure(sessions, *figure) for figure in FIGURES),
+            "What was asked for": _side_by_side(
+                {name: _settings(one) for name, one in sessions.items()}
+            ),
+            "Where it was measured": _side_by_side(
+                {name: dict(one.host) for name, one in sessions.items()}
+            ),
+            "The words": f"<dl>{words}</dl>",
+        },
+        made=(
+            f"Made {datetime.now().astimezone().isoformat(' ', 'minutes')} by rtkit "
+            f"{version('rtkit')}, matplotlib {matplotlib.__version__}, "
+            f"Python {platform.python_version()}."
+        ),
+    )
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))
+
+
+def _list(sentences: Iterable[object]) -> str:
+    items = "".join(f"<li>{_text(sentence)}</li>" for sentence in sentences)
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def _verdict(name: str, session: Session) -> str:
+    found = validity(session)
+    sign, word = ("good", "valid") if found else ("bad", "not valid")
+    reasons = "".join(
+        f"<li>{_text(problem.found)}. <em>{_text(problem.fix)}</em></li>"
+        for problem in found.problems
+    )
+    return (
+        f'<div class="verdict {sign}"><b>{_text(name)}</b> <span class="sign">{word}</span>'
+        f"{f'<ul>{reasons}</ul>' if reasons else ''}</div>"
+    )
+
+
+def _figure(
+    sessions: Mapping[str, Session],
+    plot: Callable[..., list[Artist]],
+    height: float,
+    meaning: str,
+) -> str:
+    if plot is plot_timeline:  # a lane needs some room
+        turns = max(len({word.turn for word in heard_words(s)}) for s in sessions.values())
+        height = min(max(height, 0.12 * turns * len(sessions)), 9)
+    return picture(
+        lambda figure: plot(sessions, ax=figure.subplots()),
+        height=height + 0.2 * len(sessions),
+        name=plot.__name__,
+        meaning=meaning,
+    )
+
+
+def _settings(session: Session) -> dict[str, object]:
+    """What was asked for, in the order of `Settings`; nothing that sounds like a secret."""
+    rows: dict[str, object] = {"started": session.started}
+    for one in fields(session.settings):
+        value = getattr(session.settings, one.name)
+        rows |= _flat(one.name, value) if isinstance(value, Mapping) else {one.name: value}
+    ending = session.ending
+    rows["ending"] = "cut off" if ending is None else f"{ending.how} {ending.error}".strip()
+    return rows
+
+
+def _flat(name: str, values: Mapping[str, Any]) -> dict[str, object]:
+    rows: dict[str, object] = {}
+    for key, value in values.items():
+        if is_secret(key):
+            continue
+        below = f"{name}: {key}"
+        rows |= _flat(below, value) if isinstance(value, Mapping) else {below: value}
+    return rows
+
+
+UNITS = {
+    "rate": " Hz",
+    "samples": " samples",
+    "first": " samples",
+    **dict.fromkeys(("chunk", "work", "service: delay", "service: delay_spread"), " s"),
+}
+
+
+def _side_by_side(columns: Mapping[str, Mapping[str, object]]) -> str:
+    """A table with a column a session; a value that all share stands once."""
+    rows: list[tuple[str, tuple[str, ...], str]] = []
+    for row in dict.fromkeys(row for column in columns.values() for row in column):
+        cells = tuple(_value(row, column.get(row)) for column in columns.values())
+        rows.append((row.replace("_", " "), cells[: 1 if len({*cells}) == 1 else None], ""))
+    return f'<div class="asked">{wide(Table(tuple(columns), tuple(rows)))}</div>'
+
+
+def _value(row: str, value: object) -> str:
+    if value is None or value == () or value == "":
+        return "–"
+    if isinstance(value, str):
+        return value
+    return (f"{value:g}" if isinstance(value, float) else json.dumps(value)) + UNITS.get(row, "")
