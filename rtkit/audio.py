@@ -18,11 +18,6 @@ from rtkit.reference import Reference, SidecarError, find_reference
 
 __all__ = ["AudioError", "Clip", "Header", "bundled", "open_clip", "open_raw", "silence"]
 
-
-"""Shortest audio message that the service takes, in seconds."""
-
-
-"""Longest audio message that the service takes, in seconds."""
 MIN_RATE, MAX_RATE = 8000, 96000
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au", ".w64", ".caf", ".opus")
@@ -153,7 +148,7 @@ def open_clip(path: str | Path, *, seconds: float | None = None, start: float = 
         If a sidecar lies beside the recording and cannot be read, or its times are no seconds.
     """
     path = Path(path)
-    _check_numbers(seconds=seconds, start=start)
+    check_numbers(seconds=seconds, start=start)
     _check_file(path)
     if path.stat().st_size == 0:
         raise AudioError(f"{path} is empty (0 bytes). Make or copy it anew.")
@@ -217,7 +212,7 @@ def open_raw(
         If the file is missing or holds no samples, or if nothing tells the rate.
     """
     path = Path(path)
-    _check_numbers(seconds=seconds, rate=rate)
+    check_numbers(seconds=seconds, rate=rate)
     _check_file(path)
     header = read_header(path)
     if rate is None:
@@ -311,7 +306,7 @@ def bundled() -> list[Path]:
     return []
 
 
-def _check_numbers(**values: object) -> None:
+def check_numbers(**values: object) -> None:
     """Refuse what is neither a number nor left out."""
     for name, value in values.items():
         if value is not None and not isinstance(value, Real):

@@ -1,4 +1,6 @@
-"""When each chunk is due, and when each pacing sends it. Arithmetic: no clock, no waiting.
+"""Which chunks are due when, and when each pacing sends them. Arithmetic: no clock, no waiting.
+
+A `Plan` is made once, before anything is sent, and handed on to whoever sends, or simulates it.
 
 A pacing is a function of four instants, in seconds on one clock, that tells when to send the
 next chunk: `now` (the work on the last chunk is done), `due` and `last_due` (when this chunk and
@@ -10,18 +12,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
 import numpy as np
 
-from rtkit.audio import _check_numbers
+from rtkit.audio import Clip, check_numbers
 
 __all__ = [
     "PACINGS",
     "Pacing",
     "PacingName",
     "Phase",
+    "Plan",
     "choose_pacing",
     "due_times",
     "fixed_sleep",
@@ -123,7 +127,7 @@ def check_chunk(chunk: float) -> float:
     TypeError
         If it is no number.
     """
-    _check_numbers(chunk=chunk)
+    check_numbers(chunk=chunk)
     if not MIN_CHUNK <= chunk <= MAX_CHUNK:
         raise ValueError(
             f"chunk={chunk:g} s is outside what the service takes, {MIN_CHUNK:g} to {MAX_CHUNK:g} "
@@ -165,3 +169,73 @@ def chunk_edges(samples: int, rate: int, chunk: float) -> np.ndarray:
 def whole_samples(seconds: float, rate: int) -> int:
     """The least number of samples that lasts `seconds`, forgiving float error in the product."""
     return math.ceil(seconds * rate - 1e-6)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Which chunks of a clip are due when, and how they are paced; checked when it is made.
+
+    Attributes
+    ----------
+    edges : ndarray of int64, shape (chunks + 1,), read-only
+        Sample positions of the chunks' ends, counted from the clip's start, rising.
+    rate : int
+        Samples per second.
+    chunk : float
+        Seconds of audio a chunk, as asked for.
+    pacing, phase : str
+        As for `choose_pacing` and `due_times`.
+    catch_up : float or None
+        As for `choose_pacing`.
+    due : ndarray of float64, shape (chunks,), read-only
+        When each chunk ought to leave, in seconds from the start of pacing.
+    least : int
+        Bytes up to which a chunk is padded with silence: only a clip that is shorter than the
+        service takes, and so makes one chunk, needs any. Elsewhere 0.
+
+    Raises
+    ------
+    ValueError
+        If the pacing, the phase or the bound cannot be.
+    """
+
+    edges: np.ndarray
+    rate: int
+    chunk: float
+    pacing: str = "wall_clock"
+    phase: str = "end"
+    catch_up: float | None = None
+    due: np.ndarray = field(init=False, repr=False)
+    least: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        choose_pacing(self.pacing, catch_up=self.catch_up)
+        edges = np.array(self.edges, dtype=np.int64)
+        due = due_times(edges, self.rate, self.phase)
+        edges.flags.writeable = due.flags.writeable = False
+        least = 2 * whole_samples(MIN_CHUNK, self.rate) if len(due) == 1 else 0
+        for name, value in (("edges", edges), ("due", due), ("least", least)):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(
+        cls,
+        clip: Clip,
+        *,
+        chunk: float = 0.1,
+        pacing: str = "wall_clock",
+        phase: str = "end",
+        catch_up: float | None = None,
+    ) -> Plan:
+        """The plan for all of a clip, in chunks of `chunk` seconds, as `chunk_edges` cuts it."""
+        edges = chunk_edges(clip.samples, clip.rate, chunk)
+        return cls(edges, clip.rate, float(chunk), pacing, phase, catch_up)
+
+    @property
+    def pace(self) -> Pacing:
+        """When to send the next chunk."""
+        return choose_pacing(self.pacing, catch_up=self.catch_up)
+
+    def __reduce__(self) -> tuple[type[Plan], tuple[object, ...]]:
+        """What a copy in another process is made of anew."""
+        return Plan, (self.edges, self.rate, self.chunk, self.pacing, self.phase, self.catch_up)

@@ -12,8 +12,8 @@ from typing import Any
 
 from rtkit.reference import Reference
 from rtkit.session import (
-    _KINDS,
     FORMAT,
+    KINDS,
     Chunk,
     Ending,
     Event,
@@ -82,7 +82,7 @@ def _load_folder(folder: Path) -> dict[str, Session]:
 
 
 def _load_file(path: Path) -> Session:
-    facts: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
+    facts: dict[str, list[Any]] = {kind: [] for kind in KINDS}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         opening = json.loads(lines[0])

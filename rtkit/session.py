@@ -32,6 +32,7 @@ __all__ = [
     "Session",
     "Settings",
     "Stall",
+    "fact_of",
     "read_fact",
     "without_collecting",
     "write_fact",
@@ -168,7 +169,7 @@ class Ending:
 FORMAT = 1  # of a session's file
 
 Fact = Chunk | Message | Stall | Event | Ending
-_KINDS: Mapping[str, type[Fact]] = {
+KINDS: Mapping[str, type[Fact]] = {
     kind.kind: kind for kind in (Chunk, Message, Stall, Event, Ending)
 }
 
@@ -186,8 +187,12 @@ def read_fact(line: str) -> Fact:
     LookupError, TypeError, ValueError
         If there is none in it.
     """
-    data = json.loads(line)
-    return _KINDS[data.pop("kind")](**data)
+    return fact_of(json.loads(line))
+
+
+def fact_of(said: Mapping[str, Any]) -> Fact:
+    """The fact that such a line says, read as JSON; raises as `read_fact` does."""
+    return KINDS[said["kind"]](**{name: said[name] for name in said if name != "kind"})
 
 
 @dataclass(frozen=True)

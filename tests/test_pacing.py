@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import pickle
 import re
+from typing import Any
 
 import numpy as np
 import pytest
 
+from rtkit.audio import silence
 from rtkit.pacing import (
     PACINGS,
     Pacing,
+    Plan,
     choose_pacing,
     chunk_edges,
     due_times,
@@ -135,3 +139,54 @@ def test_due_times_follow_samples_not_nominal_durations() -> None:
 def test_an_unknown_phase_is_loud() -> None:
     with pytest.raises(ValueError, match="unknown phase 'middle'; one of 'end', 'start'"):
         due_times(np.array([0, 1]), 8000, "middle")
+
+
+# The plan.
+
+
+def test_a_plan_is_made_of_a_clip_and_cannot_be_changed() -> None:
+    plan = Plan.of(silence(1.02, rate=8000), chunk=0.1, phase="start", catch_up=2.0)
+    assert plan.edges.tolist() == [*range(0, 8000, 800), 8160]
+    assert plan.due.tolist() == [edge / 8000 for edge in range(0, 8000, 800)]
+    assert (plan.rate, plan.chunk, plan.pacing, plan.phase) == (8000, 0.1, "wall_clock", "start")
+    assert plan.pace(0.0, 0.2, 0.1, 0.5) == pytest.approx(0.55)
+    for array in (plan.edges, plan.due):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+    with pytest.raises(AttributeError):
+        plan.chunk = 0.2  # type: ignore[misc]
+
+
+def test_a_plan_leaves_the_array_that_it_was_made_of_alone() -> None:
+    edges = np.array([0, 160, 320])
+    plan = Plan(edges, 8000, 0.02)
+    edges[1] = 100
+    assert plan.edges.tolist() == [0, 160, 320]
+
+
+@pytest.mark.parametrize(("seconds", "least"), [(0.03, 800), (0.1, 800), (0.2, 0), (0.16, 0)])
+def test_only_a_clip_of_one_chunk_may_need_padding(seconds: float, least: int) -> None:
+    assert Plan.of(silence(seconds, rate=8000)).least == least
+
+
+def test_a_copy_of_a_plan_in_another_process_is_the_same_and_as_fixed() -> None:
+    plan = Plan.of(silence(1.0), chunk=0.25, pacing="fixed_sleep")
+    copy = pickle.loads(pickle.dumps(plan))
+    assert copy.edges.tolist() == plan.edges.tolist()
+    assert copy.due.tolist() == plan.due.tolist()
+    assert (copy.pacing, copy.least) == ("fixed_sleep", 0)
+    assert not copy.edges.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"chunk": 0.02}, "chunk=0.02"),
+        ({"pacing": "walclock"}, "unknown pacing 'walclock'"),
+        ({"phase": "middle"}, "unknown phase 'middle'"),
+        ({"pacing": "unpaced", "catch_up": 2.0}, "never catches up"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_loud(how: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        Plan.of(silence(1.0), **how)

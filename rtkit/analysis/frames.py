@@ -28,7 +28,7 @@ from rtkit.session import Session
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["pandas_for", "to_frame"]
+__all__ = ["pandas_for", "session_row", "to_frame"]
 
 Columns = dict[str, Any]  # of one length
 
@@ -184,10 +184,11 @@ def _turns(session: Session) -> Columns:
     }
 
 
-def _session(session: Session) -> Columns:
+def session_row(session: Session) -> dict[str, Any]:
+    """The row of a session, as `to_frame` describes it."""
     settings, service = session.settings, session.settings.service
     found, delay, parameters = validity(session), service.get("delay"), parameters_of(session)
-    row = {
+    return {
         "recording": settings.recording,
         "seconds": settings.seconds,
         "rate": settings.rate,
@@ -206,6 +207,10 @@ def _session(session: Session) -> Columns:
         "problems": ", ".join(dict.fromkeys(one.name for one in found.problems)),
         **{metric.name: metric.value(session) for metric in METRICS},
     }
+
+
+def _session(session: Session) -> Columns:
+    row = session_row(session)
     return {name: _texts([v]) if isinstance(v, str) else [v] for name, v in row.items()}
 
 

@@ -11,23 +11,25 @@ import asyncio
 import itertools
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from rtkit.audio import AudioError, Clip
 from rtkit.clock.alarm import sleep_until
 from rtkit.clock.stalls import Lookout
 from rtkit.clock.timetable import Timetable
 from rtkit.experiments.concurrent_result import ConcurrentResult
-from rtkit.pacing import MIN_CHUNK, chunk_edges, due_times, whole_samples
+from rtkit.pacing import Plan
 from rtkit.recording import Recorder, StreamError
-from rtkit.sending.run import Run, host, settings_of
-from rtkit.sending.stream import check_sides
+from rtkit.sending.options import settings_of
+from rtkit.sending.run import Run, host
+from rtkit.sending.stream import check_sides, describe_connection, embedded_service
 from rtkit.sending.websocket import Failure
 from rtkit.services.service import Connection, Service
-from rtkit.session import Chunk, Fact, Session, Settings
+from rtkit.session import Chunk, Fact, Session
 
 __all__ = ["stream_many"]
 
@@ -118,16 +120,13 @@ async def stream_many(
         raise ValueError(
             f"{len(connections)} connections for {len(clips)} clips; give one a clip, or none"
         )
-    plans = _plans(clips, chunk, phase)
+    audio = _read_once(clips, chunk, phase)
     if connections is None:
         _check_files(len(clips))
-        if service is None:
-            from rtkit.loopback.process import embedded
-
-            service = embedded()
+        service = service or embedded_service()
     result = _Sender(service, sessions_per_minute, on_event, begin_timeout, termination_timeout)
     try:
-        await result.run(clips, plans, connections or [None] * len(clips))
+        await result.run(clips, audio, connections or [None] * len(clips))
     finally:
         result.close()
         sessions = result.sessions()
@@ -146,43 +145,37 @@ async def stream_many(
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """A clip's chunks, the same for all sessions that stream it."""
+class _Audio:
+    """A clip's chunks by its plan, for one of the sessions that stream it."""
 
-    settings: Settings
-    edges: list[int]
-    due: list[float]
-    reading: Generator[bytes, None, None]
-    audio: Iterator[bytes]
+    plan: Plan
+    reading: Generator[bytes, None, None]  # the same for all of them
+    chunks: Iterator[bytes]
 
 
-def _plans(clips: Sequence[Clip], chunk: float, phase: str) -> list[_Plan]:
-    """A plan each; the audio of a clip that comes several times is read once for all."""
-    plans: dict[int, _Plan] = {}
-    readings: dict[int, Iterator[Iterator[bytes]]] = {}
-    times = {id(clip): 0 for clip in clips}
+def _read_once(clips: Sequence[Clip], chunk: float, phase: str) -> list[_Audio]:
+    """The audio of each; that of a clip which comes several times is read once for all."""
+    times = Counter(map(id, clips))
+    shared: dict[int, Iterator[_Audio]] = {}
     for clip in clips:
-        times[id(clip)] += 1
-    for clip in clips:
-        if id(clip) not in plans:
-            edges = chunk_edges(clip.samples, clip.rate, chunk)
-            settings = settings_of(clip, chunk=float(chunk), pacing="wall_clock", phase=phase)
-            due = due_times(edges, clip.rate, phase).tolist()
-            reading = clip.chunks(edges)
-            plans[id(clip)] = _Plan(settings, edges.tolist(), due, reading, reading)
-            readings[id(clip)] = iter(itertools.tee(reading, times[id(clip)]))
-    return [replace(plans[id(clip)], audio=next(readings[id(clip)])) for clip in clips]
+        if id(clip) not in shared:
+            plan = Plan.of(clip, chunk=chunk, phase=phase)
+            reading = clip.chunks(plan.edges)
+            copies = itertools.tee(reading, times[id(clip)])
+            shared[id(clip)] = iter([_Audio(plan, reading, chunks) for chunks in copies])
+    return [next(shared[id(clip)]) for clip in clips]
 
 
 class _Member:
     """One session among many: called by the timetable whenever a chunk of it is due."""
 
-    def __init__(self, run: Run, plan: _Plan) -> None:
+    def __init__(self, run: Run, audio: _Audio) -> None:
         self.run = run
         self.failure: str | None = None
         self.on_event: Callable[[Fact], object] | None = None
-        self._plan = plan
-        self._least = 2 * whole_samples(MIN_CHUNK, plan.settings.rate)
+        self._audio, self._plan = audio, audio.plan
+        self._edges: list[int] = audio.plan.edges.tolist()
+        self._due: list[float] = audio.plan.due.tolist()
         self._time = asyncio.get_running_loop().time
         self._zero = 0.0
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -206,14 +199,14 @@ class _Member:
         those that end within the same chunk still send.
         """
         self._write, self._zero, self._on_sent = connection.write, zero, sent
-        timetable.at(zero + self._plan.due[0], self)
+        timetable.at(zero + self._due[0], self)
         await self._done
 
     def __call__(self) -> float | None:
         if self._done.done():  # the session ended otherwise
             return None
         try:
-            if len(self._sent) < len(self._plan.due):
+            if len(self._sent) < len(self._due):
                 return self._send_next()
             self._done.set_result(None)
             return None
@@ -234,36 +227,37 @@ class _Member:
         index = len(self._sent)
         if self.on_event is not None:
             self.on_event(self._chunk(index - 1))
-        self.run.audio_sent = self._plan.edges[index] / self._plan.settings.rate
-        if index == len(self._plan.due):
+        self.run.audio_sent = self._edges[index] / self._plan.rate
+        if index == len(self._due):
             self._on_sent()
-            return now + self._plan.settings.chunk
+            return now + self._plan.chunk
         self._payload = self._next_payload()
-        return self._zero + self._plan.due[index]
+        return self._zero + self._due[index]
 
     def _next_payload(self) -> bytes:
-        payload = next(self._plan.audio, None)
+        payload = next(self._audio.chunks, None)
         if payload is None:  # the reading is shared, and another session met the fault
+            name = self.run.recorder.settings.recording
             raise AudioError(
-                f"{self._plan.settings.recording} cannot be read to its end: it was cut, damaged "
-                "or changed. Make or copy it anew."
+                f"{name} cannot be read to its end: it was cut, damaged or changed. Make or copy "
+                "it anew."
             )
-        return payload.ljust(self._least, b"\0")
+        return payload.ljust(self._plan.least, b"\0")
 
     def close(self) -> None:
         """Close the recording."""
-        self._plan.reading.close()
+        self._audio.reading.close()
 
     def chunks(self) -> Iterator[Chunk]:
         """What was sent, as facts."""
         return map(self._chunk, range(len(self._sent)))
 
     def _chunk(self, index: int) -> Chunk:
-        start, stop = self._plan.edges[index : index + 2]
+        start, stop = self._edges[index : index + 2]
         sent, returned = self._sent[index] - self._zero, self._returned[index] - self._zero
         size = self._sizes[index]
         padding = size - 2 * (stop - start)
-        return Chunk(index, start, stop, self._plan.due[index], sent, returned, size, padding)
+        return Chunk(index, start, stop, self._due[index], sent, returned, size, padding)
 
 
 class _Sender:
@@ -295,19 +289,18 @@ class _Sender:
     async def run(
         self,
         clips: Sequence[Clip],
-        plans: Sequence[_Plan],
+        audio: Sequence[_Audio],
         connections: Sequence[WritableConnection | None],
     ) -> None:
         self._missing = len(clips)
-        for clip, plan, connection in zip(clips, plans, connections, strict=True):
-            described: dict[str, Any] = {"name": "connection"}
+        for clip, one, connection in zip(clips, audio, connections, strict=True):
             if connection is None:
                 assert self._service is not None
                 described = self._service.describe(clip.reference)
-            elif hasattr(connection, "describe"):
-                described = connection.describe()
-            recorder = Recorder(replace(plan.settings, service=described), host(), clip.reference)
-            self.members.append(_Member(Run(recorder), plan))
+            else:
+                described = describe_connection(connection)
+            recorder = Recorder(settings_of(clip, one.plan, described), host(), clip.reference)
+            self.members.append(_Member(Run(recorder), one))
         longest = max(self.members, key=lambda member: member.run.recorder.settings.seconds)
         longest.on_event = self._on_event
         tasks = [

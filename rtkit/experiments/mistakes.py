@@ -13,12 +13,13 @@ import soundfile
 
 from rtkit.audio import MAX_RATE, Clip, open_raw
 from rtkit.loopback.process import Loopback, embedded
-from rtkit.pacing import chunk_edges
+from rtkit.pacing import Plan
 from rtkit.recording import StreamError
 from rtkit.reference import Reference
-from rtkit.sending.run import run_session, settings_of
-from rtkit.sending.stream import Service, stream
+from rtkit.sending.options import Options, Shutdown
+from rtkit.sending.stream import check_sides, stream_plan
 from rtkit.services.endpoint import Endpoint
+from rtkit.services.service import Service
 from rtkit.session import Session
 
 __all__ = ["reproduce"]
@@ -57,11 +58,13 @@ async def reproduce(
     """
     if mistake not in _MISTAKES:
         raise ValueError(f"unknown mistake {mistake!r}; one of {', '.join(map(repr, _MISTAKES))}")
-    own = Loopback(format_turns=True, finals=2) if _needs_formats(mistake, service) else None
+    check_sides(clip, service)
+    formats = mistake == "counted twice" and service is None
+    own = Loopback(format_turns=True, finals=2) if formats else None
     with tempfile.TemporaryDirectory(prefix="rtkit-") as folder:
         try:
             return await _MISTAKES[mistake](
-                _Plan(clip, own or service or embedded(), work, Path(folder))
+                _Case(clip, own or service or embedded(), work, Path(folder))
             )
         except StreamError as error:
             if not any(event.name == "connected" for event in error.session.events):
@@ -72,12 +75,8 @@ async def reproduce(
                 own.close()
 
 
-def _needs_formats(mistake: str, service: Service | None) -> bool:
-    return mistake == "counted twice" and service is None
-
-
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _Case:
     clip: Clip
     service: Service
     work: float
@@ -93,31 +92,12 @@ class _Plan:
         )
         return path
 
-    async def stream(self, clip: Clip, **how: Any) -> Session:
-        clip = replace(clip, reference=self.clip.reference)
-        return await stream(clip, service=self.service, chunk=CHUNK, **how)
-
-    async def run(self, *, edges: np.ndarray | None = None, shutdown: str = "wait") -> Session:
-        clip = self.clip
-        chunk = CHUNK if edges is None else float(edges[1]) / clip.rate
-        settings = settings_of(
-            clip,
-            chunk=chunk,
-            pacing="wall_clock",
-            service=self.service.describe(clip.reference),
-        )
-        return await run_session(
-            clip,
-            settings,
-            work=0.0,
-            service=self.service,
-            record=None,
-            on_event=None,
-            begin_timeout=10.0,
-            termination_timeout=10.0,
-            edges=chunk_edges(clip.samples, clip.rate, CHUNK) if edges is None else edges,
-            shutdown=shutdown,
-        )
+    async def send(
+        self, plan: Plan | None = None, *, clip: Clip | None = None, **how: Any
+    ) -> Session:
+        clip = replace(clip or self.clip, reference=self.clip.reference)
+        plan = plan or Plan.of(clip, chunk=CHUNK)
+        return await stream_plan(clip, plan, Options(**how), service=self.service)
 
 
 class _Bearer:
@@ -135,52 +115,53 @@ class _Bearer:
         return self._service.describe(reference)
 
 
-async def _unpaced(plan: _Plan) -> Session:
-    return await plan.stream(plan.clip, pacing="unpaced")
+async def _unpaced(case: _Case) -> Session:
+    return await case.send(Plan.of(case.clip, chunk=CHUNK, pacing="unpaced"))
 
 
-async def _naive_drift(plan: _Plan) -> Session:
-    return await plan.stream(plan.clip, pacing="fixed_sleep", work=plan.work)
+async def _naive_drift(case: _Case) -> Session:
+    plan = Plan.of(case.clip, chunk=CHUNK, pacing="fixed_sleep")
+    return await case.send(plan, work=case.work)
 
 
-async def _wrong_sample_rate(plan: _Plan) -> Session:
-    rate = plan.clip.rate
-    return await plan.stream(
-        open_raw(plan.wav(), rate=2 * rate if 2 * rate <= MAX_RATE else rate // 2)
-    )
+async def _wrong_sample_rate(case: _Case) -> Session:
+    rate = case.clip.rate
+    wrong = 2 * rate if 2 * rate <= MAX_RATE else rate // 2
+    return await case.send(clip=open_raw(case.wav(), rate=wrong))
 
 
-async def _stereo(plan: _Plan) -> Session:
-    return await plan.stream(open_raw(plan.wav(channels=2)))
+async def _stereo(case: _Case) -> Session:
+    return await case.send(clip=open_raw(case.wav(channels=2)))
 
 
-async def _wav_header(plan: _Plan) -> Session:
-    return await plan.stream(open_raw(plan.wav(), keep_header=True))
+async def _wav_header(case: _Case) -> Session:
+    return await case.send(clip=open_raw(case.wav(), keep_header=True))
 
 
-async def _chunk_out_of_bounds(plan: _Plan) -> Session:
-    clip = plan.clip
+async def _chunk_out_of_bounds(case: _Case) -> Session:
+    clip = case.clip
     inner = np.arange(0, clip.samples, round(SHORT * clip.rate), dtype=np.int64)
-    return await plan.run(edges=np.append(inner, clip.samples))
+    edges = np.append(inner, clip.samples)
+    return await case.send(Plan(edges, clip.rate, float(edges[1]) / clip.rate))
 
 
-async def _bearer_prefix(plan: _Plan) -> Session:
-    return await replace(plan, service=_Bearer(plan.service)).stream(plan.clip)
+async def _bearer_prefix(case: _Case) -> Session:
+    return await replace(case, service=_Bearer(case.service)).send()
 
 
-async def _counted_twice(plan: _Plan) -> Session:
-    return await plan.stream(plan.clip)
+async def _counted_twice(case: _Case) -> Session:
+    return await case.send()
 
 
-async def _no_terminate(plan: _Plan) -> Session:
-    return await plan.run(shutdown="none")
+async def _no_terminate(case: _Case) -> Session:
+    return await case.send(shutdown=Shutdown.NONE)
 
 
-async def _closed_too_soon(plan: _Plan) -> Session:
-    return await plan.run(shutdown="hasty")
+async def _closed_too_soon(case: _Case) -> Session:
+    return await case.send(shutdown=Shutdown.HASTY)
 
 
-_MISTAKES: Mapping[str, Callable[[_Plan], Coroutine[Any, Any, Session]]] = {
+_MISTAKES: Mapping[str, Callable[[_Case], Coroutine[Any, Any, Session]]] = {
     "unpaced": _unpaced,
     "naive drift": _naive_drift,
     "wrong sample rate": _wrong_sample_rate,

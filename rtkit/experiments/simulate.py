@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import Future
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -21,10 +19,13 @@ from rtkit.clock.virtual import VirtualLoop
 from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Energy, Engine, Script
 from rtkit.loopback.in_memory import InMemoryConnection
-from rtkit.sending.stream import stream
+from rtkit.pacing import Plan
+from rtkit.sending.options import Options
+from rtkit.sending.stream import stream_plan
+from rtkit.sending.thread import in_thread
 from rtkit.session import Session
 
-__all__ = ["simulate"]
+__all__ = ["Models", "simulate", "simulate_plan"]
 
 
 def simulate(
@@ -85,17 +86,6 @@ def simulate(
     -----
     Blocks until it is done, on a thread with a loop of its own, so that it works in a notebook.
     """
-    models = {
-        "work": work,
-        "work_spread": work_spread,
-        "wake": wake,
-        "wake_spread": wake_spread,
-        "network": network,
-        "network_spread": network_spread,
-    }
-    for name, value in models.items():
-        if not 0 <= value < float("inf"):
-            raise ValueError(f"{name}={value:g} is no duration; give seconds of 0 or more")
     if isinstance(clip, Real):
         clip = silence(float(clip))
     if not isinstance(clip, Clip):
@@ -103,62 +93,92 @@ def simulate(
             f"{clip!r} is neither a clip nor a number of seconds; give rtkit.open_clip(PATH), or "
             "60 for a minute of silence"
         )
-    generator = random.Random(seed)
+    plan = Plan.of(clip, chunk=chunk, pacing=pacing, phase=phase, catch_up=catch_up)
+    models = Models(
+        work=work,
+        work_spread=work_spread,
+        wake=wake,
+        wake_spread=wake_spread,
+        network=network,
+        network_spread=network_spread,
+        blocks=blocks,
+        delay=delay,
+        delay_spread=delay_spread,
+        seed=seed,
+    )
+    return simulate_plan(clip, plan, models)
 
-    def model(base: float, delay_spread: float) -> Callable[[], float]:
-        return (
-            (lambda: base + generator.uniform(0, delay_spread)) if delay_spread else (lambda: base)
-        )
 
-    working = model(work, work_spread)
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """What takes time in a simulated session, as `simulate` describes it.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+    """
+
+    work: float = 0.001
+    work_spread: float = 0.0
+    wake: float = 0.0
+    wake_spread: float = 0.0
+    network: float = 0.0
+    network_spread: float = 0.0
+    blocks: Sequence[tuple[float, float]] = ()
+    delay: float = 0.0
+    delay_spread: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in self.to_json().items():
+            if name != "seed" and not 0 <= value < float("inf"):
+                raise ValueError(f"{name}={value:g} is no duration; give seconds of 0 or more")
+        Options(blocks=self.blocks)  # raises what is wrong with them
+
+    def to_json(self) -> dict[str, Any]:
+        """What a session records of them; its settings and its service tell the others."""
+        modeled = ("work", "work_spread", "wake", "wake_spread", "network", "network_spread")
+        return {name: getattr(self, name) for name in (*modeled, "seed")}
+
+
+def simulate_plan(clip: Clip, plan: Plan, models: Models) -> Session:
+    """`simulate`, by a plan and with models that are made already."""
+    generator = random.Random(models.seed)
+
+    def model(base: float, spread: float) -> Callable[[], float]:
+        return (lambda: base + generator.uniform(0, spread)) if spread else (lambda: base)
+
+    working = model(models.work, models.work_spread)
 
     async def some_work(_: bytes) -> None:
         await sleep_until(asyncio.get_running_loop().time() + working())
 
-    async def session() -> Session:
-        return await stream(
-            clip,
-            chunk=chunk,
-            pacing=pacing,
-            phase=phase,
-            catch_up=catch_up,
-            work=some_work if work_spread else work,
-            blocks=blocks,
-            connection=InMemoryConnection(
-                _engine(clip),
-                rate=clip.rate,
-                # The arithmetic of a long session does not end where the service's patience does.
-                behavior=Behavior(
-                    delay=delay, delay_spread=delay_spread, seed=seed, max_duration=None
-                ),
-                network=model(network, network_spread),
-            ),
-        )
+    options = Options(work=some_work if models.work_spread else models.work, blocks=models.blocks)
+    # The arithmetic of a long session does not end where the service's patience does.
+    behavior = Behavior(
+        delay=models.delay, delay_spread=models.delay_spread, seed=models.seed, max_duration=None
+    )
 
-    simulated = _in_a_thread(session, model(wake, wake_spread))
-    service = {**simulated.settings.service, "simulated": {**models, "seed": seed}}
-    return replace(simulated, settings=replace(simulated.settings, service=service))
+    async def session() -> Session:
+        connection = InMemoryConnection(
+            _engine(clip),
+            rate=clip.rate,
+            behavior=behavior,
+            network=model(models.network, models.network_spread),
+        )
+        return await stream_plan(clip, plan, options, connection=connection)
+
+    def run() -> Session:
+        wake = model(models.wake, models.wake_spread)
+        with asyncio.Runner(loop_factory=lambda: VirtualLoop(wake)) as runner:
+            return runner.run(session())
+
+    found = in_thread("rtkit-simulate", run).result()  # the caller may sit in a running loop
+    service = {**found.settings.service, "simulated": models.to_json()}
+    return replace(found, settings=replace(found.settings, service=service))
 
 
 def _engine(clip: Clip) -> Callable[[int], Engine]:
     reference = clip.reference
     return Energy if reference is None else (lambda rate: Script(reference, rate))
-
-
-def _in_a_thread(
-    session: Callable[[], Coroutine[Any, Any, Session]], wake: Callable[[], float]
-) -> Session:
-    """Run it on a virtual loop of its own: the caller may sit in a running loop."""
-    outcome: Future[Session] = Future()
-
-    def run() -> None:
-        try:
-            with asyncio.Runner(loop_factory=lambda: VirtualLoop(wake)) as runner:
-                outcome.set_result(runner.run(session()))
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    thread = threading.Thread(target=run, name="rtkit-simulate", daemon=True)
-    thread.start()
-    thread.join()
-    return outcome.result()

@@ -1,8 +1,9 @@
-"""The sender away from the caller's loop: in a thread with a loop of its own, or in a process.
+"""The sender in a process of its own, away from the caller's loop and lock.
 
 A notebook's kernel runs cells, widgets and plots in one loop and under one lock; a sender in that
 loop is late whenever they are busy. ``python -m rtkit.sending.isolation`` is the process: it reads
-what to do from its standard input, streams, writes each fact to its standard output, and stops when
+what to do from its standard input and streams. On its standard output it writes the session's
+facts as they happen, and how it ended: an object a line, each of which says its kind. It stops when
 its input closes, so that it ends with its parent.
 """
 
@@ -12,70 +13,53 @@ import asyncio
 import contextlib
 import json
 import os
+import pickle
 import queue
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import Any, ClassVar, cast
 
 from rtkit.audio import Clip
-from rtkit.clock.real import running_clock
+from rtkit.pacing import Plan
 from rtkit.recording import StreamError, load_session
 from rtkit.reference import Reference
+from rtkit.sending.options import Options
 from rtkit.sending.run import run_session
+from rtkit.sending.thread import in_thread, or_stop, watching
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.service import Service
-from rtkit.session import Event, Fact, Session, Settings, read_fact, write_fact
+from rtkit.session import Fact, Session, Settings, fact_of, write_fact
 
-__all__ = ["run_in_process", "run_in_thread"]
-
-T = TypeVar("T")
+__all__ = ["run_in_process"]
 
 
-async def run_in_thread(
-    clip: Clip,
-    settings: Settings,
-    *,
-    on_event: Callable[[Fact], object] | None,
-    **options: Any,
-) -> Session:
-    """`run_session` in a thread; `on_event` is called in the caller's loop all the same."""
-    inner: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Session]]] = Future()
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How it ended: ``"complete"``, ``"stopped"``, or else why not, in a sentence."""
 
-    async with _watching(settings, on_event) as see:
+    kind: ClassVar[str] = "outcome"
+    how: str
+    sentence: str = ""
 
-        async def session() -> Session:
-            task = asyncio.create_task(run_session(clip, settings, on_event=see, **options))
-            inner.set_result((asyncio.get_running_loop(), task))
-            return await task
+    def to_line(self) -> str:
+        return json.dumps({"kind": self.kind, **asdict(self)}) + "\n"
 
-        def run() -> Session:
-            with asyncio.Runner() as runner:
-                return runner.run(session())
 
-        def stop() -> None:
-            loop, task = inner.result()
-            with contextlib.suppress(RuntimeError):  # the session has ended, and its loop with it
-                loop.call_soon_threadsafe(task.cancel)
-
-        return await _or_stop(_in_a_thread("rtkit-sender", run), inner, stop)
+def _read(line: str) -> Fact | _Outcome:
+    said = json.loads(line)
+    if said["kind"] == _Outcome.kind:
+        return _Outcome(said["how"], said["sentence"])
+    return fact_of(said)
 
 
 async def run_in_process(
-    clip: Clip,
-    settings: Settings,
-    *,
-    work: object,
-    service: Service,
-    record: str | Path | None,
-    on_event: Callable[[Fact], object] | None,
-    begin_timeout: float,
-    termination_timeout: float,
+    clip: Clip, plan: Plan, settings: Settings, options: Options, *, service: Service
 ) -> Session:
     """`run_session` in a child process; the same facts come back."""
     if clip.header is not None:
@@ -84,57 +68,41 @@ async def run_in_process(
         raise ValueError(
             f"isolation='process' reads the clip from its file; there is no {clip.path}"
         )
+    there = replace(clip, path=clip.path.absolute())
     endpoint = await service.connect_info(clip.rate, clip.reference)
     with tempfile.TemporaryDirectory(prefix="rtkit-") as folder:
-        path = Path(record) if record is not None else Path(folder) / "session.jsonl"
-        path.unlink(missing_ok=True)  # an older session must not pass for this one
-        request = {
-            "clip": {
-                "path": str(clip.path.absolute()),
-                "rate": clip.rate,
-                "first": clip.first,
-                "samples": clip.samples,
-                "channels": clip.channels,
-                "coding": clip.coding,
-            },
-            "reference": clip.reference and clip.reference.to_json(),
-            "settings": asdict(settings),
-            "record": str(path.absolute()),
-            "begin_timeout": begin_timeout,
-            "termination_timeout": termination_timeout,
-        }
+        path = _cleared(options.record or f"{folder}/session.jsonl")
+        how = replace(options, record=path, on_event=None, calibration=None)
         started: Future[subprocess.Popen[str]] = Future()
 
-        async with _watching(settings, on_event) as see:
+        async with watching(settings, options.on_event) as see:
 
-            def read() -> str:
-                last = ""
+            def read() -> _Outcome | None:
+                outcome = None
                 # Closes the pipes and waits for its end; if it died at once, its exit code tells.
                 with contextlib.suppress(BrokenPipeError), _start_child() as child:
-                    writing, reading = cast(IO[str], child.stdin), cast(IO[str], child.stdout)
+                    writing = cast(TextIOWrapper, child.stdin)
                     try:
-                        # Never in a variable, which a traceback might show: it holds the key.
-                        writing.write(json.dumps(request | asdict(endpoint)) + "\n")
+                        pickle.dump((there, plan, settings, how, endpoint), writing.buffer)
                         writing.flush()
                     finally:
                         started.set_result(child)
-                    for line in reading:
-                        if line.startswith('{"outcome"'):
-                            last = line
+                    for said in map(_read, cast(TextIOWrapper, child.stdout)):
+                        if isinstance(said, _Outcome):
+                            outcome = said
                         else:
-                            see(read_fact(line))
-                return last
+                            see(said)
+                return outcome
 
             def stop() -> None:
                 with contextlib.suppress(OSError):
-                    cast(IO[str], started.result().stdin).close()
+                    cast(TextIOWrapper, started.result().stdin).close()
 
-            last = await _or_stop(_in_a_thread("rtkit-facts", read), started, stop)
-        said: Mapping[str, Any] = json.loads(last)["outcome"] if last else {}
-        if said.get("how") == "complete":
+            outcome = await or_stop(in_thread("rtkit-facts", read), started, stop)
+        if outcome is not None and outcome.how == "complete":
             whole: Session = await asyncio.to_thread(load_session, path)
             return whole
-        sentence = said.get("sentence") or (
+        sentence = (outcome and outcome.sentence) or (
             "The sender's process ended unexpectedly (exit code "
             f"{started.result().returncode}); its own error stands in this program's standard "
             "error."
@@ -146,6 +114,13 @@ async def run_in_process(
         raise StreamError(sentence, session)
 
 
+def _cleared(record: str | Path) -> Path:
+    """Where the child writes: an older session that lies there must not pass for this one."""
+    path = Path(record).absolute()
+    path.unlink(missing_ok=True)
+    return path
+
+
 def _start_child() -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "rtkit.sending.isolation"],
@@ -154,68 +129,6 @@ def _start_child() -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,  # an interrupt is for the parent, which then says stop
     )
-
-
-def _in_a_thread(name: str, work: Callable[[], T]) -> Future[T]:
-    """What `work` comes to, on a thread that does not keep the interpreter alive."""
-    outcome: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(work())
-        except asyncio.CancelledError:
-            outcome.cancel()
-            outcome.set_running_or_notify_cancel()
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return outcome
-
-
-@contextlib.asynccontextmanager
-async def _watching(
-    settings: Settings, on_event: Callable[[Fact], object] | None
-) -> AsyncIterator[Callable[[Fact], None]]:
-    """What the sender calls with each fact: hands it on to the caller's loop.
-
-    Stalls on demand belong to the caller's loop too; they start with the sender's time.
-    """
-    loop = asyncio.get_running_loop()
-    timers: list[asyncio.TimerHandle] = []
-    begun = False
-
-    def seen(fact: Fact) -> None:
-        nonlocal begun
-        if not begun and not (isinstance(fact, Event) and fact.at < 0):
-            begun = True
-            now, block = loop.time(), running_clock().block
-            timers.extend(loop.call_at(now + at, block, time) for at, time in settings.blocks)
-        if on_event is not None:
-            on_event(fact)
-
-    def see(fact: Fact) -> None:
-        with contextlib.suppress(RuntimeError):  # the caller's loop is closed: nobody watches
-            loop.call_soon_threadsafe(seen, fact)
-
-    try:
-        yield see
-    finally:
-        for timer in timers:
-            timer.cancel()
-
-
-async def _or_stop(outcome: Future[T], started: Future[Any], stop: Callable[[], object]) -> T:
-    """Wait for the outcome; when cancelled, stop what has started and wait until it has ended."""
-    waiting = asyncio.wrap_future(outcome)
-    try:
-        return await asyncio.shield(waiting)
-    except asyncio.CancelledError:
-        started.add_done_callback(lambda _: stop())
-        await asyncio.wait({waiting})
-        if not waiting.cancelled():
-            waiting.exception()  # it was stopped: what it says of that is not news
-        raise
 
 
 # The child.
@@ -234,10 +147,9 @@ class _Given:
         return {}
 
 
-async def _child(request: Mapping[str, Any]) -> dict[str, str]:
-    reference = request["reference"] and Reference.from_json(request["reference"])
-    clip = Clip(**{**request["clip"], "path": Path(request["clip"]["path"])}, reference=reference)
-    settings = Settings.from_json(request["settings"])
+async def _child(
+    clip: Clip, plan: Plan, settings: Settings, options: Options, endpoint: Endpoint
+) -> _Outcome:
     facts: queue.SimpleQueue[Fact | None] = queue.SimpleQueue()
 
     def write() -> None:  # in a thread: a parent that does not read must not make the sender late
@@ -250,18 +162,8 @@ async def _child(request: Mapping[str, Any]) -> dict[str, str]:
                 os.dup2(nowhere, sys.stdout.fileno())
 
     loop = asyncio.get_running_loop()
-    task = asyncio.create_task(
-        run_session(
-            clip,
-            settings,
-            work=float(settings.work),
-            service=_Given(Endpoint(request["url"], request["headers"])),
-            record=request["record"],
-            on_event=facts.put,
-            begin_timeout=request["begin_timeout"],
-            termination_timeout=request["termination_timeout"],
-        )
-    )
+    options = replace(options, on_event=facts.put)
+    task = asyncio.create_task(run_session(clip, plan, settings, options, service=_Given(endpoint)))
 
     def listen() -> None:
         sys.stdin.read()
@@ -277,20 +179,17 @@ async def _child(request: Mapping[str, Any]) -> dict[str, str]:
         facts.put(None)
         await asyncio.to_thread(writing.join)
     if task.cancelled():
-        return {"how": "stopped"}
+        return _Outcome("stopped")
     error = task.exception()
     if error is None:
-        return {"how": "complete"}
-    return {
-        "how": "failed" if isinstance(error, StreamError) else "refused",
-        "sentence": str(error),
-    }
+        return _Outcome("complete")
+    return _Outcome("failed" if isinstance(error, StreamError) else "refused", str(error))
 
 
 def main() -> None:
-    request = json.loads(sys.stdin.readline())
-    outcome = asyncio.run(_child(request))
-    print(json.dumps({"outcome": outcome}), flush=True)
+    outcome = asyncio.run(_child(*pickle.load(sys.stdin.buffer)))
+    sys.stdout.write(outcome.to_line())
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -10,21 +10,19 @@ import os
 import platform
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from rtkit.audio import AudioError, Clip, is_wav
 from rtkit.clock.alarm import Alarm, sleep_until
 from rtkit.clock.real import running_clock
 from rtkit.clock.stalls import Lookout
-from rtkit.pacing import MIN_CHUNK, choose_pacing, chunk_edges, due_times, whole_samples
+from rtkit.pacing import Plan
 from rtkit.recording import Recorder, StreamError
+from rtkit.sending.options import Options, Shutdown
 from rtkit.sending.websocket import Failure, WebSocket, open_websocket
 from rtkit.services import messages
 from rtkit.services.assemblyai import client as protocol
@@ -32,7 +30,7 @@ from rtkit.services.closures import Closure
 from rtkit.services.endpoint import Closed, Endpoint
 from rtkit.services.explain import explain
 from rtkit.services.service import Connection, Service
-from rtkit.session import Chunk, Ending, Event, Fact, Message, Session, Settings, Stall
+from rtkit.session import Chunk, Ending, Event, Message, Session, Settings, Stall
 
 __all__ = ["Run", "host"]
 
@@ -181,18 +179,11 @@ class Run:
                 "Try again; if it stays so, look at the service's status."
             ) from None
 
-    async def send(
-        self,
-        clip: Clip,
-        work: float | Callable[[bytes], object],
-        edges: np.ndarray | None = None,
-    ) -> None:
+    async def send(self, clip: Clip, plan: Plan, work: float | Callable[[bytes], object]) -> None:
         """Start the time, and send every chunk when the pacing says so."""
-        if edges is None:
-            edges = chunk_edges(clip.samples, clip.rate, self.recorder.settings.chunk)
-        alarm, audio = Alarm(), clip.chunks(edges)
+        alarm, audio = Alarm(), clip.chunks(plan.edges)
         try:
-            await self.sending(self._send(alarm, audio, edges, work))
+            await self.sending(self._send(alarm, audio, plan, work))
         finally:
             audio.close()  # or an error that is kept would keep the recording open
             alarm.close()
@@ -239,16 +230,12 @@ class Run:
         self,
         alarm: Alarm,
         audio: Iterator[bytes],
-        edges: np.ndarray,
+        plan: Plan,
         work: float | Callable[[bytes], object],
     ) -> None:
         assert self._connection is not None
-        settings = self.recorder.settings
-        pace = choose_pacing(settings.pacing, catch_up=settings.catch_up)
-        instants = due_times(edges, settings.rate, settings.phase).tolist()  # plain numbers
+        pace, due, least = plan.pace, plan.due.tolist(), plan.least  # plain numbers
         connection, loop = self._connection, self._loop
-        # Only a clip that is shorter than the service takes needs padding.
-        least = 2 * whole_samples(MIN_CHUNK, settings.rate) if len(edges) == 2 else 0
         # The first chunk is read before time starts, because opening a file can take long; each
         # next one is read right after a send, while there is time.
         payload = next(audio)
@@ -261,12 +248,12 @@ class Run:
         self._lookout = Lookout(self.stalled)
         alarm.timer.expect = self._lookout.expect
         sent = 0.0
-        spans = pairwise(edges.tolist())
+        spans = pairwise(plan.edges.tolist())
         for index, (start, stop) in enumerate(spans):
-            when = instants[index]
+            when = due[index]
             if index > 0:
-                when = pace(loop.time() - zero, when, instants[index - 1], sent)
-            if settings.pacing == "fixed_sleep":
+                when = pace(loop.time() - zero, when, due[index - 1], sent)
+            if plan.pacing == "fixed_sleep":
                 await alarm.roughly(zero + when)  # as people's own loops are woken
             else:
                 await alarm.until(zero + when)
@@ -276,9 +263,9 @@ class Run:
             sent, self.leaving = self.leaving - zero, None
             padding = len(payload) - 2 * (stop - start)
             self.recorder.add(
-                Chunk(index, start, stop, instants[index], sent, returned, len(payload), padding)
+                Chunk(index, start, stop, due[index], sent, returned, len(payload), padding)
             )
-            self.audio_sent = stop / settings.rate
+            self.audio_sent = stop / plan.rate
             if callable(work):
                 result = work(payload)
                 if inspect.isawaitable(result):
@@ -442,52 +429,30 @@ def host() -> dict[str, str]:
     }
 
 
-def settings_of(clip: Clip, **how: Any) -> Settings:
-    """What a session records of its clip, and of how it is to be sent."""
-    return Settings(
-        recording=clip.path.name,
-        rate=clip.rate,
-        first=clip.first,
-        samples=clip.samples,
-        channels=clip.channels,
-        coding=clip.coding,
-        header=None if clip.header is None else asdict(clip.header),
-        **how,
-    )
-
-
 async def run_session(
     clip: Clip,
+    plan: Plan,
     settings: Settings,
+    options: Options,
     *,
-    work: float | Callable[[bytes], object],
-    service: Service | None,
+    service: Service | None = None,
     connection: Connection | None = None,
-    record: str | Path | None,
-    on_event: Callable[[Fact], object] | None,
-    begin_timeout: float,
-    termination_timeout: float,
-    edges: np.ndarray | None = None,
-    shutdown: str = "wait",
 ) -> Session:
-    """One session in the running loop, as `settings` have it; `stream` tells the rest.
-
-    `edges` cut the clip as no sound session does; `shutdown` is ``"wait"``, ``"hasty"`` (closes
-    right after Terminate) or ``"none"`` (without it).
-    """
-    run = Run(Recorder(settings, host(), clip.reference, path=record, on_event=on_event))
+    """One session in the running loop; `stream` tells the rest."""
+    record = options.record
+    run = Run(Recorder(settings, host(), clip.reference, path=record, on_event=options.on_event))
     failed: Failure | None = None
     try:
         async with run.ending():
             if connection is None:
                 assert service is not None
-                await run.open(service, clip, begin_timeout)
+                await run.open(service, clip, options.begin_timeout)
             else:
-                await run.begin(connection, begin_timeout)
-            await run.send(clip, work, edges)
-            if shutdown == "wait":
-                await run.terminate(termination_timeout)
-            elif shutdown == "hasty":
+                await run.begin(connection, options.begin_timeout)
+            await run.send(clip, plan, options.work)
+            if options.shutdown is Shutdown.WAIT:
+                await run.terminate(options.termination_timeout)
+            elif options.shutdown is Shutdown.HASTY:
                 await run.say_terminate()
     except Failure as failure:
         failed = failure

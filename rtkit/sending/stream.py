@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rtkit.audio import Clip
-from rtkit.loopback.in_memory import InMemoryConnection
-from rtkit.pacing import choose_pacing, chunk_edges, due_times
-from rtkit.sending.run import run_session, settings_of
+from rtkit.pacing import Plan
+from rtkit.sending.options import Calibration, Options, settings_of
+from rtkit.sending.run import run_session
 from rtkit.services.assemblyai import client as protocol
 from rtkit.services.service import Connection, Service
 from rtkit.session import Fact, Session
 
-__all__ = ["Connection", "Service", "stream"]
-
-ISOLATIONS = ("loop", "thread", "process")
-
-
-class Calibration(Protocol):
-    """What a session keeps of `rtkit.calibrate`."""
-
-    def to_json(self) -> Mapping[str, Any]: ...
+__all__ = ["Connection", "Service", "check_sides", "stream", "stream_plan"]
 
 
 async def stream(
@@ -101,69 +93,58 @@ async def stream(
     """
     # What cannot be is refused before anything is sent, a service started or a file replaced.
     check_sides(clip, service)
-    choose_pacing(pacing, catch_up=catch_up)
-    due_times(chunk_edges(clip.samples, clip.rate, chunk), clip.rate, phase)
-    if isolation not in ISOLATIONS:
-        raise ValueError(
-            f"unknown isolation {isolation!r}; one of {', '.join(map(repr, ISOLATIONS))}"
-        )
-    if isolation == "process" and callable(work):
-        raise ValueError("isolation='process' takes work in seconds: a function stays behind")
-    if not callable(work) and not 0 <= work < float("inf"):
-        raise ValueError(f"work={work:g} is no duration; give seconds of 0 or more, or a function")
-    for at, seconds in blocks:
-        if not (0 <= at < float("inf") and 0 <= seconds < float("inf")):
-            raise ValueError(
-                f"blocks={list(blocks)!r}: each is (at, seconds), both of 0 or more seconds"
-            )
-    described: dict[str, Any] = {"name": "connection"}
-    if isinstance(connection, InMemoryConnection):
-        described = connection.describe()
-    elif connection is None:
-        if service is None:
-            from rtkit.loopback.process import embedded
-
-            service = embedded()
-        described = service.describe(clip.reference)
-    settings = settings_of(
-        clip,
-        chunk=float(chunk),
-        pacing=pacing,
-        phase=phase,
-        catch_up=catch_up,
-        work=getattr(work, "__name__", repr(work)) if callable(work) else float(work),
-        blocks=tuple((float(at), float(seconds)) for at, seconds in blocks),
-        isolation=isolation,
-        service=described,
-        calibration=None if calibration is None else calibration.to_json(),
-    )
-    if isolation == "loop":
-        return await run_session(
-            clip,
-            settings,
-            work=work,
-            service=service,
-            connection=connection,
-            record=record,
-            on_event=on_event,
-            begin_timeout=begin_timeout,
-            termination_timeout=termination_timeout,
-        )
-    if service is None:
-        raise ValueError(f"isolation={isolation!r} opens its own connection; give a service")
-    from rtkit.sending.isolation import run_in_process, run_in_thread
-
-    run = run_in_thread if isolation == "thread" else run_in_process
-    return await run(
-        clip,
-        settings,
+    plan = Plan.of(clip, chunk=chunk, pacing=pacing, phase=phase, catch_up=catch_up)
+    options = Options(
         work=work,
-        service=service,
+        blocks=blocks,
+        isolation=isolation,
+        calibration=calibration,
         record=record,
         on_event=on_event,
         begin_timeout=begin_timeout,
         termination_timeout=termination_timeout,
     )
+    return await stream_plan(clip, plan, options, service=service, connection=connection)
+
+
+async def stream_plan(
+    clip: Clip,
+    plan: Plan,
+    options: Options,
+    *,
+    service: Service | None = None,
+    connection: Connection | None = None,
+) -> Session:
+    """`stream`, by a plan and with options that are made already."""
+    if connection is not None:
+        if options.isolation != "loop":
+            raise ValueError(
+                f"isolation={options.isolation!r} opens its own connection; give a service"
+            )
+        settings = settings_of(clip, plan, describe_connection(connection), options)
+        return await run_session(clip, plan, settings, options, connection=connection)
+    service = service or embedded_service()
+    settings = settings_of(clip, plan, service.describe(clip.reference), options)
+    if options.isolation == "loop":
+        return await run_session(clip, plan, settings, options, service=service)
+    from rtkit.sending.isolation import run_in_process
+    from rtkit.sending.thread import run_in_thread
+
+    run = run_in_thread if options.isolation == "thread" else run_in_process
+    return await run(clip, plan, settings, options, service=service)
+
+
+def embedded_service() -> Service:
+    """Who is spoken to where nobody is named."""
+    from rtkit.loopback.process import embedded
+
+    return embedded()
+
+
+def describe_connection(connection: Connection) -> dict[str, Any]:
+    """What a session records of a connection that was open already."""
+    describe = getattr(connection, "describe", None)
+    return {"name": "connection"} if describe is None else dict(describe())
 
 
 def check_sides(clip: Clip, service: Service | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import MakeClip, simulate, spoken
-from facts import CALL, call, settings
+from facts import CALL, call
 from facts import session as built
 from facts import turn as said
 
@@ -22,9 +22,10 @@ from rtkit.experiments.mistakes import _MISTAKES, reproduce
 from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Energy, Script
 from rtkit.loopback.in_memory import InMemoryConnection
+from rtkit.pacing import Plan
 from rtkit.recording import StreamError, load_session
-from rtkit.sending.run import run_session
-from rtkit.sending.stream import stream
+from rtkit.sending.options import Options, Shutdown
+from rtkit.sending.stream import stream, stream_plan
 from rtkit.services.assemblyai.client import AssemblyAI
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.messages import Turn
@@ -41,32 +42,15 @@ def sent(
     clip: Clip,
     *,
     edges: np.ndarray | None = None,
-    shutdown: str = "wait",
-    **changes: Any,
+    shutdown: Shutdown = Shutdown.WAIT,
 ) -> Session:
     """Stream in virtual time, as no sound sender does."""
 
     async def session() -> Session:
-        asked = settings(
-            rate=clip.rate,
-            samples=clip.samples,
-            header=None if clip.header is None else asdict(clip.header),
-            **changes,
-        )
+        plan = Plan.of(clip) if edges is None else Plan(edges, clip.rate, 0.1)
+        connection = memory(clip, Behavior(delay=0.5))
         try:
-            return await run_session(
-                clip,
-                asked,
-                work=0.0,
-                service=None,
-                connection=memory(clip, Behavior(delay=0.5)),
-                record=None,
-                on_event=None,
-                begin_timeout=5,
-                termination_timeout=5,
-                edges=edges,
-                shutdown=shutdown,
-            )
+            return await stream_plan(clip, plan, Options(shutdown=shutdown), connection=connection)
         except StreamError as error:
             return error.session
 
@@ -218,7 +202,7 @@ def test_a_raw_file_that_went_away_is_told(tmp_path: Path) -> None:
 
 def test_no_terminate(make_clip: MakeClip) -> None:
     clip = make_clip(1.0, reference=spoken(("good", 0.1, 0.3), ("morning", 0.3, 0.9)))
-    session = sent(replace(clip), shutdown="none")
+    session = sent(replace(clip), shutdown=Shutdown.NONE)
     assert session.terminated is None
     assert not session.complete
     mistake = only(diagnose(session))
@@ -238,7 +222,7 @@ def test_a_session_that_was_cut_off_said_no_terminate(tmp_path: Path) -> None:
 
 
 def test_closed_too_soon(make_clip: MakeClip) -> None:
-    session = sent(make_clip(1.0), shutdown="hasty")
+    session = sent(make_clip(1.0), shutdown=Shutdown.HASTY)
     mistake = only(diagnose(session))
     assert mistake.name == "closed too soon"
     assert mistake.evidence.startswith("closed 0 ms after Terminate")

@@ -25,7 +25,8 @@ from remains import children, nothing_remains
 
 import rtkit
 from rtkit.audio import AudioError, open_clip
-from rtkit.experiments.sweep import _grid, _run_all, _work
+from rtkit.experiments.grid import make_grid
+from rtkit.experiments.workers import run_all, work
 from rtkit.services.assemblyai.client import AssemblyAI
 from rtkit.services.endpoint import Endpoint
 
@@ -162,11 +163,10 @@ def test_a_failure_is_recorded_and_does_not_end_the_sweep(
 
 
 def test_what_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    simulate = rtkit.simulate
-    monkeypatch.setattr("rtkit.experiments.sweep.simulate", lambda *_, **__: 1 / 0)
-    table = sweep(tmp_path, pacings="wall_clock")
+    with monkeypatch.context() as patch:
+        patch.setattr("rtkit.experiments.workers.simulate_plan", lambda *_: 1 / 0)
+        table = sweep(tmp_path, pacings="wall_clock")
     assert table.error.tolist() == ["ZeroDivisionError: division by zero"]
-    monkeypatch.setattr("rtkit.experiments.sweep.simulate", simulate)
     assert sweep(tmp_path, pacings="wall_clock").error.tolist() == [""]
     assert [name for name in files(tmp_path) if not name.endswith(".jsonl")] == ["sweep.parquet"]
 
@@ -334,7 +334,7 @@ def test_a_session_that_was_done_elsewhere_is_not_run_again(tmp_path: Path) -> N
 
 
 def test_the_unit_of_work_is_picklable() -> None:
-    assert pickle.loads(pickle.dumps(_work)) is _work
+    assert pickle.loads(pickle.dumps(work)) is work
     service = rtkit.Loopback(delay=0.3, seed=4)
     copy = pickle.loads(pickle.dumps(service))
     assert copy.describe() == service.describe()
@@ -391,7 +391,7 @@ def test_the_cost_is_stated_and_somebody_has_to_agree(
 def test_new_sessions_are_spaced_out(tmp_path: Path) -> None:
     """Exactly, in virtual time, however long each takes and however many may be open."""
     clip = open_clip(CALL, seconds=3)
-    cells = _grid([clip], [0.1], ["wall_clock"], 7, None, tmp_path, False, {})
+    cells = make_grid([clip], [0.1], ["wall_clock"], repeats=7, folder=tmp_path)
     starts, took = [], iter([1.0, 1.0, 50.0, 1.0, 1.0, 1.0, 1.0])
 
     async def run(_: Any) -> str:
@@ -399,11 +399,11 @@ def test_new_sessions_are_spaced_out(tmp_path: Path) -> None:
         await asyncio.sleep(next(took))
         return ""
 
-    virtually(_run_all(cells, run, max_concurrency=2, spacing=12.0, progress=False))
+    virtually(run_all(cells, run, max_concurrency=2, spacing=12.0, progress=False))
     np.testing.assert_allclose(np.diff(starts), 12.0)
     starts.clear()
     took = iter([1.0, 1.0, 50.0, 1.0, 1.0, 1.0, 1.0])
-    virtually(_run_all(cells, run, max_concurrency=1, spacing=12.0, progress=False))
+    virtually(run_all(cells, run, max_concurrency=1, spacing=12.0, progress=False))
     np.testing.assert_allclose(np.diff(starts), [12, 12, 50, 12, 12, 12])
 
 
@@ -424,11 +424,11 @@ def test_five_a_minute_without_being_asked(
 ) -> None:
     seen = {}
 
-    async def run_all(cells: Any, run: Any, **how: Any) -> dict[Path, str]:
+    async def ran(cells: Any, run: Any, **how: Any) -> dict[Path, str]:
         seen.update(how)
         return {cell.path: "not run" for cell in cells}
 
-    monkeypatch.setattr("rtkit.experiments.sweep._run_all", run_all)
+    monkeypatch.setattr("rtkit.experiments.sweep.run_all", ran)
     sweep(tmp_path, make_clip(0.1), simulated=False, service=paid, confirm=True)
     assert (seen["spacing"], seen["max_concurrency"]) == (12.0, 1)
     with pytest.raises(ValueError, match=r"give max_concurrency="):

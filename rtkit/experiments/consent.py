@@ -1,0 +1,36 @@
+"""What a sweep will cost, and whether somebody agrees to it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from rtkit.experiments.grid import Cell
+
+__all__ = ["agree"]
+
+
+def agree(
+    cells: Sequence[Cell], model: str, confirm: bool | Callable[[str], object] | None
+) -> None:
+    """State the cost in session time, and ask; raises RuntimeError unless somebody agrees."""
+    minutes = sum(cell.seconds for cell in cells) / 60
+    cost = (
+        f"{len(cells)} sessions will be open for about {minutes:.1f} minutes of session time "
+        f"together, billed by AssemblyAI ({model})."
+    )
+    if confirm is None:
+        try:
+            answer = input(f"{cost} Begin? [y/N] ")
+        except (EOFError, OSError, RuntimeError, NotImplementedError) as error:
+            raise RuntimeError(
+                f"The sweep was not begun: {cost} There is nobody to ask here; pass confirm=True "
+                "if that is meant."
+            ) from error
+        agreed = answer.strip().casefold() in ("y", "yes")
+    else:
+        if confirm is True:
+            print(cost, file=sys.stdout)
+        agreed = bool(confirm(cost)) if callable(confirm) else bool(confirm)
+    if not agreed:
+        raise RuntimeError(f"The sweep was not begun, as asked: {cost}")

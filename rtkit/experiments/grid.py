@@ -1,0 +1,153 @@
+"""The sessions of a sweep: every clip with every chunk duration and pacing, so many times over."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from rtkit.audio import SUFFIXES, AudioError, Clip, open_clip
+from rtkit.experiments.simulate import Models, simulate
+from rtkit.pacing import Plan
+from rtkit.sending.options import Options
+from rtkit.sending.stream import check_sides, stream
+from rtkit.services.service import Service
+
+__all__ = ["Cell", "make_grid", "open_clips"]
+
+GREETING = 3.0  # seconds that a session is open before and after its audio, about
+# What the grid gives each session itself.
+ITS_OWN = ("record", "on_event", "connection", "clip", "pacing", "chunk", "service")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One session of the grid; all that a worker needs to run it.
+
+    Attributes
+    ----------
+    path : Path
+        The file that proves that it was done.
+    how : Options or Models
+        How it is run, or simulated.
+    home : int
+        The process that asked for it.
+    """
+
+    clip: Clip
+    plan: Plan
+    repeat: int
+    path: Path
+    how: Options | Models
+    service: Service | None
+    home: int
+
+    @property
+    def failure(self) -> Path:
+        """The facts of a session that failed: no ``.jsonl``, or it would pass for a whole one."""
+        return self.path.with_suffix(".failed")
+
+    @property
+    def seconds(self) -> float:
+        """About how long its session will be open."""
+        work = 0.0 if callable(self.how.work) else self.how.work
+        idle = work / self.plan.chunk if self.plan.pacing == "fixed_sleep" else 0.0
+        return self.clip.seconds * (1 + idle) + GREETING
+
+
+def make_grid(
+    clips: Sequence[Clip],
+    chunks: Sequence[float],
+    pacings: Sequence[str],
+    *,
+    repeats: int = 1,
+    service: Service | None = None,
+    folder: Path,
+    simulated: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> list[Cell]:
+    """The sessions asked for, each once; what cannot be is refused here, before the first."""
+    options = options or {}
+    known = set(inspect.signature(simulate if simulated else stream).parameters).difference(ITS_OWN)
+    for name in options:
+        if name not in known:
+            raise TypeError(f"sweep takes no {name!r}; it takes {', '.join(sorted(known))}")
+    if repeats < 1:
+        raise ValueError(f"repeats={repeats} leaves nothing to run; give 1 or more")
+    if simulated and service is not None:
+        raise ValueError("simulated=True brings its own service; leave service out, give delay=...")
+    folder = folder.absolute()  # a worker may have another working directory
+    cells: dict[Path, Cell] = {}
+    for clip in clips:
+        check_sides(clip, service)
+        content = _content(clip)
+        described = {} if service is None else service.describe(clip.reference)
+        for chunk, pacing, repeat in product(chunks, pacings, range(repeats)):
+            own = dict(options)
+            if pacing != "wall_clock":
+                own.pop("catch_up", None)
+            if simulated:
+                own["seed"] = own.get("seed", 0) + repeat
+            when = {name: own[name] for name in ("phase", "catch_up") if name in own}
+            rest = {name: own[name] for name in own if name not in when}
+            how = Models(**rest) if simulated else Options(**rest)
+            # How the instrument was calibrated says nothing of how the session was run.
+            asked = {name: own[name] for name in own if name != "calibration"}
+            asked["service"] = "simulated" if simulated else described
+            name = _name(clip, content, chunk, pacing, repeat, asked)
+            path = folder / f"{name}.jsonl"
+            plan = Plan.of(clip, chunk=chunk, pacing=pacing, **when)
+            cells[path] = Cell(clip, plan, repeat, path, how, service, os.getpid())
+    if not cells:
+        raise ValueError("the grid is empty: give at least one clip, one chunk and one pacing")
+    return list(cells.values())
+
+
+def open_clips(given: Clip | str | Path | Iterable[Clip | str | Path]) -> list[Clip]:
+    """Clips as they are, the one of a file, and those of a folder's recordings."""
+    several = [given] if isinstance(given, Clip | str | Path) else given
+    return [clip for one in several for clip in _opened(one)]
+
+
+def _opened(given: Clip | str | Path) -> list[Clip]:
+    """A clip, or the one of a file, or those of a folder's recordings."""
+    if isinstance(given, Clip):
+        return [given]
+    path = Path(given)
+    if not path.is_dir():
+        return [open_clip(path)]
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+    clips = [open_clip(file) for file in files if not file.name.startswith(".")]
+    if not clips:
+        raise AudioError(
+            f"The folder {path} holds no recording; give another one, or put files there that end "
+            f"in {', '.join(SUFFIXES)}"
+        )
+    return clips
+
+
+def _content(clip: Clip) -> str:
+    """What the clip holds, wherever its file lies: the recording and what is said in it."""
+    digest = hashlib.sha256(repr((clip.first, clip.samples, clip.rate)).encode())
+    if clip.path.is_file():
+        with clip.path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    if clip.reference is not None:
+        digest.update(json.dumps(clip.reference.to_json(), sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _name(
+    clip: Clip, content: str, chunk: float, pacing: str, repeat: int, asked: Mapping[str, Any]
+) -> str:
+    """A file's name, for people, and a hash of all that makes this session this one."""
+    everything = [content, chunk, pacing, repeat, asked]
+    text = json.dumps(everything, sort_keys=True, default=lambda v: getattr(v, "__qualname__", ""))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    return f"{clip.path.stem}-{pacing}-{chunk * 1000:g}ms-{repeat}-{digest}"

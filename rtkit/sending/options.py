@@ -1,0 +1,99 @@
+"""How a session is run, beside what is sent, when, and to whom; and what it records of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+from rtkit.audio import Clip
+from rtkit.pacing import Plan
+from rtkit.session import Fact, Settings
+
+__all__ = ["Options", "Shutdown", "settings_of"]
+
+ISOLATIONS = ("loop", "thread", "process")
+
+
+class Calibration(Protocol):
+    """What a session keeps of `rtkit.calibrate`."""
+
+    def to_json(self) -> Mapping[str, Any]: ...
+
+
+class Shutdown(Enum):
+    """What a session does when all audio is sent; only mistakes on purpose do not wait."""
+
+    WAIT = "says Terminate and waits for the service's last word"
+    HASTY = "says Terminate and closes at once"
+    NONE = "closes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a session is run, as `rtkit.stream` describes it; checked when it is made.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+    """
+
+    work: float | Callable[[bytes], object] = 0.0
+    blocks: Sequence[tuple[float, float]] = ()
+    isolation: str = "loop"
+    calibration: Calibration | None = None
+    record: str | Path | None = None
+    on_event: Callable[[Fact], object] | None = None
+    begin_timeout: float = 10.0
+    termination_timeout: float = 10.0
+    shutdown: Shutdown = Shutdown.WAIT
+
+    def __post_init__(self) -> None:
+        work, isolation = self.work, self.isolation
+        if isolation not in ISOLATIONS:
+            raise ValueError(
+                f"unknown isolation {isolation!r}; one of {', '.join(map(repr, ISOLATIONS))}"
+            )
+        if isolation == "process" and callable(work):
+            raise ValueError(
+                "isolation='process' takes work in seconds: a function cannot go to a process"
+            )
+        if not callable(work) and not 0 <= work < float("inf"):
+            raise ValueError(
+                f"work={work:g} is no duration; give seconds of 0 or more, or a function"
+            )
+        for at, seconds in self.blocks:
+            if not (0 <= at < float("inf") and 0 <= seconds < float("inf")):
+                raise ValueError(
+                    f"blocks={list(self.blocks)!r}: each is (at, seconds), both of 0 or more "
+                    "seconds"
+                )
+
+
+def settings_of(
+    clip: Clip, plan: Plan, service: Mapping[str, Any], options: Options | None = None
+) -> Settings:
+    """What a session records of its clip, its service, and how it is to be sent."""
+    options = options or Options()
+    work, calibration = options.work, options.calibration
+    return Settings(
+        recording=clip.path.name,
+        rate=clip.rate,
+        first=clip.first,
+        samples=clip.samples,
+        channels=clip.channels,
+        coding=clip.coding,
+        chunk=plan.chunk,
+        pacing=plan.pacing,
+        phase=plan.phase,
+        catch_up=plan.catch_up,
+        work=getattr(work, "__name__", repr(work)) if callable(work) else float(work),
+        blocks=tuple((float(at), float(seconds)) for at, seconds in options.blocks),
+        isolation=options.isolation,
+        service=service,
+        calibration=None if calibration is None else calibration.to_json(),
+        header=None if clip.header is None else asdict(clip.header),
+    )

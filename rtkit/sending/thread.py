@@ -1,0 +1,111 @@
+"""The sender in a thread, with a loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from rtkit.audio import Clip
+from rtkit.clock.real import running_clock
+from rtkit.pacing import Plan
+from rtkit.sending.options import Options
+from rtkit.sending.run import run_session
+from rtkit.services.service import Service
+from rtkit.session import Event, Fact, Session, Settings
+
+__all__ = ["in_thread", "or_stop", "run_in_thread", "watching"]
+
+T = TypeVar("T")
+
+
+async def run_in_thread(
+    clip: Clip, plan: Plan, settings: Settings, options: Options, *, service: Service
+) -> Session:
+    """`run_session` in a thread; `on_event` is called in the caller's loop all the same."""
+    inner: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Session]]] = Future()
+
+    async with watching(settings, options.on_event) as see:
+
+        async def session() -> Session:
+            there = replace(options, on_event=see)
+            task = asyncio.create_task(run_session(clip, plan, settings, there, service=service))
+            inner.set_result((asyncio.get_running_loop(), task))
+            return await task
+
+        def run() -> Session:
+            with asyncio.Runner() as runner:
+                return runner.run(session())
+
+        def stop() -> None:
+            loop, task = inner.result()
+            with contextlib.suppress(RuntimeError):  # the session has ended, and its loop with it
+                loop.call_soon_threadsafe(task.cancel)
+
+        return await or_stop(in_thread("rtkit-sender", run), inner, stop)
+
+
+def in_thread(name: str, work: Callable[[], T]) -> Future[T]:
+    """What `work` comes to, on a thread that does not keep the interpreter alive."""
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except asyncio.CancelledError:
+            outcome.cancel()
+            outcome.set_running_or_notify_cancel()
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return outcome
+
+
+@contextlib.asynccontextmanager
+async def watching(
+    settings: Settings, on_event: Callable[[Fact], object] | None
+) -> AsyncIterator[Callable[[Fact], None]]:
+    """What a sender elsewhere calls with each fact: hands it on to the caller's loop.
+
+    Stalls on demand belong to the caller's loop too; they start with the sender's time.
+    """
+    loop = asyncio.get_running_loop()
+    timers: list[asyncio.TimerHandle] = []
+    begun = False
+
+    def seen(fact: Fact) -> None:
+        nonlocal begun
+        if not begun and not (isinstance(fact, Event) and fact.at < 0):
+            begun = True
+            now, block = loop.time(), running_clock().block
+            timers.extend(loop.call_at(now + at, block, time) for at, time in settings.blocks)
+        if on_event is not None:
+            on_event(fact)
+
+    def see(fact: Fact) -> None:
+        with contextlib.suppress(RuntimeError):  # the caller's loop is closed: nobody watches
+            loop.call_soon_threadsafe(seen, fact)
+
+    try:
+        yield see
+    finally:
+        for timer in timers:
+            timer.cancel()
+
+
+async def or_stop(outcome: Future[T], started: Future[Any], stop: Callable[[], object]) -> T:
+    """Wait for the outcome; when cancelled, stop what has started and wait until it has ended."""
+    waiting = asyncio.wrap_future(outcome)
+    try:
+        return await asyncio.shield(waiting)
+    except asyncio.CancelledError:
+        started.add_done_callback(lambda _: stop())
+        await asyncio.wait({waiting})
+        if not waiting.cancelled():
+            waiting.exception()  # it was stopped: what it says of that is not news
+        raise
