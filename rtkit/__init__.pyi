@@ -45,11 +45,11 @@ from .services.explain import explain as explain
 from .session import Session as Session
 from .views.distributions import plot_distribution as plot_distribution
 from .views.distributions import plot_distributions as plot_distributions
+from .views.distributions import plot_lateness_distribution as plot_lateness_distribution
 from .views.partials import show_partials as show_partials
 from .views.player import play as play
 from .views.plots import plot_comparison as plot_comparison
 from .views.plots import plot_lateness as plot_lateness
-from .views.plots import plot_lateness_distribution as plot_lateness_distribution
 from .views.plots import plot_rescored as plot_rescored
 from .views.plots import plot_timeline as plot_timeline
 from .views.plots import plot_turn_latency as plot_turn_latency

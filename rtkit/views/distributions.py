@@ -1,4 +1,4 @@
-"""Distributions of latency and lateness over many sessions, with how sure their quantiles are."""
+"""Distributions of latency and lateness, of each session or of many with how sure they are."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
 
 from rtkit.analysis.bootstrap import Interval, bootstrap_quantiles
+from rtkit.analysis.latency import quantiles
 from rtkit.analysis.naming import Sessions, named
 from rtkit.analysis.pooling import Pool, pool
-from rtkit.views.looks import legend_below, looks_of, minus, said, say_instead, titled
+from rtkit.views.looks import legend_below, looks_of, minus, said, say_instead, signed, titled
 
-__all__ = ["plot_distribution", "plot_distributions"]
+__all__ = ["plot_distribution", "plot_distributions", "plot_lateness_distribution"]
 
 MEASURES = {
     "word_latency": ("Word latency", "latency, ms", "words"),
@@ -44,6 +45,7 @@ def plot_distribution(
         Sessions that share these settings are one line: ``"pacing"``, ``"chunk"``,
         ``"recording"``, ``"service"``, ``"name"``, ... as in `rtkit.quantile_intervals`. Different
         services are never one line.
+        By name each session is a line of its own: with p50 and p99, and without intervals.
     ax : matplotlib.axes.Axes
 
     Returns
@@ -51,27 +53,24 @@ def plot_distribution(
     list of Artist
         A line a group.
     """
-    pools = {name: one for name, one in pool(sessions, of, by).items() if len(one.values)}
     title, axis, things = MEASURES[of]
+    pools = pool(sessions, of, by)
     one_each = {name: next(iter(one.sessions.values())) for name, one in pools.items()}
     artists: list[Artist] = []
     left_out = 0
     for (name, one), look in zip(pools.items(), looks_of(one_each), strict=True):
-        found = bootstrap_quantiles(one.values, MARKED, groups=one.session, resamples=RESAMPLES)
-        line = ax.ecdf(one.values * 1000, label=_label(name, one, found), linewidth=1.8, **look)
-        artists.append(line)
-        left_out += sum(bool(interval.note) for interval in found)
-        for height, interval in zip(MARKED, found, strict=True):
-            ax.errorbar(
-                interval.value * 1000,
-                height,
-                xerr=None if interval.note else _around(interval),
-                fmt="o",
-                color=look["color"],
-                markersize=4,
-                elinewidth=3.5,
-                alpha=0.55,
-            )
+        if not len(one.values):
+            continue
+        if by == "name":  # nothing is put together
+            found = quantiles(one.values)
+            label = f"{said(name)}: p50 {signed(found.p50)}, p99 {signed(found.p99)}"
+        else:
+            drawn = bootstrap_quantiles(one.values, MARKED, groups=one.session, resamples=RESAMPLES)
+            left_out += sum(bool(interval.note) for interval in drawn)
+            label = _label(name, one, drawn)
+            _mark(ax, drawn, look["color"])
+        artists.append(ax.ecdf(one.values * 1000, label=label, linewidth=1.8, **look))
+    title = f"Distribution of {title.lower()}" if by == "name" else title
     titled(ax, title, axis, f"share of {things}", named(sessions))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     if not artists:
@@ -81,6 +80,11 @@ def plot_distribution(
     few = f"intervals left out: {left_out} (too few sessions or {things})" if left_out else ""
     legend_below(ax, artists, title=few)
     return artists
+
+
+def plot_lateness_distribution(sessions: Sessions, *, ax: Axes) -> list[Artist]:
+    """Which share of the chunks left no later than so many milliseconds: a line a session."""
+    return plot_distribution(sessions, "lateness", by="name", ax=ax)
 
 
 def plot_distributions(sessions: Sessions, *, by: str | Sequence[str] = "pacing") -> Figure:
@@ -98,6 +102,21 @@ def plot_distributions(sessions: Sessions, *, by: str | Sequence[str] = "pacing"
         lines = max(lines, sum(label.count("\n") + 1 for label in labels))
     figure.set_figheight(4.4 + 0.18 * lines)
     return figure
+
+
+def _mark(ax: Axes, found: Sequence[Interval], color: str) -> None:
+    """A point a quantile, and a bar for its interval where that can be trusted."""
+    for height, interval in zip(MARKED, found, strict=True):
+        ax.errorbar(
+            interval.value * 1000,
+            height,
+            xerr=None if interval.note else _around(interval),
+            fmt="o",
+            color=color,
+            markersize=4,
+            elinewidth=3.5,
+            alpha=0.55,
+        )
 
 
 def _label(name: str, one: Pool, found: Sequence[Interval]) -> str:

@@ -15,7 +15,7 @@ from rtkit.analysis.validity import validity
 from rtkit.session import Session
 from rtkit.views.trace import COLORS
 
-__all__ = ["legend_below", "listed", "looks_of", "minus", "said", "say_instead", "titled"]
+__all__ = ["legend_below", "listed", "looks_of", "minus", "said", "say_instead", "signed", "titled"]
 
 # Line styles and hatches serve print without color.
 OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -50,6 +50,11 @@ def said(name: str) -> str:
 
 def minus(number: str) -> str:
     return number.replace("-", "\N{MINUS SIGN}")
+
+
+def signed(seconds: float) -> str:
+    """A duration in milliseconds."""
+    return minus(f"{seconds * 1000:.{0 if abs(seconds) >= 0.01 else 1}f} ms")
 
 
 def legend_below(ax: Axes, artists: Sequence[Artist], *, title: str = "", columns: int = 1) -> None:

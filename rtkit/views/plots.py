@@ -20,18 +20,27 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator, SymmetricalLogLocator
+from matplotlib.ticker import MaxNLocator
 
 from rtkit.analysis.definitions import DEFINITIONS
 from rtkit.analysis.latency import HeardWord, Latency, drift, heard_words, quantiles, turn_latency
 from rtkit.analysis.naming import Sessions, named
 from rtkit.session import Session
-from rtkit.views.looks import legend_below, listed, looks_of, minus, said, say_instead, titled
+from rtkit.views.distributions import plot_lateness_distribution
+from rtkit.views.looks import (
+    legend_below,
+    listed,
+    looks_of,
+    minus,
+    said,
+    say_instead,
+    signed,
+    titled,
+)
 
 __all__ = [
     "plot_comparison",
     "plot_lateness",
-    "plot_lateness_distribution",
     "plot_rescored",
     "plot_timeline",
     "plot_turn_latency",
@@ -67,7 +76,7 @@ def plot_lateness(sessions: Sessions, *, ax: Axes) -> list[Artist]:
         audio = np.array([chunk.stop for chunk in session.chunks]) / session.settings.rate
         label = said(name)
         if len(session.chunks) > 1:
-            label += f": {_signed(session.lateness[-1])} at the end, drift {_drift(session)}"
+            label += f": {signed(session.lateness[-1])} at the end, drift {_drift(session)}"
         artists += ax.plot(audio, session.lateness * 1000, label=label, linewidth=1.8, **look)
     ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
     titled(
@@ -148,33 +157,6 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     names = textwrap.fill(f"bars, from the left: {listed(by_name)}", 70)
     title = names if len(by_name) > 1 else ""
     legend_below(ax, list(shown.values()), title=title, columns=2)
-    return artists
-
-
-def plot_lateness_distribution(sessions: Sessions, *, ax: Axes) -> list[Artist]:
-    """Which share of the chunks left no later than so many milliseconds (ECDF)."""
-    artists: list[Artist] = []
-    for (name, session), look in zip(named(sessions).items(), looks_of(sessions), strict=True):
-        if not session.chunks:
-            continue
-        found = quantiles(session.lateness)
-        label = f"{said(name)}: p50 {_signed(found.p50)}, p99 {_signed(found.p99)}"
-        artists.append(ax.ecdf(session.lateness * 1000, label=label, linewidth=1.8, **look))
-    ax.update_datalim([(0, 0), (10, 1)])  # at least a decade: less has no ticks
-    ax.set_xscale("symlog", linthresh=1)
-    locator = SymmetricalLogLocator(base=10, linthresh=1)
-    locator.set_params(numticks=5)
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: minus(f"{value:g}")))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
-    titled(
-        ax,
-        "Distribution of lateness",
-        "lateness, ms (logarithmic above 1)",
-        "share of chunks",
-        named(sessions),
-    )
-    legend_below(ax, artists)
     return artists
 
 
@@ -424,10 +406,6 @@ def _apart(instants: np.ndarray) -> np.ndarray:
     span = float(np.ptp(instants)) or 1.0
     cells = np.floor((instants - instants.min()) / span * TICKS)
     return np.asarray(instants[np.unique(cells, return_index=True)[1]])
-
-
-def _signed(seconds: float) -> str:
-    return minus(f"{seconds * 1000:.{0 if abs(seconds) >= 0.01 else 1}f} ms")
 
 
 def _drift(session: Session) -> str:

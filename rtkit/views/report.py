@@ -26,12 +26,12 @@ from rtkit.analysis.validity import validity
 from rtkit.markup import Table
 from rtkit.services.endpoint import is_secret
 from rtkit.session import Session
+from rtkit.views.distributions import plot_lateness_distribution
 from rtkit.views.glossary import GLOSSARY
 from rtkit.views.page import page, picture, wide
 from rtkit.views.plots import (
     describe,
     plot_lateness,
-    plot_lateness_distribution,
     plot_rescored,
     plot_timeline,
     plot_turn_latency,

@@ -25,11 +25,11 @@ from matplotlib.transforms import Bbox
 from rtkit.analysis.latency import drift, turn_latency
 from rtkit.analysis.naming import Sessions
 from rtkit.session import Session
+from rtkit.views.distributions import plot_lateness_distribution
 from rtkit.views.plots import (
     describe,
     plot_comparison,
     plot_lateness,
-    plot_lateness_distribution,
     plot_rescored,
     plot_timeline,
     plot_turn_latency,
