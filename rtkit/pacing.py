@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 from rtkit.audio import Clip, check_numbers
+from rtkit.services.service import NO_LIMITS, Limits
 
 __all__ = [
     "PACINGS",
@@ -113,31 +114,7 @@ def due_times(edges: np.ndarray, rate: int, phase: str = "end") -> np.ndarray:
     raise ValueError(f"unknown phase {phase!r}; one of 'end', 'start'")
 
 
-MIN_CHUNK = 0.05
-MAX_CHUNK = 1.0
-
-
-def check_chunk(chunk: float) -> float:
-    """`chunk` itself, if the service takes chunks of so many seconds.
-
-    Raises
-    ------
-    ValueError
-        If it does not: the service closes a session over a message outside 50 to 1000 ms.
-    TypeError
-        If it is no number.
-    """
-    check_numbers(chunk=chunk)
-    if not MIN_CHUNK <= chunk <= MAX_CHUNK:
-        raise ValueError(
-            f"chunk={chunk:g} s is outside what the service takes, {MIN_CHUNK:g} to {MAX_CHUNK:g} "
-            "s of audio a message: it closes the session (3007). chunk is in seconds; "
-            "0.1 is usual."
-        )
-    return float(chunk)
-
-
-def chunk_edges(samples: int, rate: int, chunk: float) -> np.ndarray:
+def chunk_edges(samples: int, rate: int, chunk: float, limits: Limits) -> np.ndarray:
     """Cut `samples` samples into chunks of `chunk` seconds, none shorter than the service takes.
 
     Parameters
@@ -146,20 +123,34 @@ def chunk_edges(samples: int, rate: int, chunk: float) -> np.ndarray:
         Length of the clip in samples, and samples per second.
     chunk : float
         Seconds of audio a chunk. Rounded *up* to whole samples: 50 ms at 11025 Hz is 551.25
-        samples, and 551 would fall under the limit of 50 ms.
+        samples, and 551 would fall under a limit of 50 ms.
+    limits : Limits
+        What the service takes.
 
     Returns
     -------
     ndarray of int64, shape (chunks + 1,)
-        Rising from 0 to `samples`. A tail under 50 ms joins its neighbor; where that makes more
-        than 1000 ms, the two are split evenly. Only a clip under 50 ms gives a chunk under 50 ms.
+        Rising from 0 to `samples`. A tail under the least chunk joins its neighbor; where that
+        makes more than the longest chunk, the two are split evenly. Only a clip under the least
+        chunk gives a chunk under it.
+
+    Raises
+    ------
+    ValueError
+        If the service does not take the rate or the chunk's duration, or that is none.
+    TypeError
+        If `chunk` is no number.
     """
-    size = whole_samples(check_chunk(chunk), rate)
+    check_numbers(chunk=chunk)
+    limits.check(rate, chunk)
+    if not 0 < chunk < math.inf:
+        raise ValueError(f"chunk={chunk:g} s is no duration; give seconds above 0, such as 0.1")
+    size = max(1, whole_samples(chunk, rate))
     edges = np.append(np.arange(0, samples, size, dtype=np.int64), samples)
     tail = edges[-1] - edges[-2]
-    if len(edges) > 2 and tail < whole_samples(MIN_CHUNK, rate):
+    if len(edges) > 2 and tail < whole_samples(limits.min_chunk or 0.0, rate):
         joined = edges[-1] - edges[-3]
-        if joined <= MAX_CHUNK * rate:
+        if joined <= (limits.max_chunk or math.inf) * rate:
             edges = np.delete(edges, -2)
         else:
             edges[-2] = edges[-3] + joined // 2
@@ -187,6 +178,8 @@ class Plan:
         As for `choose_pacing` and `due_times`.
     catch_up : float or None
         As for `choose_pacing`.
+    limits : Limits
+        What the service takes.
     due : ndarray of float64, shape (chunks,), read-only
         When each chunk ought to leave, in seconds from the start of pacing.
     least : int
@@ -205,6 +198,7 @@ class Plan:
     pacing: str = "wall_clock"
     phase: str = "end"
     catch_up: float | None = None
+    limits: Limits = NO_LIMITS
     due: np.ndarray = field(init=False, repr=False)
     least: int = field(init=False, repr=False)
 
@@ -213,7 +207,9 @@ class Plan:
         edges = np.array(self.edges, dtype=np.int64)
         due = due_times(edges, self.rate, self.phase)
         edges.flags.writeable = due.flags.writeable = False
-        least = 2 * whole_samples(MIN_CHUNK, self.rate) if len(due) == 1 else 0
+        least = 0
+        if len(due) == 1 and self.limits.min_chunk is not None:
+            least = 2 * whole_samples(self.limits.min_chunk, self.rate)
         for name, value in (("edges", edges), ("due", due), ("least", least)):
             object.__setattr__(self, name, value)
 
@@ -226,10 +222,11 @@ class Plan:
         pacing: str = "wall_clock",
         phase: str = "end",
         catch_up: float | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> Plan:
         """The plan for all of a clip, in chunks of `chunk` seconds, as `chunk_edges` cuts it."""
-        edges = chunk_edges(clip.samples, clip.rate, chunk)
-        return cls(edges, clip.rate, float(chunk), pacing, phase, catch_up)
+        edges = chunk_edges(clip.samples, clip.rate, chunk, limits)
+        return cls(edges, clip.rate, float(chunk), pacing, phase, catch_up, limits)
 
     @property
     def pace(self) -> Pacing:
@@ -238,4 +235,5 @@ class Plan:
 
     def __reduce__(self) -> tuple[type[Plan], tuple[object, ...]]:
         """What a copy in another process is made of anew."""
-        return Plan, (self.edges, self.rate, self.chunk, self.pacing, self.phase, self.catch_up)
+        given = self.edges, self.rate, self.chunk, self.pacing, self.phase, self.catch_up
+        return Plan, (*given, self.limits)

@@ -7,6 +7,7 @@ import queue
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ class Recorder:
             self._writer.put(self.session()._opening())
         for fact in early:
             if isinstance(fact, Message):
-                self.add(Message(fact.at - zero, fact.text))
+                self.add(replace(fact, at=fact.at - zero))
             elif isinstance(fact, Event):
                 self.add(Event(fact.at - zero, fact.name))
 

@@ -20,8 +20,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rtkit.reference import Reference
-from rtkit.services.assemblyai.client import parse
 from rtkit.services.messages import Reply, Turn
+from rtkit.services.service import ASSEMBLYAI, dialect_named
 
 __all__ = [
     "Chunk",
@@ -82,6 +82,21 @@ class Settings:
     def seconds(self) -> float:
         return self.samples / self.rate
 
+    @property
+    def dialect(self) -> str:
+        """Whose protocol the service speaks: a folder's name in `rtkit.services`."""
+        return str(self.service.get("dialect", ASSEMBLYAI))
+
+    @property
+    def marks_speech(self) -> bool:
+        """Whether the service only marks where speech is, and understands no words."""
+        return bool(self.service.get("engine") == "energy")
+
+    @property
+    def scripted(self) -> bool:
+        """Whether the service speaks from a script, and understands nothing."""
+        return bool(self.service.get("engine") == "script")
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Settings:
         known = {one.name for one in fields(cls)}  # a later rtkit may know of more
@@ -115,11 +130,16 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as it came, and the instant at which the loop saw it."""
+    """A message as it came, and the instant at which the loop saw it.
+
+    `replies` is what it says, read as it came; None where that is still to be done, as for a
+    message from a file.
+    """
 
     kind: ClassVar[str] = "message"
     at: float
     text: str
+    replies: tuple[Reply, ...] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +172,10 @@ class Ending:
     """How it ended.
 
     `how` is ``"complete"``, ``"stopped"`` (by the person) or ``"failed"``; `error` is then one
-    sentence. `code` and `reason` are the websocket's, where the service closed it. `at` is the
-    last instant, and `calendar` how many seconds of calendar time had passed since t = 0: where
-    the two differ, a clock jumped or the host slept.
+    sentence, and `closure` the name that `rtkit.explain` has for that ending, if any. `code` and
+    `reason` are the websocket's, where the service closed it. `at` is the last instant, and
+    `calendar` how many seconds of calendar time had passed since t = 0: where the two differ, a
+    clock jumped or the host slept.
     """
 
     kind: ClassVar[str] = "ending"
@@ -164,6 +185,7 @@ class Ending:
     reason: str = ""
     at: float = 0.0
     calendar: float = 0.0
+    closure: str = ""
 
 
 FORMAT = 1  # of a session's file
@@ -176,6 +198,8 @@ KINDS: Mapping[str, type[Fact]] = {
 
 def write_fact(fact: Fact) -> str:
     """A fact as a line of a session's file."""
+    if isinstance(fact, Message):  # what it says stands in its text
+        return json.dumps({"kind": fact.kind, "at": fact.at, "text": fact.text}) + "\n"
     return json.dumps({"kind": fact.kind, **asdict(fact)}) + "\n"
 
 
@@ -242,9 +266,23 @@ class Session:
 
     @cached_property
     def replies(self) -> tuple[tuple[float, Reply], ...]:
-        """Each message's instant and what it says."""
+        """What each message says, and the message's instant.
+
+        Raises
+        ------
+        ValueError
+            If the session's service speaks a dialect that this rtkit does not know.
+        """
         with without_collecting():
-            return tuple((message.at, parse(message.text)) for message in self.messages)
+            found = [message.replies for message in self.messages]
+            if None in found:  # in order: a reader may fold what comes later into what came before
+                read = dialect_named(self.settings.dialect).reader(self.settings.rate).read
+                found = [read(message.text) for message in self.messages]
+            return tuple(
+                (message.at, reply)
+                for message, replies in zip(self.messages, found, strict=True)
+                for reply in replies or ()
+            )
 
     @cached_property
     def turns(self) -> tuple[Turn, ...]:

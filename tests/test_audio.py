@@ -17,16 +17,18 @@ from facts import CALL
 
 from rtkit.audio import AudioError, bundled, open_clip, open_raw
 from rtkit.audio import Clip as AnyClip
-from rtkit.pacing import check_chunk, chunk_edges
+from rtkit.pacing import chunk_edges
 from rtkit.reference import SidecarError
+from rtkit.services.service import Limits
 
 RATE = 16000
+LIMITS = Limits(min_chunk=0.05, max_chunk=1.0)
 RNG = np.random.default_rng(7)
 
 
 def pcm(clip: AnyClip, chunk: float = 0.1) -> np.ndarray:
     """All samples of a clip, by way of its chunks."""
-    edges = chunk_edges(clip.samples, clip.rate, chunk)
+    edges = chunk_edges(clip.samples, clip.rate, chunk, LIMITS)
     return np.frombuffer(b"".join(clip.chunks(edges)), dtype="<i2")
 
 
@@ -309,7 +311,7 @@ CHUNKS = (0.05, 0.1, 0.2, 0.3, 1.0)
 def test_no_chunk_is_outside_what_the_service_takes(rate: int, chunk: float, tail: float) -> None:
     size = -(-round(chunk * 1000) * rate // 1000)
     samples = 7 * size + (1 if tail == 1 else int(tail * rate))
-    edges = chunk_edges(samples, rate, chunk).tolist()
+    edges = chunk_edges(samples, rate, chunk, LIMITS).tolist()
     sizes = [b - a for a, b in pairwise(edges)]
     assert (edges[0], edges[-1]) == (0, samples)
     # In integers, as the service counts: 50 ms <= size / rate <= 1000 ms.
@@ -337,13 +339,13 @@ def test_no_chunk_is_outside_what_the_service_takes(rate: int, chunk: float, tai
 def test_chunks_end_where_they_should(
     samples: int, rate: int, chunk: float, edges: list[int]
 ) -> None:
-    assert chunk_edges(samples, rate, chunk).tolist() == edges
+    assert chunk_edges(samples, rate, chunk, LIMITS).tolist() == edges
 
 
 @pytest.mark.parametrize("chunk", [0.049, 1.001, 0.0, -1.0, 100.0, float("nan"), float("inf")])
 def test_a_chunk_out_of_bounds_is_refused_with_its_value(chunk: float) -> None:
     with pytest.raises(ValueError, match=f"chunk={chunk:g} s is outside"):
-        check_chunk(chunk)
+        chunk_edges(16000, 16000, chunk, LIMITS)
 
 
 def test_a_long_recording_is_never_held_whole(tmp_path: Path) -> None:
@@ -353,7 +355,7 @@ def test_a_long_recording_is_never_held_whole(tmp_path: Path) -> None:
     tracemalloc.start()
     try:
         clip = open_clip(path)
-        first = next(clip.chunks(chunk_edges(clip.samples, clip.rate, 0.1)))
+        first = next(clip.chunks(chunk_edges(clip.samples, clip.rate, 0.1, LIMITS)))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -398,14 +400,15 @@ def test_what_is_no_number_is_refused_in_a_sentence(
 def test_a_chunk_that_is_no_number_is_refused_in_a_sentence() -> None:
     chunk: Any = "0.1"
     with pytest.raises(TypeError, match=r"^chunk='0.1' is no number; give a number of seconds$"):
-        check_chunk(chunk)
+        chunk_edges(16000, 16000, chunk, LIMITS)
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
     two: Any = np.float32(2)
     one: Any = np.int64(1)
     clip = open_clip(CALL, seconds=two, start=one)
-    assert (clip.seconds, check_chunk(np.float64(0.1))) == (2.0, 0.1)
+    assert clip.seconds == 2.0
+    assert chunk_edges(3200, 16000, np.float64(0.1), LIMITS).tolist() == [0, 1600, 3200]
 
 
 def test_excerpts_are_told_apart_by_where_they_begin() -> None:

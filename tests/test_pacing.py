@@ -22,6 +22,7 @@ from rtkit.pacing import (
     unpaced,
     wall_clock,
 )
+from rtkit.services.service import Limits
 
 
 def lateness(pace: Pacing, chunks: int, work: dict[int, float] | float) -> np.ndarray:
@@ -132,7 +133,7 @@ def test_due_times_are_the_chunks_ends_or_starts(phase: str, due: list[float]) -
 
 def test_due_times_follow_samples_not_nominal_durations() -> None:
     """50 ms at 11025 Hz is 552 samples, so chunks come a little more than 50 ms apart."""
-    due = due_times(chunk_edges(552 * 100_000, 11025, 0.05), 11025)
+    due = due_times(chunk_edges(552 * 100_000, 11025, 0.05, Limits(min_chunk=0.05)), 11025)
     assert due[-1] == 552 * 100_000 / 11025
 
 
@@ -143,9 +144,12 @@ def test_an_unknown_phase_is_loud() -> None:
 
 # The plan.
 
+LIMITS = Limits(min_chunk=0.05, max_chunk=1.0)
+
 
 def test_a_plan_is_made_of_a_clip_and_cannot_be_changed() -> None:
-    plan = Plan.of(silence(1.02, rate=8000), chunk=0.1, phase="start", catch_up=2.0)
+    clip = silence(1.02, rate=8000)
+    plan = Plan.of(clip, chunk=0.1, phase="start", catch_up=2.0, limits=LIMITS)
     assert plan.edges.tolist() == [*range(0, 8000, 800), 8160]
     assert plan.due.tolist() == [edge / 8000 for edge in range(0, 8000, 800)]
     assert (plan.rate, plan.chunk, plan.pacing, plan.phase) == (8000, 0.1, "wall_clock", "start")
@@ -166,7 +170,7 @@ def test_a_plan_leaves_the_array_that_it_was_made_of_alone() -> None:
 
 @pytest.mark.parametrize(("seconds", "least"), [(0.03, 800), (0.1, 800), (0.2, 0), (0.16, 0)])
 def test_only_a_clip_of_one_chunk_may_need_padding(seconds: float, least: int) -> None:
-    assert Plan.of(silence(seconds, rate=8000)).least == least
+    assert Plan.of(silence(seconds, rate=8000), limits=LIMITS).least == least
 
 
 def test_a_copy_of_a_plan_in_another_process_is_the_same_and_as_fixed() -> None:
@@ -189,4 +193,4 @@ def test_a_copy_of_a_plan_in_another_process_is_the_same_and_as_fixed() -> None:
 )
 def test_a_plan_that_cannot_be_is_loud(how: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
-        Plan.of(silence(1.0), **how)
+        Plan.of(silence(1.0), **how, limits=LIMITS)

@@ -110,6 +110,7 @@ def _cursors(session: Session) -> np.ndarray:
         (at, reply.words[-1].end)
         for at, reply in session.replies
         if isinstance(reply, Turn) and reply.words and not reply.end_of_turn
+        if reply.words[-1].end is not None
     ]
     sent = np.searchsorted(session.sent, [at for at, _ in answers], side="right") - 1
     return np.array(

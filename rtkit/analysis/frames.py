@@ -137,7 +137,7 @@ def _words(session: Session) -> Columns:
     return {
         "turn": np.append(latency.turn, nowhere),
         "text": _texts([*latency.texts, *[word.text for word in missed]]),
-        "start": np.array([(w.spoken or w.word).start for w in heard] + [w.start for w in missed]),
+        "start": np.array([word.start for word in heard] + [w.start for w in missed]),
         "end": ends,
         "received": np.append(latency.received, never),
         "chunk": holding_chunk(session, ends) if session.chunks else nowhere,

@@ -12,6 +12,7 @@ Both sums hold for every word and turn: nothing is clamped or dropped, negative 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -156,14 +157,14 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """A word or turn that was answered at `received`; `samples` tells the deciding audio."""
+    """A word or turn that was answered at `received`; `heard` tells the deciding audio."""
 
     text: str
     turn: int
     end: float
     received: float
     referenced: bool
-    samples: int | None = None
+    heard: float | None = None
     terminated: bool = False
 
 
@@ -181,8 +182,18 @@ class HeardWord:
     spoken: SpokenWord | None
 
     @property
+    def start(self) -> float:
+        """When it began in the audio; NaN where neither the reference nor the service says."""
+        return _known((self.spoken or self.word).start)
+
+    @property
     def end(self) -> float:
-        return self.word.end if self.spoken is None else self.spoken.end
+        """When it ended; NaN as for `start`."""
+        return _known((self.spoken or self.word).end)
+
+
+def _known(time: float | None) -> float:
+    return math.nan if time is None else time
 
 
 Measured = TypeVar("Measured")
@@ -271,7 +282,9 @@ def word_latency(session: Session, *, unmatched: bool = False) -> Latency:
                 heard.word.text, heard.turn, heard.end, heard.received, heard.spoken is not None
             )
             for heard in heard_words(session)
-            if unmatched or session.reference is None or heard.spoken is not None
+            if unmatched
+            or heard.spoken is not None
+            or (session.reference is None and not math.isnan(heard.end))
         ],
     )
 
@@ -291,7 +304,7 @@ def first_word_latency(session: Session) -> Latency:
                 first[order].spoken is not None,
             )
             for order, states in _states(session).items()
-            if order in first
+            if order in first and not math.isnan(first[order].end)
         ],
     )
 
@@ -311,7 +324,7 @@ def turn_latency(session: Session, *, final: Literal["first", "formatted"] = "fi
     answers = []
     for order, states in _states(session).items():
         finals = [(at, state) for at, state in states if state.end_of_turn]
-        if not finals or order not in ends:
+        if not finals or order not in ends or math.isnan(ends[order].end):
             continue
         at, state = finals[0 if final == "first" else -1]
         last = ends[order]
@@ -322,7 +335,7 @@ def turn_latency(session: Session, *, final: Literal["first", "formatted"] = "fi
                 last.end,
                 at,
                 last.spoken is not None,
-                None if state.stamp is None else state.stamp.samples,
+                state.heard,
                 _ended_by_terminate(session, at, state),
             )
         )
@@ -351,8 +364,8 @@ def _states(session: Session) -> dict[int, list[tuple[float, Turn]]]:
 
 def _ended_by_terminate(session: Session, at: float, turn: Turn) -> bool:
     """What the service says, or else whether the answer came after Terminate was sent."""
-    if turn.stamp is not None:
-        return turn.stamp.cause == "terminate"
+    if turn.cause is not None:
+        return turn.cause == "terminate"
     return session.terminated is not None and at >= session.terminated
 
 
@@ -366,11 +379,13 @@ def _latency(session: Session, answers: Sequence[_Answer], *, turns: bool = Fals
     deciding = holding
     decided = np.ones(len(answers), dtype=bool)
     if turns:
-        decided = np.array([answer.samples is not None for answer in answers], dtype=bool)
-        received_samples = np.cumsum([chunk.bytes // 2 for chunk in session.chunks])
-        samples = np.array([answer.samples or 0 for answer in answers])
+        decided = np.array([answer.heard is not None for answer in answers], dtype=bool)
+        samples = np.cumsum([chunk.bytes // 2 for chunk in session.chunks])
+        heard = np.array([answer.heard or 0.0 for answer in answers])
         last_sent = np.maximum(np.searchsorted(sent, received, side="right") - 1, 0)
-        deciding = np.where(decided, _first(received_samples, samples), last_sent)
+        deciding = np.where(
+            decided, _first((samples + 0.5) / session.settings.rate, heard), last_sent
+        )
     latency = Latency(
         texts=tuple(answer.text for answer in answers),
         turn=np.array([answer.turn for answer in answers], dtype=int),

@@ -26,25 +26,30 @@ def align(
     """Match heard to spoken words: as many pairs as possible, in order, of the same text.
 
     This is the alignment of least edit distance (insertions and deletions) among those in which
-    matched words end within `within` seconds of one another. Of several, it is the one whose
-    words lie the least apart in time: of a repeated word that was missed once, the right one.
+    matched words end within `within` seconds of one another; a word without times may match
+    anywhere. Of several, it is the one whose words lie the least apart in time: of a repeated word
+    that was missed once, the right one.
 
     Returns
     -------
     list of (int, int)
         Indices into `heard` and `spoken`, rising in both.
     """
-    ends = [word.end for word in spoken]
+    ends = [word.end for word in spoken if word.end is not None]
+    timed = len(ends) == len(spoken)
     texts = [normalize(word.text) for word in spoken]
     best = _Best(len(spoken))
     for i, word in enumerate(heard):
-        text = normalize(word.text)
-        near = range(bisect_left(ends, word.end - within), bisect_right(ends, word.end + within))
+        text, end = normalize(word.text), word.end if timed else None
+        near = range(len(spoken))
+        if end is not None:
+            near = range(bisect_left(ends, end - within), bisect_right(ends, end + within))
         pairs = []
         for j in near:
             if texts[j] == text:
                 before = best.before(j)
-                pairs.append(_Pair(i, j, before, *_grown(before, abs(ends[j] - word.end))))
+                apart = 0.0 if end is None else abs(ends[j] - end)
+                pairs.append(_Pair(i, j, before, *_grown(before, apart)))
         for pair in pairs:  # only now, so that one heard word takes one spoken word
             best.put(pair)
     return list(reversed(list(_chain(best.before(len(spoken))))))

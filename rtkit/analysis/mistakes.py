@@ -15,8 +15,8 @@ from rtkit.analysis.latency import drift
 from rtkit.analysis.matching import align
 from rtkit.audio import Clip, Header, is_wav
 from rtkit.markup import Table
-from rtkit.pacing import MAX_CHUNK, MIN_CHUNK
 from rtkit.services.messages import ServiceError, Termination, Turn
+from rtkit.services.service import dialect_named
 from rtkit.session import Session
 
 __all__ = ["Mistake", "Mistakes", "diagnose"]
@@ -229,8 +229,10 @@ def _durations(session: Session) -> Iterator[Mistake]:
     samples = np.array([chunk.bytes for chunk in session.chunks]) / 2
     lasts = samples / session.settings.rate
     grace = 0.5 / session.settings.rate
-    wrong = (lasts > MAX_CHUNK + grace) | (lasts < MIN_CHUNK - grace)
-    alone = wrong.sum() == 1 and wrong[-1] and lasts[-1] < MIN_CHUNK
+    limits = dialect_named(session.settings.dialect).limits
+    least, most = limits.min_chunk or 0.0, limits.max_chunk or np.inf
+    wrong = (lasts > most + grace) | (lasts < least - grace)
+    alone = wrong.sum() == 1 and wrong[-1] and lasts[-1] < least
     if wrong.any() and not alone:
         worst = lasts[wrong][0] * 1000
         yield Mistake(

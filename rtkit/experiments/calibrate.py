@@ -15,7 +15,6 @@ from rtkit.analysis.validity import BUDGET
 from rtkit.audio import silence
 from rtkit.clock.alarm import Alarm
 from rtkit.loopback.process import Loopback
-from rtkit.pacing import MIN_CHUNK
 from rtkit.reference import Reference, SpokenTurn, SpokenWord
 from rtkit.sending.stream import stream
 from rtkit.services.messages import Turn
@@ -24,7 +23,7 @@ from rtkit.session import Fact, Session
 __all__ = ["Calibration", "calibrate"]
 
 WAKES = 100
-TICK = MIN_CHUNK  # seconds between the words of the calibrating script: one for each chunk
+TICK = 0.05  # seconds of a chunk, and from one word of the calibrating script to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Calibration:
     @property
     def shortest_chunk(self) -> float:
         """The shortest chunk whose lateness budget this host's wake-ups keep, in seconds."""
-        return max(MIN_CHUNK, float(np.ceil(self.wake.p99 / BUDGET * 100) / 100))
+        return max(TICK, float(np.ceil(self.wake.p99 / BUDGET * 100) / 100))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -100,9 +99,7 @@ async def calibrate(
         raise ValueError(f"seconds={seconds:g} is too short to calibrate; give 1 or more")
     wakes = await _wakes()
     async with Loopback(script=_ticks(seconds), delay=0.02) as service:
-        session = await stream(
-            silence(seconds), chunk=MIN_CHUNK, service=service, on_event=on_event
-        )
+        session = await stream(silence(seconds), chunk=TICK, service=service, on_event=on_event)
     there, back = _ways(session)
     return Calibration(
         resolution=_resolution(),

@@ -16,7 +16,7 @@ from rtkit.audio import SUFFIXES, AudioError, Clip, open_clip
 from rtkit.experiments.simulate import Models, simulate
 from rtkit.pacing import Plan
 from rtkit.sending.options import Options
-from rtkit.sending.stream import check_sides, stream
+from rtkit.sending.stream import check_sides, limits_for, stream
 from rtkit.services.service import Service
 
 __all__ = ["Cell", "make_grid", "open_clips"]
@@ -102,7 +102,8 @@ def make_grid(
             asked["service"] = "simulated" if simulated else described
             name = _name(clip, content, chunk, pacing, repeat, asked)
             path = folder / f"{name}.jsonl"
-            plan = Plan.of(clip, chunk=chunk, pacing=pacing, **when)
+            limits = limits_for(clip, service)
+            plan = Plan.of(clip, chunk=chunk, pacing=pacing, limits=limits, **when)
             cells[path] = Cell(clip, plan, repeat, path, how, service, os.getpid())
     if not cells:
         raise ValueError("the grid is empty: give at least one clip, one chunk and one pacing")

@@ -26,9 +26,9 @@ from rtkit.pacing import Plan
 from rtkit.recording import Recorder, StreamError
 from rtkit.sending.options import settings_of
 from rtkit.sending.run import Run, host
-from rtkit.sending.stream import check_sides, describe_connection, embedded_service
+from rtkit.sending.stream import check_sides, describe_connection, embedded_service, limits_for
 from rtkit.sending.websocket import Failure
-from rtkit.services.service import Connection, Service
+from rtkit.services.service import Connection, Limits, Service
 from rtkit.session import Chunk, Fact, Session
 
 __all__ = ["stream_many"]
@@ -44,7 +44,7 @@ GOLDEN = 0.6180339887498949  # multiples of it, modulo 1, lie far apart however 
 class WritableConnection(Connection, Protocol):
     """A connection that also sends without a coroutine."""
 
-    def write(self, audio: bytes) -> bool:
+    def write(self, frame: bytes | str) -> bool:
         """Send at once and return True; False if the way out is full, and nothing was sent."""
 
 
@@ -120,7 +120,8 @@ async def stream_many(
         raise ValueError(
             f"{len(connections)} connections for {len(clips)} clips; give one a clip, or none"
         )
-    audio = _read_once(clips, chunk, phase)
+    limits = limits_for(clips[0], service, None if connections is None else connections[0])
+    audio = _read_once(clips, chunk, phase, limits)
     if connections is None:
         _check_files(len(clips))
         service = service or embedded_service()
@@ -153,13 +154,13 @@ class _Audio:
     chunks: Iterator[bytes]
 
 
-def _read_once(clips: Sequence[Clip], chunk: float, phase: str) -> list[_Audio]:
+def _read_once(clips: Sequence[Clip], chunk: float, phase: str, limits: Limits) -> list[_Audio]:
     """The audio of each; that of a clip which comes several times is read once for all."""
     times = Counter(map(id, clips))
     shared: dict[int, Iterator[_Audio]] = {}
     for clip in clips:
         if id(clip) not in shared:
-            plan = Plan.of(clip, chunk=chunk, phase=phase)
+            plan = Plan.of(clip, chunk=chunk, phase=phase, limits=limits)
             reading = clip.chunks(plan.edges)
             copies = itertools.tee(reading, times[id(clip)])
             shared[id(clip)] = iter([_Audio(plan, reading, chunks) for chunks in copies])
@@ -184,7 +185,7 @@ class _Member:
 
     def open(self) -> None:
         """Have the first audio at hand: opening a file takes its time."""
-        self._payload = self._next_payload()
+        self._read_next()
 
     async def send(
         self,
@@ -218,23 +219,24 @@ class _Member:
         now = self._time()
         if self.run.leaving is None:
             self.run.leaving = now
-        if not self._write(self._payload):
+        if not self._write(self._frame):
             return now + AGAIN
         self._sent.append(self.run.leaving)
         self._returned.append(self._time())
-        self._sizes.append(len(self._payload))
+        self._sizes.append(self._size)
         self.run.leaving = None
         index = len(self._sent)
         if self.on_event is not None:
             self.on_event(self._chunk(index - 1))
+        self.run.chunks_sent = index
         self.run.audio_sent = self._edges[index] / self._plan.rate
         if index == len(self._due):
             self._on_sent()
             return now + self._plan.chunk
-        self._payload = self._next_payload()
+        self._read_next()
         return self._zero + self._due[index]
 
-    def _next_payload(self) -> bytes:
+    def _read_next(self) -> None:
         payload = next(self._audio.chunks, None)
         if payload is None:  # the reading is shared, and another session met the fault
             name = self.run.recorder.settings.recording
@@ -242,7 +244,8 @@ class _Member:
                 f"{name} cannot be read to its end: it was cut, damaged or changed. Make or copy "
                 "it anew."
             )
-        return payload.ljust(self._plan.least, b"\0")
+        payload = payload.ljust(self._plan.least, b"\0")
+        self._size, self._frame = len(payload), self.run.dialect.audio(payload)
 
     def close(self) -> None:
         """Close the recording."""

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from rtkit.audio import MAX_RATE, Clip, open_raw
+from rtkit.audio import Clip, open_raw
 from rtkit.loopback.process import Loopback, embedded
 from rtkit.pacing import Plan
 from rtkit.recording import StreamError
 from rtkit.reference import Reference
 from rtkit.sending.options import Options, Shutdown
-from rtkit.sending.stream import check_sides, stream_plan
+from rtkit.sending.stream import check_sides, limits_for, stream_plan
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.service import Service
 from rtkit.session import Session
@@ -92,11 +92,15 @@ class _Case:
         )
         return path
 
+    def plan(self, pacing: str = "wall_clock") -> Plan:
+        limits = limits_for(self.clip, self.service)
+        return Plan.of(self.clip, chunk=CHUNK, pacing=pacing, limits=limits)
+
     async def send(
         self, plan: Plan | None = None, *, clip: Clip | None = None, **how: Any
     ) -> Session:
         clip = replace(clip or self.clip, reference=self.clip.reference)
-        plan = plan or Plan.of(clip, chunk=CHUNK)
+        plan = plan or replace(self, clip=clip).plan()
         return await stream_plan(clip, plan, Options(**how), service=self.service)
 
 
@@ -109,24 +113,24 @@ class _Bearer:
     async def connect_info(self, rate: int, reference: Reference | None) -> Endpoint:
         right = await self._service.connect_info(rate, reference)
         key = right.headers["Authorization"]
-        return Endpoint(right.url, {**right.headers, "Authorization": f"Bearer {key}"})
+        return replace(right, headers={**right.headers, "Authorization": f"Bearer {key}"})
 
     def describe(self, reference: Reference | None) -> dict[str, Any]:
         return self._service.describe(reference)
 
 
 async def _unpaced(case: _Case) -> Session:
-    return await case.send(Plan.of(case.clip, chunk=CHUNK, pacing="unpaced"))
+    return await case.send(case.plan("unpaced"))
 
 
 async def _naive_drift(case: _Case) -> Session:
-    plan = Plan.of(case.clip, chunk=CHUNK, pacing="fixed_sleep")
-    return await case.send(plan, work=case.work)
+    return await case.send(case.plan("fixed_sleep"), work=case.work)
 
 
 async def _wrong_sample_rate(case: _Case) -> Session:
     rate = case.clip.rate
-    wrong = 2 * rate if 2 * rate <= MAX_RATE else rate // 2
+    rates = limits_for(case.clip, case.service).rates
+    wrong = 2 * rate if rates is None or 2 * rate in rates else rate // 2
     return await case.send(clip=open_raw(case.wav(), rate=wrong))
 
 

@@ -21,7 +21,7 @@ from rtkit.loopback.engines import Energy, Engine, Script
 from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.pacing import Plan
 from rtkit.sending.options import Options
-from rtkit.sending.stream import stream_plan
+from rtkit.sending.stream import limits_for, stream_plan
 from rtkit.sending.thread import in_thread
 from rtkit.session import Session
 
@@ -93,7 +93,14 @@ def simulate(
             f"{clip!r} is neither a clip nor a number of seconds; give rtkit.open_clip(PATH), or "
             "60 for a minute of silence"
         )
-    plan = Plan.of(clip, chunk=chunk, pacing=pacing, phase=phase, catch_up=catch_up)
+    plan = Plan.of(
+        clip,
+        chunk=chunk,
+        pacing=pacing,
+        phase=phase,
+        catch_up=catch_up,
+        limits=limits_for(clip),
+    )
     models = Models(
         work=work,
         work_spread=work_spread,

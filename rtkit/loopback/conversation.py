@@ -20,12 +20,12 @@ import numpy as np
 
 from rtkit.loopback.engines import Energy, Engine, SlowEngine, Sound
 from rtkit.loopback.turns import Decided, Turns
-from rtkit.pacing import MAX_CHUNK, MIN_CHUNK
 from rtkit.services.assemblyai.parameters import Parameters, Refusal
 
 __all__ = ["MAX_DURATION", "Behavior", "Close", "Conversation", "Say"]
 
 MAX_DURATION = 10800.0  # seconds
+MIN_CHUNK, MAX_CHUNK = 0.05, 1.0
 HEARTBEAT = 5.0  # seconds from one to the next
 PREFIXES = {3006: "User Input Validation Error: ", 3007: "Input Duration Error: "}
 

@@ -33,8 +33,8 @@ from rtkit.sending.options import Options
 from rtkit.sending.run import run_session
 from rtkit.sending.thread import in_thread, or_stop, watching
 from rtkit.services.endpoint import Endpoint
-from rtkit.services.service import Service
-from rtkit.session import Fact, Session, Settings, fact_of, write_fact
+from rtkit.services.service import Service, dialect_of
+from rtkit.session import Fact, Message, Session, Settings, fact_of, write_fact
 
 __all__ = ["run_in_process"]
 
@@ -87,9 +87,12 @@ async def run_in_process(
                         writing.flush()
                     finally:
                         started.set_result(child)
+                    reader = dialect_of(settings.service).reader(settings.rate)
                     for said in map(_read, cast(TextIOWrapper, child.stdout)):
                         if isinstance(said, _Outcome):
                             outcome = said
+                        elif isinstance(said, Message):  # what it says does not cross over
+                            see(replace(said, replies=reader.read(said.text)))
                         else:
                             see(said)
                 return outcome

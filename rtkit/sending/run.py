@@ -1,4 +1,4 @@
-"""A session while it runs: connecting, Begin, sending, listening, Terminate, and every way out."""
+"""A session while it runs: connecting, beginning, sending, listening, and every way out."""
 
 from __future__ import annotations
 
@@ -25,16 +25,14 @@ from rtkit.recording import Recorder, StreamError
 from rtkit.sending.options import Options, Shutdown
 from rtkit.sending.websocket import Failure, WebSocket, open_websocket
 from rtkit.services import messages
-from rtkit.services.assemblyai import client as protocol
-from rtkit.services.closures import Closure
 from rtkit.services.endpoint import Closed, Endpoint
-from rtkit.services.explain import explain
-from rtkit.services.service import Connection, Service
+from rtkit.services.explain import CLOSED_EARLY, explain
+from rtkit.services.service import Connection, Reader, Service, Step, dialect_of
 from rtkit.session import Chunk, Ending, Event, Message, Session, Settings, Stall
 
 __all__ = ["Run", "host"]
 
-GOODBYE = 3.0  # seconds that a stopped session waits for Termination
+GOODBYE = 3.0  # seconds that a stopped session waits for the service's last word
 SEND_TIMEOUT = 30.0  # seconds that one chunk may take to leave
 LAST_WORDS = 1.0  # seconds in which a service that gives up may say why
 PAUSES = (0.5, 1.0)  # seconds before the second and the third try to connect
@@ -48,14 +46,21 @@ class Run:
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
+        self.dialect = dialect_of(recorder.settings.service)
         self._loop = asyncio.get_running_loop()
         self._zero = self._calendar = 0.0
         self._connection: Connection | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._opening: tuple[str, ...] = ()  # what is said first, by the endpoint
         self._begun = asyncio.Event()
-        self._terminated = False  # Terminate was sent
-        self._finished = asyncio.Event()  # Termination has come, as asked
-        self._early = False  # Termination has come, unasked
+        self._terminated = False  # the service was told that no more audio comes
+        self._finished = False  # its last word has come, as asked
+        self._step = Step(None)  # of the shutdown, the one that is being taken
+        self._last = False  # whether that is the last one
+        self._answered = asyncio.Event()  # what it waits for has come, or the end
+        self._early = False  # the service's last word has come, unasked
+        self.chunks_sent = 0
+        self._staying: asyncio.Task[None] | None = None
         self._error: messages.ServiceError | None = None
         self._closed: Closed | None = None
         self._lookout: Lookout | None = None
@@ -76,10 +81,11 @@ class Run:
         ending = Ending("complete")
         try:
             yield
-            if not self._finished.is_set():
+            if not self._finished:
                 ending = Ending("stopped")  # nobody waited for the service's last word
         except Failure as failure:
-            ending = Ending("failed", str(failure))
+            closure = "" if failure.closure is None else failure.closure.name
+            ending = Ending("failed", str(failure), closure=closure)
             if not self._terminated:
                 await self._goodbye()
             raise
@@ -115,12 +121,13 @@ class Run:
                 ) from error
 
     async def open(self, service: Service, clip: Clip, timeout: float) -> WebSocket:
-        """Connect and wait for Begin; where that may help, try again, within `timeout` in all.
+        """Connect and begin; where that may help, try again, within `timeout` in all.
 
-        Once the service has said Begin nothing is tried again: what comes back from a second
-        session starts at 0, and would pass for the first one's.
+        Once the session has begun nothing is tried again: what comes back from a second session
+        starts at 0, and would pass for the first one's.
         """
         endpoint = await self._endpoint(service, clip)
+        self._opening = endpoint.opening
         deadline = self._loop.time() + timeout
         tries = 0
         while True:
@@ -132,7 +139,9 @@ class Run:
                 if failure.wait is None:
                     raise
                 if tries > len(PAUSES):
-                    raise Failure(f"{failure} Tried {tries} times.") from None
+                    raise Failure(
+                        f"{failure} Tried {tries} times.", closure=failure.closure
+                    ) from None
                 # Clients that were cut off together must not come back together.
                 pause = max(PAUSES[tries - 1], failure.wait) * random.uniform(1.0, 1.25)
                 if self._loop.time() + pause >= deadline:
@@ -147,13 +156,15 @@ class Run:
             endpoint = await service.connect_info(clip.rate, clip.reference)
         except RuntimeError as error:  # the embedded service could not be started, or ended
             raise Failure(str(error)) from error
-        if endpoint.headers.get("Authorization", "").lower().startswith("bearer "):
+        bearer = endpoint.headers.get("Authorization", "").lower().startswith("bearer ")
+        if bearer and not self.dialect.bearer:
             self._event("bearer")
         return endpoint
 
     async def _connect(self, endpoint: Endpoint, left: float, timeout: float) -> WebSocket:
         self._event("connecting")
-        connection = await open_websocket(endpoint, left, timeout)
+        dialect = self.recorder.settings.dialect
+        connection = await open_websocket(endpoint, left, timeout, dialect)
         self._event("connected")
         return connection
 
@@ -167,17 +178,35 @@ class Run:
     async def begin(
         self, connection: Connection, timeout: float, deadline: float | None = None
     ) -> None:
-        """Listen, and wait for the service's first word."""
+        """Listen, say what comes first, and wait for the service's first word, if it has one."""
         self._connection = connection
-        self._listening = asyncio.create_task(self._listen(connection), name="rtkit-listen")
+        reader = self.dialect.reader(self.recorder.settings.rate)
+        self._listening = asyncio.create_task(self._listen(connection, reader), name="rtkit-listen")
         left = timeout if deadline is None else max(0.0, deadline - self._loop.time())
         try:
-            await self.unless_closed(self._begun.wait(), left)
+            await self.unless_closed(self._begin(connection), left)
         except TimeoutError:
             raise Failure(
                 f"The service accepted the connection but sent no Begin within {timeout:g} s. "
                 "Try again; if it stays so, look at the service's status."
             ) from None
+
+    async def _begin(self, connection: Connection) -> None:
+        with contextlib.suppress(Closed):  # the listener knows why
+            for frame in self._opening:
+                await connection.send(frame)
+        if not self.dialect.begins:
+            self._begun.set()
+        await self._begun.wait()
+        if self.dialect.keep_alive is not None:
+            self._staying = asyncio.create_task(self._stay(connection, *self.dialect.keep_alive))
+
+    async def _stay(self, connection: Connection, frame: str | bytes, every: float) -> None:
+        """Until audio flows, tell the service now and then that it will."""
+        with contextlib.suppress(Closed):  # the listener knows why
+            while True:
+                await asyncio.sleep(every)
+                await connection.send(frame)
 
     async def send(self, clip: Clip, plan: Plan, work: float | Callable[[bytes], object]) -> None:
         """Start the time, and send every chunk when the pacing says so."""
@@ -207,22 +236,26 @@ class Run:
             raise self._broken_off() from None
 
     async def terminate(self, timeout: float) -> None:
-        """Say Terminate and wait until the service has said its last word.
+        """End the session as its service wants it, and wait until that has said its last word.
 
         A service that was sent audio faster than it was spoken may take until the audio would
         have ended to hear it all; `timeout` counts from then.
         """
-        await self.say_terminate()
         clip_ends = self.recorder.settings.seconds
         try:
             await self.unless_closed(
-                self._finished.wait(), max(0.0, clip_ends - self.now()) + timeout
+                self.say_terminate(), max(0.0, clip_ends - self.now()) + timeout
             )
         except TimeoutError:
+            assert self._step.until is not None
+            missing = "close" if self._step.until is Closed else self._step.until.__name__
             raise Failure(
-                f"The service sent no Termination within {timeout:g} s after Terminate; its last "
-                "words may be missing. Give it longer with termination_timeout, or try again."
+                f"The service sent no {missing} within {timeout:g} s after it was asked to end; "
+                "its last words may be missing. Give it longer with termination_timeout, or try "
+                "again."
             ) from None
+        if not self._finished:
+            raise self._broken_off()
         assert self._listening is not None
         await asyncio.wait({self._listening}, timeout=GOODBYE)  # it closes first, if it can
 
@@ -235,7 +268,7 @@ class Run:
     ) -> None:
         assert self._connection is not None
         pace, due, least = plan.pace, plan.due.tolist(), plan.least  # plain numbers
-        connection, loop = self._connection, self._loop
+        connection, loop, travels = self._connection, self._loop, self.dialect.audio
         # The first chunk is read before time starts, because opening a file can take long; each
         # next one is read right after a send, while there is time.
         payload = next(audio)
@@ -257,15 +290,16 @@ class Run:
                 await alarm.roughly(zero + when)  # as people's own loops are woken
             else:
                 await alarm.until(zero + when)
+            frame = travels(payload)
             self.leaving = loop.time()
-            await connection.send(payload)
+            await connection.send(frame)
             returned = loop.time() - zero
             sent, self.leaving = self.leaving - zero, None
             padding = len(payload) - 2 * (stop - start)
             self.recorder.add(
                 Chunk(index, start, stop, due[index], sent, returned, len(payload), padding)
             )
-            self.audio_sent = stop / plan.rate
+            self.chunks_sent, self.audio_sent = index + 1, stop / plan.rate
             if callable(work):
                 result = work(payload)
                 if inspect.isawaitable(result):
@@ -274,34 +308,42 @@ class Run:
                 await sleep_until(loop.time() + work)
             payload = next(audio, b"").ljust(least, b"\0")
 
-    async def _listen(self, connection: Connection) -> None:
+    async def _listen(self, connection: Connection, reader: Reader) -> None:
         """Record every message; ends when the connection does, or the service gives up."""
         until: float | None = None
-        while True:
-            try:
+        try:
+            while True:
                 async with asyncio.timeout_at(until):
                     text = await connection.recv()
-            except Closed as closed:
-                self._closed = closed
-                return
-            except TimeoutError:
-                return
-            at = self.now()
-            if isinstance(text, bytes):
-                text = text.decode("utf-8", "replace")
-            self.recorder.add(Message(at, text))
-            reply = protocol.parse(text)
-            if isinstance(reply, messages.Begin):
-                self._begun.set()
-            elif isinstance(reply, messages.Termination):
-                self._early = self._early or not self._terminated
-                if not self._early:
-                    self._finished.set()
-            elif isinstance(reply, messages.ServiceError):
-                self._error = reply
-            # Then it hears no more, whether or not it closes: what is sent would be lost.
-            if until is None and (self._early or self._error is not None):
-                until = self._loop.time() + LAST_WORDS
+                at = self.now()
+                if isinstance(text, bytes):
+                    text = text.decode("utf-8", "replace")
+                replies = reader.read(text)
+                self.recorder.add(Message(at, text, replies))
+                for reply in replies:
+                    self._hear(reply)
+                # Then it hears no more, whether or not it closes: what is sent would be lost.
+                if until is None and (self._early or self._error is not None):
+                    until = self._loop.time() + LAST_WORDS
+        except Closed as closed:
+            self._closed = closed
+            if self._last and self._step.until is Closed and closed.code == 1000:
+                self._finished = True
+        except TimeoutError:
+            pass
+        finally:
+            self._answered.set()
+
+    def _hear(self, reply: messages.Reply) -> None:
+        if isinstance(reply, messages.Begin):
+            self._begun.set()
+        elif isinstance(reply, messages.Termination):
+            self._early = self._early or not self._terminated
+        elif isinstance(reply, messages.ServiceError):
+            self._error = reply
+        if self._step.until is not None and isinstance(reply, self._step.until):
+            self._answered.set()
+            self._finished = self._last and not self._early
 
     async def unless_closed(
         self, coroutine: Coroutine[Any, Any, object], timeout: float | None = None
@@ -321,7 +363,7 @@ class Run:
                 raise TimeoutError
             else:
                 self._listening.result()  # an error in the caller's `on_event` comes out here
-                if not (self._terminated and self._finished.is_set()):
+                if not self._finished:
                     raise self._broken_off()
         finally:
             if not task.done():
@@ -334,30 +376,40 @@ class Run:
         code, text = closed.code, closed.reason
         if self._error is not None:
             code, text = self._error.code or code, self._error.text
-        closure = closed.why or explain(code, text)
+        closure = closed.why or explain(code, text, dialect=self.recorder.settings.dialect)
         early = self._early and code is None and closed.why is None
         wait = closure.wait if closure.retry and not self._begun.is_set() and not early else None
         if early or closure.name == "complete":
-            closure = Closure(
-                "closed early",
-                "The service closed the session before its end.",
-                "Try again; if it stays so, look at the service's status.",
-                True,
-            )
+            closure = CLOSED_EARLY
         said = f' and the words "{text}"' if text else ""
         with_code = "without a close code" if code is None else f"with the code {code}"
         return Failure(
             f"{closure.cause} {closure.fix} "
             f"(It ended {with_code}{said}, after {self.audio_sent:.1f} s of audio.)",
             wait,
+            closure,
         )
 
-    async def say_terminate(self) -> None:
+    async def say_terminate(self, *, wait: bool = True) -> None:
+        """Take the dialect's steps to the session's end, with or without what they wait for."""
         assert self._connection is not None
+        assert self._listening is not None
         self._event("terminate")
         self._terminated = True
-        with contextlib.suppress(Closed):  # the listener knows why
-            await self._connection.send(protocol.TERMINATE)
+        steps = self.dialect.shutdown(self.chunks_sent)
+        for step in steps:
+            self._answered.clear()
+            self._step, self._last = step, step is steps[-1]
+            if step.frame is not None:
+                try:
+                    await self._connection.send(step.frame)
+                except Closed:  # the listener knows why
+                    return
+            if wait and step.until is not None:
+                await self._answered.wait()
+                if self._listening.done():
+                    return
+        self._finished = self._finished or self._step.until is None
 
     async def _goodbye(self) -> None:
         """End a session that is stopped: the service bills until it hears Terminate."""
@@ -374,6 +426,8 @@ class Run:
             if timer is not None:
                 timer.cancel()
         self._over = True
+        if self._staying is not None:
+            self._staying.cancel()
         if self._lookout is not None:
             self._lookout.close()
         if self._connection is not None:
@@ -387,6 +441,8 @@ class Run:
     def start(self, zero: float) -> None:
         """Time starts: t = 0 is `zero`, now or soon."""
         self._zero_is(zero)
+        if self._staying is not None:
+            self._staying.cancel()
         self._next_look()
         settings = self.recorder.settings
         if settings.isolation == "loop":  # or else the caller's loop is elsewhere
@@ -453,7 +509,7 @@ async def run_session(
             if options.shutdown is Shutdown.WAIT:
                 await run.terminate(options.termination_timeout)
             elif options.shutdown is Shutdown.HASTY:
-                await run.say_terminate()
+                await run.say_terminate(wait=False)
     except Failure as failure:
         failed = failure
     except asyncio.CancelledError as stopped:

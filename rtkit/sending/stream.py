@@ -10,11 +10,10 @@ from rtkit.audio import Clip
 from rtkit.pacing import Plan
 from rtkit.sending.options import Calibration, Options, settings_of
 from rtkit.sending.run import run_session
-from rtkit.services.assemblyai import client as protocol
-from rtkit.services.service import Connection, Service
+from rtkit.services.service import Connection, Limits, Service, dialect_of
 from rtkit.session import Fact, Session
 
-__all__ = ["Connection", "Service", "check_sides", "stream", "stream_plan"]
+__all__ = ["Connection", "Service", "check_sides", "limits_for", "stream", "stream_plan"]
 
 
 async def stream(
@@ -93,7 +92,14 @@ async def stream(
     """
     # What cannot be is refused before anything is sent, a service started or a file replaced.
     check_sides(clip, service)
-    plan = Plan.of(clip, chunk=chunk, pacing=pacing, phase=phase, catch_up=catch_up)
+    plan = Plan.of(
+        clip,
+        chunk=chunk,
+        pacing=pacing,
+        phase=phase,
+        catch_up=catch_up,
+        limits=limits_for(clip, service, connection),
+    )
     options = Options(
         work=work,
         blocks=blocks,
@@ -147,6 +153,18 @@ def describe_connection(connection: Connection) -> dict[str, Any]:
     return {"name": "connection"} if describe is None else dict(describe())
 
 
+def limits_for(
+    clip: Clip, service: Service | None = None, connection: Connection | None = None
+) -> Limits:
+    """What the service takes; the embedded one where nobody is named."""
+    described: dict[str, Any] = {}
+    if connection is not None:
+        described = describe_connection(connection)
+    elif service is not None:
+        described = service.describe(clip.reference)
+    return dialect_of(described).limits
+
+
 def check_sides(clip: Clip, service: Service | None) -> None:
     """Refuse what is no clip, no service, or a service without a key."""
     if not isinstance(clip, Clip):
@@ -155,5 +173,6 @@ def check_sides(clip: Clip, service: Service | None) -> None:
         raise TypeError(
             f"{service!r} is no service; give rtkit.AssemblyAI() or rtkit.Loopback(), an instance"
         )
-    if isinstance(service, protocol.AssemblyAI):
-        service.find_key()
+    find_key = getattr(service, "find_key", None)
+    if find_key is not None:
+        find_key()

@@ -9,6 +9,7 @@ import ssl
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from rtkit.services.closures import Closure
 from rtkit.services.endpoint import Closed, Endpoint, strike_out
 from rtkit.services.explain import explain, explain_own
 
@@ -25,12 +26,15 @@ LONGEST_MESSAGE = 1 << 20  # bytes; three hours of words in one turn are less
 class Failure(Exception):
     """Why the session cannot go on, as one sentence.
 
-    `wait` is set where the connection may be tried again after so many seconds.
+    `wait` is set where the connection may be tried again after so many seconds, `closure` where
+    `rtkit.explain` knows that ending.
     """
 
-    def __init__(self, sentence: str, wait: float | None = None) -> None:
+    def __init__(
+        self, sentence: str, wait: float | None = None, closure: Closure | None = None
+    ) -> None:
         super().__init__(sentence)
-        self.wait = wait
+        self.wait, self.closure = wait, closure
 
 
 class WebSocket:
@@ -77,7 +81,7 @@ class WebSocket:
             return Closed(None)
         return Closed(closed.rcvd.code, strike_out(self._secrets, closed.rcvd.reason))
 
-    def write(self, audio: bytes) -> bool:
+    def write(self, frame: bytes | str) -> bool:
         """Send at once, unless the way out is full: then not, and False.
 
         What `send` does, without a coroutine and the locks around it: these cost as much as all
@@ -86,14 +90,19 @@ class WebSocket:
         if self._connection.transport.get_write_buffer_size() > self.FULL:
             return False
         try:
-            self._connection.protocol.send_binary(audio)
+            if isinstance(frame, str):
+                self._connection.protocol.send_text(frame.encode())
+            else:
+                self._connection.protocol.send_binary(frame)
         except self._not_open:
             raise Closed(None) from None  # `recv` tells how
         self._connection.send_data()
         return True
 
 
-async def open_websocket(endpoint: Endpoint, left: float, timeout: float) -> WebSocket:
+async def open_websocket(
+    endpoint: Endpoint, left: float, timeout: float, dialect: str
+) -> WebSocket:
     """Connect within `left` of the `timeout`, or tell in one sentence why not."""
     from websockets.asyncio.client import connect
     from websockets.exceptions import InvalidStatus, WebSocketException
@@ -122,10 +131,11 @@ async def open_websocket(endpoint: Endpoint, left: float, timeout: float) -> Web
         )
     except InvalidStatus as refused:
         status = refused.response.status_code
-        closure = explain(status)
+        closure = explain(status, dialect=dialect)
         raise Failure(
             f"{host} refused the connection with HTTP status {status}. "
-            f"{closure.cause} {closure.fix}"
+            f"{closure.cause} {closure.fix}",
+            closure=closure,
         ) from None
     except TimeoutError:
         raise Failure(

@@ -18,10 +18,14 @@ SECRETS = ("token", "auth", "secret", "api_key", "apikey", "password")  # in par
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to connect and how to introduce oneself. Both may hold secrets: never shown."""
+    """Where to connect, how to introduce oneself, and the frames that are said first.
+
+    All of it may hold secrets: never shown.
+    """
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
+    opening: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def host(self) -> str:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from rtkit.services.assemblyai.client import parse
-from rtkit.services.assemblyai.closures import _BY_CODE, _BY_TEXT
-from rtkit.services.closures import HTTP, Closure, Closures
+from rtkit.services.closures import HTTP, SEEN, WEBSOCKET, Closure, Closures
 from rtkit.services.endpoint import Closed
 from rtkit.services.messages import ServiceError
+from rtkit.services.service import ASSEMBLYAI, dialect_named, part_of
 
-__all__ = ["close_codes", "explain", "explain_own"]
+__all__ = ["CLOSED_EARLY", "close_codes", "explain", "explain_own"]
 
+CLOSED_EARLY = Closure(
+    "closed early",
+    "The service closed the session before its end.",
+    "Try again; if it stays so, look at the service's status.",
+    True,
+)
 # Why this side breaks a connection off, by the code that it then closes with.
 _BY_OWN_CODE: Mapping[int, Closure] = {
     1009: Closure(
-        "message too big",
+        "answer too big",
         "The service sent a message larger than rtkit accepts (1 MiB), which no answer needs.",
         "See that the address is a speech-to-text service's, and try again.",
         False,
@@ -31,12 +35,72 @@ _UNREADABLE = Closure(
     False,
 )
 _FAULTS = (500, 502, 503, 504)
-# HTTP answers to the upgrade; the real service accepts it and refuses later, proxies do not.
-_BY_STATUS: Mapping[int, Closure] = {
+# What a code means wherever the vendor gives it no meaning of its own: of websockets, and of HTTP
+# answers to the request for one.
+_BY_CODE: Mapping[int, Closure] = {
+    1000: Closure(
+        "complete", "The session ended as it should.", "Nothing to do.", False, (1000,), SEEN
+    ),
+    1001: Closure(
+        "service going away",
+        "The service shut down or restarted.",
+        "Try again in a while.",
+        True,
+        (1001,),
+        WEBSOCKET,
+    ),
+    1006: Closure(
+        "connection lost",
+        "The connection broke without a word.",
+        "Look at the network and try again: a new session starts its turns and times at 0.",
+        True,
+        (1006,),
+        WEBSOCKET,
+    ),
+    1008: Closure(
+        "not authorised",
+        "The service refused the key or the account.",
+        "Look at the key and at the account's page.",
+        False,
+        (1008,),
+        SEEN,
+    ),
+    1009: Closure(
+        "message too big",
+        "A message was larger than the other side accepts.",
+        "Send chunks of at most 1 s.",
+        False,
+        (1009,),
+        WEBSOCKET,
+    ),
+    1011: Closure(
+        "service fault",
+        "The service met a fault.",
+        "Try again in a while.",
+        True,
+        (1011,),
+        WEBSOCKET,
+    ),
+    1012: Closure(
+        "service restart",
+        "The service restarts.",
+        "Try again in a while.",
+        True,
+        (1012,),
+        WEBSOCKET,
+    ),
+    1013: Closure(
+        "service busy",
+        "The service is overloaded.",
+        "Try again in a while.",
+        True,
+        (1013,),
+        WEBSOCKET,
+    ),
     401: Closure(
         "key refused",
         "The service does not know this API key.",
-        "Copy the key anew; it goes without the word Bearer.",
+        "Copy the key anew.",
         False,
         (401,),
         HTTP,
@@ -52,7 +116,7 @@ _BY_STATUS: Mapping[int, Closure] = {
     404: Closure(
         "nothing there",
         "Something answered that has no streaming service at this address.",
-        "Look at the host's name and at the path, /v3/ws.",
+        "Look at the host's name and at the path.",
         False,
         (404,),
         HTTP,
@@ -60,7 +124,7 @@ _BY_STATUS: Mapping[int, Closure] = {
     429: Closure(
         "too many new sessions",
         "Sessions were opened faster than the account allows.",
-        "Wait at least 60 s before the next one, and end every session with Terminate.",
+        "Wait at least 60 s before the next one, and end every session as its service wants it.",
         True,
         (429,),
         HTTP,
@@ -79,61 +143,84 @@ _BY_STATUS: Mapping[int, Closure] = {
 }
 
 
-def close_codes() -> Closures:
-    """Every ending that `explain` knows: first those told by their words, then by code alone."""
-    worded = (replace(closure, said=phrase) for phrase, closure in _BY_TEXT)
-    statuses = dict.fromkeys(_BY_STATUS.values())  # several may mean the same
-    return Closures((*worded, *_BY_CODE.values(), *statuses))
+def close_codes(dialect: str = ASSEMBLYAI) -> Closures:
+    """Every ending that `explain` knows: first those told by their words, then by code alone.
+
+    Parameters
+    ----------
+    dialect : str
+        Whose: a folder's name in `rtkit.services`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such dialect.
+    """
+    by_words, by_code = _tables(dialect)
+    worded = (replace(closure, said=phrase) for phrase, closure in by_words)
+    return Closures((*worded, *dict.fromkeys(by_code.values())))  # several may mean the same
 
 
-def explain(what: object, text: str = "") -> Closure:
+def explain(what: object, text: str = "", *, dialect: str = ASSEMBLYAI) -> Closure:
     """The cause and the cure of an ending or an error: by its words first, then by its code.
 
     Parameters
     ----------
     what : int, str, None, session, exception or message
-        A websocket close code, an `error_code`, or the HTTP status of a refused upgrade; None
+        A websocket close code, a service's own code, or the HTTP status of a refused upgrade; None
         where the connection broke without one; the service's words alone. Or what holds these: a
-        session, an Error message (also as a dict), an exception, be it rtkit's or websockets'.
+        session, an error message (also as a dict), an exception, be it rtkit's or websockets'.
     text : str
         With a code: what the service said, with or without a category before it.
+    dialect : str
+        Whose words and codes they are; a session knows that itself.
 
     Raises
     ------
     TypeError
         If nothing in `what` tells of an ending.
+    ValueError
+        If there is no such dialect.
     """
     if what is None or (isinstance(what, int) and not isinstance(what, bool)):
-        return _by_words_and_code(what, text)
+        return _by_words_and_code(what, text, dialect)
     if isinstance(what, str):
         number = what.strip()
-        return _by_words_and_code(int(number), text) if number.isdigit() else _by_words(what)
+        if number.isdigit():
+            return _by_words_and_code(int(number), text, dialect)
+        return _by_words(what, dialect)
     if isinstance(what, Closure):
         return what
     if isinstance(what, Mapping):
-        what = parse(json.dumps(dict(what)))
+        replies = dialect_named(dialect).reader(1).message(what)
+        what = next((one for one in replies if isinstance(one, ServiceError)), what)
     if isinstance(what, ServiceError):
-        return _by_words_and_code(what.code, what.text)
+        return _by_words_and_code(what.code, what.text, dialect)
     if isinstance(what, Closed):
-        return _by_words_and_code(what.code, what.reason)
+        return what.why or _by_words_and_code(what.code, what.reason, dialect)
     if hasattr(what, "ending") and hasattr(what, "replies"):
         return _of_session(what)
     if isinstance(what, BaseException):
-        return _of_exception(what)
+        return _of_exception(what, dialect)
     raise TypeError(
         f"{type(what).__name__} tells of no ending; give a close code, the service's words, an "
         "exception or a session"
     )
 
 
-def _by_words_and_code(code: int | None, text: str) -> Closure:
+def _tables(dialect: str) -> tuple[tuple[tuple[str, Closure], ...], dict[int, Closure]]:
+    own = part_of(dialect, "closures")
+    return own.BY_WORDS, {**_BY_CODE, **own.BY_CODE}
+
+
+def _by_words_and_code(code: int | None, text: str, dialect: str) -> Closure:
+    by_words, by_code = _tables(dialect)
     words = text.lower()
-    for phrase, closure in _BY_TEXT:
+    for phrase, closure in by_words:
         if phrase in words:
             return closure
     number = 1006 if code is None else code
-    known = _BY_CODE.get(number) or _BY_STATUS.get(number)
-    if known is not None:
+    if (known := by_code.get(number)) is not None:
         return known
     if code in range(300, 600):
         return Closure(
@@ -156,22 +243,31 @@ def explain_own(code: int) -> Closure:
     return _BY_OWN_CODE.get(code, _UNREADABLE)
 
 
-def _by_words(text: str) -> Closure:
-    """By words alone: a sentence of rtkit's that holds a cause, or the service's."""
-    found = _by_cause(text) or _by_words_and_code(-1, text)
+def _by_words(text: str, dialect: str) -> Closure:
+    found = _by_words_and_code(-1, text, dialect)
     if found.name != "unknown":
         return found
     return Closure("unknown", f'Nothing is known of "{text}".', "Look at it as it stands.", False)
 
 
-def _by_cause(sentence: str) -> Closure | None:
-    return next((closure for closure in close_codes() if closure.cause in sentence), None)
+def _named(name: str, dialect: str) -> Iterator[Closure]:
+    """The endings of that name."""
+    by_words, by_code = _tables(dialect)
+    known = (
+        *by_code.values(),
+        *(closure for _, closure in by_words),
+        *_BY_OWN_CODE.values(),
+        _UNREADABLE,
+        CLOSED_EARLY,
+    )
+    return (closure for closure in known if closure.name == name)
 
 
 def _of_session(session: Any) -> Closure:
+    dialect = session.settings.dialect
     for _, reply in reversed(session.replies):
         if isinstance(reply, ServiceError):
-            return _by_words_and_code(reply.code, reply.text)
+            return _by_words_and_code(reply.code, reply.text, dialect)
     ending = session.ending
     if ending is None:
         return Closure(
@@ -185,20 +281,19 @@ def _of_session(session: Any) -> Closure:
     if ending.how == "stopped":
         return Closure("stopped", "The sender ended the session.", "Run it to its end.", True)
     if ending.code not in (None, 1000):
-        return _by_words_and_code(ending.code, ending.reason)
-    return _by_cause(ending.error) or Closure(
-        "failed", ending.error, "The sentence says what to do.", True
-    )
+        return _by_words_and_code(ending.code, ending.reason, dialect)
+    failed = Closure("failed", ending.error, "The sentence says what to do.", True)
+    return next(_named(ending.closure, dialect), failed)
 
 
-def _of_exception(error: BaseException) -> Closure:
+def _of_exception(error: BaseException, dialect: str) -> Closure:
     if (session := getattr(error, "session", None)) is not None:  # StreamError
         return _of_session(session)
     if hasattr(error, "rcvd"):  # websockets' ConnectionClosed
         frame = error.rcvd
-        return _by_words_and_code(frame and frame.code, frame.reason if frame else "")
+        return _by_words_and_code(frame and frame.code, frame.reason if frame else "", dialect)
     if (response := getattr(error, "response", None)) is not None:  # its InvalidStatus
-        return _by_words_and_code(response.status_code, "")
+        return _by_words_and_code(response.status_code, "", dialect)
     if isinstance(error, TimeoutError):
         return Closure(
             "no answer",
@@ -214,6 +309,4 @@ def _of_exception(error: BaseException) -> Closure:
             True,
         )
     sentence = str(error) or type(error).__name__  # rtkit's own say cause and cure themselves
-    return _by_cause(sentence) or Closure(
-        "refused", sentence, "The sentence says what to change.", False
-    )
+    return Closure("refused", sentence, "The sentence says what to change.", False)

@@ -1,10 +1,62 @@
-"""What any service says, in rtkit's own words; times in seconds of audio."""
+"""What a client and a service say to one another, in rtkit's own words, whoever the vendor is.
+
+Times and durations are seconds of audio, counted from the session's first sample. A dialect
+(`rtkit.services.service`) translates a vendor's frames into these and back.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
-__all__ = ["Begin", "Other", "Reply", "ServiceError", "Stamp", "Termination", "Turn", "Word"]
+__all__ = [
+    "Audio",
+    "Begin",
+    "Close",
+    "Configure",
+    "Finalized",
+    "Finish",
+    "ForceEndpoint",
+    "KeepAlive",
+    "Other",
+    "Receipt",
+    "Refusal",
+    "Reply",
+    "Rules",
+    "Said",
+    "ServiceError",
+    "SpeechStarted",
+    "Stamp",
+    "Termination",
+    "Turn",
+    "Word",
+]
+
+# What a service says.
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The session is open; audio may flow. Not every service says so."""
+
+    id: str
+    expires_at: int = 0
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word as the service hears it.
+
+    `start` and `end` in seconds of audio, or None: some services give no word times.
+    """
+
+    text: str
+    start: float | None
+    end: float | None
+    confidence: float = 0.0
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +81,33 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
-    """The session is open; audio may flow."""
-
-    id: str
-    expires_at: int
-    model: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word as the service hears it; `start` and `end` in seconds of audio."""
-
-    text: str
-    start: float
-    end: float
-    confidence: float = 0.0
-    final: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Turn:
-    """The state of one turn; a later message of the same `order` replaces an earlier one."""
+    """The state of one turn; a later message of the same `order` replaces an earlier one.
+
+    Attributes
+    ----------
+    order : int
+        The turn's number in the session, from 0.
+    transcript : str
+    words : tuple of Word
+        All of the turn so far: a vendor's appended finals, tokens or deltas are folded in.
+    end_of_turn : bool
+        Whether the turn is over.
+    formatted : bool
+        Whether casing and punctuation are in it.
+    confidence : float
+        That the turn is over.
+    eager : bool
+        The service takes the turn for over and may still change its mind.
+    cause : str or None
+        Why the turn ended, where the service says so: ``"silence"``, ``"terminate"``,
+        ``"force_endpoint"``.
+    heard : float or None
+        How much audio the service says it had processed at this message; `heard_by` says how that
+        is known.
+    stamp : Stamp or None
+        From the embedded service only.
+    """
 
     order: int
     transcript: str
@@ -58,12 +115,44 @@ class Turn:
     end_of_turn: bool
     formatted: bool = False
     confidence: float = 0.0
+    eager: bool = False
+    cause: str | None = None
+    heard: float | None = None
     stamp: Stamp | None = None
+
+    @property
+    def heard_by(self) -> Literal["stamped", "stated", "unknown"]:
+        """How `heard` is known: by the embedded service's stamp, the service's word, or not."""
+        if self.stamp is not None:
+            return "stamped"
+        return "unknown" if self.heard is None else "stated"
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """Somebody speaks, since the instant `at`; readers may call it `Other`."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The service confirms that it has received so many chunks of audio."""
+
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finalized:
+    """The service has settled all audio that it had, as it was asked to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Termination:
-    """The service has finished; durations in whole seconds, as it states them."""
+    """The service has finished; durations as it states them, NaN where it does not.
+
+    `bytes_received` is told by the embedded service only.
+    """
 
     audio: float
     session: float
@@ -72,7 +161,11 @@ class Termination:
 
 @dataclass(frozen=True, slots=True)
 class ServiceError:
-    """The service gives up; a close with the same code follows."""
+    """The service gives up; it closes the connection, or has no more to say on it.
+
+    `code` is a number of the vendor's, if there is one; `text` are all its words, any name that
+    it gives the error included.
+    """
 
     code: int | None
     text: str
@@ -86,4 +179,112 @@ class Other:
     fault: str | None = None
 
 
-Reply = Begin | Turn | Termination | ServiceError | Other
+Reply = Begin | Turn | SpeechStarted | Receipt | Finalized | Termination | ServiceError | Other
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The connection is closed, with this code."""
+
+    code: int
+    reason: str = ""
+
+
+# What a client says.
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a client asks for, as far as it changes what an embedded service does.
+
+    Attributes
+    ----------
+    rate : int
+        Samples per second.
+    encoding : str
+        How the samples travel, by the vendor's own name.
+    model : str
+        The model's name, for the log.
+    semantic : bool
+        Turns end where a sentence does, after `min_silence`, or else after `max_silence`; words are
+        told in few messages, always formatted, and become final with the turn. Without it, each
+        word is told as it comes, and the confidence that the turn is over decides between the two.
+    format_turns : bool
+        Casing and punctuation in the finals; with `semantic`, always.
+    threshold : float
+        The confidence above which the shorter silence ends a turn (without `semantic`).
+    vad : float
+        The probability of speech below which a piece of audio is silence.
+    min_silence, max_silence : float
+    partials, continuous : bool
+        Whether turns are told while they last, and (`semantic`) in long ones again and again.
+    early : float
+        How long after a turn's onset it is first told of (`semantic`).
+    silences, heartbeat : bool
+        Whether each second of silence is told of, and, every 5 s, that the session lives.
+    inactivity : float or None
+        After so long without a message the session ends.
+    configuration : mapping
+        What the vendor's Begin repeats of what was asked for.
+    """
+
+    rate: int
+    encoding: str
+    model: str
+    semantic: bool = False
+    format_turns: bool = False
+    threshold: float = 0.4
+    vad: float = 0.4
+    min_silence: float = 0.4
+    max_silence: float = 1.28
+    partials: bool = True
+    continuous: bool = True
+    early: float = 0.5
+    silences: bool = False
+    heartbeat: bool = False
+    inactivity: float | None = None
+    configuration: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Audio came: as little-endian 16-bit mono, whatever it travelled as."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """These rules hold from now on."""
+
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class ForceEndpoint:
+    """End the open turn now, and settle what was heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """The client is still there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """No more audio will come; say what is left to say."""
+
+
+Said = Audio | Configure | ForceEndpoint | KeepAlive | Finish | Other
+
+
+class Refusal(Exception):
+    """A session that cannot begin, or go on, by the service's rules.
+
+    `code` is the vendor's number for it: of a close, or an HTTP status where the connection itself
+    is refused.
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code, self.text = code, text

@@ -1,17 +1,62 @@
-"""What a session needs of a service, and of a connection to it."""
+"""What a session needs of a service, of its vendor's protocol, and of a connection.
+
+A vendor's folder ``rtkit/services/NAME/`` holds all that is its own:
+
+- ``client.py``: the class that a person names, the frames that a client says, the reader of the
+  service's frames, and `Dialect` that puts these together, as ``DIALECT``
+- ``server.py``: ``Server``, the same protocol from the other end, for the embedded service (and,
+  reading only, for whatever watches a client)
+- ``closures.py``: ``BY_WORDS`` and ``BY_CODE``, why it ends sessions
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import json
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+from typing import Any, Protocol, cast
 
+import rtkit.services
 from rtkit.reference import Reference
-from rtkit.services.endpoint import Endpoint
+from rtkit.services.endpoint import Closed, Endpoint
+from rtkit.services.messages import (
+    Close,
+    Other,
+    Refusal,
+    Reply,
+    Rules,
+    Said,
+    Stamp,
+    Termination,
+    Turn,
+)
 
-__all__ = ["Connection", "Service"]
+__all__ = [
+    "ASSEMBLYAI",
+    "NO_LIMITS",
+    "Connection",
+    "Dialect",
+    "Limits",
+    "Reader",
+    "Server",
+    "Service",
+    "Step",
+    "dialect_named",
+    "dialect_of",
+    "part_of",
+]
+
+ASSEMBLYAI = "assemblyai"  # what sessions speak that name no dialect: once there was no other
 
 
 class Connection(Protocol):
-    """What a session speaks through: a websocket, or anything else with these three."""
+    """What a session speaks through: a websocket, or anything else with these three.
+
+    It may also `describe()` the service at its other end, as a `Service` does.
+    """
 
     async def send(self, frame: bytes | str) -> None:
         """Send audio (bytes) or a message (str); raises `Closed` when that cannot be."""
@@ -26,6 +71,223 @@ class Connection(Protocol):
 class Service(Protocol):
     """What a session connects to: `rtkit.AssemblyAI`, `rtkit.Loopback`, or one's own."""
 
-    async def connect_info(self, rate: int, reference: Reference | None) -> Endpoint: ...
+    async def connect_info(self, rate: int, reference: Reference | None) -> Endpoint:
+        """Where a session with audio of `rate` samples per second connects, and says first."""
 
-    def describe(self, reference: Reference | None) -> dict[str, Any]: ...
+    def describe(self, reference: Reference | None) -> dict[str, Any]:
+        """What a session records of its service; no secret is in it.
+
+        ``"name"`` is shown, ``"dialect"`` names the folder in `rtkit.services` that reads its
+        messages (AssemblyAI's without it).
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a service takes; what is None has no limit.
+
+    Attributes
+    ----------
+    min_chunk, max_chunk : float or None
+        Seconds of audio in a message.
+    rates : container of int or None
+        Samples per second, as a range or a tuple.
+    otherwise : str
+        What it does with a chunk out of bounds, as the end of a sentence.
+    """
+
+    min_chunk: float | None = None
+    max_chunk: float | None = None
+    rates: range | tuple[int, ...] | None = None
+    otherwise: str = ""
+
+    def check(self, rate: int, chunk: float) -> None:
+        """Refuse a sample rate, or a chunk duration, that the service does not take.
+
+        Raises
+        ------
+        ValueError
+        """
+        if self.rates is not None and rate not in self.rates:
+            taken, usual = ", ".join(map(str, self.rates)), self.rates[0]
+            if isinstance(self.rates, range):
+                taken, usual = f"{self.rates[0]} to {self.rates[-1]}", 16000
+            raise ValueError(
+                f"The audio has a sample rate of {rate} Hz; the service takes {taken} Hz. "
+                f"Resample it, for example: ffmpeg -i INPUT -ar {usual} OUTPUT.wav"
+            )
+        least, most = self.min_chunk or 0.0, self.max_chunk or float("inf")
+        if least <= chunk <= most:
+            return
+        taken = f"{least:g} to {most:g} s" if self.max_chunk else f"{least:g} s or more"
+        raise ValueError(
+            f"chunk={chunk:g} s is outside what the service takes, {taken} of audio a message"
+            f"{self.otherwise and f': {self.otherwise}'}. chunk is in seconds; 0.1 is usual."
+        )
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A frame that the client says (None: nothing), and what it then waits for.
+
+    That is a kind of reply, `Closed` for the end of the connection, or None to go on at once.
+    """
+
+    frame: str | bytes | None
+    until: type[Reply] | type[Closed] | None = None
+
+
+class Reader:
+    """Reads what one session's service says, in order; each dialect has its own kind.
+
+    It may keep a state, to fold appended finals, tokens or deltas into cumulative turns. `rate` is
+    that of the audio as it is sent, in samples per second.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+
+    def read(self, frame: str | bytes) -> tuple[Reply, ...]:
+        """What a frame says; one that cannot be read becomes `Other` with its fault."""
+        try:
+            message = json.loads(frame)
+            replies = tuple(self.message(message))
+            mark = message.get("loopback")
+            return replies if mark is None else tuple(self._marked(replies, mark))
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
+            return (Other("unreadable", f"{type(error).__name__}: {error}"),)
+
+    def message(self, message: Any) -> Iterable[Reply]:
+        """What a message says, as JSON has it; whatever cannot be read may raise."""
+        raise NotImplementedError
+
+    def _marked(self, replies: Iterable[Reply], mark: Mapping[str, Any]) -> Iterable[Reply]:
+        """With what the embedded service adds to its messages, in any dialect."""
+        for reply in replies:
+            if isinstance(reply, Turn):
+                stamp = Stamp(
+                    float(mark["arrived"]),
+                    float(mark["left"]),
+                    int(mark["samples"]),
+                    str(mark["cause"]),
+                )
+                ended = stamp.cause if reply.end_of_turn else None
+                yield replace(reply, stamp=stamp, heard=stamp.samples / self.rate, cause=ended)
+            elif isinstance(reply, Termination):
+                yield replace(reply, bytes_received=int(mark["bytes"]))
+            else:
+                yield reply
+
+
+def _as_it_is(pcm: bytes) -> bytes:
+    return pcm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """A vendor's protocol as its clients speak it, without any I/O.
+
+    Attributes
+    ----------
+    service : callable
+        The class that a person names; takes ``key``, ``host`` and ``parameters`` at least.
+    reader : callable
+        Makes a session's `Reader`, given the sample rate.
+    shutdown : callable
+        The steps that end a session, given how many chunks of audio were sent. After the last one
+        the service is given a moment to close the connection.
+    begins : bool
+        Whether the service says `Begin`, which is then waited for before any audio is sent.
+    audio : callable
+        What a chunk of little-endian 16-bit mono travels as: bytes, or text.
+    keep_alive : tuple of (str or bytes, float) or None
+        What is sent after so many seconds without audio.
+    bearer : bool
+        Whether the key goes with the word Bearer before it.
+    limits : Limits
+    """
+
+    service: Callable[..., Service]
+    reader: Callable[[int], Reader]
+    shutdown: Callable[[int], tuple[Step, ...]]
+    begins: bool = True
+    audio: Callable[[bytes], bytes | str] = _as_it_is
+    keep_alive: tuple[str | bytes, float] | None = None
+    bearer: bool = False
+    limits: Limits = NO_LIMITS
+
+
+class Server(Protocol):
+    """A vendor's protocol as the service speaks it, one session of it, without any I/O.
+
+    ``Server(query)`` is made with the parameters of the URL. Whatever the service would not take
+    raises `Refusal`.
+    """
+
+    PATHS: tuple[str, ...]
+    """Where it answers websockets."""
+
+    rules: Rules | None
+    """What the client asked for; None until it has."""
+
+    def __init__(self, query: Mapping[str, str]) -> None: ...
+
+    def read(self, frame: bytes | str) -> tuple[Said, ...]:
+        """What a frame of the client's says."""
+
+    def check(self, seconds: float) -> None:
+        """Refuse a chunk of so many seconds, if the service would."""
+
+    def write(self, reply: Reply) -> Iterable[Mapping[str, Any] | str | bytes | Close]:
+        """What the service sends for it; nothing where the vendor has no such message."""
+
+    def refusal(self, cause: str, **facts: object) -> Refusal:
+        """What it says where it refuses for one of the causes that all services have."""
+
+
+def part_of(dialect: str, part: str) -> Any:
+    """A module of a dialect's folder: its ``client``, ``server`` or ``closures``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such dialect. Only folders of `rtkit.services` are: a session's file, which
+        names one, must not decide what is imported.
+    """
+    known = _dialects(tuple(rtkit.services.__path__))
+    if dialect not in known:
+        raise ValueError(
+            f"unknown dialect {dialect!r}; this rtkit speaks {', '.join(map(repr, known))}"
+        )
+    return import_module(f"rtkit.services.{dialect}.{part}")
+
+
+def dialect_of(described: Mapping[str, Any]) -> Dialect:
+    """The dialect that a service speaks, by what it says of itself."""
+    return dialect_named(described.get("dialect", ASSEMBLYAI))
+
+
+def dialect_named(name: str) -> Dialect:
+    """The dialect of that name, as its clients speak it.
+
+    Raises
+    ------
+    ValueError
+        If there is no such dialect.
+    """
+    return cast(Dialect, part_of(name, "client").DIALECT)
+
+
+@cache
+def _dialects(path: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(one.name for one in pkgutil.iter_modules(path) if one.ispkg))

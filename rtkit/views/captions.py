@@ -10,10 +10,10 @@ import html
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from rtkit.analysis.texts import Cue, offset, one_line
-from rtkit.services.messages import Word
 from rtkit.session import Session
 
 __all__ = ["as_srt", "as_vtt", "cues"]
@@ -36,14 +36,19 @@ def cues(session: Session) -> tuple[Cue, ...]:
     ValueError
         If a turn has text and no words with times.
     """
-    groups: list[Sequence[Word]] = []
+    groups: list[Sequence[_Timed]] = []
     for number, turn in enumerate(session.turns, start=1):
-        if not turn.words:
+        timed = [
+            _Timed(word.text, word.start, word.end)
+            for word in turn.words
+            if word.start is not None and word.end is not None
+        ]
+        if not timed or len(timed) < len(turn.words):
             raise ValueError(
                 f"turn {number} has text and no words with times, so it cannot be captioned; "
                 "save it as .txt or .json"
             )
-        groups.extend(_cut(turn.words))
+        groups.extend(_cut(timed))
     begin = offset(session)
     starts = [words[0].start for words in groups]
     found = []
@@ -54,7 +59,14 @@ def cues(session: Session) -> tuple[Cue, ...]:
     return tuple(found)
 
 
-def _cut(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    text: str
+    start: float
+    end: float
+
+
+def _cut(words: Sequence[_Timed]) -> Iterator[Sequence[_Timed]]:
     """Words in groups that fit a cue, cut in two at the best place for as long as they do not."""
     if len(words) == 1 or _fits(words):
         yield words
@@ -64,7 +76,7 @@ def _cut(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
     yield from _cut(words[best:])
 
 
-def _fits(words: Sequence[Word]) -> bool:
+def _fits(words: Sequence[_Timed]) -> bool:
     return (
         words[-1].end - words[0].start <= LONGEST
         and all(after.start - before.end <= PAUSE for before, after in pairwise(words))
@@ -72,7 +84,7 @@ def _fits(words: Sequence[Word]) -> bool:
     )
 
 
-def _break(words: Sequence[Word], i: int) -> float:
+def _break(words: Sequence[_Timed], i: int) -> float:
     """How good it is to cut before word `i`: pauses and punctuation, less the way to the middle."""
     before = words[i - 1].text.rstrip("\"')”’")
     stop = 2 * before.endswith((".", "?", "!")) + before.endswith((",", ";", ":"))
@@ -80,7 +92,7 @@ def _break(words: Sequence[Word], i: int) -> float:
     return 2 * pause + stop / 2 - 2 * abs(i / len(words) - 0.5)
 
 
-def _text(words: Sequence[Word]) -> str:
+def _text(words: Sequence[_Timed]) -> str:
     return one_line(" ".join(word.text for word in words))
 
 

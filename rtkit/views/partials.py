@@ -146,7 +146,10 @@ def _revision(
     for i, j in [*align(partial, last), (len(partial), len(last))]:
         gone, instead = partial[here:i], last[there:j]
         if i == len(partial):  # what the last state has beyond the partial replaces nothing
-            instead = [word for word in instead if word.start < partial[-1].end]
+            end = partial[-1].end
+            instead = [
+                word for word in instead if end and word.start is not None and word.start < end
+            ]
         if gone:
             pieces.append((_text(kept), _text(gone), _text(instead)))
             struck |= {(here + k, normalize(word.text)) for k, word in enumerate(gone)}

@@ -147,7 +147,7 @@ def _offset(clip: Clip, name: str, session: Session) -> float:
 def _heard(clip: Clip, session: Session, offset: float) -> Iterator[_Word]:
     """What was heard of the words that are spoken within the clip."""
     for heard in heard_words(session):
-        said = (heard.spoken or heard.word).start + offset
+        said = heard.start + offset  # NaN where nobody knows, and then not shown
         if 0 <= said < clip.seconds:
             yield _Word(heard.word.text, said, heard.end + offset, heard.received + offset)
 

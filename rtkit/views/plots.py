@@ -363,7 +363,7 @@ def _turn_starts(words: Sequence[HeardWord]) -> dict[int, float]:
     """When each turn's first word was spoken."""
     starts: dict[int, float] = {}
     for heard in words:
-        starts.setdefault(heard.turn, (heard.spoken or heard.word).start)
+        starts.setdefault(heard.turn, heard.start)
     return starts
 
 

@@ -95,14 +95,14 @@ def _as_json(session: Session) -> str:
     begin = offset(session)
     turns = [
         {
-            "start": round(begin + turn.words[0].start, 3) if turn.words else None,
-            "end": round(begin + turn.words[-1].end, 3) if turn.words else None,
+            "start": _in_recording(begin, turn.words[0].start) if turn.words else None,
+            "end": _in_recording(begin, turn.words[-1].end) if turn.words else None,
             "text": turn.transcript,
             "words": [
                 {
                     "text": word.text,
-                    "start": round(begin + word.start, 3),
-                    "end": round(begin + word.end, 3),
+                    "start": _in_recording(begin, word.start),
+                    "end": _in_recording(begin, word.end),
                     "confidence": word.confidence,
                 }
                 for word in turn.words
@@ -121,6 +121,11 @@ def _as_json(session: Session) -> str:
         "turns": turns,
     }
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def _in_recording(begin: float, time: float | None) -> float | None:
+    """In seconds of the recording, where the service says when."""
+    return None if time is None else round(begin + time, 3)
 
 
 def _beginning(session: Session) -> str:

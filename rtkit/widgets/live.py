@@ -6,8 +6,7 @@ import asyncio
 import html
 from operator import itemgetter
 
-from rtkit.services import messages
-from rtkit.services.assemblyai import client as protocol
+from rtkit.services.messages import Reply, Turn
 from rtkit.session import Chunk, Fact, Message
 from rtkit.views.trace import COLUMNS
 
@@ -24,7 +23,7 @@ class Watched:
         self._column = seconds / COLUMNS
         self._older: list[tuple[float, float]] = []
         self.points: list[tuple[float, float]] = []  # audio and lateness, of the newest column
-        self._unread: list[str] = []
+        self._unread: list[Reply] = []
         self._turns: dict[int, tuple[str, bool]] = {}
 
     def see(self, fact: Fact) -> None:
@@ -35,7 +34,7 @@ class Watched:
             self.points.append((fact.due, fact.sent - fact.due))
             self._sent.set()
         elif isinstance(fact, Message):
-            self._unread.append(fact.text)  # read later, when the sender waits anyway
+            self._unread += fact.replies or ()
 
     def line(self) -> tuple[list[float], list[float]]:
         """Audio and lateness: of each column the lowest and highest chunk, the newest ones all."""
@@ -45,8 +44,8 @@ class Watched:
     def lines(self, shown: int = 8) -> list[str]:
         """The last turns as HTML, partial ones in italics."""
         unread, self._unread = self._unread, []
-        for reply in map(protocol.parse, unread):
-            if isinstance(reply, messages.Turn) and reply.words:
+        for reply in unread:
+            if isinstance(reply, Turn) and reply.words:
                 text = _end_of(" ".join(word.text for word in reply.words))
                 self._turns[reply.order] = (text, reply.end_of_turn)
         return [

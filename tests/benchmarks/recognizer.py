@@ -54,7 +54,7 @@ async def accuracy(clip: rtkit.Clip) -> float | None:
     if clip.reference is not None:
         wer = jiwer.wer(plain(clip.reference.transcript), plain(session.transcript))
         words = [word for word in heard_words(session) if word.spoken is not None]
-        off = np.array([word.word.end - word.spoken.end for word in words if word.spoken])
+        off = np.array([(word.word.end or 0) - word.spoken.end for word in words if word.spoken])
         low, middle, high = np.quantile(off * 1000, (0.1, 0.5, 0.9))
         print(f"word error rate              {wer:10.1%}")
         print(f"word ends off by, ms         {middle:10.0f}  ({low:.0f} at p10, {high:.0f} at p90)")

@@ -37,6 +37,7 @@ from rtkit.recording import StreamError
 from rtkit.sending.stream import stream
 from rtkit.services.assemblyai.client import FORCE_ENDPOINT, TERMINATE
 from rtkit.services.messages import Termination, Turn
+from rtkit.services.service import Limits
 from rtkit.session import Chunk, Fact, Session
 from rtkit.views.plots import describe
 
@@ -322,7 +323,7 @@ def test_four_words_of_five_are_right(hasty: Loopback) -> None:
     assert "pocketsphinx" in describe(session)
     assert len(session.turns) > 15  # of 23; the shortest pauses hide some ends
     words = heard_words(session)
-    off = [word.word.end - word.spoken.end for word in words if word.spoken is not None]
+    off = [(word.word.end or 0) - word.spoken.end for word in words if word.spoken is not None]
     assert len(off) > 150
     assert abs(np.median(off)) < 0.03
     sure = {word.word.confidence for word in words}
@@ -342,7 +343,7 @@ def test_a_distant_microphone_of_1961_is_understood(hasty: Loopback, samples: Pa
 def test_what_it_hears_depends_on_the_audio_alone(hasty: Loopback) -> None:
     """Neither on the pieces, nor on who was heard before, by the same process."""
 
-    def heard(start: float, chunk: float) -> list[tuple[str, float, float]]:
+    def heard(start: float, chunk: float) -> list[tuple[str, float | None, float | None]]:
         clip = open_clip(CALL, start=start, seconds=6)
         session = asyncio.run(stream(clip, pacing="unpaced", chunk=chunk, service=hasty))
         return [(word.text, word.start, word.end) for turn in session.turns for word in turn.words]
@@ -368,7 +369,7 @@ def test_audio_of_other_rates_is_heard_at_the_same_instants(
     assert errors(session) < 0.5
     matched = [word for word in heard_words(session) if word.spoken is not None]
     assert len(matched) >= 8
-    off = [word.word.end - word.spoken.end for word in matched if word.spoken is not None]
+    off = [(word.word.end or 0) - word.spoken.end for word in matched if word.spoken is not None]
     assert abs(np.median(off)) < 0.03
 
 
@@ -429,7 +430,7 @@ def test_unpaced_audio_is_heard_no_faster_than_the_service_hears(service: Loopba
     clip = open_clip(CALL, seconds=3)
     session = asyncio.run(stream(clip, pacing="unpaced", service=service))
     assert "library" in session.transcript
-    edges = chunk_edges(clip.samples, clip.rate, 0.1)
+    edges = chunk_edges(clip.samples, clip.rate, 0.1, Limits())
     arrived = dict(zip(edges[1:].tolist(), session.sent.tolist(), strict=True))
     for at, reply in session.replies:
         if isinstance(reply, Turn) and reply.stamp is not None:
@@ -471,7 +472,7 @@ def test_a_stopped_session_keeps_what_was_said_and_the_next_one_works(
 @installed
 def test_force_endpoint_flushes_what_was_said(hasty: Loopback) -> None:
     clip = open_clip(CALL, seconds=5)
-    edges = chunk_edges(clip.samples, clip.rate, 0.1)
+    edges = chunk_edges(clip.samples, clip.rate, 0.1, Limits())
     forced = 20  # in the middle of "library"
 
     async def talk() -> list[dict[str, Any]]:
@@ -568,7 +569,7 @@ def test_a_client_that_leaves_is_not_heard_to_its_end(service: Loopback) -> None
         endpoint = await service.connect_info(clip.rate)
         headers = dict(endpoint.headers)
         connection = await connect(endpoint.url, additional_headers=headers, proxy=None)
-        for piece in clip.chunks(chunk_edges(clip.samples, clip.rate, 0.1)):
+        for piece in clip.chunks(chunk_edges(clip.samples, clip.rate, 0.1, Limits())):
             await connection.send(piece)
         before.update(recognizers(service))
         await connection.close()

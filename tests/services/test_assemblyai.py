@@ -12,13 +12,22 @@ import pytest
 
 from rtkit.services.assemblyai.client import (
     DEFAULT_MODEL,
+    DIALECT,
     KEY_VARIABLE,
     AssemblyAI,
-    parse,
     session_url,
     update_configuration,
 )
-from rtkit.services.messages import Begin, Other, ServiceError, Stamp, Termination, Turn, Word
+from rtkit.services.messages import (
+    Begin,
+    Other,
+    Reply,
+    ServiceError,
+    Stamp,
+    Termination,
+    Turn,
+    Word,
+)
 
 KEY = "sesame0123456789"
 
@@ -94,7 +103,7 @@ STAMP = {"arrived": 10.5, "left": 10.75, "samples": 1600, "cause": "silence"}
         (turn(words=[], transcript=""), dataclasses.replace(PARTIAL, words=(), transcript="")),
         (
             turn(loopback=STAMP),
-            dataclasses.replace(PARTIAL, stamp=Stamp(10.5, 10.75, 1600, "silence")),
+            dataclasses.replace(PARTIAL, stamp=Stamp(10.5, 10.75, 1600, "silence"), heard=0.1),
         ),
         (
             {"type": "Termination", "audio_duration_seconds": 7, "session_duration_seconds": 9},
@@ -165,6 +174,11 @@ def test_what_cannot_be_read_says_why_and_raises_nothing(text: str | bytes, faul
     assert reply.type == "unreadable"
     assert reply.fault is not None
     assert reply.fault.startswith(fault)
+
+
+def parse(text: str | bytes) -> Reply:
+    (reply,) = DIALECT.reader(16000).read(text)
+    return reply
 
 
 def query(url: str) -> dict[str, list[str]]:

@@ -95,10 +95,11 @@ def test_it_says_whether_the_same_thing_may_work_again(code: int, text: str, ret
     assert explain(code, text).retry is retry
 
 
-def broken(code: int | None, error: str = "") -> Session:
+def broken(code: int | None, error: str = "", closure: str = "") -> Session:
     session = built([0.0], ending="failed")
     assert session.ending is not None
-    return replace(session, ending=replace(session.ending, code=code, error=error))
+    ending = replace(session.ending, code=code, error=error, closure=closure)
+    return replace(session, ending=ending)
 
 
 class Refused(Exception):
@@ -114,7 +115,7 @@ class Refused(Exception):
         (3008, "session too long"),
         ("3008", "session too long"),
         ("Input Duration Violation: 25.0 ms. Expected between ...", "chunk out of bounds"),
-        ("Audio arrived much faster than real time.", "sent too fast"),
+        (TOO_FAST, "sent too fast"),
         ("who knows", "unknown"),
         (429, "too many new sessions"),
         (503, "service fault"),
@@ -130,7 +131,9 @@ class Refused(Exception):
         (built([0.0], ending="stopped"), "stopped"),
         (built([0.0], ending=None), "cut off"),
         (broken(1011), "service fault"),
-        (broken(None, "The connection broke without a word. Look at it."), "connection lost"),
+        (broken(None, "It broke. Look at it.", "connection lost"), "connection lost"),
+        (broken(None, "It sent a lot. Look at it.", "answer too big"), "answer too big"),
+        (broken(None, "It refused. Look at it.", "key refused"), "key refused"),
         (broken(None, "It sent no Begin. Try again."), "failed"),
         (StreamError("It closed.", broken(3008)), "session too long"),
     ],

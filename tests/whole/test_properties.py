@@ -18,8 +18,6 @@ from rtkit.analysis.latency import Latency, first_word_latency, turn_latency, wo
 from rtkit.audio import silence
 from rtkit.experiments.simulate import simulate
 from rtkit.pacing import (
-    MAX_CHUNK,
-    MIN_CHUNK,
     PACINGS,
     choose_pacing,
     chunk_edges,
@@ -28,12 +26,15 @@ from rtkit.pacing import (
 )
 from rtkit.recording import load_session
 from rtkit.reference import Reference, SpokenTurn, SpokenWord
+from rtkit.services.service import Limits
 from rtkit.session import Session
 
 settings.register_profile("rtkit", derandomize=True, database=None, deadline=None)
 settings.load_profile("rtkit")
 
 EXACT = 1e-9
+MIN_CHUNK, MAX_CHUNK = 0.05, 1.0
+LIMITS = Limits(min_chunk=MIN_CHUNK, max_chunk=MAX_CHUNK)
 
 rates = some.integers(8000, 96000)
 chunks = some.floats(MIN_CHUNK, MAX_CHUNK)
@@ -110,7 +111,7 @@ pacings = some.sampled_from(PACINGS)
 def test_edges_cut_the_clip_into_chunks_that_the_service_takes(
     rate: int, chunk: float, samples: int
 ) -> None:
-    edges = chunk_edges(samples, rate, chunk)
+    edges = chunk_edges(samples, rate, chunk, LIMITS)
     lengths = np.diff(edges)
     assert (edges[0], edges[-1]) == (0, samples)
     assert lengths.min() > 0
@@ -122,7 +123,7 @@ def test_edges_cut_the_clip_into_chunks_that_the_service_takes(
 
 @given(rate=rates, chunk=chunks, samples=some.integers(1, 300_000))
 def test_due_times_are_the_edges_to_the_sample(rate: int, chunk: float, samples: int) -> None:
-    edges = chunk_edges(samples, rate, chunk)
+    edges = chunk_edges(samples, rate, chunk, LIMITS)
     ends, starts = (due_times(edges, rate, phase) for phase in ("end", "start"))
     assert [due * rate for due in ends] == pytest.approx(edges[1:].tolist(), abs=1e-6)
     assert ends.tolist() == [edge / rate for edge in edges[1:].tolist()]

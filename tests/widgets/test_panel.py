@@ -25,6 +25,7 @@ import rtkit
 from rtkit.loopback.process import embedded
 from rtkit.services.assemblyai.client import KEY_VARIABLE, AssemblyAI
 from rtkit.services.endpoint import Endpoint
+from rtkit.services.messages import Turn, Word
 from rtkit.session import Chunk, Message
 from rtkit.views.trace import COLUMNS
 from rtkit.widgets import panel as widgets
@@ -284,19 +285,8 @@ def test_a_long_session_is_watched_in_bounded_space_and_no_spike_is_lost() -> No
 def test_a_turn_that_does_not_end_pushes_nothing_off_the_page() -> None:
     watched = Watched(60.0, asyncio.Event())
     spoken = [f"word{number}" for number in range(1000)]
-    message = {
-        "type": "Turn",
-        "turn_order": 0,
-        "turn_is_formatted": False,
-        "end_of_turn": False,
-        "transcript": "",
-        "end_of_turn_confidence": 0.0,
-        "words": [
-            {"text": text, "start": 0, "end": 1, "confidence": 1.0, "word_is_final": True}
-            for text in spoken
-        ],
-    }
-    watched.see(Message(1.0, json.dumps(message)))
+    turn = Turn(0, "", tuple(Word(text, 0.0, 1.0, 1.0, True) for text in spoken), False)
+    watched.see(Message(1.0, "", (turn,)))
     (line,) = watched.lines()
     assert line.startswith("<i>… word")
     assert line.endswith("word999 …</i>")

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from rtkit.services.endpoint import Endpoint, is_secret
@@ -19,16 +19,13 @@ from rtkit.services.messages import (
     Other,
     Reply,
     ServiceError,
-    Stamp,
     Termination,
     Turn,
     Word,
 )
+from rtkit.services.service import Dialect, Limits, Reader, Step
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["AssemblyAI", "parse"]
+__all__ = ["DIALECT", "AssemblyAI"]
 
 DEFAULT_MODEL = "universal-streaming-english"
 KEY_VARIABLE = "ASSEMBLYAI_API_KEY"
@@ -142,47 +139,33 @@ def update_configuration(**parameters: Any) -> str:
 # What the service says.
 
 
-def parse(text: str | bytes) -> Reply:
-    """Read a message of the service; one that cannot be read becomes `Other` with its fault."""
-    try:
-        message = json.loads(text)
-        return _read(message)
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ) as error:
-        return Other("unreadable", f"{type(error).__name__}: {error}")
+class Messages(Reader):
+    """Reads the service's messages; a turn comes as a whole each time."""
 
-
-def _read(message: Any) -> Reply:
-    kind = message.get("type")
-    if kind == "Turn":
-        return Turn(
-            order=int(message["turn_order"]),
-            transcript=str(message["transcript"]),
-            words=tuple(_word(word) for word in message["words"]),
-            end_of_turn=bool(message["end_of_turn"]),
-            formatted=bool(message.get("turn_is_formatted", False)),
-            confidence=float(message.get("end_of_turn_confidence", 0.0)),
-            stamp=_stamp(message.get("loopback")),
-        )
-    if kind == "Begin":
-        configuration = message.get("configuration") or {}
-        return Begin(str(message["id"]), int(message["expires_at"]), configuration.get("model"))
-    if kind == "Termination":
-        return Termination(
-            audio=float(message["audio_duration_seconds"]),
-            session=float(message["session_duration_seconds"]),
-            bytes_received=(message.get("loopback") or {}).get("bytes"),
-        )
-    if kind == "Error" or (kind is None and "error" in message):
-        code = message.get("error_code")
-        return ServiceError(None if code is None else int(code), str(message.get("error", "")))
-    return Other(str(kind))
+    def message(self, message: Any) -> Iterator[Reply]:
+        kind = message.get("type")
+        if kind == "Turn":
+            yield Turn(
+                order=int(message["turn_order"]),
+                transcript=str(message["transcript"]),
+                words=tuple(_word(word) for word in message["words"]),
+                end_of_turn=bool(message["end_of_turn"]),
+                formatted=bool(message.get("turn_is_formatted", False)),
+                confidence=float(message.get("end_of_turn_confidence", 0.0)),
+            )
+        elif kind == "Begin":
+            configuration = message.get("configuration") or {}
+            yield Begin(str(message["id"]), int(message["expires_at"]), configuration.get("model"))
+        elif kind == "Termination":
+            yield Termination(
+                audio=float(message["audio_duration_seconds"]),
+                session=float(message["session_duration_seconds"]),
+            )
+        elif kind == "Error" or (kind is None and "error" in message):
+            code = message.get("error_code")
+            yield ServiceError(None if code is None else int(code), str(message.get("error", "")))
+        else:
+            yield Other(str(kind))
 
 
 def _word(word: Mapping[str, Any]) -> Word:
@@ -198,9 +181,14 @@ def _word(word: Mapping[str, Any]) -> Word:
     )
 
 
-def _stamp(stamp: Mapping[str, Any] | None) -> Stamp | None:
-    if stamp is None:
-        return None
-    return Stamp(
-        float(stamp["arrived"]), float(stamp["left"]), int(stamp["samples"]), str(stamp["cause"])
-    )
+DIALECT = Dialect(
+    service=AssemblyAI,
+    reader=Messages,
+    shutdown=lambda chunks: (Step(TERMINATE, Termination),),
+    limits=Limits(
+        min_chunk=0.05,
+        max_chunk=1.0,
+        rates=range(8000, 96001),
+        otherwise="it closes the session (3007)",
+    ),
+)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rtkit.services.assemblyai.client import KEY_VARIABLE
-from rtkit.services.closures import DOCUMENTED, SEEN, WEBSOCKET, Closure
+from rtkit.services.closures import DOCUMENTED, HTTP, SEEN, Closure
 
 # Text first: until February 2026 the service gave one code, 3005, to most of these.
-_BY_TEXT: tuple[tuple[str, Closure], ...] = (
+BY_WORDS: tuple[tuple[str, Closure], ...] = (
     (
         "missing authorization",
         Closure(
@@ -133,65 +133,22 @@ _BY_TEXT: tuple[tuple[str, Closure], ...] = (
         ),
     ),
 )
-_BY_CODE: Mapping[int, Closure] = {
-    1000: Closure(
-        "complete", "The session ended as it should.", "Nothing to do.", False, (1000,), SEEN
-    ),
-    1001: Closure(
-        "service going away",
-        "The service shut down or restarted.",
-        "Try again in a while.",
-        True,
-        (1001,),
-        WEBSOCKET,
-    ),
-    1006: Closure(
-        "connection lost",
-        "The connection broke without a word.",
-        "Look at the network and try again: a new session starts its turns and times at 0.",
-        True,
-        (1006,),
-        WEBSOCKET,
-    ),
-    1008: Closure(
-        "not authorised",
-        "The service refused the key or the account.",
-        "Look at the key and at the account's page.",
+BY_CODE: Mapping[int, Closure] = {
+    401: Closure(
+        "key refused",
+        "The service does not know this API key.",
+        "Copy the key anew; it goes without the word Bearer.",
         False,
-        (1008,),
-        SEEN,
+        (401,),
+        HTTP,
     ),
-    1009: Closure(
-        "message too big",
-        "A message was larger than the other side accepts.",
-        "Send chunks of at most 1 s.",
+    404: Closure(
+        "nothing there",
+        "Something answered that has no streaming service at this address.",
+        "Look at the host's name and at the path, /v3/ws.",
         False,
-        (1009,),
-        WEBSOCKET,
-    ),
-    1011: Closure(
-        "service fault",
-        "The service met a fault.",
-        "Try again in a while.",
-        True,
-        (1011,),
-        WEBSOCKET,
-    ),
-    1012: Closure(
-        "service restart",
-        "The service restarts.",
-        "Try again in a while.",
-        True,
-        (1012,),
-        WEBSOCKET,
-    ),
-    1013: Closure(
-        "service busy",
-        "The service is overloaded.",
-        "Try again in a while.",
-        True,
-        (1013,),
-        WEBSOCKET,
+        (404,),
+        HTTP,
     ),
     3005: Closure(
         "service fault",

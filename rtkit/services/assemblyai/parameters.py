@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rtkit.audio import MAX_RATE, MIN_RATE
 from rtkit.services.assemblyai.client import DEFAULT_MODEL
+from rtkit.services.messages import Refusal
 
 __all__ = ["Parameters", "Refusal"]
 
@@ -47,18 +47,11 @@ CHANGEABLE = (
     *("agent_context", "interruption_delay", "turn_left_pad_ms", "language_codes", "mode"),
     *("session_heartbeat", "acknowledge_silence", "continuous_partials"),
 )
+MIN_RATE, MAX_RATE = 8000, 96000
 LONGEST_PROMPT = 1750  # characters
 MOST_KEYTERMS = 100
 MOST_LANGUAGES = 10
 STARTING = 0.256  # seconds that the service adds to interruption_delay, as others found
-
-
-class Refusal(Exception):
-    """A session that cannot begin, or go on, by the service's rules."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code, self.text = code, text
 
 
 @dataclass(frozen=True, slots=True)
