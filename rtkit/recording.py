@@ -28,7 +28,7 @@ from rtkit.session import (
     write_fact,
 )
 
-__all__ = ["Recorder", "load_session"]
+__all__ = ["Recorder", "load_session", "read_opening"]
 
 
 def load_session(path: str | Path) -> Any:  # which of the two, only the disk knows
@@ -85,20 +85,10 @@ def _load_folder(folder: Path) -> dict[str, Session]:
 def _load_file(path: Path) -> Session:
     facts: dict[str, list[Any]] = {kind: [] for kind in KINDS}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        opening = json.loads(lines[0])
-        if opening["kind"] != "session":
-            raise KeyError("settings")
-        if opening.get("format", 1) > FORMAT:
-            raise ValueError("a later rtkit wrote it; update yours")
-        settings = Settings.from_json(opening["settings"])
-        reference = opening["reference"] and Reference.from_json(opening["reference"])
-        host, started, zero = opening["host"], opening["started"], opening["zero"]
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        told = _short(error)
-        if isinstance(error, json.JSONDecodeError | IndexError):
-            told = "its first line is not one of rtkit's"
-        raise ValueError(f"{path} is not a session that rtkit recorded: {told}") from error
+        lines = path.read_text(encoding="utf-8").splitlines() or [""]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a session that rtkit recorded: {_short(error)}") from error
+    session = _opening(path, lines[0])
     with without_collecting():
         for number, line in enumerate(lines[1:], start=2):
             try:
@@ -108,18 +98,47 @@ def _load_file(path: Path) -> Session:
                 if number == len(lines):  # the line at which the writer was killed
                     break
                 raise ValueError(f"{path}, line {number}, is damaged: {_short(error)}") from error
-    return Session(
-        settings,
-        host,
-        started,
-        zero,
-        reference,
-        tuple(facts["chunk"]),
-        tuple(facts["message"]),
-        tuple(facts["stall"]),
-        tuple(facts["event"]),
-        facts["ending"][0] if facts["ending"] else None,
+    return replace(
+        session,
+        chunks=tuple(facts["chunk"]),
+        messages=tuple(facts["message"]),
+        stalls=tuple(facts["stall"]),
+        events=tuple(facts["event"]),
+        ending=facts["ending"][0] if facts["ending"] else None,
     )
+
+
+def read_opening(path: Path) -> Session:
+    """What a session's file says in its first line: the session without what happened in it.
+
+    Raises
+    ------
+    ValueError
+        If it is no session's file.
+    """
+    with path.open(encoding="utf-8") as file:
+        return _opening(path, file.readline())
+
+
+def _opening(path: Path, line: str) -> Session:
+    try:
+        opening = json.loads(line)
+        if opening["kind"] != "session":
+            raise KeyError("settings")
+        if opening.get("format", 1) > FORMAT:
+            raise ValueError("a later rtkit wrote it; update yours")
+        return Session(
+            Settings.from_json(opening["settings"]),
+            opening["host"],
+            opening["started"],
+            opening["zero"],
+            opening["reference"] and Reference.from_json(opening["reference"]),
+        )
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        told = _short(error)
+        if isinstance(error, json.JSONDecodeError):
+            told = "its first line is not one of rtkit's"
+        raise ValueError(f"{path} is not a session that rtkit recorded: {told}") from error
 
 
 def _short(error: Exception) -> str:

@@ -10,7 +10,7 @@ from rtkit.services.assemblyai.client import DEFAULT_MODEL, AssemblyAI
 from rtkit.services.endpoint import is_secret
 from rtkit.session import Session
 
-__all__ = ["Sessions", "named", "parameters_of", "service_of"]
+__all__ = ["Sessions", "named", "parameters_of", "said", "service_of"]
 
 Sessions = Session | Iterable[Session] | Mapping[str, Session]
 
@@ -43,6 +43,11 @@ def named(sessions: Sessions) -> dict[str, Session]:
             name = f"{session.label} ({number})"
         result[name] = session
     return result
+
+
+def said(name: str) -> str:
+    """A session's name as it is printed."""
+    return name.replace("fixed_sleep", "fixed sleep").replace("wall_clock", "wall clock")
 
 
 def service_of(session: Session) -> str:

@@ -12,9 +12,9 @@ from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
 
 from rtkit.analysis.bootstrap import Interval, bootstrap_quantiles
 from rtkit.analysis.latency import quantiles
-from rtkit.analysis.naming import Sessions, named
+from rtkit.analysis.naming import Sessions, named, said
 from rtkit.analysis.pooling import Pool, pool
-from rtkit.views.looks import legend_below, looks_of, minus, said, say_instead, signed, titled
+from rtkit.views.looks import legend_below, looks_of, minus, say_instead, signed, titled
 
 __all__ = ["plot_distribution", "plot_distributions", "plot_lateness_distribution"]
 

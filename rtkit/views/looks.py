@@ -10,12 +10,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
-from rtkit.analysis.naming import Sessions, named
+from rtkit.analysis.naming import Sessions, named, said
 from rtkit.analysis.validity import validity
 from rtkit.session import Session
 from rtkit.views.trace import COLORS
 
-__all__ = ["legend_below", "listed", "looks_of", "minus", "said", "say_instead", "signed", "titled"]
+__all__ = ["legend_below", "listed", "looks_of", "minus", "say_instead", "signed", "titled"]
 
 # Line styles and hatches serve print without color.
 OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -42,10 +42,6 @@ def looks_of(sessions: Sessions) -> list[Mapping[str, Any]]:
 def listed(names: Iterable[str]) -> str:
     """Names in a row, none of which is broken over two lines."""
     return " | ".join(said(name).replace(" ", "\N{NO-BREAK SPACE}") for name in names)
-
-
-def said(name: str) -> str:
-    return name.replace("fixed_sleep", "fixed sleep").replace("wall_clock", "wall clock")
 
 
 def minus(number: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rtkit.analysis.matching import align, normalize
 from rtkit.markup import SMALL, box, marked
 from rtkit.services.messages import Turn, Word
 from rtkit.session import Session
-from rtkit.views.transcript import _text
 
 __all__ = ["Partials", "show_partials"]
 
@@ -159,3 +158,7 @@ def _revision(
     if kept:
         pieces.append((_text(kept), "", ""))
     return tuple(pieces), struck
+
+
+def _text(words: Iterable[Word]) -> str:
+    return " ".join(word.text for word in words)

@@ -24,7 +24,7 @@ from matplotlib.ticker import MaxNLocator
 
 from rtkit.analysis.definitions import DEFINITIONS
 from rtkit.analysis.latency import HeardWord, Latency, drift, heard_words, quantiles, turn_latency
-from rtkit.analysis.naming import Sessions, named
+from rtkit.analysis.naming import Sessions, named, said
 from rtkit.session import Session
 from rtkit.views.distributions import plot_lateness_distribution
 from rtkit.views.looks import (
@@ -32,7 +32,6 @@ from rtkit.views.looks import (
     listed,
     looks_of,
     minus,
-    said,
     say_instead,
     signed,
     titled,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from rtkit.analysis.latency import heard_words, word_latency
 from rtkit.markup import SMALL, box, tinted
-from rtkit.services.messages import Word
 from rtkit.session import Session
 
 __all__ = ["Transcript", "show_transcript"]
@@ -128,7 +127,3 @@ def _round_edges(values: np.ndarray) -> tuple[float, ...]:
             return tuple(round(float(edge) * step, 6) for edge in edges)
     first = math.floor(wanted[0] / 0.01)  # they hardly differ: then let the colors not differ
     return tuple(round((first + i) * 0.01, 6) for i in range(1, 5))
-
-
-def _text(words: Iterable[Word]) -> str:
-    return " ".join(word.text for word in words)

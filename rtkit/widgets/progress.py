@@ -14,7 +14,7 @@ __all__ = ["progress"]
 
 STEP = 0.5  # seconds of audio between two looks: seldom enough not to make a sender late
 
-Show = Callable[[float, str], object]  # a share, and a sentence
+Show = Callable[[float, str, bool], object]  # a share, a sentence, and whether it is the last
 
 
 def progress(clip: Clip, *, sessions: int = 1) -> Callable[[Fact], None]:
@@ -70,7 +70,7 @@ class _Progress:
             said = f"{done:.0f} of {whole:.0f} s, about {whole - done:.0f} s left"
         else:
             said = f"{whole:.0f} s of audio streamed"
-        self._show(done / whole, said)
+        self._show(done / whole, said, how != "complete" or self._ended == self._sessions)
 
 
 def _cell() -> Show | None:
@@ -81,7 +81,7 @@ def _cell() -> Show | None:
     from IPython.display import display
 
     handle = display(_in_a_cell(0.0, ""), raw=True, display_id=True)
-    return lambda share, said: handle.update(_in_a_cell(share, said), raw=True)
+    return lambda share, said, last: handle.update(_in_a_cell(share, said), raw=True)
 
 
 def _in_a_cell(share: float, said: str) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _in_a_cell(share: float, said: str) -> dict[str, Any]:
 
 def _terminal() -> Show:
     if not sys.stderr.isatty():
-        return lambda share, said: None
-    return lambda share, said: print(
-        f"\r{said:<60}", end="" if "left" in said else "\n", file=sys.stderr, flush=True
+        return lambda share, said, last: None
+    return lambda share, said, last: print(
+        f"\r{said:<60}", end="\n" if last else "", file=sys.stderr, flush=True
     )

@@ -28,8 +28,8 @@ AIM = 1.5
 PREPARE = """
 import asyncio, json, os
 import rtkit
-from rtkit.widgets import panel as widgets
-widgets._draw = lambda sessions: b""  # figures come after the session; they are not waited for
+from rtkit.widgets import results_box
+results_box.draw = lambda sessions: b""  # figures come after the session; they are not waited for
 print(os.getpid())
 """
 PANEL = """

@@ -28,7 +28,7 @@ from rtkit.services.endpoint import Endpoint
 from rtkit.services.messages import Turn, Word
 from rtkit.session import Chunk, Message
 from rtkit.views.trace import COLUMNS
-from rtkit.widgets import panel as widgets
+from rtkit.widgets import live_box, results_box
 from rtkit.widgets.live import Watched
 from rtkit.widgets.panel import Panel
 
@@ -56,7 +56,7 @@ def drawn() -> None:
 @pytest.fixture(autouse=True)
 def _without_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(widgets, "_draw", lambda sessions: b"not drawn")
+        monkeypatch.setattr(results_box, "draw", lambda sessions: b"not drawn")
 
 
 @pytest.fixture
@@ -477,7 +477,7 @@ def kept(runs: Path, name: str, started: str, **options: Any) -> rtkit.Session:
 def test_yesterdays_sessions_are_compared_with_todays(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(widgets, "_draw", lambda sessions: " and ".join(sessions).encode())
+    monkeypatch.setattr(results_box, "draw", lambda sessions: " and ".join(sessions).encode())
     yesterday = kept(
         runs,
         "2026-11-24_09-30-00_library_call_100ms_fixed_sleep.jsonl",
@@ -488,12 +488,12 @@ def test_yesterdays_sessions_are_compared_with_todays(
 
     async def scenario() -> None:
         panel = a_panel(runs)
+        when = f"{datetime(2026, 11, 24, 9, 30, tzinfo=UTC).astimezone():%d %b %H:%M}"
         assert panel.earlier.file.options == (
-            ("24 Nov 09:30:00 fixed sleep, 100 ms, library_call", panel.earlier.file.value),
+            (f"{when}:00 fixed sleep, 100 ms, library_call", panel.earlier.file.value),
         )
         assert panel.earlier.remove.disabled
         await press(panel, panel.earlier.add)
-        when = f"{datetime(2026, 11, 24, 9, 30, tzinfo=UTC).astimezone():%d %b %H:%M}"
         name = f"fixed_sleep, {when}"
         assert said(panel) == f"Added: fixed sleep, {when}, of library_call.wav."
         assert panel.added[name].chunks == yesterday.chunks
@@ -514,6 +514,26 @@ def test_yesterdays_sessions_are_compared_with_todays(
         assert name not in panel.table.value
         assert "wall_clock" in panel.table.value
         assert panel.earlier.remove.disabled
+
+    as_in_a_notebook(scenario())
+
+
+def test_a_saved_session_is_called_what_its_first_line_says(runs: Path) -> None:
+    """And not what its file is called."""
+    for name in ("renamed.jsonl", "2026-11-24_09-30-00_other_50ms_unpaced.jsonl"):
+        kept(runs, name, "2026-11-24T09:30:00+00:00", pacing="wall_clock", chunk=0.2)
+    kept(runs, "timeless.jsonl", "some day", pacing="wall_clock")
+
+    async def scenario() -> None:
+        titles = [title for title, _ in a_panel(runs).earlier.file.options]
+        assert sorted(title.partition("wall clock, ")[2] for title in titles) == [
+            "100 ms, library_call",
+            "200 ms, library_call",
+            "200 ms, library_call",
+        ]
+        assert (
+            "wall clock, 100 ms, library_call" in titles
+        )  # it has no date, and stands all the same
 
     as_in_a_notebook(scenario())
 
@@ -599,7 +619,7 @@ def test_what_is_too_long_to_hear_is_said(runs: Path, tmp_path: Path) -> None:
 
 
 def test_calibrating_counts_down(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(widgets, "calibrate", partial(rtkit.calibrate, seconds=1))
+    monkeypatch.setattr("rtkit.widgets.panel.calibrate", partial(rtkit.calibrate, seconds=1))
     counted = []
 
     async def scenario() -> None:
@@ -764,7 +784,7 @@ def test_an_error_nobody_foresaw_is_said(runs: Path, monkeypatch: pytest.MonkeyP
     def draw(sessions: object) -> bytes:
         raise RuntimeError("no <ink> left")
 
-    monkeypatch.setattr(widgets, "_draw", draw)
+    monkeypatch.setattr(results_box, "draw", draw)
 
     async def scenario() -> None:
         panel = a_panel(runs)
@@ -779,7 +799,7 @@ def test_an_error_while_showing_is_said(runs: Path, monkeypatch: pytest.MonkeyPa
     def trace(*_: object, **__: object) -> str:
         raise ZeroDivisionError("a trace of nothing")
 
-    monkeypatch.setattr(widgets, "trace_svg", trace)
+    monkeypatch.setattr(live_box, "trace_svg", trace)
 
     async def scenario() -> None:
         panel = a_panel(runs)
@@ -847,6 +867,34 @@ def test_an_unreadable_upload_is_said_at_once(runs: Path, name: str, sentence: s
         assert ready(panel)
         if Path(name).suffix == ".wav":  # a name cannot lead out of the folder for uploads
             assert Path(panel.file.value).parent.name.startswith("rtkit-")
+        panel.close()
+
+    as_in_a_notebook(scenario())
+
+
+@pytest.mark.parametrize("button", ["run", "hear"])
+@pytest.mark.parametrize("fault", ["gone", "damaged", "start", "sidecar"])
+def test_no_error_shows_the_folder_of_uploads(
+    runs: Path, tmp_path: Path, button: str, fault: str
+) -> None:
+    content = recording(tmp_path / "mine.wav").read_bytes()
+
+    async def scenario() -> None:
+        panel = a_panel(runs)
+        panel.upload.value = (upload("mine.wav", content),)
+        uploaded = Path(panel.file.value)
+        if fault == "gone":
+            uploaded.unlink()
+        elif fault == "damaged":
+            uploaded.write_bytes(b"no audio any more")
+        elif fault == "sidecar":
+            uploaded.with_suffix(".json").write_text("{")
+        else:
+            panel.start.value = 5
+        await press(panel, getattr(panel, button))
+        assert alerts(panel)
+        assert "mine." in said(panel)
+        assert str(uploaded.parent) not in state(panel).replace(repr(str(uploaded)), "")
         panel.close()
 
     as_in_a_notebook(scenario())

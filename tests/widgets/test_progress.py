@@ -56,6 +56,15 @@ def test_it_counts_down_over_all_sessions_and_says_when_all_is_streamed(
     assert terminal.getvalue().endswith("\n")
 
 
+def test_a_line_that_is_the_last_ends(make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it says: a word in it decides nothing."""
+    terminal = a_terminal(monkeypatch)
+    on_event = rtkit.progress(make_clip(3.0))
+    assert "\n" not in terminal.getvalue()
+    on_event(Ending("stopped, with much left"))
+    assert terminal.getvalue().endswith("\n")
+
+
 def test_a_stopped_session_is_not_said_to_be_streamed(
     make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,145 @@
+"""What is seen of a session while it runs: how far it is, its lateness, and what was understood.
+
+It is text and an SVG that the browser draws: cheap enough not to make the sender late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+from collections.abc import AsyncIterator, Mapping
+
+import ipywidgets
+
+from rtkit.analysis.naming import said
+from rtkit.views.trace import trace_svg
+from rtkit.widgets.live import Watched
+
+__all__ = ["LiveBox"]
+
+REFRESH = 0.25  # seconds between looks at the running session
+
+
+class LiveBox(ipywidgets.VBox):  # type: ignore[misc]
+    """Buttons with the progress beside them, a sentence, the trace, the transcript, the player."""
+
+    def __init__(self, *, trace: bool) -> None:
+        self._tracing = trace
+        self.run = ipywidgets.Button(
+            description="Run",
+            button_style="primary",
+            icon="play",
+            tooltip="Stream the recording as it was chosen",
+        )
+        self.stop = ipywidgets.Button(
+            description="Stop",
+            icon="stop",
+            disabled=True,
+            tooltip="End the session; what was recorded is kept",
+        )
+        self.calibrate = ipywidgets.Button(
+            description="Calibrate",
+            icon="crosshairs",
+            tooltip="Measure the instrument's own error on this machine; takes about 6 s",
+        )
+        self.hear = ipywidgets.Button(
+            description="Play",
+            icon="volume-up",
+            tooltip="Play what is chosen, with a cursor on the lateness of its sessions",
+        )
+        self.progress = ipywidgets.FloatProgress(0, min=0, max=1, layout={"flex": "1 1 12em"})
+        self.status = ipywidgets.HTML()
+        self.trace = ipywidgets.HTML(
+            layout={"flex": "2 1 30em", "min_width": "20em", "max_width": "740px"}
+        )
+        self.transcript = ipywidgets.HTML(layout={"flex": "1 1 20em", "min_width": "16em"})
+        self.player = ipywidgets.HTML()
+        buttons = ("run", "stop", "calibrate", "hear")
+        for name in (*buttons, "progress", "status", "trace", "transcript", "player"):
+            getattr(self, name).add_class(f"rt-{name}")
+        row = ipywidgets.HBox(
+            [*(getattr(self, name) for name in buttons), self.progress],
+            layout={"flex_flow": "row wrap", "align_items": "center", "margin": "8px 0 0"},
+        )
+        watching = ipywidgets.HBox(
+            [self.trace, self.transcript], layout={"flex_flow": "row wrap", "overflow": "visible"}
+        )
+        super().__init__([row, self.status, watching, self.player], layout={"overflow": "visible"})
+
+    def clear(self) -> None:
+        self.trace.value = self.transcript.value = self.player.value = ""
+        self.progress.value, self.progress.bar_style = 0, ""
+
+    def say(self, sentence: str, *, role: str = "status") -> None:
+        color = "var(--jp-error-color1, #b00020)" if role == "alert" else "inherit"
+        self.status.value = (
+            f'<div role="{role}" style="color: {color}; line-height: 1.4; padding: 6px 0">'
+            f"{html.escape(sentence)}</div>"
+        )
+
+    @contextlib.asynccontextmanager
+    async def watching(
+        self, watched: Mapping[str, Watched], *, seconds: float, chunk: float, sent: asyncio.Event
+    ) -> AsyncIterator[None]:
+        """Show sessions while they run, by name; `seconds` is what each of them streams.
+
+        It is shown between two sends: the sender waits anyway, and no chunk is late for it. Not
+        right after a send, when a service with a steady delay tends to answer.
+        """
+
+        async def keep_showing() -> None:
+            while True:
+                await asyncio.sleep(REFRESH)
+                sent.clear()
+                await sent.wait()
+                await asyncio.sleep(chunk / 3)
+                self._show(watched, seconds)
+
+        showing = asyncio.create_task(keep_showing())
+        try:
+            yield
+        finally:
+            showing.cancel()
+            await asyncio.wait({showing})
+            self._show(watched, seconds)
+
+    @contextlib.asynccontextmanager
+    async def counting_down(self, doing: str, seconds: float) -> AsyncIterator[None]:
+        """Show how much of about so many seconds is left; seldom, since it may be measured."""
+
+        async def count() -> None:
+            loop = asyncio.get_running_loop()
+            start = loop.time()
+            while True:
+                done = loop.time() - start
+                self.progress.value = min(1.0, done / seconds)
+                self.say(f"{doing}: about {max(1, round(seconds - done))} s left", role="timer")
+                await asyncio.sleep(1)
+
+        self.progress.bar_style = ""
+        counting = asyncio.create_task(count())
+        try:
+            yield
+        finally:
+            counting.cancel()
+            await asyncio.wait({counting})
+            self.progress.value = 0
+
+    def _show(self, watched: Mapping[str, Watched], seconds: float) -> None:
+        begun = {name: seen for name, seen in watched.items() if seen.points}
+        if not begun:
+            return
+        name, seen = list(begun.items())[-1]
+        done = sum(one.points[-1][0] for one in begun.values())
+        whole = seconds * len(watched)
+        self.progress.value = done / whole
+        self.say(
+            f"{said(name)}: {done:.0f} of {whole:.0f} s, {whole - done:.0f} s left", role="timer"
+        )
+        self.transcript.value = (
+            '<div style="line-height: 1.4; padding: 0 8px">' + "<br>".join(seen.lines()) + "</div>"
+        )
+        if self._tracing:
+            lines = {name: one.line() for name, one in begun.items()}
+            self.trace.value = trace_svg(lines, seconds=seconds)
