@@ -22,8 +22,10 @@ __all__ = [
     "SidecarError",
     "SpokenTurn",
     "SpokenWord",
+    "check_within",
     "find_reference",
     "has_text_alone",
+    "printable",
     "read_json",
     "read_reference",
 ]
@@ -31,8 +33,19 @@ __all__ = [
 FORM = '{"turns": [{"start", "end", "text", "words": [{"text", "start", "end"}]}]}'
 
 
+SLACK = 0.05  # seconds that a word may begin after the end: lengths are rounded
+
+
 class SidecarError(ValueError):
-    """A sidecar that cannot be used; the message names the file, the fault and the cure."""
+    """A sidecar that cannot be used; the message names the file, the fault and the fix."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))
+
+
+def printable(text: str) -> str:
+    """The text without the marks by which Python keeps a file's name that is no UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +164,7 @@ def find_reference(recording: Path) -> Reference | None:
         If there is such a file and it does not hold a reference.
     """
     for sidecar in (recording.with_name(recording.name + ".json"), recording.with_suffix(".json")):
-        if sidecar.is_file() and sidecar != recording:
+        if sidecar != recording and _is_there(sidecar):
             try:
                 if _is_something_else(sidecar):
                     continue
@@ -162,6 +175,33 @@ def find_reference(recording: Path) -> Reference | None:
                     "or move it away to go without a reference."
                 ) from error
     return None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is longer than names can be, or a folder that is closed
+        return False
+
+
+def check_within(reference: Reference, length: float, name: str, of: str) -> None:
+    """Refuse words that begin beyond the end of what they were spoken in, as milliseconds do.
+
+    Raises
+    ------
+    SidecarError
+        Beginning with `name`, which says where the words come from; `of` is `length` seconds long.
+    """
+    last = max((word.start for word in reference.words), default=0.0)
+    if last > length + SLACK:
+        fix = (
+            "Times are seconds: divide milliseconds by 1000."
+            if last / 1000 <= length
+            else "It is of another recording, or of another cut of it."
+        )
+        raise SidecarError(
+            f"{name} has its last word at {last:g} s, and {of} is {length:.2f} s long. {fix}"
+        )
 
 
 def _is_something_else(sidecar: Path) -> bool:

@@ -268,7 +268,7 @@ def test_a_wav_that_came_through_a_pipe_promises_nothing(tmp_path: Path) -> None
     ],
 )
 def test_an_impossible_excerpt_is_refused(
-    tmp_path: Path, excerpt: dict[str, float], told: str
+    tmp_path: Path, excerpt: dict[str, Any], told: str
 ) -> None:
     soundfile.write(tmp_path / "a.wav", noise(), RATE)
     with pytest.raises(AudioError, match=re.escape(told)):

@@ -1,0 +1,25 @@
+"""A recording: opened, or taken for bare samples; how loud it is, and what is no audio at all."""
+
+from rtkit.audio.clip import AudioError, Clip, check_numbers, silence
+from rtkit.audio.kinds import is_wav, kind_of
+from rtkit.audio.levels import Level, Meter
+from rtkit.audio.opening import MAX_RATE, MIN_RATE, SUFFIXES, bundled, open_clip
+from rtkit.audio.raw import Header, open_raw
+
+__all__ = [
+    "MAX_RATE",
+    "MIN_RATE",
+    "SUFFIXES",
+    "AudioError",
+    "Clip",
+    "Header",
+    "Level",
+    "Meter",
+    "bundled",
+    "check_numbers",
+    "is_wav",
+    "kind_of",
+    "open_clip",
+    "open_raw",
+    "silence",
+]

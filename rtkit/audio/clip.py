@@ -1,0 +1,216 @@
+"""A clip: a recording, or an excerpt of one, as mono 16-bit chunks by sample position."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rtkit.audio.decoding import decoder, read_on_from
+from rtkit.audio.levels import Level, Meter
+from rtkit.audio.promises import NotWhole
+from rtkit.reference import Reference, printable
+
+if TYPE_CHECKING:
+    import soundfile
+
+    from rtkit.audio.raw import Header
+
+__all__ = ["AudioError", "Clip", "check_numbers", "silence"]
+
+
+class AudioError(ValueError):
+    """A recording that cannot be used; the message names the file, the fault and the fix."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A stretch of a recording, read lazily.
+
+    Attributes
+    ----------
+    path : Path
+        The recording.
+    rate : int
+        Samples per second, the file's own.
+    first : int
+        Where in the file the clip begins, in samples.
+    samples : int
+        How long the clip is, in samples of one channel.
+    channels : int
+        How many channels the file has; they are averaged into one.
+    coding : str
+        The file's format and sample coding, for example ``"WAV PCM_16"``.
+    reference : Reference or None
+        What is truly said in the clip, with times from the clip's start, if a sidecar tells.
+    header : Header or None
+        From `open_raw`: what the file says of itself, and nobody heeded.
+    channel : int or None
+        The one channel that is taken, counted from 0, in place of the average.
+    total : int or None
+        How many samples the whole recording has, where that is known.
+    """
+
+    path: Path
+    rate: int
+    first: int
+    samples: int
+    channels: int
+    coding: str
+    reference: Reference | None = None
+    header: Header | None = None
+    channel: int | None = None
+    total: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.rate
+
+    @property
+    def name(self) -> str:
+        """The file's name, as it can be printed."""
+        return printable(self.path.name)
+
+    def chunks(self, edges: np.ndarray, meter: Meter | None = None) -> Generator[bytes, None, None]:
+        """Yield the audio between neighboring `edges` as little-endian 16-bit mono.
+
+        Parameters
+        ----------
+        edges : ndarray of int, shape (chunks + 1,)
+            Sample positions counted from the clip's start, rising.
+        meter : Meter, optional
+            Measures what is read, before it is clipped to 16 bits.
+
+        Raises
+        ------
+        AudioError
+            If the file ends before the clip does, or is damaged.
+        """
+        import soundfile
+
+        try:
+            with decoder(self.path) as sound:
+                read_on_from(self.first + int(edges[0]), sound)
+                held, left = b"", int(edges[-1] - edges[0])
+                for start, stop in pairwise(edges.tolist()):
+                    size = 2 * (stop - start)
+                    if len(held) < size:
+                        # A second at a time: a read costs more by the call than by the sample.
+                        frames = min(left, max(stop - start, self.rate))
+                        held += _read_mono(sound, frames, self.channel, meter)
+                        left -= frames
+                    if len(held) < size:
+                        raise AudioError(
+                            f"{self.path} ends {(size - len(held)) // 2} samples too early: "
+                            "it was cut or changed while it was read. Copy or record it again."
+                        )
+                    yield held[:size]
+                    held = held[size:]
+        except (soundfile.LibsndfileError, NotWhole, OSError) as error:
+            raise AudioError(
+                f"{self.path} cannot be read any further ({reason(error)}): it was damaged, moved "
+                "or changed. Copy or record it again."
+            ) from error
+
+    def levels(self) -> tuple[Level, ...]:
+        """How loud the clip is: first as it is sent, then each channel where there are several.
+
+        The clip is read once for that, and the answer remembered.
+
+        Raises
+        ------
+        AudioError
+            If the file cannot be read to the clip's end.
+        """
+        try:
+            state = self.path.stat()
+        except OSError:  # there is none: a clip of silence
+            return ()
+        return _measured(self, state.st_size, state.st_mtime_ns)
+
+    def __repr__(self) -> str:
+        spoken = "no reference" if self.reference is None else f"{len(self.reference.words)} words"
+        # What `open_raw` skips is a header, not audio.
+        start = f" from {self.first / self.rate:.2f} s" if self.first and not self.header else ""
+        chosen = "" if self.channel is None else f", channel {self.channel}"
+        return (
+            f"<Clip {self.name}: {self.seconds:.2f} s{start}, {self.rate} Hz, "
+            f"{self.channels} ch{chosen}, {self.coding}, {spoken}>"
+        )
+
+
+@lru_cache(maxsize=256)
+def _measured(clip: Clip, size: int, changed: int) -> tuple[Level, ...]:
+    meter = Meter(clip.rate)
+    edges = np.arange(0, clip.samples, clip.rate)
+    for _ in clip.chunks(np.append(edges, clip.samples), meter):
+        pass
+    return meter.levels()
+
+
+def silence(seconds: float, *, rate: int = 16000) -> Clip:
+    """A clip of silence that needs no file; its reference holds no words.
+
+    Raises
+    ------
+    ValueError
+        If `seconds` is no length.
+    """
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"{seconds:g} s of silence cannot be streamed; give seconds above 0")
+    samples = max(1, round(seconds * rate))
+    return _Silence(Path("silence"), rate, 0, samples, 1, "none", Reference(()))
+
+
+class _Silence(Clip):
+    def chunks(self, edges: np.ndarray, meter: Meter | None = None) -> Generator[bytes, None, None]:
+        for start, stop in pairwise(edges.tolist()):
+            yield bytes(2 * (stop - start))
+
+    def levels(self) -> tuple[Level, ...]:
+        return ()  # it is silent on purpose
+
+
+def check_numbers(**values: object) -> None:
+    """Refuse what is neither a number nor left out."""
+    for name, value in values.items():
+        if value is not None and not isinstance(value, Real):
+            unit = "samples a second" if name == "rate" else "seconds"
+            raise TypeError(f"{name}={value!r} is no number; give a number of {unit}")
+
+
+def reason(error: Exception) -> str:
+    """What an error says, in few words."""
+    said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error
+    return str(said).strip().rstrip(".")
+
+
+def _read_mono(
+    sound: soundfile.SoundFile, frames: int, channel: int | None, meter: Meter | None
+) -> bytes:
+    """The next frames as little-endian 16-bit mono; fewer where the file ends."""
+    if sound.channels == 1 and sound.subtype == "PCM_16":
+        samples = sound.read(frames, dtype="int16")
+        if meter is not None and len(samples):
+            mono = samples.astype(np.float32) / 32768
+            meter.measure(mono[:, None], mono)
+        pcm: bytes = samples.astype("<i2", copy=False).tobytes()
+        return pcm
+    read = sound.read(frames, dtype="float64", always_2d=True)
+    mono = read.mean(axis=1) if channel is None else read[:, channel]
+    if meter is not None and len(read):
+        meter.measure(read, mono)
+    # What is no number is silent.
+    whole = np.rint(np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0) * 32768)
+    pcm = np.clip(whole, -32768, 32767).astype("<i2").tobytes()
+    return pcm

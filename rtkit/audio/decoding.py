@@ -1,0 +1,210 @@
+"""Reading a recording with libsndfile, which believes headers: what they say is checked here.
+
+libsndfile is given a file as it would have to be for all of its audio to be read, and what it only
+estimates is counted.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from rtkit.audio.kinds import mpeg_frame
+from rtkit.audio.promises import JOINED, NotWhole, audio_extent, check_ogg, mp3_tagged
+
+if TYPE_CHECKING:
+    import soundfile
+
+__all__ = ["Contents", "contents", "count", "decoder", "read_on_from"]
+
+UNKNOWN = 2**62  # frames; libsndfile says 2**63 - 1 where a header tells of none
+ENDLESS = 64  # times; more than the largest frame of an MP3 is larger than its smallest
+AT_ONCE = 1 << 16  # frames, when counting
+BEHIND = 1 << 16  # bytes; more than a decoder reads ahead, or an encoder leaves at the end
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a recording holds; `frames` is None where only reading to the end tells."""
+
+    rate: int
+    channels: int
+    coding: str
+    frames: int | None
+
+
+def contents(path: Path) -> Contents:
+    """Look at a recording, and see that it holds what it promises.
+
+    Raises
+    ------
+    NotWhole
+        If it was cut, or joined from several files.
+    OSError, soundfile.LibsndfileError
+        If it cannot be opened.
+    """
+    with decoder(path) as sound:
+        frames: int | None = int(sound.frames)
+        if sound.format == "OGG":
+            check_ogg(path)
+        if sound.frames > UNKNOWN or (isinstance(sound.name, _Guise) and sound.format == "MP3"):
+            frames = None
+        elif frames:
+            _check_end(path, sound)
+        coding = f"{sound.format} {sound.subtype}"
+        return Contents(int(sound.samplerate), int(sound.channels), coding, frames)
+
+
+def _check_end(path: Path, sound: soundfile.SoundFile) -> None:
+    """See that the last sample is there, and that no other file follows it."""
+    import soundfile
+
+    try:
+        sound.seek(sound.frames - 1)
+        whole = len(sound.read(1)) == 1
+    except soundfile.LibsndfileError:
+        whole = False
+    if not whole:
+        raise NotWhole(
+            f"is cut: its header promises {sound.frames} samples and the last of them cannot be "
+            "read"
+        )
+    if isinstance(sound.name, int) and sound.format in ("FLAC", "MP3"):
+        at = os.lseek(sound.name, 0, os.SEEK_CUR)  # where the decoder stands
+        mark = b"fLaC" if sound.format == "FLAC" else None
+        with path.open("rb") as file:
+            file.seek(max(0, at - BEHIND) if mark else at)
+            behind = file.read(2 * BEHIND)
+        if mark and mark in behind[4 if at <= BEHIND else 0 :]:
+            raise NotWhole(JOINED)
+        if not mark and len(behind) > BEHIND // 4 and mpeg_frame(behind[:4]) is not None:
+            raise NotWhole(JOINED)
+
+
+def count(path: Path, until: int | None = None) -> int:
+    """How many frames a recording holds, by reading it; no further than to `until`.
+
+    It is read once: the number is remembered for as long as the file stays as it is.
+
+    Raises
+    ------
+    NotWhole
+        If it cannot be read to its end.
+    """
+    state = path.stat()
+    return _counted(path, state.st_size, state.st_mtime_ns, until)
+
+
+@lru_cache(maxsize=1024)
+def _counted(path: Path, size: int, changed: int, until: int | None) -> int:
+    import soundfile
+
+    frames = 0
+    with decoder(path) as sound:
+        sound.seekable = lambda: False  # or every read is followed by a seek
+        try:
+            while until is None or frames < until:
+                read = len(sound.read(AT_ONCE, dtype="int16", always_2d=True))
+                if not read:
+                    break
+                frames += read
+        except soundfile.LibsndfileError as error:
+            raise NotWhole(f"cannot be read beyond {frames} samples: it was cut or damaged") from (
+                error
+            )
+    return frames
+
+
+def read_on_from(frame: int, sound: soundfile.SoundFile) -> None:
+    """Make `frame` the next one to be read, and have the file read forwards only from there.
+
+    soundfile seeks after every read of a file that can seek, and an MP3 decoder that was made to
+    seek lacks what earlier frames hold of the next ones: it gives silence in place of speech. So
+    the second before `frame` is decoded too.
+    """
+    earlier = min(frame, int(sound.samplerate))
+    sound.seek(frame - earlier)
+    sound.seekable = lambda: False
+    sound.read(earlier)
+
+
+class _Guise(io.RawIOBase):
+    """A file as libsndfile has to see it: with another `head`, or with its end far away.
+
+    libsndfile never reads more of an MP3 than it estimates from the file's length and the first
+    frames; where it believes the file to be longer, it reads to the true end.
+    """
+
+    def __init__(self, file: BinaryIO, start: int, head: bytes, *, endless: bool = False) -> None:
+        self._file, self._head = file, head
+        self._moved = start - len(head)
+        self._length = os.fstat(file.fileno()).st_size - self._moved
+        self._claimed = self._length * (ENDLESS if endless else 1)
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._claimed}[whence]
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        if self._at < len(self._head):
+            read = self._head[self._at : self._at + len(view)]
+        elif self._at < self._length:
+            self._file.seek(self._at + self._moved)
+            read = self._file.read(min(len(view), self._length - self._at))
+        else:  # of what is not there, only an ID3v1 tag is looked for, and there is none
+            read = bytes(len(view) if self._at >= self._claimed - 128 else 0)
+        view[: len(read)] = read
+        self._at += len(read)
+        return len(read)
+
+
+@contextmanager
+def decoder(path: Path) -> Iterator[soundfile.SoundFile]:
+    """A recording, opened so that all of its audio can be read.
+
+    Raises
+    ------
+    NotWhole
+        If its header promises more than there is.
+    OSError, soundfile.LibsndfileError
+        If it cannot be opened.
+    """
+    with path.open("rb") as file:
+        extent = audio_extent(file, os.fstat(file.fileno()).st_size)
+        head = None if extent is None else extent.mended(file)
+        guise = None if extent is None or head is None else _Guise(file, extent.start, head)
+        with _opened(file, guise) as sound:
+            estimated = sound.format == "MP3" and not mp3_tagged(path)
+            if not estimated:
+                yield sound
+        if estimated:
+            with _opened(file, _Guise(file, 0, b"", endless=True)) as sound:
+                yield sound
+
+
+def _opened(file: BinaryIO, guise: _Guise | None) -> soundfile.SoundFile:
+    import soundfile
+
+    if guise is not None:
+        return soundfile.SoundFile(guise)
+    # By its number, because libsndfile takes no names but those in UTF-8.
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
+    return soundfile.SoundFile(file.fileno(), closefd=False)

@@ -1,0 +1,124 @@
+"""How loud audio is, channel by channel and mixed down, measured while it is read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+__all__ = ["FLOOR", "FULL_SCALE", "Level", "Meter", "decibels"]
+
+BLOCK = 0.1  # seconds
+LOUD = 1.0  # seconds in all that the loud blocks come to
+FLOOR = -100.0  # dBFS, below what 16 bits can hold
+FULL_SCALE = 32767 / 32768
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How loud one channel was, or all of them mixed down; amplitudes are shares of full scale.
+
+    Attributes
+    ----------
+    channel : int or None
+        Counted from 0; None for what is sent, which is the mix or the channel that was chosen.
+    rms : float
+        Root of the mean square of all samples.
+    loud : float
+        The root mean square of 100 ms that was exceeded for a second in all: what speech comes to
+        also where most is silence, and a click does not.
+    peak : float
+        Of the loudest sample, before it was clipped.
+    clipped : float
+        Share of the samples that stand at full scale or beyond it beside another such.
+    invalid : int
+        Samples that are not a number; they are sent as silence.
+    """
+
+    kind: ClassVar[str] = "level"
+    channel: int | None
+    rms: float
+    loud: float
+    peak: float
+    clipped: float = 0.0
+    invalid: int = 0
+
+
+def decibels(amplitude: float) -> float:
+    """An amplitude as dBFS, no lower than -100: 20 log10(amplitude)."""
+    return 20 * math.log10(max(amplitude, 10 ** (FLOOR / 20)))
+
+
+class Meter:
+    """Measures audio piece by piece; `levels` tells of all that it was given."""
+
+    def __init__(self, rate: int) -> None:
+        self._block = max(1, round(BLOCK * rate))
+        self._tracks: list[_Track] = []
+
+    def measure(self, channels: np.ndarray, mix: np.ndarray) -> None:
+        """Take the next samples.
+
+        Parameters
+        ----------
+        channels : ndarray of float, shape (samples, channels)
+            As they are in the file, 1 at full scale.
+        mix : ndarray of float, shape (samples,)
+            What is sent of them, before it is clipped.
+        """
+        several = channels.shape[1] > 1
+        if not self._tracks:
+            count = 1 + several * channels.shape[1]
+            self._tracks = [_Track() for _ in range(count)]
+        self._tracks[0].add(mix, self._block)
+        for track, samples in zip(self._tracks[1:], channels.T, strict=True):
+            track.add(samples, self._block)
+
+    def levels(self) -> tuple[Level, ...]:
+        """First what is sent, then each channel where there are several; empty without audio."""
+        return tuple(
+            track.level(None if number == 0 else number - 1)
+            for number, track in enumerate(self._tracks)
+        )
+
+
+class _Track:
+    """Sums over the samples of one channel."""
+
+    def __init__(self) -> None:
+        self._samples = self._full = self._invalid = 0
+        self._square = self._peak = 0.0
+        self._loudest = np.empty(0)
+
+    def add(self, samples: np.ndarray, block: int) -> None:
+        sizes = np.abs(samples)
+        peak = float(sizes.max(initial=0.0))
+        if not math.isfinite(peak):
+            valid = np.isfinite(sizes)
+            self._invalid += int(len(sizes) - valid.sum())
+            sizes = np.where(valid, sizes, 0.0)
+            peak = float(sizes.max(initial=0.0))
+        if peak >= FULL_SCALE:
+            full = sizes >= FULL_SCALE
+            beside = full[1:] & full[:-1]
+            self._full += int(np.count_nonzero(np.append(beside, False) | np.append(False, beside)))
+        starts = np.arange(0, len(sizes), block)
+        squares = np.add.reduceat(np.square(sizes), starts)
+        means = squares / np.diff(np.append(starts, len(sizes)))
+        most = round(LOUD / BLOCK)
+        self._loudest = np.sort(np.append(self._loudest, means))[-most:]
+        self._samples += len(sizes)
+        self._square += float(squares.sum())
+        self._peak = max(self._peak, peak)
+
+    def level(self, channel: int | None) -> Level:
+        return Level(
+            channel,
+            rms=math.sqrt(self._square / self._samples),
+            loud=math.sqrt(float(self._loudest[0])),
+            peak=self._peak,
+            clipped=self._full / self._samples,
+            invalid=self._invalid,
+        )

@@ -1,0 +1,250 @@
+"""What a file's header promises of its length, held against what is there.
+
+Programs that write to a pipe, and recorders that were killed, leave a placeholder where the size
+of the audio belongs: then the audio goes on to the end of the file. Any other size that is larger
+than what is there tells of a file that was cut.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from rtkit.audio.kinds import START, mpeg_frame, same_stream
+
+__all__ = ["JOINED", "Extent", "NotWhole", "audio_extent", "check_ogg", "mp3_tagged"]
+
+NEAR = 0x10000  # how far below or above a power of two a placeholder lies
+ROUND = 2_000_000_000  # arecord's, and
+NEAR_ROUND = 64  # how far that is moved to make whole frames
+
+
+JOINED = (
+    "is joined from several files: another one begins inside it, and programs hear the first alone"
+)
+Order = Literal["little", "big"]
+
+
+class NotWhole(ValueError):
+    """A file that was cut, or joined from several; the words say how, without its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where a file's audio lies, in bytes, and where its size is written.
+
+    `size` is what is there, counted as the header counts, also where `written`, the number in the
+    header, says otherwise.
+    """
+
+    start: int
+    size: int
+    written: int
+    field: slice
+    order: Order
+
+    def mended(self, file: BinaryIO) -> bytes | None:
+        """What would have to stand before the audio for all of it to be read; None if it does."""
+        if self.size == self.written:
+            return None
+        file.seek(0)
+        head = bytearray(file.read(self.start))
+        width = self.field.stop - self.field.start
+        if self.size >= 2**32 - 1 and width == 4 and head[:4] == b"RIFF":  # RF64 can say so much
+            head[self.field] = b"\xff" * 4
+            sizes = (self.start + self.size).to_bytes(8, "little") + self.size.to_bytes(8, "little")
+            long = b"ds64" + (28).to_bytes(4, "little") + sizes + bytes(12)
+            return b"RF64" + b"\xff" * 4 + b"WAVE" + long + bytes(head[12:])
+        head[self.field] = min(self.size, 2 ** (8 * width) - 1).to_bytes(width, self.order)
+        return bytes(head)
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a family of formats writes its chunks.
+
+    `begin` bytes come before the first; a chunk has a mark of `mark` bytes and then its size,
+    which counts its own head if `inclusive`; chunks begin at multiples of `align`.
+    """
+
+    begin: int
+    mark: int
+    width: int
+    order: Order
+    data: bytes
+    align: int = 2
+    inclusive: bool = False
+
+
+_W64 = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # what follows a chunk's four letters
+_RIFF = _Form(12, 4, 4, "little", b"data")
+_AIFF = _Form(12, 4, 4, "big", b"SSND")
+_CAF = _Form(8, 4, 8, "big", b"data", align=1)
+_WAVE64 = _Form(40, 16, 8, "little", b"data" + _W64, align=8, inclusive=True)
+
+
+def audio_extent(file: BinaryIO, length: int) -> Extent | None:
+    """Where the audio of a WAV, RF64, Wave64, AIFF, CAF or AU file lies; None for other formats.
+
+    Parameters
+    ----------
+    file : binary file
+        It may be anywhere; where it is left is not said.
+    length : int
+        Of the file, in bytes.
+
+    Raises
+    ------
+    NotWhole
+        If less audio is there than the header promises, or another file's behind it.
+    """
+    file.seek(0)
+    start = file.read(START)
+    if start[:4] in (b"RIFF", b"RF64") and start[8:12] == b"WAVE":
+        return _in_chunks(file, length, _RIFF)
+    if start[:4] == b"FORM" and start[8:12] in (b"AIFF", b"AIFC"):
+        return _in_chunks(file, length, _AIFF)
+    if start[:4] == b"caff":
+        return _in_chunks(file, length, _CAF)
+    if start[:4] == b"riff" and start[24:28] == b"wave":
+        return _in_chunks(file, length, _WAVE64)
+    if start[:4] == b".snd" and len(start) >= 24:
+        begin = int.from_bytes(start[4:8], "big")
+        return _extent(file, length, begin, slice(8, 12), start[8:12], "big")
+    return None
+
+
+def _in_chunks(file: BinaryIO, length: int, form: _Form) -> Extent | None:
+    at, long_size = form.begin, None
+    head = form.mark + form.width
+    while True:
+        file.seek(at)
+        read = file.read(head)
+        if len(read) < head:
+            return None
+        mark = read[: form.mark]
+        size = int.from_bytes(read[form.mark :], form.order)
+        if mark == b"ds64":  # where RF64 keeps the sizes that take more than 32 bits
+            body = file.read(16)
+            long_size = (slice(at + 16, at + 24), body[8:16])
+        elif mark == form.data:
+            field, value = slice(at + form.mark, at + head), read[form.mark :]
+            if long_size is not None and size >= 2**32 - 1:
+                field, value = long_size
+            counted = head if form.inclusive else 0
+            return _extent(file, length, at + head, field, value, form.order, counted)
+        step = size if form.inclusive else head + size
+        if step < head:
+            return None
+        at += step + -step % form.align if form.inclusive else step + -size % form.align
+
+
+def _extent(
+    file: BinaryIO,
+    length: int,
+    begin: int,
+    field: slice,
+    value: bytes,
+    order: Order,
+    counted: int = 0,
+) -> Extent:
+    """Judge the size that is written in `field`; it counts as many bytes before `begin`."""
+    written, held = int.from_bytes(value, order), max(0, length - begin) + counted
+    if written > held and not _is_placeholder(written, len(value)):
+        raise NotWhole(f"is cut: its header promises {written} bytes of audio and it holds {held}")
+    wrapped = (held - written) % 2**32 == 0  # it took more bits than there are
+    end = begin - counted + written
+    right = counted < written <= held and not wrapped and _goes_on(file, end, length, order)
+    return Extent(begin, written if right else held, written, field, order)
+
+
+def _is_placeholder(size: int, width: int) -> bool:
+    """Whether no program means such a size: the largest number, half of it, 2e9."""
+    bits = 8 * width
+    return (
+        size >= 2**bits - NEAR
+        or abs(size - 2 ** (bits - 1)) <= NEAR
+        or abs(size - 2**31) <= NEAR
+        or abs(size - ROUND) <= NEAR_ROUND
+    )
+
+
+_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICS")
+_FILES = (b"RIFF", b"RF64", b"FORM", b"caff", b".snd", b"riff")
+
+
+def _goes_on(file: BinaryIO, end: int, length: int, order: Order) -> bool:
+    """Whether what comes behind the audio is none: a chunk, a tag, nothing but zeros.
+
+    A header that was written once, and never again when more was recorded, promises too little.
+    """
+    file.seek(end)
+    behind = file.read(64)
+    for found in (behind, behind[1:]):  # not every program aligns its chunks
+        if found[:4] in _FILES and not found[4:16] == _W64:
+            raise NotWhole(JOINED)
+        named = len(found) >= 8 and found[:4].strip(b" ").isalnum()
+        fits = found[4:16] == _W64 or int.from_bytes(found[4:8], order) <= length - end
+        if found.startswith(_TAGS) or (named and fits):
+            return True
+    return length - end < 16 or not behind.strip(b"\0")
+
+
+# MP3 and Ogg.
+
+
+def _mp3_start(file: BinaryIO) -> int:
+    """Where the first frame of an MP3 file begins, behind its ID3 tags."""
+    at = 0
+    while True:
+        file.seek(at)
+        head = file.read(10)
+        if head[:3] != b"ID3" or len(head) < 10:
+            break
+        size = 0
+        for byte in head[6:10]:
+            size = size << 7 | byte & 0x7F
+        at += 10 + size + (10 if head[5] & 0x10 else 0)
+    file.seek(at)
+    start = file.read(1 << 16)
+    for offset in range(len(start) - 4):  # some tags are padded
+        frame = mpeg_frame(start[offset : offset + 4])
+        if frame is not None and same_stream(start[offset:], start[offset + frame :]):
+            return at + offset
+    return at
+
+
+def mp3_tagged(path: Path) -> bool:
+    """Whether an MP3 file says how many frames it has, in a Xing or Info tag."""
+    with path.open("rb") as file:
+        file.seek(_mp3_start(file))
+        frame = file.read(64)
+    if len(frame) < 64:
+        return False
+    mono, first = frame[3] >= 0xC0, frame[1] & 0x18 == 0x18
+    at = 4 + ((17 if mono else 32) if first else (9 if mono else 17))  # behind the side information
+    return frame[at : at + 4] in (b"Xing", b"Info") and frame[at + 7] & 1 == 1
+
+
+def check_ogg(path: Path) -> None:
+    """Walk an Ogg file's pages.
+
+    Raises
+    ------
+    NotWhole
+        If its last page is cut, or a second stream follows the first.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages:
+        at, begun = 0, False
+        while pages[at : at + 4] == b"OggS" and at + 27 <= len(pages):
+            first = bool(pages[at + 5] & 2)
+            if first and begun:
+                raise NotWhole(JOINED)
+            begun = begun or not first
+            sizes = pages[at + 27 : at + 27 + pages[at + 26]]
+            end = at + 27 + len(sizes) + sum(sizes)
+            if end > len(pages) or len(sizes) < pages[at + 26]:
+                raise NotWhole("is cut: its last page is not there to its end")
+            at = end

@@ -1,0 +1,124 @@
+"""A file's bytes taken for samples, as a script does that reads no header."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from rtkit.audio.clip import AudioError, Clip, check_numbers, reason
+from rtkit.audio.kinds import is_wav
+from rtkit.audio.opening import MAX_RATE, MIN_RATE, check_file
+from rtkit.reference import find_reference
+
+__all__ = ["Header", "open_raw", "read_header"]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a WAV file says of itself: `bits` a sample, and `size` bytes before the audio."""
+
+    rate: int
+    channels: int
+    bits: int
+    size: int
+    seconds: float
+
+
+def open_raw(
+    path: str | Path,
+    *,
+    rate: int | None = None,
+    keep_header: bool = False,
+    seconds: float | None = None,
+) -> Clip:
+    """Take a file's bytes for mono 16-bit samples, as a script does that reads no header.
+
+    This is how most wrong audio comes about; `rtkit.diagnose` tells what is wrong with such a
+    clip. For recordings that are to be heard right there is `open_clip`.
+
+    Parameters
+    ----------
+    path : str or Path
+        A WAV file, or bare samples without a header.
+    rate : int, optional
+        What the audio is passed off as, in samples per second; a WAV file's own without it.
+    keep_header : bool
+        Take the header for audio, too.
+    seconds : float, optional
+        Length of the excerpt, in the recording's own time.
+
+    Raises
+    ------
+    AudioError
+        If the file is missing or holds no samples, or if nothing tells the rate.
+    """
+    path = check_file(path)
+    check_numbers(seconds=seconds, rate=rate)
+    header = read_header(path)
+    if rate is None:
+        if header is None:
+            raise AudioError(f"{path} has no WAV header; say its sample rate: rate=16000")
+        rate = header.rate
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise AudioError(f"rate={rate} Hz: the service takes {MIN_RATE} to {MAX_RATE} Hz.")
+    skipped = 0 if header is None else header.size
+    size = path.stat().st_size - skipped
+    if seconds is not None:
+        a_second = 2 * rate if header is None else header.rate * header.channels * header.bits // 8
+        size = min(size, round(seconds * a_second))
+    if keep_header:
+        size, skipped = size + skipped, 0
+    if size < 2:
+        raise AudioError(f"{path} holds no samples. Record or convert it anew.")
+    if header is not None and seconds is not None:
+        header = replace(header, seconds=min(seconds, header.seconds))
+    reference = find_reference(path)
+    if reference is not None and header is not None:
+        reference = reference.excerpt(0.0, header.seconds)
+    channels = 1 if header is None else header.channels
+    return _Raw(path, rate, skipped // 2, size // 2, channels, "bytes", reference, header)
+
+
+class _Raw(Clip):
+    def chunks(
+        self, edges: np.ndarray, meter: Meter | None = None
+    ) -> Generator[bytes, None, None]:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(2 * (self.first + int(edges[0])))
+                for start, stop in pairwise(edges.tolist()):
+                    piece = file.read(2 * (stop - start))
+                    if len(piece) < 2 * (stop - start):
+                        raise AudioError(
+                            f"{self.path} was cut while it was read. Copy or record it again."
+                        )
+                    if meter is not None:
+                        samples = np.frombuffer(piece, "<i2").astype(np.float32) / 32768
+                        meter.measure(samples[:, None], samples)
+                    yield piece
+        except OSError as error:
+            raise AudioError(f"{self.path} cannot be read any more: {reason(error)}.") from error
+
+
+def read_header(path: Path) -> Header | None:
+    """What a WAV file says of itself; None for a file that is none."""
+    with path.open("rb") as file:
+        if not is_wav(file.read(12)):
+            return None
+        channels = rate = bits = 0
+        while len(head := file.read(8)) == 8:
+            name, size = head[:4], int.from_bytes(head[4:], "little")
+            if name == b"data":
+                frame = rate * channels * bits // 8
+                there = path.stat().st_size - file.tell()
+                held = min(size or there, there)  # recorders that were killed leave a 0
+                return Header(rate, channels, bits, file.tell(), held / frame) if frame else None
+            body = file.read(size + size % 2)
+            if name == b"fmt " and len(body) >= 16:
+                _, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", body)
+    return None
