@@ -1,10 +1,10 @@
 """A recording: opened, or taken for bare samples; how loud it is, and what is no audio at all."""
 
-from rtkit.audio.clip import AudioError, Clip, check_numbers, silence
+from rtkit.audio.clip import AudioError, Clip, Header, check_numbers, silence
 from rtkit.audio.kinds import is_wav, kind_of
 from rtkit.audio.levels import Level, Meter
 from rtkit.audio.opening import MAX_RATE, MIN_RATE, SUFFIXES, bundled, open_clip
-from rtkit.audio.raw import Header, open_raw
+from rtkit.audio.raw import open_raw
 
 __all__ = [
     "MAX_RATE",

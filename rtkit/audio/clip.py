@@ -15,15 +15,12 @@ import numpy as np
 
 from rtkit.audio.decoding import decoder, read_on_from
 from rtkit.audio.levels import Level, Meter
-from rtkit.audio.promises import NotWhole
 from rtkit.reference import Reference, printable
 
 if TYPE_CHECKING:
     import soundfile
 
-    from rtkit.audio.raw import Header
-
-__all__ = ["AudioError", "Clip", "check_numbers", "silence"]
+__all__ = ["AudioError", "Clip", "Header", "check_numbers", "silence"]
 
 
 class AudioError(ValueError):
@@ -31,6 +28,17 @@ class AudioError(ValueError):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(printable(sentence))
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a WAV file says of itself: `bits` a sample, and `size` bytes before the audio."""
+
+    rate: int
+    channels: int
+    bits: int
+    size: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,7 @@ class Clip:
                         )
                     yield held[:size]
                     held = held[size:]
-        except (soundfile.LibsndfileError, NotWhole, OSError) as error:
+        except (soundfile.LibsndfileError, OSError) as error:
             raise AudioError(
                 f"{self.path} cannot be read any further ({reason(error)}): it was damaged, moved "
                 "or changed. Copy or record it again."

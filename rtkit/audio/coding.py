@@ -30,8 +30,8 @@ class Coding:
     Attributes
     ----------
     name : str
-        ``"stereo"``, ``"odd offset"``, ``"big-endian"``, ``"float32"``, ``"float64"``, ``"32-bit"``,
-        ``"24-bit"``, ``"8-bit"``, ``"mu-law"`` or ``"A-law"``.
+        ``"stereo"``, ``"odd offset"``, ``"big-endian"``, ``"float32"``, ``"float64"``,
+        ``"32-bit"``, ``"24-bit"``, ``"8-bit"``, ``"mu-law"`` or ``"A-law"``.
     roughness, as_sent : float
         Of this reading, and of the one as 16-bit samples: 2 in white noise.
     """

@@ -26,7 +26,8 @@ __all__ = ["Contents", "contents", "count", "decoder", "read_on_from"]
 UNKNOWN = 2**62  # frames; libsndfile says 2**63 - 1 where a header tells of none
 ENDLESS = 64  # times; more than the largest frame of an MP3 is larger than its smallest
 AT_ONCE = 1 << 16  # frames, when counting
-BEHIND = 1 << 16  # bytes; more than a decoder reads ahead, or an encoder leaves at the end
+BEHIND = 1 << 14  # bytes; more than an encoder of MP3 leaves at the end
+SEARCHED = 1 << 26  # bytes of FLAC; to look through more would take longer than opening may
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,10 @@ def contents(path: Path) -> Contents:
     OSError, soundfile.LibsndfileError
         If it cannot be opened.
     """
+    with path.open("rb") as file:
+        extent = audio_extent(file, os.fstat(file.fileno()).st_size)
+    if extent is not None and extent.fault is not None:
+        raise NotWhole(extent.fault)
     with decoder(path) as sound:
         frames: int | None = int(sound.frames)
         if sound.format == "OGG":
@@ -67,6 +72,7 @@ def _check_end(path: Path, sound: soundfile.SoundFile) -> None:
 
     try:
         sound.seek(sound.frames - 1)
+        sound.seekable = lambda: False  # or soundfile would move the decoder on
         whole = len(sound.read(1)) == 1
     except soundfile.LibsndfileError:
         whole = False
@@ -75,15 +81,15 @@ def _check_end(path: Path, sound: soundfile.SoundFile) -> None:
             f"is cut: its header promises {sound.frames} samples and the last of them cannot be "
             "read"
         )
-    if isinstance(sound.name, int) and sound.format in ("FLAC", "MP3"):
-        at = os.lseek(sound.name, 0, os.SEEK_CUR)  # where the decoder stands
-        mark = b"fLaC" if sound.format == "FLAC" else None
+    if sound.format == "MP3" and isinstance(sound.name, int):
         with path.open("rb") as file:
-            file.seek(max(0, at - BEHIND) if mark else at)
+            file.seek(os.lseek(sound.name, 0, os.SEEK_CUR))  # where the decoder stands
             behind = file.read(2 * BEHIND)
-        if mark and mark in behind[4 if at <= BEHIND else 0 :]:
+        if len(behind) > BEHIND and mpeg_frame(behind[:4]) is not None:
             raise NotWhole(JOINED)
-        if not mark and len(behind) > BEHIND // 4 and mpeg_frame(behind[:4]) is not None:
+    if sound.format == "FLAC" and path.stat().st_size <= SEARCHED:
+        held = path.read_bytes()
+        if any(held.find(b"fLaC" + kind + b"\0\0\x22", 4) > 0 for kind in (b"\0", b"\x80")):
             raise NotWhole(JOINED)
 
 
@@ -110,12 +116,13 @@ def _counted(path: Path, size: int, changed: int, until: int | None) -> int:
         sound.seekable = lambda: False  # or every read is followed by a seek
         try:
             while until is None or frames < until:
-                read = len(sound.read(AT_ONCE, dtype="int16", always_2d=True))
+                size = AT_ONCE if until is None else min(AT_ONCE, until - frames)
+                read = len(sound.read(size, dtype="int16", always_2d=True))
                 if not read:
                     break
                 frames += read
         except soundfile.LibsndfileError as error:
-            raise NotWhole(f"cannot be read beyond {frames} samples: it was cut or damaged") from (
+            raise NotWhole(f"is cut or damaged: it cannot be read beyond {frames} samples") from (
                 error
             )
     return frames
@@ -182,8 +189,6 @@ def decoder(path: Path) -> Iterator[soundfile.SoundFile]:
 
     Raises
     ------
-    NotWhole
-        If its header promises more than there is.
     OSError, soundfile.LibsndfileError
         If it cannot be opened.
     """

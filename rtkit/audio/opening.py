@@ -63,6 +63,8 @@ def open_clip(
     """
     path = check_file(path)
     check_numbers(seconds=seconds, start=start)
+    if path.stat().st_size == 0:
+        raise AudioError(f"{path} is empty (0 bytes). Record or copy it again.")
     held = _look(path)
     rate = held.rate
     if not MIN_RATE <= rate <= MAX_RATE:
@@ -145,8 +147,6 @@ def check_file(path: str | Path) -> Path:
         raise AudioError(
             f"{path} cannot be read: {reason(error)}. Look at who may read it."
         ) from error
-    if path.stat().st_size == 0:
-        raise AudioError(f"{path} is empty (0 bytes). Record or copy it again.")
     return path
 
 

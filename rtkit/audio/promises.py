@@ -18,6 +18,7 @@ __all__ = ["JOINED", "Extent", "NotWhole", "audio_extent", "check_ogg", "mp3_tag
 
 NEAR = 0x10000  # how far below or above a power of two a placeholder lies
 ROUND = 2_000_000_000  # arecord's, and
+PADDING = 1 << 20  # bytes at most that some programs leave empty at the end
 NEAR_ROUND = 64  # how far that is moved to make whole frames
 
 
@@ -36,7 +37,7 @@ class Extent:
     """Where a file's audio lies, in bytes, and where its size is written.
 
     `size` is what is there, counted as the header counts, also where `written`, the number in the
-    header, says otherwise.
+    header, says otherwise. `fault` tells why the file is not whole, if it is not.
     """
 
     start: int
@@ -44,6 +45,7 @@ class Extent:
     written: int
     field: slice
     order: Order
+    fault: str | None = None
 
     def mended(self, file: BinaryIO) -> bytes | None:
         """What would have to stand before the audio for all of it to be read; None if it does."""
@@ -94,11 +96,6 @@ def audio_extent(file: BinaryIO, length: int) -> Extent | None:
         It may be anywhere; where it is left is not said.
     length : int
         Of the file, in bytes.
-
-    Raises
-    ------
-    NotWhole
-        If less audio is there than the header promises, or another file's behind it.
     """
     file.seek(0)
     start = file.read(START)
@@ -153,11 +150,18 @@ def _extent(
     """Judge the size that is written in `field`; it counts as many bytes before `begin`."""
     written, held = int.from_bytes(value, order), max(0, length - begin) + counted
     if written > held and not _is_placeholder(written, len(value)):
-        raise NotWhole(f"is cut: its header promises {written} bytes of audio and it holds {held}")
+        fault = f"is cut: its header promises {written} bytes of audio and it holds {held}"
+        return Extent(begin, held, written, field, order, fault)
     wrapped = (held - written) % 2**32 == 0  # it took more bits than there are
-    end = begin - counted + written
-    right = counted < written <= held and not wrapped and _goes_on(file, end, length, order)
-    return Extent(begin, written if right else held, written, field, order)
+    if not counted < written <= held or wrapped:
+        return Extent(begin, held, written, field, order)
+    file.seek(begin - counted + written)
+    left, behind = held - written, file.read(64)
+    if _is_other_file(behind):
+        return Extent(begin, written, written, field, order, JOINED)
+    return Extent(
+        begin, written if _is_no_audio(behind, left, order) else held, written, field, order
+    )
 
 
 def _is_placeholder(size: int, width: int) -> bool:
@@ -175,21 +179,22 @@ _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICS")
 _FILES = (b"RIFF", b"RF64", b"FORM", b"caff", b".snd", b"riff")
 
 
-def _goes_on(file: BinaryIO, end: int, length: int, order: Order) -> bool:
-    """Whether what comes behind the audio is none: a chunk, a tag, nothing but zeros.
+def _is_other_file(behind: bytes) -> bool:
+    found = (behind, behind[1:])  # not every program aligns its chunks
+    return any(one[:4] in _FILES and one[4:16] != _W64 for one in found)
 
-    A header that was written once, and never again when more was recorded, promises too little.
+
+def _is_no_audio(behind: bytes, left: int, order: Order) -> bool:
+    """Whether what stands behind the audio is none: a chunk, a tag, nothing but zeros.
+
+    Otherwise the header was written once, and never again when more was recorded.
     """
-    file.seek(end)
-    behind = file.read(64)
-    for found in (behind, behind[1:]):  # not every program aligns its chunks
-        if found[:4] in _FILES and not found[4:16] == _W64:
-            raise NotWhole(JOINED)
+    for found in (behind, behind[1:]):
         named = len(found) >= 8 and found[:4].strip(b" ").isalnum()
-        fits = found[4:16] == _W64 or int.from_bytes(found[4:8], order) <= length - end
+        fits = found[4:16] == _W64 or int.from_bytes(found[4:8], order) <= left
         if found.startswith(_TAGS) or (named and fits):
             return True
-    return length - end < 16 or not behind.strip(b"\0")
+    return left < 16 or (left < PADDING and not behind.strip(b"\0"))
 
 
 # MP3 and Ogg.

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from rtkit.audio.clip import AudioError, Clip, check_numbers, reason
+from rtkit.audio.clip import AudioError, Clip, Header, check_numbers, reason
 from rtkit.audio.kinds import is_wav
+from rtkit.audio.levels import Meter
 from rtkit.audio.opening import MAX_RATE, MIN_RATE, check_file
 from rtkit.reference import find_reference
 
-__all__ = ["Header", "open_raw", "read_header"]
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a WAV file says of itself: `bits` a sample, and `size` bytes before the audio."""
-
-    rate: int
-    channels: int
-    bits: int
-    size: int
-    seconds: float
+__all__ = ["open_raw", "read_header"]
 
 
 def open_raw(
@@ -85,9 +75,7 @@ def open_raw(
 
 
 class _Raw(Clip):
-    def chunks(
-        self, edges: np.ndarray, meter: Meter | None = None
-    ) -> Generator[bytes, None, None]:
+    def chunks(self, edges: np.ndarray, meter: Meter | None = None) -> Generator[bytes, None, None]:
         try:
             with self.path.open("rb") as file:
                 file.seek(2 * (self.first + int(edges[0])))
@@ -102,7 +90,7 @@ class _Raw(Clip):
                         meter.measure(samples[:, None], samples)
                     yield piece
         except OSError as error:
-            raise AudioError(f"{self.path} cannot be read any more: {reason(error)}.") from error
+            raise AudioError(f"{self.path} cannot be opened any more: {reason(error)}.") from error
 
 
 def read_header(path: Path) -> Header | None:
