@@ -1,7 +1,7 @@
 """How well it was understood: word error rate, word by word, and how sure one can be of it.
 
-Both texts are normalized as Whisper's evaluation does, so that casing, punctuation, spelt-out
-numbers and contractions do not count, and aligned as a whole with the fewest errors::
+Both texts are normalized, so that case and punctuation do not count (see `wer`), and aligned as a
+whole with the fewest errors::
 
     rate = (substitutions + deletions + insertions) / words of the reference
 
@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from rtkit.analysis.error_rate import UNSPACED, Edit, Kind, WordErrorRate
+from rtkit.analysis.error_rate import Edit, Kind, WordErrorRate
+from rtkit.analysis.languages import normalizer
 from rtkit.analysis.texts import said_in, said_in_turns
 from rtkit.reference import Reference, SidecarError, has_text_alone, read_json, read_reference
 from rtkit.session import Session
@@ -43,9 +44,9 @@ def wer(
         what was spoken counts. In JSON that is the text of the turns; their words only where a
         turn is cut. Any other string is the text itself.
     language : str
-        A code such as ``"en"`` or ``"de"``. English is normalized for spellings, contractions and
-        numbers, other languages for casing and punctuation; where words are not spaced, characters
-        are counted.
+        A tag such as ``"en"``, ``"pt-BR"`` or ``"zh_Hant"``, of which the language decides. Where a
+        script puts no spaces between words (Chinese, Japanese, Thai, Lao, Burmese, Khmer),
+        characters are counted instead of words, and the result is a character error rate.
 
     Raises
     ------
@@ -55,6 +56,23 @@ def wer(
         If the file cannot be read.
     ImportError
         If what it needs is not installed.
+
+    Notes
+    -----
+    Forgiven in every language: case (``"ß"`` is ``"ss"``), punctuation and symbols, hyphens for
+    spaces, full and half width, composed and decomposed letters, digits of another script,
+    invisible characters, and what stands in brackets. What has neither a letter nor a digit is no
+    word: blanks, bare punctuation, a mark alone.
+
+    Forgiven in English, too, as in Whisper's evaluation (Radford et al., 2023, appendix C):
+    contractions (``"we're"``), British spellings, accents, fillers (``"uh"``, ``"mm"``) and
+    spelt-out numbers (``"twenty-one"`` is ``"21"``). Digits said one after the other become one
+    number there: ``"seven four two"`` is ``"742"``, and heard as ``"7 4 2"`` it is one
+    substitution and two insertions. Write digits in the reference as the service writes them.
+
+    Not forgiven: vowel signs and other marks that are missing (vowelled against unvowelled Arabic
+    or Hebrew), spelt-out numbers in other languages, traditional for simplified characters,
+    hiragana for katakana, spaces within words, and misspellings.
     """
     if session.settings.service.get("engine") == "energy":
         raise ValueError(
@@ -153,23 +171,14 @@ def _notes(session: Session) -> Iterator[str]:
 
 def _tools(language: str) -> tuple[Any, Callable[[str], list[str]]]:
     """jiwer, and what makes normalized words of a text."""
-    if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]+)*", language):
-        raise ValueError(f"{language!r} is no language code; give one such as 'en' or 'de'")
     try:
         import jiwer
-        from whisper_normalizer.basic import BasicTextNormalizer
-        from whisper_normalizer.english import EnglishTextNormalizer
+
+        return jiwer, normalizer(language)
     except ImportError as error:
         raise ImportError(
             "Scoring needs jiwer and whisper-normalizer: pip install 'rtkit[eval]'"
         ) from error
-    normalizer = (
-        EnglishTextNormalizer()
-        if language.partition("-")[0] == "en"
-        else BasicTextNormalizer(split_letters=language.partition("-")[0] in UNSPACED)
-    )
-    # The normalizer may leave a point that was part of an ellipsis, which nobody says.
-    return jiwer, lambda text: [w for w in normalizer(text).split() if any(map(str.isalnum, w))]
 
 
 # The alignment.

@@ -13,20 +13,20 @@ from typing import Literal
 
 import numpy as np
 
+from rtkit.analysis.languages import counted_in
 from rtkit.analysis.rate_bootstrap import DRAWS, Difference, Interval, check, drawn
 from rtkit.markup import SMALL, box, marked
 
-__all__ = ["UNSPACED", "Edit", "Kind", "WordErrorRate"]
+__all__ = ["Edit", "Kind", "WordErrorRate"]
 
 FEW = 20  # segments; with fewer the interval promises more than it keeps (see `bootstrap`)
-UNSPACED = ("zh", "yue", "ja", "th", "lo", "my", "km")  # scripts that put no spaces between words
 
 Kind = Literal["hit", "substitution", "deletion", "insertion"]
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One word of the alignment.
+    """One word of the alignment, or one character.
 
     Attributes
     ----------
@@ -83,8 +83,13 @@ class WordErrorRate:
         return self._count("deletion")
 
     @property
+    def counted_in(self) -> str:
+        """What is counted: ``"words"``, or ``"characters"`` where words are not spaced."""
+        return counted_in(self.language)
+
+    @property
     def words(self) -> int:
-        """How many words the reference holds."""
+        """How many words the reference holds, or characters, as `counted_in` says."""
         return self.hits + self.substitutions + self.deletions
 
     @property
@@ -209,14 +214,13 @@ class WordErrorRate:
 
     @property
     def _name(self) -> str:
-        return "CER" if self.language in UNSPACED else "WER"
+        return "CER" if self.counted_in == "characters" else "WER"
 
     @property
     def _counts(self) -> str:
-        units = "characters" if self.language in UNSPACED else "words"
         return (
             f"{self.substitutions} substituted, {self.insertions} inserted, {self.deletions} "
-            f"deleted, of {self.words} {units}"
+            f"deleted, of {self.words} {self.counted_in}"
         )
 
     def _count(self, kind: Kind) -> int:

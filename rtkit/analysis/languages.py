@@ -1,0 +1,144 @@
+"""What counts as a word, language by language.
+
+English is normalized as Whisper's evaluation does. Other text goes through one rule for all
+scripts: Unicode's NFKC and case folding, punctuation and symbols by category. Marks are never
+deleted: in most of the world's scripts they are vowels.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from itertools import groupby
+
+__all__ = ["counted_in", "normalizer"]
+
+# Scripts that put no spaces between words, by the codes that services use.
+UNSPACED = {
+    *("zh", "zho", "chi", "cmn", "yue", "wuu", "hak", "gan", "hsn", "lzh"),
+    *("ja", "jpn", "th", "tha", "lo", "lao", "my", "mya", "bur", "km", "khm"),
+}
+ENGLISH = {"en", "eng"}
+TURKIC = {"tr", "tur", "az", "aze"}  # with an i and a dotless ı, each with a capital of its own
+
+# What NFKC would take apart, or leave as several characters for one.
+_BEFORE = str.maketrans(dict.fromkeys("’‘ʼʻ´`＇", "'") | {"\u200b": " ", "ـ": ""})
+_APOSTROPHE = re.compile("'(?=\\w)")
+_GERSHAYIM = re.compile('["״](?=[\u05d0-\u05ea])')
+_AM = re.compile("([\u0e4d\u0ecd])([\u0e48-\u0e4b\u0ec8-\u0ecb]?)([\u0e32\u0eb2])")  # Thai, Lao
+_INVISIBLE = re.compile("[\u034f\u180b-\u180d\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+
+
+def _subtags(tag: str) -> list[str]:
+    """A language tag's parts: BCP 47's, in any case, and with underscores as well."""
+    if not re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*", tag):
+        raise ValueError(f"{tag!r} is no language code; give one such as 'en' or 'pt-BR'")
+    return re.split("[-_]", tag.lower())
+
+
+def counted_in(tag: str) -> str:
+    """Whether a language's text is counted in ``"words"`` or in ``"characters"``.
+
+    Characters are Unicode's grapheme clusters: a letter with its marks. Where the tag names the
+    Latin script, as ``"zh-Latn"``, words have spaces again.
+
+    Raises
+    ------
+    ValueError
+        If it is no language tag.
+    """
+    language, *others = _subtags(tag)
+    return "characters" if language in UNSPACED and "latn" not in others else "words"
+
+
+def normalizer(tag: str) -> Callable[[str], list[str]]:
+    """What makes the words, or characters, of a text that are compared.
+
+    Raises
+    ------
+    ValueError
+        If it is no language tag.
+    ImportError
+        If whisper-normalizer is not installed.
+    """
+    import regex
+    from whisper_normalizer.basic import BasicTextNormalizer
+
+    language = _subtags(tag)[0]
+    basic = BasicTextNormalizer(preserve_marks=True)
+
+    def words(text: str) -> list[str]:
+        folded = _AM.sub(_am, basic(_folded(text, language)))
+        return [word for word in folded.split() if _is_word(word)]
+
+    def characters(text: str) -> list[str]:
+        return [one for word in words(text) for one in regex.findall(r"\X", word)]
+
+    if counted_in(tag) == "characters":
+        return characters
+    if language not in ENGLISH:
+        return words
+    from whisper_normalizer.english import EnglishTextNormalizer
+
+    english = EnglishTextNormalizer()
+
+    def english_words(text: str) -> list[str]:
+        """By English rules as far as the text is in Latin letters: they delete marks."""
+        found = []
+        for latin, pieces in groupby(text.translate(_BEFORE).split(), key=_is_latin):
+            piece = " ".join(pieces)
+            # The normalizer may leave a point that was part of an ellipsis, which nobody says.
+            found += english(piece).split() if latin else words(piece)
+        return [word for word in found if _is_word(word)]
+
+    return english_words
+
+
+def _folded(text: str, language: str) -> str:
+    """Without what does not make another word, whatever the script: case, width, digits, ...
+
+    An apostrophe within a word is part of it, as are Hebrew's gershayim (Unicode's word boundaries,
+    UAX 29): they become the letters that look like them, which the normalizer keeps.
+    """
+    if language in TURKIC:
+        text = unicodedata.normalize("NFC", text).replace("I", "ı").replace("İ", "i")
+    text = unicodedata.normalize("NFKC", text.translate(_BEFORE)).casefold()
+    text = unicodedata.normalize("NFKC", text)
+    text = "".join(_plain(character) for character in text)
+    text = _APOSTROPHE.sub(_inside("\N{MODIFIER LETTER APOSTROPHE}"), _INVISIBLE.sub("", text))
+    return _GERSHAYIM.sub(_inside("\N{MODIFIER LETTER DOUBLE PRIME}"), text)
+
+
+def _inside(letter: str) -> Callable[[re.Match[str]], str]:
+    """The letter instead of the sign, where the sign follows a letter or a mark."""
+    return lambda sign: (
+        letter
+        if unicodedata.category(sign.string[sign.start() - 1 : sign.start()] or " ")[0] in "LM"
+        else sign[0]
+    )
+
+
+def _am(taken_apart: re.Match[str]) -> str:
+    """Thai's and Lao's sara am as the one letter that it is."""
+    return taken_apart[2] + ("\u0e33" if taken_apart[3] == "\u0e32" else "\u0eb3")
+
+
+def _plain(character: str) -> str:
+    """Digits of any script as ASCII's; nothing for what cannot be seen."""
+    category = unicodedata.category(character)
+    if category == "Nd":
+        return str(unicodedata.decimal(character))
+    return "" if category == "Cf" else character
+
+
+def _is_word(text: str) -> bool:
+    """Bare punctuation is none, nor is a mark that stands alone."""
+    return any(unicodedata.category(character)[0] in "LN" for character in text)
+
+
+def _is_latin(text: str) -> bool:
+    return all(
+        not character.isalpha() or unicodedata.name(character, "").startswith("LATIN")
+        for character in unicodedata.normalize("NFKC", text)
+    )
