@@ -85,7 +85,7 @@ def normalizer(tag: str) -> Callable[[str], list[str]]:
 
     def english_words(text: str) -> list[str]:
         """By English rules as far as the text is in Latin letters: they delete marks."""
-        found = []
+        found: list[str] = []
         for latin, pieces in groupby(text.translate(_BEFORE).split(), key=_is_latin):
             piece = " ".join(pieces)
             # The normalizer may leave a point that was part of an ellipsis, which nobody says.
