@@ -7,6 +7,7 @@ from .analysis.frames import to_frame as to_frame
 from .analysis.latency import drift as drift
 from .analysis.latency import first_word_latency as first_word_latency
 from .analysis.latency import jitter as jitter
+from .analysis.latency import partial_latency as partial_latency
 from .analysis.latency import quantiles as quantiles
 from .analysis.latency import senders_share as senders_share
 from .analysis.latency import turn_latency as turn_latency

@@ -11,11 +11,11 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -38,6 +38,8 @@ __all__ = [
     "write_fact",
 ]
 
+
+Measured = TypeVar("Measured")
 
 # What files written before the first release call what they say of the embedded service.
 _RENAMED = {
@@ -299,6 +301,19 @@ class Session:
     @property
     def transcript(self) -> str:
         return " ".join(turn.transcript for turn in self.turns)
+
+    def once(self, measure: Callable[..., Measured], *how: object) -> Measured:
+        """What ``measure(self, *how)`` finds in the facts: they never change, so it runs once."""
+        key = (measure, *how)
+        if key not in self._measured:
+            with without_collecting():
+                self._measured[key] = measure(self, *how)
+        measured: Measured = self._measured[key]
+        return measured
+
+    @cached_property
+    def _measured(self) -> dict[tuple[object, ...], Any]:
+        return {}
 
     @property
     def bytes_sent(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from rtkit.loopback.engines import Script
 from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.reference import Reference
 from rtkit.sending.stream import stream
+from rtkit.services.messages import Turn
 from rtkit.session import Chunk, Ending, Event, Message, Session, Settings
 
 RATE = 1000  # a sample a millisecond
@@ -78,6 +79,11 @@ def turn(
     return Message(at, json.dumps(message))
 
 
+def said(*turns: Sequence[tuple[str, float, float]]) -> Reference:
+    """A reference of several turns; a word is (text, start, end)."""
+    return Reference(tuple(turn for words in turns for turn in spoken(*words).turns))
+
+
 def session(
     lateness: Sequence[float] = (),
     *messages: Message,
@@ -113,6 +119,15 @@ def unstamped(session: Session) -> Session:
         return Message(message.at, json.dumps(said))
 
     return replace(session, messages=tuple(map(strip, session.messages)))
+
+
+def saying(one: Session, change: Callable[[Turn], Turn]) -> Session:
+    """The same session with a service whose turns were said otherwise."""
+    other = replace(one)
+    vars(other)["replies"] = tuple(
+        (at, change(reply) if isinstance(reply, Turn) else reply) for at, reply in one.replies
+    )
+    return other
 
 
 async def converse(

@@ -1,29 +1,37 @@
 """How late each chunk left, how late each word and turn came back, and whose lateness it was.
 
 Pure functions of a session's facts, in seconds. With e the instant at which a word ends, k the
-chunk that holds it, d the chunk that decided a turn's end, and r the answer's arrival::
+chunk that holds it, d the chunk that decided a turn's end, and r the result's arrival::
 
     word:  r - e = (due_k - e) + (sent_k - due_k) + (r - sent_k)
     turn:  r - e = (due_k - e) + (due_d - due_k) + (sent_d - due_d) + (r - sent_d)
     latency      = chunk wait  + endpoint wait   + lateness         + service time
 
 Both sums hold for every word and turn: nothing is clamped or dropped, negative terms are kept.
+
+Where the service does not say which audio decided, d is one of the chunks from k to the last one
+sent before r. Lateness, and with it endpoint wait + service time, then lies between two values:
+the middle stands in the arrays, and `half_width` says how far the truth may lie from it.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import wraps
-from typing import Concatenate, Literal, ParamSpec, TypeVar
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from rtkit.analysis.matching import align, normalize
-from rtkit.reference import SpokenWord
-from rtkit.services.messages import Turn, Word
-from rtkit.session import Session, without_collecting
+from rtkit.analysis.turns import (
+    Edge,
+    HeardWord,
+    heard_turns,
+    heard_words,
+    holding_chunk,
+    sent_from,
+)
+from rtkit.services.messages import Turn
+from rtkit.session import Session
 
 __all__ = [
     "HeardWord",
@@ -34,11 +42,15 @@ __all__ = [
     "heard_words",
     "holding_chunk",
     "jitter",
+    "partial_latency",
     "quantiles",
     "senders_share",
     "turn_latency",
     "word_latency",
 ]
+
+
+PAIRED = 1000  # chunks, each with each: half a million slopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +77,22 @@ def quantiles(values: np.ndarray) -> Quantiles:
 
 
 def drift(session: Session) -> float:
-    """The trend of lateness, in seconds per second of audio: the slope of a least-squares line.
+    """The trend of lateness, in seconds per second of audio: the median slope between two chunks.
 
-    NaN for fewer than two chunks.
+    NaN for fewer than two chunks. A stall that delays fewer than a quarter of the chunks does not
+    tilt it, at either end of the session.
+
+    Notes
+    -----
+    Theil and Sen's estimator, over all pairs of at most 1000 chunks, evenly chosen.
     """
-    if len(session.chunks) < 2:
+    count = len(session.chunks)
+    if count < 2:
         return float("nan")
-    return float(np.polyfit(session.due, session.lateness, 1)[0])
+    chosen = np.unique(np.linspace(0, count - 1, min(count, PAIRED)).round().astype(int))
+    due, lateness = session.due[chosen], session.lateness[chosen]
+    one, other = np.triu_indices(len(chosen), 1)
+    return float(np.median((lateness[other] - lateness[one]) / (due[other] - due[one])))
 
 
 def jitter(session: Session) -> np.ndarray:
@@ -99,16 +120,25 @@ class Latency:
     turn : ndarray of int
         Which turn it belongs to, or is, by the service's own number.
     end : ndarray
-        e: when the word, or the turn's last word, ended in the audio.
+        e: when the word, or the last spoken word that belongs to the turn, ended in the audio. NaN,
+        as all parts are, where neither a reference nor the service says.
     received : ndarray
-        r: when the loop saw the answer.
+        r: when the loop saw the result.
     chunk_wait, endpoint_wait, lateness, service_time : ndarray
         The parts; they add up to `latency`. Words have no endpoint wait: it is 0.
-    decided : ndarray of bool
-        Whether the service said which audio decided the turn. Where it did not, d is the last
-        chunk sent before r, and `endpoint_wait` and `service_time` only make sense as a sum.
-    terminated : ndarray of bool
-        Whether the turn was ended by Terminate: shown, and left out of quantiles.
+    half_width : ndarray
+        How far `lateness` may lie from the truth, and so may `since_sent` and `service_time`, the
+        other way; 0 where it is known which chunk decided.
+    known : ndarray of str
+        How it is known which chunk decided. ``"stamped"``: the embedded service says so;
+        ``"stated"``: the service says how much audio it had heard, at most; ``"bounded"``: it says
+        nothing, and `endpoint_wait` and `service_time` only make sense as a sum. Words are
+        ``"held"``: by definition they count from the chunk that holds them.
+    excluded : ndarray of str
+        Why it is shown and left out of quantiles; empty where it counts. ``"terminated"``:
+        Terminate ended the turn; ``"unmatched"``: nothing of it matches the reference, or a word
+        has no known end; ``"ambiguous"``: a missed word at its end may belong to this turn or to
+        the next; ``"early"``: the result came before the word had begun to be sent.
     referenced : ndarray of bool
         Whether e comes from the reference, or else from the service's own word times.
     """
@@ -121,8 +151,9 @@ class Latency:
     endpoint_wait: np.ndarray
     lateness: np.ndarray
     service_time: np.ndarray
-    decided: np.ndarray
-    terminated: np.ndarray
+    half_width: np.ndarray
+    known: np.ndarray
+    excluded: np.ndarray
     referenced: np.ndarray
 
     def __len__(self) -> int:
@@ -141,263 +172,240 @@ class Latency:
     @property
     def counted(self) -> np.ndarray:
         """Which ones belong in quantiles."""
-        return ~self.terminated
+        return np.asarray(self.excluded == "")
+
+    @property
+    def terminated(self) -> np.ndarray:
+        """Which turns were ended by Terminate."""
+        return np.asarray(self.excluded == "terminated")
+
+    @property
+    def decided(self) -> np.ndarray:
+        """Where the service says which audio decided: elsewhere two parts are known as a sum."""
+        return np.asarray(self.known != "bounded")
+
+    def bounds(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Between which values each one's part lies: the least, and the greatest."""
+        values = getattr(self, part)
+        unsure = part in ("lateness", "service_time", "since_sent")
+        half_width = self.half_width if unsure else np.zeros(len(self))
+        return values - half_width, values + half_width
 
     def quantiles(self, part: str = "latency") -> Quantiles:
-        """Quantiles of `latency` or of one part, without turns that Terminate ended.
+        """Quantiles of `latency` or of one part, of those that count.
 
         Of `endpoint_wait` and `service_time` only where the service said which audio decided: they
-        are not known apart elsewhere. Their sum, `since_sent`, always is.
+        are not known apart elsewhere. Their sum, `since_sent`, always is, within its bounds.
         """
-        known = self.counted
-        if part in ("endpoint_wait", "service_time"):
-            known = known & self.decided
-        return quantiles(getattr(self, part)[known])
+        return quantiles(getattr(self, part)[self._known(part)])
+
+    def quantile_bounds(self, part: str = "latency") -> tuple[Quantiles, Quantiles]:
+        """Between which values the quantiles lie: those of the least values, and the greatest."""
+        low, high = (quantiles(values[self._known(part)]) for values in self.bounds(part))
+        return low, high
+
+    def _known(self, part: str) -> np.ndarray:
+        apart = part in ("endpoint_wait", "service_time")
+        return np.asarray(self.counted & self.decided if apart else self.counted)
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """A word or turn that was answered at `received`; `heard` tells the deciding audio."""
+class _Result(NamedTuple):
+    """A word or turn whose result came at `received`; of a turn, the `final` that did it."""
 
     text: str
     turn: int
     end: float
     received: float
     referenced: bool
-    heard: float | None = None
-    terminated: bool = False
+    excluded: str = ""
+    final: Turn | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HeardWord:
-    """A word of the final transcript.
-
-    `received` is the instant of the first message that held it with its final, normalized text;
-    `spoken` the reference's word that it matches, if any.
-    """
-
-    word: Word
-    turn: int
-    received: float
-    spoken: SpokenWord | None
-
-    @property
-    def start(self) -> float:
-        """When it began in the audio; NaN where neither the reference nor the service says."""
-        return _known((self.spoken or self.word).start)
-
-    @property
-    def end(self) -> float:
-        """When it ended; NaN as for `start`."""
-        return _known((self.spoken or self.word).end)
-
-
-def _known(time: float | None) -> float:
-    return math.nan if time is None else time
-
-
-Measured = TypeVar("Measured")
-How = ParamSpec("How")
-
-
-def _kept(
-    measure: Callable[Concatenate[Session, How], Measured],
-) -> Callable[Concatenate[Session, How], Measured]:
-    """Measure a session once: its facts never change, and each look at three hours takes a second.
-
-    What was measured stays with the session, as its cached properties do.
-    """
-
-    @wraps(measure)
-    def once(session: Session, /, *args: How.args, **how: How.kwargs) -> Measured:
-        key = " ".join([measure.__name__, *(f"{name}={how[name]!r}" for name in sorted(how))])
-        kept = vars(session)
-        if key not in kept:
-            with without_collecting():
-                kept[key] = measure(session, *args, **how)
-        measured: Measured = kept[key]
-        return measured
-
-    return once
-
-
-def heard_words(session: Session) -> list[HeardWord]:
-    """Every word that the service settled on, in order, matched to the reference if there is one.
-
-    See Also
-    --------
-    word_latency : leaves out words that match nothing in the reference.
-    """
-    return list(_heard_words(session))
-
-
-@_kept
-def _heard_words(session: Session) -> tuple[HeardWord, ...]:
-    settled: list[tuple[Word, int, float]] = []
-    for order, states in _states(session).items():
-        last = states[-1][1]
-        received = _first_seen(states, last.words)
-        for index, word in enumerate(last.words):
-            if last.end_of_turn or word.final:
-                settled.append((word, order, received[index]))
-    spoken = () if session.reference is None else session.reference.words
-    matches = dict(align([word for word, _, _ in settled], spoken))
-    return tuple(
-        HeardWord(word, order, received, spoken[matches[i]] if i in matches else None)
-        for i, (word, order, received) in enumerate(settled)
-    )
-
-
-def _first_seen(states: list[tuple[float, Turn]], settled: Sequence[Word]) -> dict[int, float]:
-    """When each settled word was first there, by index, with its final, normalized text.
-
-    Words mostly keep their places. Where a message has others (a formatter made one of two, say),
-    words are matched to the settled ones by text and time, so that those behind keep their instant.
-    """
-    texts = [normalize(word.text) for word in settled]
-    seen: dict[int, float] = {}
-    for at, state in states:
-        found = [normalize(word.text) for word in state.words]
-        if found == texts[: len(found)]:
-            pairs = [(index, index) for index in range(len(found))]
-        else:
-            pairs = align(state.words, settled)
-        for _, index in pairs:
-            seen.setdefault(index, at)
-    return seen
-
-
-@_kept
 def word_latency(session: Session, *, unmatched: bool = False) -> Latency:
-    """Emission latency: each word, answered by the first message with its final text.
+    """Emission latency: each word, from its end until its final text came to stay.
+
+    That is the first message of the last unbroken run of messages that hold it.
 
     With a reference, only words that match one of its words count: what was misheard has no
-    known end. Without, all words count, by the service's own times; so do the words that match
-    nothing where `unmatched` ones are asked for.
+    known end. Without, all words count, by the service's own times. What does not count is there
+    where `unmatched` words are asked for.
     """
-    return _latency(
-        session,
-        [
-            _Answer(
-                heard.word.text, heard.turn, heard.end, heard.received, heard.spoken is not None
-            )
-            for heard in heard_words(session)
-            if unmatched
-            or heard.spoken is not None
-            or (session.reference is None and not math.isnan(heard.end))
-        ],
-    )
+    return session.once(_words, "received", unmatched)
 
 
-@_kept
+def partial_latency(session: Session) -> Latency:
+    """Partial latency: each word, from its end to the first message that had it right.
+
+    The word may have gone again before it came to stay. The median and the 90th percentile are
+    known as PR50 and PR90 (FastEmit, ICASSP 2021).
+    """
+    return session.once(_words, "first_correct", False)
+
+
+def _words(session: Session, shown: str, unmatched: bool) -> Latency:
+    results = [
+        _Result(
+            word.word.text,
+            word.turn,
+            word.end,
+            getattr(word, shown),
+            word.spoken is not None,
+            _excluded_word(session, word),
+        )
+        for word in heard_words(session)
+    ]
+    if not unmatched:
+        results = [result for result in results if result.excluded != "unmatched"]
+    return _latency(session, results)
+
+
+def _excluded_word(session: Session, word: HeardWord) -> str:
+    if word.end != word.end or (session.reference is not None and word.spoken is None):
+        return "unmatched"
+    return "early" if word.early else ""
+
+
 def first_word_latency(session: Session) -> Latency:
-    """Each turn's first word, answered by the turn's first message with any word in it."""
-    first = {heard.turn: heard for heard in reversed(heard_words(session))}
-    return _latency(
-        session,
-        [
-            _Answer(
-                first[order].word.text,
-                order,
-                first[order].end,
-                next(at for at, state in states if state.words),
-                first[order].spoken is not None,
+    """Each turn's first word, from its end to the turn's first message with any word in it.
+
+    With a reference it is the first spoken word that belongs to the turn, heard or not. A message
+    that came before that word had begun to be sent does not count.
+    """
+    return session.once(_first_words)
+
+
+def _first_words(session: Session) -> Latency:
+    turns = [turn for turn in heard_turns(session) if turn.words]
+    firsts = [turn.first for turn in turns if turn.first is not None]
+    begun = sent_from(session, [first.start for first in firsts])
+    results = []
+    for turn, first, since in zip(turns, firsts, begun.tolist(), strict=True):
+        shown = [at for at, state in turn.states if state.words]
+        received = next((at for at in shown if at >= since), None)
+        results.append(
+            _Result(
+                turn.words[0].word.text,
+                turn.order,
+                first.end,
+                shown[-1] if received is None else received,
+                first.referenced,
+                _excluded(first, received is None),
             )
-            for order, states in _states(session).items()
-            if order in first and not math.isnan(first[order].end)
-        ],
-    )
+        )
+    return _latency(session, results)
 
 
-@_kept
 def turn_latency(session: Session, *, final: Literal["first", "formatted"] = "first") -> Latency:
-    """Each turn, from the end of its last word to the message that ended it.
+    """Each turn, from the end of the last spoken word that belongs to it to its final.
+
+    With a reference that word counts whether it was heard or not: one that was missed or misheard
+    at the turn's end is a spoken word, and a hallucinated one is none. Without, it is the last
+    word of the first final, by the service's own times.
 
     Parameters
     ----------
     session : Session
     final : {"first", "formatted"}
         Which message is meant where a service sends two: the first with `end_of_turn`, or the
-        last one, which is formatted.
+        last one, which is formatted. Both count from the same end.
+
+    See Also
+    --------
+    Latency.excluded : why a turn is shown and not counted.
     """
-    ends = {heard.turn: heard for heard in heard_words(session)}
-    answers = []
-    for order, states in _states(session).items():
-        finals = [(at, state) for at, state in states if state.end_of_turn]
-        if not finals or order not in ends or math.isnan(ends[order].end):
-            continue
-        at, state = finals[0 if final == "first" else -1]
-        last = ends[order]
-        answers.append(
-            _Answer(
-                finals[-1][1].transcript,
-                order,
+    return session.once(_turns, final)
+
+
+def _turns(session: Session, final: str) -> Latency:
+    turns = [turn for turn in heard_turns(session) if turn.ended and turn.last is not None]
+    lasts = [turn.last for turn in turns if turn.last is not None]
+    begun = sent_from(session, [last.start for last in lasts])
+    results = []
+    for turn, last, since in zip(turns, lasts, begun.tolist(), strict=True):
+        at, state = turn.finals[0 if final == "first" else -1]
+        if _ended_by_terminate(session, at, state):
+            excluded = "terminated"
+        else:
+            excluded = _excluded(last, at < since)
+        results.append(
+            _Result(
+                turn.states[-1][1].transcript,
+                turn.order,
                 last.end,
                 at,
-                last.spoken is not None,
-                state.heard,
-                _ended_by_terminate(session, at, state),
+                last.referenced,
+                excluded,
+                state,
             )
         )
-    return _latency(session, answers, turns=True)
+    return _latency(session, results, turns=True)
 
 
-def senders_share(latency: Latency) -> float:
-    """Which part of the measured latency the sender made itself: sum of lateness / of latency.
-
-    NaN where nothing was measured, or where nobody waited: answers that came before the words
-    were due have no latency to share out.
-    """
-    total = float(latency.latency[latency.counted].sum())
-    return float(latency.lateness[latency.counted].sum()) / total if total > 0 else float("nan")
-
-
-@_kept
-def _states(session: Session) -> dict[int, list[tuple[float, Turn]]]:
-    """The messages of each turn that holds words, in the order in which they came."""
-    states: dict[int, list[tuple[float, Turn]]] = {}
-    for at, reply in session.replies:
-        if isinstance(reply, Turn) and reply.words:
-            states.setdefault(reply.order, []).append((at, reply))
-    return states
+def _excluded(edge: Edge, early: bool) -> str:
+    if edge.doubt or edge.end != edge.end:
+        return edge.doubt or "unmatched"
+    return "early" if early else ""
 
 
 def _ended_by_terminate(session: Session, at: float, turn: Turn) -> bool:
-    """What the service says, or else whether the answer came after Terminate was sent."""
+    """What the service says, or else whether the result came after Terminate was sent."""
     if turn.cause is not None:
         return turn.cause == "terminate"
     return session.terminated is not None and at >= session.terminated
 
 
-def _latency(session: Session, answers: Sequence[_Answer], *, turns: bool = False) -> Latency:
+def senders_share(latency: Latency) -> float:
+    """Which part of the measured latency the sender made itself: sum of lateness / of latency.
+
+    NaN where nothing was measured, or where nobody waited: results that came before the words
+    were due have no latency to share out. Where lateness is only known within bounds, this is the
+    middle, and `senders_share_bounds` says between which values it lies.
+    """
+    low, high = senders_share_bounds(latency)
+    return (low + high) / 2
+
+
+def senders_share_bounds(latency: Latency) -> tuple[float, float]:
+    """Between which values `senders_share` lies."""
+    total = float(latency.latency[latency.counted].sum())
+    if not total > 0:
+        return float("nan"), float("nan")
+    low, high = (float(late[latency.counted].sum()) for late in latency.bounds("lateness"))
+    return low / total, high / total
+
+
+# The parts.
+
+
+def _latency(session: Session, results: Sequence[_Result], *, turns: bool = False) -> Latency:
     if not session.chunks:
-        answers = ()
-    end = np.array([answer.end for answer in answers], dtype=float)
-    received = np.array([answer.received for answer in answers], dtype=float)
-    due, sent = session.due, session.sent
+        results = ()
+    end = np.array([result.end for result in results], dtype=float)
+    received = np.array([result.received for result in results], dtype=float)
+    known = np.array(["held"] * len(results), dtype=object)
     holding = holding_chunk(session, end)
-    deciding = holding
-    decided = np.ones(len(answers), dtype=bool)
-    if turns:
-        decided = np.array([answer.heard is not None for answer in answers], dtype=bool)
-        samples = np.cumsum([chunk.bytes // 2 for chunk in session.chunks])
-        heard = np.array([answer.heard or 0.0 for answer in answers])
-        last_sent = np.maximum(np.searchsorted(sent, received, side="right") - 1, 0)
-        deciding = np.where(
-            decided, _first((samples + 0.5) / session.settings.rate, heard), last_sent
-        )
+    deciding, low, high = holding, *(session.lateness[holding] if results else end,) * 2
+    if turns and results:
+        known, deciding = _deciding(session, results, received)
+        settled = known == "stamped"
+        low, high = _extremes(session.lateness, np.where(settled, deciding, holding), deciding)
+    due = session.due
+    chunk_wait = due[holding] - end if results else end
+    lateness = np.where(np.isnan(end), np.nan, (low + high) / 2)
+    endpoint_wait = np.where(np.isnan(end), np.nan, due[deciding] - due[holding] if results else 0)
     latency = Latency(
-        texts=tuple(answer.text for answer in answers),
-        turn=np.array([answer.turn for answer in answers], dtype=int),
+        texts=tuple(result.text for result in results),
+        turn=np.array([result.turn for result in results], dtype=int),
         end=end,
         received=received,
-        chunk_wait=due[holding] - end if answers else end,
-        endpoint_wait=due[deciding] - due[holding] if answers else end,
-        lateness=sent[deciding] - due[deciding] if answers else end,
-        service_time=received - sent[deciding] if answers else end,
-        decided=decided,
-        terminated=np.array([answer.terminated for answer in answers], dtype=bool),
-        referenced=np.array([answer.referenced for answer in answers], dtype=bool),
+        chunk_wait=chunk_wait,
+        endpoint_wait=endpoint_wait,
+        lateness=lateness,
+        service_time=received - due[deciding] - lateness if results else end,
+        half_width=(high - low) / 2,
+        known=known,
+        excluded=np.array([result.excluded for result in results], dtype=object),
+        referenced=np.array([result.referenced for result in results], dtype=bool),
     )
     for one in fields(latency):
         if isinstance(values := getattr(latency, one.name), np.ndarray):
@@ -405,16 +413,29 @@ def _latency(session: Session, answers: Sequence[_Answer], *, turns: bool = Fals
     return latency
 
 
-def holding_chunk(session: Session, ends: np.ndarray) -> np.ndarray:
-    """k: the chunk that holds each instant of audio, the last one for instants beyond."""
-    # Half a sample of grace: a word that ends with its chunk lies in it, whatever the rounding.
-    stops = (np.array([chunk.stop for chunk in session.chunks]) + 0.5) / session.settings.rate
-    return _first(stops, ends)
+def _deciding(
+    session: Session, results: Sequence[_Result], received: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How d is known, and the last chunk that it can be."""
+    samples = np.cumsum([chunk.bytes // 2 for chunk in session.chunks])
+    # Half a sample of grace, whatever the rounding.
+    heard = [
+        np.inf if one.final is None or one.final.heard is None else one.final.heard
+        for one in results
+    ]
+    by_service = np.searchsorted((samples + 0.5) / session.settings.rate, heard)
+    by_sending = np.searchsorted(session.sent, received, side="right") - 1
+    by = [one.final.heard_by if one.final is not None else "unknown" for one in results]
+    known = np.array(["bounded" if one == "unknown" else one for one in by], dtype=object)
+    last = np.where(known == "stamped", by_service, np.minimum(by_service, by_sending))
+    return known, np.clip(last, 0, len(samples) - 1)
 
 
-def _first(limits: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """For each value the first limit that reaches it; the last one for values beyond."""
-    return np.minimum(np.searchsorted(limits, values), max(len(limits) - 1, 0)).astype(int)
-
-
-# Matching what was heard to what was said.
+def _extremes(
+    values: np.ndarray, one: np.ndarray, other: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest value from each `one` to its `other`, both included."""
+    ends = np.stack([np.minimum(one, other), np.maximum(one, other) + 1], axis=1).ravel()
+    low = np.minimum.reduceat(np.append(values, np.inf), ends)[::2]
+    high = np.maximum.reduceat(np.append(values, -np.inf), ends)[::2]
+    return low, high

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtkit.analysis.latency import drift
-from rtkit.analysis.matching import align
+from rtkit.analysis.matching import align_texts
 from rtkit.audio import Clip, Header, is_wav
 from rtkit.markup import Table
 from rtkit.services.messages import ServiceError, Termination, Turn
@@ -190,7 +190,7 @@ def _off_speed(session: Session) -> Iterator[Mistake]:
         return
     spoken = session.reference.words[:COMPARED]
     heard = [word for turn in session.turns for word in turn.words][:COMPARED]
-    pairs = align(heard, spoken, within=float("inf"))
+    pairs = align_texts(heard, spoken).same
     if len(pairs) < ENOUGH:
         return
     said = np.array([spoken[j].end for _, j in pairs])

@@ -142,7 +142,7 @@ def _revision(
     pieces, struck = [], set()
     kept: list[Word] = []
     here = there = 0
-    for i, j in [*align(partial, last), (len(partial), len(last))]:
+    for i, j in [*align(partial, last).same, (len(partial), len(last))]:
         gone, instead = partial[here:i], last[there:j]
         if i == len(partial):  # what the last state has beyond the partial replaces nothing
             end = partial[-1].end

@@ -1,0 +1,386 @@
+"""Whose words are whose: the turns that a service made, and the spoken words that belong to each.
+
+With a reference, heard words are aligned with spoken ones over the whole session. A spoken word
+belongs to the turn that heard it. One that was missed or misheard belongs to the turn around it;
+at the border of two turns the reference's own turns decide. Where they cannot, it is ambiguous. A
+heard word that matches nothing belongs to nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rtkit.analysis.matching import Alignment, align, normalize
+from rtkit.reference import Reference, SpokenWord
+from rtkit.services.messages import Turn, Word
+from rtkit.session import Session
+
+__all__ = ["HeardTurn", "HeardWord", "heard_turns", "heard_words", "holding_chunk", "sent_from"]
+
+Owners = tuple[int, ...]  # the turns that a spoken word may belong to, by their places
+
+
+@dataclass(frozen=True, slots=True)
+class HeardWord:
+    """A word that the service settled on.
+
+    Attributes
+    ----------
+    word : Word
+    turn : int
+        By the service's own number.
+    received : float
+        When it came to stay, with its final, normalized text: the first message of the last
+        unbroken run of messages that hold it.
+    first_correct : float
+        The first message that held it, whether it stayed or not.
+    spoken : SpokenWord or None
+        The reference's word that it matches, if any.
+    early : bool
+        No message that holds it came after the word had begun to be sent. Nobody can have heard it
+        by then; a message that came before that counts for neither of the two instants.
+    """
+
+    word: Word
+    turn: int
+    received: float
+    first_correct: float
+    spoken: SpokenWord | None
+    early: bool
+
+    @property
+    def start(self) -> float:
+        """When it began in the audio; NaN where neither the reference nor the service says."""
+        return _known((self.spoken or self.word).start)
+
+    @property
+    def end(self) -> float:
+        """When it ended; NaN as for `start`."""
+        return _known((self.spoken or self.word).end)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The first or the last word of a turn: when it was spoken, and how that is known.
+
+    `doubt` is empty, or says why it is not known: ``"unmatched"`` (no word of the turn matches
+    what was said) or ``"ambiguous"`` (a missed word may belong to this turn or to the next).
+    """
+
+    start: float
+    end: float
+    referenced: bool
+    doubt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HeardTurn:
+    """A turn as the service told it.
+
+    Attributes
+    ----------
+    order : int
+        The service's own number.
+    states : tuple of (float, Turn)
+        Its messages. A final stays final: of what came behind one, only further finals with words
+        are kept.
+    words : tuple of HeardWord
+        The words that it settled on.
+    first, last : Edge or None
+        Of its first final, or of what there is where it never ended. None without any word.
+    """
+
+    order: int
+    states: tuple[tuple[float, Turn], ...]
+    words: tuple[HeardWord, ...]
+    first: Edge | None
+    last: Edge | None
+
+    @property
+    def ended(self) -> bool:
+        return self.states[-1][1].end_of_turn
+
+    @property
+    def finals(self) -> tuple[tuple[float, Turn], ...]:
+        return tuple((at, state) for at, state in self.states if state.end_of_turn)
+
+
+def heard_turns(session: Session) -> tuple[HeardTurn, ...]:
+    """The turns in which any word was heard, in the service's order, whenever they arrived."""
+    return session.once(_heard_turns)
+
+
+def heard_words(session: Session) -> list[HeardWord]:
+    """Every word that the service settled on, in order, matched to the reference if there is one.
+
+    See Also
+    --------
+    rtkit.word_latency : leaves out words that match nothing in the reference.
+    """
+    return [word for turn in heard_turns(session) for word in turn.words]
+
+
+def holding_chunk(session: Session, ends: np.ndarray) -> np.ndarray:
+    """k: the chunk that holds each instant of audio, the last one for instants beyond."""
+    # Half a sample of grace: a word that ends with its chunk lies in it, whatever the rounding.
+    stops = (np.array([chunk.stop for chunk in session.chunks]) + 0.5) / session.settings.rate
+    return np.minimum(np.searchsorted(stops, ends), max(len(stops) - 1, 0)).astype(int)
+
+
+def sent_from(session: Session, starts: Sequence[float]) -> np.ndarray:
+    """When each word began to be sent, by its start in the audio; -inf where that is not known."""
+    known = np.array(starts, dtype=float)
+    if not session.chunks:
+        return np.full(len(known), -math.inf)
+    return np.where(np.isnan(known), -math.inf, session.sent[holding_chunk(session, known)])
+
+
+def _heard_turns(session: Session) -> tuple[HeardTurn, ...]:
+    states = _states(session)
+    before = [_unformatted(of_turn) for of_turn in states.values()]
+    settled = [_settled(of_turn) for of_turn in states.values()]
+    spoken = () if session.reference is None else session.reference.words
+    aligned = align([word for words in before for word in words], spoken)
+    same = aligned.same
+    if _as_texts(before) != _as_texts(settled):
+        same = align([word for words in settled for word in words], spoken).same
+    words = _words(session, states, settled, {i: spoken[j] for i, j in same})
+    if session.reference is None:
+        edges = [_by_the_service(words) for words in before]
+    else:
+        limits = [_decided_by(session, of_turn) for of_turn in states.values()]
+        edges = _edges(session, before, aligned, limits)
+    return tuple(
+        HeardTurn(order, states[order], found, first, last)
+        for order, found, (first, last) in zip(states, words, edges, strict=True)
+    )
+
+
+def _states(session: Session) -> dict[int, tuple[tuple[float, Turn], ...]]:
+    """The messages of each turn in which there ever was a word; a final stays final."""
+    turns: dict[int, list[tuple[float, Turn]]] = {}
+    for at, reply in session.replies:
+        if isinstance(reply, Turn):
+            states = turns.setdefault(reply.order, [])
+            stale = bool(states) and states[-1][1].end_of_turn
+            if not stale or (reply.end_of_turn and (reply.words or not states[-1][1].words)):
+                states.append((at, reply))
+    return {
+        order: tuple(turns[order])
+        for order in sorted(turns)
+        if any(state.words for _, state in turns[order])
+    }
+
+
+def _unformatted(states: Sequence[tuple[float, Turn]]) -> tuple[Word, ...]:
+    """The words of the first final: one that is formatted later says the same of the audio."""
+    finals = (state for _, state in states if state.end_of_turn and state.words)
+    return next(finals, states[-1][1]).words
+
+
+def _settled(states: Sequence[tuple[float, Turn]]) -> tuple[Word, ...]:
+    last = states[-1][1]
+    return tuple(word for word in last.words if last.end_of_turn or word.final)
+
+
+def _as_texts(turns: Sequence[Sequence[Word]]) -> list[list[str]]:
+    return [[normalize(word.text) for word in words] for words in turns]
+
+
+# When each word was there.
+
+
+def _words(
+    session: Session,
+    states: dict[int, tuple[tuple[float, Turn], ...]],
+    settled: Sequence[Sequence[Word]],
+    spoken: dict[int, SpokenWord],
+) -> list[tuple[HeardWord, ...]]:
+    flat = [word for words in settled for word in words]
+    starts = [_known((spoken.get(i) or word).start) for i, word in enumerate(flat)]
+    begun = sent_from(session, starts).tolist()
+    found = []
+    first = 0
+    for (order, of_turn), words in zip(states.items(), settled, strict=True):
+        instants = [at for at, _ in of_turn]
+        runs = _runs(of_turn, words)
+        heard = []
+        for index, word in enumerate(words, first):
+            since = begun[index]
+            received = _since(instants, runs[index - first][-1:], since)
+            first_correct = _since(instants, runs[index - first], since)
+            heard.append(
+                HeardWord(
+                    word,
+                    order,
+                    instants[-1] if received is None else received,
+                    instants[-1] if first_correct is None else first_correct,
+                    spoken.get(index),
+                    received is None,
+                )
+            )
+        found.append(tuple(heard))
+        first += len(words)
+    return found
+
+
+def _runs(
+    states: Sequence[tuple[float, Turn]], settled: Sequence[Word]
+) -> list[list[tuple[int, int]]]:
+    """For each settled word the runs of messages that hold it: from, and up to before.
+
+    Words mostly keep their places. Where a message has others (a formatter made one of two, say),
+    words are matched to the settled ones, so that those behind keep their instant.
+    """
+    texts = [normalize(word.text) for word in settled]
+    runs: list[list[tuple[int, int]]] = [[] for _ in settled]
+    since: dict[int, int] = {}
+    for number, (_, state) in enumerate(states):
+        found = [normalize(word.text) for word in state.words]
+        if found == texts[: len(found)]:
+            here = set(range(len(found)))
+        else:
+            here = {index for _, index in align(state.words, settled).same}
+        for index in since.keys() - here:
+            runs[index].append((since.pop(index), number))
+        for index in here - since.keys():
+            since[index] = number
+    for index, number in since.items():
+        runs[index].append((number, len(states)))
+    return runs
+
+
+def _since(
+    instants: Sequence[float], runs: Sequence[tuple[int, int]], begun: float
+) -> float | None:
+    """The first message within the runs that did not come before the word could be heard."""
+    for start, stop in runs:
+        for number in range(start, stop):
+            if instants[number] >= begun:
+                return instants[number]
+    return None
+
+
+# Where each turn begins and ends.
+
+
+def _by_the_service(words: Sequence[Word]) -> tuple[Edge | None, Edge | None]:
+    if not words:
+        return None, None
+    first, last = (
+        Edge(_known(word.start), _known(word.end), referenced=False)
+        for word in (words[0], words[-1])
+    )
+    return first, last
+
+
+def _decided_by(session: Session, states: Sequence[tuple[float, Turn]]) -> float:
+    """A missed word that ends after so much audio cannot belong to the turn: it had ended."""
+    final = next(((at, state) for at, state in states if state.end_of_turn), None)
+    if final is None or not session.chunks:
+        return math.inf
+    at, state = final
+    if state.heard is not None and state.heard_by == "stamped":
+        return state.heard
+    sent = int(np.searchsorted(session.sent, at, side="right"))
+    return session.chunks[max(sent - 1, 0)].stop / session.settings.rate
+
+
+def _edges(
+    session: Session,
+    turns: Sequence[Sequence[Word]],
+    aligned: Alignment,
+    limits: Sequence[float],
+) -> list[tuple[Edge | None, Edge | None]]:
+    assert session.reference is not None
+    spoken = session.reference.words
+    owners = _owners(session.reference, turns, aligned, limits)
+    possible: list[list[int]] = [[] for _ in turns]
+    for j, some in enumerate(owners):
+        for turn in some:
+            possible[turn].append(j)
+    certain = [[j for j in of_turn if len(owners[j]) == 1] for of_turn in possible]
+    matched = {owners[j] for _, j in aligned.same}
+    edges = []
+    for number, words in enumerate(turns):
+        if (number,) not in matched:
+            edges.append(_doubted(_by_the_service(words)))
+            continue
+        first, last = certain[number][0], certain[number][-1]
+        before, after = possible[number][0] < first, possible[number][-1] > last
+        edges.append((_edge(spoken[first], before), _edge(spoken[last], after)))
+    return edges
+
+
+def _doubted(edges: tuple[Edge | None, Edge | None]) -> tuple[Edge | None, Edge | None]:
+    first, last = (
+        edge and Edge(edge.start, edge.end, edge.referenced, "unmatched") for edge in edges
+    )
+    return first, last
+
+
+def _edge(word: SpokenWord, ambiguous: bool) -> Edge:
+    return Edge(word.start, word.end, referenced=True, doubt="ambiguous" if ambiguous else "")
+
+
+def _owners(
+    reference: Reference,
+    turns: Sequence[Sequence[Word]],
+    aligned: Alignment,
+    limits: Sequence[float],
+) -> list[Owners]:
+    """Which turns each spoken word may belong to: mostly one, or none where nobody heard it."""
+    spoken = reference.words
+    said_in = [number for number, turn in enumerate(reference.turns) for _ in turn.words]
+    heard = [(word, number) for number, words in enumerate(turns) for word in words]
+    owners: list[Owners] = [()] * len(spoken)
+    for i, j in aligned.same:
+        owners[j] = (heard[i][1],)
+    instead = {
+        j: heard[i][1]
+        for i, j in aligned.substituted
+        if _overlap(heard[i][0], spoken[j], aligned.shift)
+    }
+    matched = [j for _, j in aligned.same]
+    for before, after in zip([-1, *matched], [*matched, len(spoken)], strict=True):
+        gap = range(before + 1, after)
+        if not gap:
+            continue
+        # Those around it of which it is known who heard them, right or wrong.
+        around = [j for j in (before, after) if 0 <= j < len(spoken)]
+        for j in gap:
+            if j in instead:
+                sides = {owners[k] for k in around if said_in[k] == said_in[j]}
+                claims = {(instead[j],), *sides} if len(sides) == 1 else {(instead[j],)}
+                owners[j] = _merged(claims)
+        known = sorted([*around, *(j for j in gap if j in instead)])
+        for j in gap:
+            if j not in instead:
+                place = bisect_left(known, j)
+                beside = [
+                    k for k in known[max(place - 1, 0) : place + 1] if said_in[k] == said_in[j]
+                ]
+                may = _merged(owners[k] for k in beside)
+                owners[j] = tuple(turn for turn in may if spoken[j].end <= limits[turn] + 1e-9)
+    return owners
+
+
+def _merged(owners: Iterable[Owners]) -> Owners:
+    return tuple(sorted({turn for some in owners for turn in some}))
+
+
+def _overlap(heard: Word, spoken: SpokenWord, shift: float) -> bool:
+    """Whether the two are the same sound: a word without times may be any."""
+    start, end = _known(heard.start), _known(heard.end)
+    if math.isnan(start) or math.isnan(end) or math.isnan(shift):
+        return True
+    return start - shift < spoken.end and end - shift > spoken.start
+
+
+def _known(time: float | None) -> float:
+    return math.nan if time is None else time

@@ -1,0 +1,381 @@
+"""Whose end is a turn's end: the last spoken word that belongs to it, heard or not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from facts import Heard, said, saying, session, turn, unstamped
+
+from rtkit.analysis.latency import (
+    Latency,
+    first_word_latency,
+    heard_words,
+    partial_latency,
+    turn_latency,
+    word_latency,
+)
+from rtkit.analysis.turns import heard_turns
+from rtkit.services.messages import Word
+from rtkit.session import Message, Session
+
+EXACT = 1e-9
+PUNCTUAL = [0.0] * 200  # 20 s in chunks of 100 ms
+
+THE, CLEVER, GOAT = ("the", 8.8, 9.0), ("clever", 9.1, 9.5), ("goat", 9.6, 10.0)
+YES, PLEASE = ("yes", 12.0, 12.4), ("please", 12.5, 13.0)
+GOAT_TURN = THE, CLEVER, GOAT
+
+
+def exactly(*values: float) -> object:
+    return pytest.approx(list(values), abs=EXACT)
+
+
+def final(at: float, *words: Heard, order: int = 0, decided: int | None = None) -> Message:
+    return turn(at, *words, order=order, final=True, decided=decided)
+
+
+def turns(*messages: Message, said: object = None) -> Latency:
+    return turn_latency(heard(*messages, said=said))
+
+
+def heard(*messages: Message, said: object = None) -> Session:
+    return session(PUNCTUAL, *messages, reference=said)  # type: ignore[arg-type]
+
+
+# One turn that ends at 10.0 s, and whose final comes at 10.6.
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param((THE, CLEVER, GOAT), id="all heard"),
+        pytest.param((THE, CLEVER), id="the last missed"),
+        pytest.param((THE,), id="the last two missed"),
+        pytest.param((CLEVER, GOAT), id="the first missed"),
+        pytest.param((GOAT,), id="only the last heard"),
+        pytest.param((CLEVER,), id="only the middle heard"),
+        pytest.param((THE, CLEVER, ("coat", 9.4, 9.7)), id="misheard, and placed early"),
+        pytest.param((THE, CLEVER, ("coat", 10.1, 10.5)), id="misheard, and placed late"),
+        pytest.param((THE, CLEVER, ("coat", 9.6, 10.0)), id="misheard, in its place"),
+        pytest.param((THE, CLEVER, ("go", 9.6, 9.8), ("at", 9.8, 10.2)), id="heard as two"),
+        pytest.param((THE, ("clevergoat", 9.1, 9.9)), id="two heard as one"),
+        pytest.param((THE, CLEVER, GOAT, ("okay", 10.2, 10.45)), id="a hallucinated tail"),
+        pytest.param((THE, CLEVER, ("okay", 10.2, 10.45)), id="missed, and a hallucinated tail"),
+        pytest.param((("uh", 8.0, 8.2), THE, CLEVER, GOAT), id="a hallucinated head"),
+        pytest.param((THE, CLEVER, ("goat", 9.6, 10.3)), id="the service places it late"),
+        pytest.param(
+            tuple((text, start + 5, end + 5) for text, start, end in GOAT_TURN), id="5 s late"
+        ),
+        pytest.param(
+            tuple((text, start - 5, end - 5) for text, start, end in GOAT_TURN), id="5 s early"
+        ),
+    ],
+)
+def test_a_turn_ends_with_its_last_spoken_word_whatever_was_heard(
+    words: tuple[Heard, ...], stamped: bool
+) -> None:
+    one = heard(final(10.6, *words, decided=10400), said=said(GOAT_TURN))
+    found = turn_latency(one if stamped else unstamped(one))
+    assert found.latency == exactly(0.6)
+    assert found.end == exactly(10.0)
+    assert found.excluded.tolist() == [""]
+    assert found.referenced.tolist() == [True]
+
+
+def test_two_turns_of_which_the_border_was_missed_or_misheard_end_by_the_references_turns() -> None:
+    reference = said(GOAT_TURN, (YES, PLEASE))
+    for first, second in (
+        ((THE, CLEVER), (YES, PLEASE)),
+        ((THE, CLEVER, GOAT), (PLEASE,)),
+        ((THE, CLEVER), (PLEASE,)),
+        ((THE, CLEVER), (("uh", 11.2, 11.5), YES, PLEASE)),
+        ((THE, CLEVER, GOAT, ("okay", 10.2, 10.5)), (PLEASE,)),
+        ((THE, CLEVER, ("okay", 10.2, 10.5)), (("yet", 12.0, 12.4), PLEASE)),
+        ((THE, CLEVER), (YES,)),
+    ):
+        found = turns(final(10.6, *first), final(13.7, *second, order=1), said=reference)
+        assert found.end == exactly(10.0, 13.0)
+        assert found.latency == exactly(0.6, 0.7)
+        assert found.excluded.tolist() == ["", ""]
+        assert found.referenced.all()
+
+
+def test_of_two_turns_that_the_service_made_one_the_second_ends_it() -> None:
+    for words in ((*GOAT_TURN, YES, PLEASE), (THE, CLEVER, PLEASE), (*GOAT_TURN, YES)):
+        found = turns(final(13.7, *words), said=said(GOAT_TURN, (YES, PLEASE)))
+        assert found.latency == exactly(0.7)
+
+
+def test_a_turn_that_the_service_split_ends_where_each_half_does() -> None:
+    whole = (*GOAT_TURN, YES, PLEASE)
+    found = turns(final(10.6, *GOAT_TURN), final(13.7, YES, PLEASE, order=1), said=said(whole))
+    assert found.latency == exactly(0.6, 0.7)
+    assert found.excluded.tolist() == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "end", "excluded"),
+    [
+        pytest.param((THE, CLEVER), (YES, PLEASE), 9.5, "ambiguous", id="missed: of either half"),
+        pytest.param(
+            (THE, CLEVER, ("coat", 9.6, 10.0)), (YES, PLEASE), 10.0, "", id="misheard by the first"
+        ),
+        pytest.param(
+            (THE, CLEVER), (("coat", 9.6, 10.0), YES, PLEASE), 9.5, "", id="by the second"
+        ),
+        pytest.param(
+            (THE, CLEVER, ("okay", 10.2, 10.5)),
+            (YES, PLEASE),
+            9.5,
+            "ambiguous",
+            id="something else heard, at another time",
+        ),
+        pytest.param((THE,), (YES, PLEASE), 9.0, "ambiguous", id="two missed"),
+        pytest.param((THE, CLEVER, GOAT), (PLEASE,), 10.0, "", id="spoken after the first ended"),
+    ],
+)
+def test_a_missed_word_at_the_border_of_a_split_turn(
+    first: tuple[Heard, ...], second: tuple[Heard, ...], end: float, excluded: str
+) -> None:
+    whole = (*GOAT_TURN, YES, PLEASE)
+    found = turns(final(10.6, *first), final(13.7, *second, order=1), said=said(whole))
+    assert found.end == exactly(end, 13.0)
+    assert found.excluded.tolist() == [excluded, ""]
+    assert found.counted.tolist() == [not excluded, True]
+
+
+def test_a_word_that_may_have_been_misheard_by_the_next_turn_is_ambiguous() -> None:
+    boat = ("boat", 9.6, 10.0)
+    reference = said(GOAT_TURN, (YES, PLEASE))
+    found = turns(final(10.6, THE, CLEVER), final(13.7, boat, YES, order=1), said=reference)
+    assert found.excluded.tolist() == ["ambiguous", ""]
+    found = turns(
+        final(10.6, THE, CLEVER),
+        final(11.0, boat, order=1),
+        final(13.7, YES, PLEASE, order=2),
+        said=reference,
+    )
+    assert found.excluded.tolist() == ["ambiguous", "unmatched", ""]
+
+
+def test_a_missed_word_behind_one_that_another_turn_claims_is_ambiguous_too() -> None:
+    home = ("home", 10.1, 10.4)
+    boat = ("boat", 9.6, 10.0)
+    found = turns(
+        final(10.9, THE, CLEVER),
+        final(11.0, boat, order=1),
+        final(13.7, YES, PLEASE, order=2),
+        said=said((*GOAT_TURN, home), (YES, PLEASE)),
+    )
+    assert found.excluded.tolist() == ["ambiguous", "unmatched", ""]
+
+
+def test_what_was_spoken_after_a_turn_had_ended_does_not_belong_to_it() -> None:
+    whole = (*GOAT_TURN, YES, PLEASE)
+    found = turns(final(10.6, *GOAT_TURN), said=said(whole))  # the rest was never heard
+    assert found.latency == exactly(0.6)
+    assert found.excluded.tolist() == [""]
+    stamped = turns(
+        final(10.2, THE, CLEVER, decided=9800), final(13.7, YES, order=1), said=said(whole)
+    )
+    assert stamped.end == exactly(9.5, 13.0)  # it was decided before the goat had been heard
+    assert stamped.excluded.tolist() == ["", ""]
+
+
+def test_a_turn_of_the_reference_that_nobody_heard_belongs_to_nobody() -> None:
+    found = turns(
+        final(10.6, *GOAT_TURN),
+        final(16.5, ("bye", 15.0, 15.5), order=1),
+        said=said(GOAT_TURN, (YES, PLEASE), (("bye", 15.0, 15.5),)),
+    )
+    assert found.end == exactly(10.0, 15.5)
+    assert found.excluded.tolist() == ["", ""]
+
+
+def test_repeated_words_belong_to_the_turns_at_their_times() -> None:
+    no = [("no", start, start + 0.3) for start in (1.0, 2.0, 6.0, 7.0)]
+    reference = said(no[:2], no[2:])
+    assert turns(
+        final(3.0, no[0], no[1]), final(8.0, no[2], no[3], order=1), said=reference
+    ).end == exactly(2.3, 7.3)
+    assert turns(final(3.0, no[0]), final(8.0, no[2], order=1), said=reference).end == exactly(
+        2.3, 7.3
+    )  # both missed their second one
+    assert turns(final(8.0, no[3]), said=reference).end == exactly(7.3)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param((("beyond", 25.0, 25.5),), id="beyond the clip"),
+        pytest.param((("goat", 60.0, 60.4),), id="a word that was said, far away"),
+        pytest.param((("uh", 9.0, 9.2), ("huh", 9.3, 9.5)), id="within the clip"),
+        pytest.param((("...", 9.6, 10.0),), id="punctuation"),
+    ],
+)
+def test_a_turn_that_matches_nothing_is_shown_and_not_counted(words: tuple[Heard, ...]) -> None:
+    found = turns(final(10.6, *GOAT_TURN), final(11.5, *words, order=1), said=said(GOAT_TURN))
+    assert len(found) == 2
+    assert found.counted.tolist() == [True, False]
+    assert found.excluded.tolist() == ["", "unmatched"]
+    assert found.referenced.tolist() == [True, False]
+    assert found.quantiles().max == pytest.approx(0.6)
+
+
+def test_words_without_times_are_placed_by_the_reference_alone() -> None:
+    def untimed(one: Session) -> Session:
+        return saying(one, lambda turn: replace(turn, words=tuple(map(nowhere, turn.words))))
+
+    def nowhere(word: Word) -> Word:
+        return replace(word, start=None, end=None)
+
+    reference = said(GOAT_TURN, (YES, PLEASE))
+    finals = final(10.6, THE, CLEVER), final(13.7, YES, ("fleas", 0, 0), order=1)
+    found = turn_latency(untimed(heard(*finals, said=reference)))
+    assert found.end == exactly(10.0, 13.0)
+    assert found.excluded.tolist() == ["", ""]
+    found = turn_latency(untimed(heard(*finals)))
+    assert found.excluded.tolist() == ["unmatched"] * 2  # nobody says when they were spoken
+    assert len(word_latency(untimed(heard(*finals)))) == 0
+
+
+# Without a reference.
+
+
+def test_without_a_reference_a_turn_ends_by_its_first_final() -> None:
+    one = heard(
+        final(10.6, THE, CLEVER, GOAT),
+        turn(10.9, THE, CLEVER, ("Goat.", 9.6, 10.3), final=True, formatted=True),
+    )
+    first, formatted = turn_latency(one), turn_latency(one, final="formatted")
+    assert first.end == formatted.end == exactly(10.0)
+    assert first.latency == exactly(0.6)
+    assert formatted.latency == exactly(0.9)
+    assert first.referenced.tolist() == [False]
+
+
+def test_a_formatted_final_does_not_move_the_end() -> None:
+    for words in ((THE, ("Clever-goat.", 9.1, 9.8)), (THE,), (*GOAT_TURN, ("okay", 10.2, 10.5))):
+        one = heard(
+            final(10.6, THE, CLEVER, GOAT),
+            turn(10.9, *words, final=True, formatted=True),
+            said=said(GOAT_TURN),
+        )
+        assert turn_latency(one).latency == exactly(0.6)
+        assert turn_latency(one, final="formatted").latency == exactly(0.9)
+
+
+# Messages out of order.
+
+
+def test_a_final_stays_final() -> None:
+    alone = heard(final(10.6, *GOAT_TURN), said=said(GOAT_TURN))
+    for stale in (turn(10.65, THE), turn(10.65), turn(10.65, final=True)):
+        one = heard(*alone.messages, stale, said=said(GOAT_TURN))
+        assert turn_latency(one).latency == exactly(0.6)
+        assert turn_latency(one, final="formatted").latency == exactly(0.6)
+        assert turn_latency(one).texts == turn_latency(alone).texts == ("the clever goat",)
+        assert word_latency(one).received.tolist() == word_latency(alone).received.tolist()
+        assert one.turns == alone.turns
+
+
+def test_the_order_is_the_services_and_not_that_of_arrival() -> None:
+    reference = said(GOAT_TURN, (YES, PLEASE))
+    first, second = final(13.8, *GOAT_TURN), final(13.7, YES, PLEASE, order=1)
+    found = turns(second, first, said=reference)
+    assert found.turn.tolist() == [0, 1]
+    assert found.latency == exactly(3.8, 0.7)
+    assert found.excluded.tolist() == ["", ""]
+    words = heard_words(heard(second, first, said=reference))
+    assert [word.word.text for word in words] == ["the", "clever", "goat", "yes", "please"]
+    assert all(word.spoken is not None for word in words)
+
+
+# When a word is there.
+
+
+def shown(*states: tuple[float, str]) -> Session:
+    """A turn whose messages read so; each word lies where it was spoken, or near it."""
+    places = {text: (text, start, end) for text, start, end in GOAT_TURN}
+    places |= {"go": ("go", 9.6, 9.8), "coat": ("coat", 9.6, 10.0)}
+    messages = [
+        turn(at, *(places[word] for word in words.split()), final=at == states[-1][0])
+        for at, words in states
+    ]
+    return heard(*messages, said=said(GOAT_TURN))
+
+
+@pytest.mark.parametrize(
+    ("states", "stays", "first"),
+    [
+        ([(9.9, "goat"), (10.1, "goat")], 9.9, 9.9),
+        ([(9.8, "go"), (9.9, "goat"), (10.1, "coat"), (10.3, "goat")], 10.3, 9.9),
+        ([(9.7, "goat"), (9.8, "go"), (9.9, "goat"), (10.3, "goat")], 9.9, 9.7),
+        ([(9.8, "goat"), (9.9, ""), (10.3, "goat")], 10.3, 9.8),
+        ([(9.8, "clever goat"), (9.9, "the clever goat"), (10.3, "goat")], 9.8, 9.8),
+        ([(9.5, "goat"), (10.3, "goat")], 10.3, 10.3),  # nothing of it had been sent at 9.5
+        ([(9.5, "goat"), (9.75, "goat"), (10.3, "goat")], 9.75, 9.75),
+        ([(9.5, "goat"), (9.75, "go"), (9.9, "goat"), (10.3, "goat")], 9.9, 9.9),
+    ],
+)
+def test_a_word_is_there_once_it_came_to_stay(
+    states: list[tuple[float, str]], stays: float, first: float
+) -> None:
+    one = shown(*states)
+    assert word_latency(one).received[-1] == stays
+    assert partial_latency(one).received[-1] == first
+    assert word_latency(one).excluded.tolist() == [""] * len(word_latency(one))
+
+
+def test_go_goat_go_counts_from_the_third_message() -> None:
+    go = ("go", 9.6, 9.8)
+    one = heard(turn(9.8, go), turn(9.9, GOAT), final(10.1, go), said=said((go,)))
+    assert word_latency(one).latency == exactly(0.3)
+    assert partial_latency(one).latency == exactly(0.0)
+
+
+def test_words_that_were_there_before_they_were_spoken_are_shown_and_not_counted() -> None:
+    one = heard(turn(2.0, *GOAT_TURN), final(3.0, *GOAT_TURN), said=said(GOAT_TURN))
+    for found in (word_latency(one), partial_latency(one)):
+        assert found.excluded.tolist() == ["early"] * 3
+        assert found.received.tolist() == [3.0] * 3
+    assert turn_latency(one).excluded.tolist() == ["early"]
+    assert first_word_latency(one).excluded.tolist() == ["early"]
+
+
+# The first word.
+
+
+@pytest.mark.parametrize(
+    ("states", "latency", "excluded"),
+    [
+        pytest.param([(9.1, "the"), (10.6, "the clever goat")], 0.1, "", id="heard"),
+        pytest.param([(9.6, "clever"), (10.6, "clever goat")], 0.6, "", id="missed"),
+        pytest.param([(8.0, "go"), (9.2, "go clever"), (10.6, "clever goat")], 0.2, "", id="early"),
+        pytest.param([(5.0, "goat"), (6.0, "the clever goat")], -3.0, "early", id="all early"),
+    ],
+)
+def test_the_first_word_is_the_first_spoken_one_and_no_message_foretells_it(
+    states: list[tuple[float, str]], latency: float, excluded: str
+) -> None:
+    found = first_word_latency(shown(*states))
+    assert found.latency == exactly(latency)
+    assert found.end == exactly(9.0)
+    assert found.excluded.tolist() == [excluded]
+
+
+def test_a_turn_that_never_ended_has_words_of_its_own() -> None:
+    reference = said(GOAT_TURN, (YES, PLEASE))
+    one = heard(final(10.6, THE, CLEVER), turn(12.9, YES, order=1), said=reference)
+    assert turn_latency(one).end == exactly(10.0)
+    assert [turn.ended for turn in heard_turns(one)] == [True, False]
+
+
+def test_each_is_measured_once() -> None:
+    one = heard(final(10.6, *GOAT_TURN), said=said(GOAT_TURN))
+    assert turn_latency(one) is turn_latency(one)
+    assert turn_latency(one) is not turn_latency(one, final="formatted")
+    with pytest.raises(ValueError, match="read-only"):
+        turn_latency(one).end[0] = 0.0
