@@ -7,7 +7,6 @@ import contextlib
 import functools
 import json
 import subprocess
-import sys
 import threading
 import uuid
 import weakref
@@ -16,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
 
+from rtkit.boundary.children import child_command, child_environment
 from rtkit.loopback.admission import Admission
 from rtkit.loopback.conversation import MAX_DURATION, Behavior
 from rtkit.loopback.faults import Fault, read_faults
@@ -239,7 +239,8 @@ class _Child:
         # A session of its own keeps an interrupt at the terminal from reaching the service before
         # the sender has said Terminate.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rtkit.loopback", "--child"],
+            child_command("rtkit.loopback", "--child"),
+            env=child_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from rtkit.boundary.children import child_command, child_environment
 from rtkit.loopback.engines import Guess, Onset, Phrase, Sound
 
 __all__ = ["Listener", "Recognizer", "Recognizers", "recognizer_name"]
@@ -257,7 +258,8 @@ class Recognizer:
     async def start(cls) -> Recognizer:
         """Start a process, and wait until its model is loaded."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "rtkit.loopback.recognizer"),
+            *child_command("rtkit.loopback.recognizer"),
+            env=child_environment(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # an interrupt at the terminal is the service's business

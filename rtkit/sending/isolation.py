@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from rtkit.audio import Clip
+from rtkit.boundary.children import child_command, child_environment
 from rtkit.pacing import Plan
 from rtkit.recording import StreamError, load_session
 from rtkit.reference import Reference
@@ -126,7 +127,8 @@ def _cleared(record: str | Path) -> Path:
 
 def _start_child() -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "rtkit.sending.isolation"],
+        child_command("rtkit.sending.isolation"),
+        env=child_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
