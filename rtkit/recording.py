@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import queue
 import threading
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from rtkit.audio import Header
+from rtkit.boundary.text import clean, told
+from rtkit.boundary.values import Count, Data, Duration, Instant, made_of
 from rtkit.reference import Reference
 from rtkit.session import (
     FORMAT,
@@ -23,12 +28,11 @@ from rtkit.session import (
     Session,
     Settings,
     Stall,
-    read_fact,
     without_collecting,
     write_fact,
 )
 
-__all__ = ["Recorder", "load_session", "read_opening"]
+__all__ = ["Recorder", "StreamError", "fact_of", "load_session", "read_opening"]
 
 
 def load_session(path: str | Path) -> Any:  # which of the two, only the disk knows
@@ -71,9 +75,9 @@ def _load_folder(folder: Path) -> dict[str, Session]:
         if any(part.startswith(".") for part in name.parts):  # a notebook's checkpoints, say
             continue
         try:
-            sessions[name.with_suffix("").as_posix()] = _load_file(path)
+            sessions[clean(name.with_suffix("").as_posix())] = _load_file(path)
         except (OSError, ValueError) as error:
-            warnings.warn(f"{error}. It was left out.", stacklevel=3)
+            warnings.warn(f"{clean(str(error))}. It was left out.", stacklevel=3)
     if not sessions:
         raise ValueError(
             f"{folder} holds no session that can be read; rtkit.stream(clip, "
@@ -87,17 +91,23 @@ def _load_file(path: Path) -> Session:
     try:
         lines = path.read_text(encoding="utf-8").splitlines() or [""]
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a session that rtkit recorded: {_short(error)}") from error
+        raise ValueError(f"{path} is not a session that rtkit recorded: {told(error)}") from error
     session = _opening(path, lines[0])
     with without_collecting():
         for number, line in enumerate(lines[1:], start=2):
             try:
-                fact = read_fact(line)
-                facts[fact.kind].append(fact)
-            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                fact = fact_of(json.loads(line))
+            except json.JSONDecodeError as error:
                 if number == len(lines):  # the line at which the writer was killed
                     break
-                raise ValueError(f"{path}, line {number}, is damaged: {_short(error)}") from error
+                raise ValueError(f"{path}, line {number}, is damaged: {told(error)}") from error
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{path}, line {number}, is damaged: {told(error)}") from error
+            facts[fact.kind].append(fact)
+    try:
+        _check_order(facts["chunk"])
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
     return replace(
         session,
         chunks=tuple(facts["chunk"]),
@@ -122,28 +132,131 @@ def read_opening(path: Path) -> Session:
 
 def _opening(path: Path, line: str) -> Session:
     try:
-        opening = json.loads(line)
-        if opening["kind"] != "session":
-            raise KeyError("settings")
-        if opening.get("format", 1) > FORMAT:
-            raise ValueError("a later rtkit wrote it; update yours")
-        return Session(
-            Settings.from_json(opening["settings"]),
-            opening["host"],
-            opening["started"],
-            opening["zero"],
-            opening["reference"] and Reference.from_json(opening["reference"]),
-        )
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        told = _short(error)
+        return _session_of(json.loads(line))
+    except (ValueError, RecursionError) as error:
+        why = told(error)
         if isinstance(error, json.JSONDecodeError):
-            told = "its first line is not one of rtkit's"
-        raise ValueError(f"{path} is not a session that rtkit recorded: {told}") from error
+            why = "its first line is not one of rtkit's"
+        raise ValueError(f"{path} is not a session that rtkit recorded: {why}") from error
 
 
-def _short(error: Exception) -> str:
-    """An error in few words: some carry the whole file with them."""
-    return f"{type(error).__name__}: {str(error)[:200]}"
+def fact_of(said: Any) -> Fact:
+    """The fact in a line of a session's file, read as JSON.
+
+    Raises
+    ------
+    ValueError
+        If there is none in it.
+    """
+    kind = said.get("kind") if isinstance(said, dict) else None
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"{told(said, 60)} is no fact")
+    return cast(Fact, made_of(KINDS[kind], said))
+
+
+def _check_order(chunks: Sequence[Chunk]) -> None:
+    """Refuse chunks that cannot have been sent one after the other.
+
+    Raises
+    ------
+    ValueError
+        If one is missing, or its audio or an instant lies before that of the one before it.
+    """
+    stop, due, sent = 0, -math.inf, -math.inf
+    for number, chunk in enumerate(chunks):
+        if chunk.index != number:
+            raise ValueError(f"after {number} chunks comes that of the number {chunk.index}")
+        if not (stop <= chunk.start < chunk.stop and due <= chunk.due and sent <= chunk.sent):
+            raise ValueError(f"chunk {number} lies before the one before it")
+        if chunk.returned < chunk.sent or chunk.padding > chunk.bytes:
+            raise ValueError(f"what chunk {number} says of its sending cannot be")
+        stop, due, sent = chunk.stop, chunk.due, chunk.sent
+
+
+def _session_of(said: Any) -> Session:
+    """A session in which nothing has happened yet, by the first line of its file."""
+    if not isinstance(said, dict) or said.get("kind") != "session":
+        raise ValueError("its first line tells of no session")
+    opening = made_of(_Opening, said)
+    if opening.format > FORMAT:
+        raise ValueError("a later rtkit wrote it; update yours")
+    if opening.started:
+        _check_date(opening.started)
+    reference = None if opening.reference is None else Reference.from_json(opening.reference)
+    settings = _settings_of(opening.settings)
+    return Session(settings, opening.host, opening.started, opening.zero, reference)
+
+
+def _settings_of(said: Mapping[str, Any]) -> Settings:
+    settings = made_of(Settings, said)
+    settings = replace(settings, service=_renamed(settings.service))
+    made_of(_Described, settings.service)
+    if settings.header is not None:
+        made_of(Header, settings.header)
+    if settings.calibration is not None:
+        made_of(_Error, settings.calibration.get("error"))
+    return settings
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What is read of a service's description of itself, which may hold more."""
+
+    name: str = ""
+    dialect: str = ""
+    engine: str = ""
+    delay: Duration = 0.0
+    delay_spread: Duration = 0.0
+    max_speed: float = 0.0
+    host: str = ""
+    speech_model: str = ""
+    parameters: Data | None = None
+    simulated: Data | None = None
+
+
+@dataclass(frozen=True)
+class _Error:
+    """What is read of a calibration."""
+
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """The first line of a session's file."""
+
+    settings: Data
+    host: Data
+    started: str
+    zero: Instant
+    reference: Any
+    format: Count = 1
+
+
+def _check_date(text: str) -> None:
+    try:
+        datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError, OSError) as error:  # of the year 1, say
+        raise ValueError(f"started {told(text, 60)!r} is no date: {error}") from None
+
+
+# What files written before the first release call what they say of the embedded service.
+_RENAMED = {
+    "hears": "engine",
+    "jitter": "delay_spread",
+    "drain": "max_speed",
+    "longest": "max_duration",
+    "misbehaves": "faults",
+    **{f"{name}_jitter": f"{name}_spread" for name in ("work", "wake", "network")},
+}
+
+
+def _renamed(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        _RENAMED.get(name, name): _renamed(value) if name == "simulated" else value
+        for name, value in said.items()
+    }
 
 
 class Recorder:

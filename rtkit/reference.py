@@ -17,6 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rtkit.boundary.text import told
+from rtkit.boundary.values import number, text
+
 __all__ = [
     "Reference",
     "SidecarError",
@@ -34,6 +37,7 @@ FORM = '{"turns": [{"start", "end", "text", "words": [{"text", "start", "end"}]}
 
 
 SLACK = 0.05  # seconds that a word may begin after the end: lengths are rounded
+LATEST = 1e7  # seconds into a recording, of which none is that long
 
 
 class SidecarError(ValueError):
@@ -109,13 +113,13 @@ class Reference:
             )
         try:
             turns = tuple(_turn(item) for item in _spoken(data))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise SidecarError(
-                f"it is not a reference ({type(error).__name__}: {error}); it takes {FORM}"
+                f"it is not a reference ({type(error).__name__}: {told(error)}); it takes {FORM}"
             ) from error
         last = 0.0
         for word in (word for turn in turns for word in turn.words):
-            if not (last <= word.end and 0 <= word.start <= word.end):
+            if not (last <= word.end <= LATEST and 0 <= word.start <= word.end):
                 raise SidecarError(
                     f"the word {word.text!r} at {word.start:g}-{word.end:g} s runs backwards or "
                     "ends before the word before it; words go in the order in which they end"
@@ -233,12 +237,15 @@ def _spoken(data: Any) -> list[Any]:
 
 def _turn(item: Mapping[str, Any]) -> SpokenTurn:
     words = tuple(
-        SpokenWord(str(word["text"]), float(word["start"]), float(word["end"]))
+        SpokenWord(text(word["text"]), number(word["start"]), number(word["end"]))
         for word in item["words"]
     )
-    text = str(item.get("text") or " ".join(word.text for word in words))
+    said = text(item.get("text") or " ".join(word.text for word in words))
     speaker = item.get("speaker")
-    return SpokenTurn(float(item["start"]), float(item["end"]), text, words, speaker)
+    start, end = number(item["start"]), number(item["end"])
+    if not -LATEST <= start <= end <= LATEST:
+        raise ValueError(f"a turn cannot last from {start:g} to {end:g} s")
+    return SpokenTurn(start, end, said, words, None if speaker is None else text(speaker))
 
 
 def _cut(turns: tuple[SpokenTurn, ...], start: float, stop: float) -> Iterator[SpokenTurn]:

@@ -12,13 +12,14 @@ import contextlib
 import gc
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
 
+from rtkit.boundary.values import Count, Data, Duration, Instant, Raw, Within
 from rtkit.reference import Reference
 from rtkit.services.messages import Reply, Turn
 from rtkit.services.service import ASSEMBLYAI, dialect_named
@@ -32,8 +33,6 @@ __all__ = [
     "Session",
     "Settings",
     "Stall",
-    "fact_of",
-    "read_fact",
     "without_collecting",
     "write_fact",
 ]
@@ -41,44 +40,27 @@ __all__ = [
 
 Measured = TypeVar("Measured")
 
-# What files written before the first release call what they say of the embedded service.
-_RENAMED = {
-    "hears": "engine",
-    "jitter": "delay_spread",
-    "drain": "max_speed",
-    "longest": "max_duration",
-    "misbehaves": "faults",
-    **{f"{name}_jitter": f"{name}_spread" for name in ("work", "wake", "network")},
-}
-
-
-def _renamed(said: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        _RENAMED.get(name, name): _renamed(value) if name == "simulated" else value
-        for name, value in said.items()
-    }
-
 
 @dataclass(frozen=True)
 class Settings:
     """What was asked for. Durations in seconds, `first` and `samples` in samples."""
 
     recording: str
-    rate: int
-    first: int
-    samples: int
-    channels: int
+    rate: Annotated[int, Within(1, 1e9)]
+    first: Count
+    samples: Count
+    channels: Count
     coding: str
-    chunk: float
+    chunk: Annotated[float, Within(1e-6, 1e6)]
     pacing: str
     phase: str = "end"
     catch_up: float | None = None
-    work: float | str = 0.0
-    blocks: tuple[tuple[float, float], ...] = ()
+    work: Duration | str = 0.0
+    blocks: tuple[tuple[Duration, Duration], ...] = ()
     isolation: str = "loop"
-    service: Mapping[str, Any] = field(default_factory=dict)
-    calibration: Mapping[str, Any] | None = None
-    header: Mapping[str, Any] | None = None  # what the file says of itself, if nobody heeded it
+    service: Data = field(default_factory=dict)
+    calibration: Data | None = None
+    header: Data | None = None  # what the file says of itself, if nobody heeded it
 
     @property
     def seconds(self) -> float:
@@ -99,16 +81,6 @@ class Settings:
         """Whether the service speaks from a script, and understands nothing."""
         return bool(self.service.get("engine") == "script")
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Settings:
-        known = {one.name for one in fields(cls)}  # a later rtkit may know of more
-        settings = cls(**{name: value for name, value in data.items() if name in known})
-        return replace(
-            settings,
-            blocks=tuple((at, time) for at, time in settings.blocks),
-            service=_renamed(settings.service),
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -120,14 +92,14 @@ class Chunk:
     """
 
     kind: ClassVar[str] = "chunk"
-    index: int
-    start: int
-    stop: int
-    due: float
-    sent: float
-    returned: float
-    bytes: int
-    padding: int = 0
+    index: Count
+    start: Count
+    stop: Count
+    due: Instant
+    sent: Instant
+    returned: Instant
+    bytes: Count
+    padding: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +111,8 @@ class Message:
     """
 
     kind: ClassVar[str] = "message"
-    at: float
-    text: str
+    at: Instant
+    text: Raw
     replies: tuple[Reply, ...] | None = field(default=None, compare=False, repr=False)
 
 
@@ -152,8 +124,8 @@ class Stall:
     """
 
     kind: ClassVar[str] = "stall"
-    at: float
-    seconds: float
+    at: Instant
+    seconds: Duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +137,7 @@ class Event:
     """
 
     kind: ClassVar[str] = "event"
-    at: float
+    at: Instant
     name: str
 
 
@@ -183,9 +155,9 @@ class Ending:
     kind: ClassVar[str] = "ending"
     how: str
     error: str = ""
-    code: int | None = None
+    code: Count | None = None
     reason: str = ""
-    at: float = 0.0
+    at: Instant = 0.0
     calendar: float = 0.0
     closure: str = ""
 
@@ -203,22 +175,6 @@ def write_fact(fact: Fact) -> str:
     if isinstance(fact, Message):  # what it says stands in its text
         return json.dumps({"kind": fact.kind, "at": fact.at, "text": fact.text}) + "\n"
     return json.dumps({"kind": fact.kind, **asdict(fact)}) + "\n"
-
-
-def read_fact(line: str) -> Fact:
-    """The fact in a line of a session's file.
-
-    Raises
-    ------
-    LookupError, TypeError, ValueError
-        If there is none in it.
-    """
-    return fact_of(json.loads(line))
-
-
-def fact_of(said: Mapping[str, Any]) -> Fact:
-    """The fact that such a line says, read as JSON; raises as `read_fact` does."""
-    return KINDS[said["kind"]](**{name: said[name] for name in said if name != "kind"})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,27 @@
+"""Text that came from outside, fit to be kept, shown and written."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["LONGEST", "clean", "told"]
+
+LONGEST = 300  # characters of what somebody else says, in a sentence of ours
+
+# Control characters but for tab and line feed, and halves of a character, which no encoding takes.
+_ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+# These make a terminal or a page show what follows in another order.
+_REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+INSTEAD = "\N{REPLACEMENT CHARACTER}"
+
+
+def clean(text: str) -> str:
+    """A text of which every character can be shown, and written in UTF-8."""
+    return text if text.isprintable() else _ODD.sub(INSTEAD, text.replace("\r\n", "\n"))
+
+
+def told(text: object, longest: int = LONGEST) -> str:
+    """What is said of a thing, as a part of a sentence: on one line, and not too long."""
+    words = str(text)[: 4 * longest]  # or a megabyte would be looked through for its first line
+    line = " ".join(clean(_REORDERING.sub("", words)).split())
+    return line if len(line) <= longest else f"{line[: longest - 2]} …"
