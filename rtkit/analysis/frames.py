@@ -22,6 +22,7 @@ from rtkit.analysis.latency import (
 )
 from rtkit.analysis.metrics import METRICS
 from rtkit.analysis.naming import Sessions, named, parameters_of, service_of
+from rtkit.analysis.turns import heard_turns
 from rtkit.analysis.validity import validity
 from rtkit.session import Session
 
@@ -57,15 +58,18 @@ def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
         ``chunk`` (the one that holds the word's end), ``latency`` and its parts ``chunk_wait``,
         ``lateness`` and ``service_time``; ``confidence``; ``match``: ``"matched"``,
         ``"unmatched"`` (heard, and not in the reference), ``"missed"`` (never heard: no latency)
-        or ``"unknown"`` (there is no reference); ``counted``: whether `rtkit.word_latency`
-        counts it.
+        or ``"unknown"`` (there is no reference); ``excluded``: why it does not count, empty where
+        it does; ``counted``: whether `rtkit.word_latency` counts it.
 
         ``"turns"``: each turn that ended. ``turn``, ``text``, ``words`` (how many), ``start``,
         ``end``, ``received``, ``latency`` and its parts ``chunk_wait``, ``endpoint_wait``,
         ``lateness`` and ``service_time``; ``since_sent`` (endpoint wait + service time, which is
         all that is known where the service does not say what ``decided`` the turn);
-        ``first_word`` (first-word latency); ``decided``, ``referenced`` (whose word times),
-        ``terminated`` (ended by Terminate) and ``counted`` (in quantiles).
+        ``half_width`` (how far ``lateness``, ``since_sent`` and ``service_time`` may lie from the
+        truth) and ``known`` (how it is known which audio decided: ``"stamped"``, ``"stated"`` or
+        ``"bounded"``); ``first_word`` (first-word latency); ``decided``, ``referenced`` (whose word
+        times), ``terminated`` (ended by Terminate), ``excluded`` (why it does not count, as in
+        `rtkit.analysis.latency.Latency`) and ``counted`` (in quantiles).
 
         ``"sessions"``: a row a session: the settings; ``service`` (its name, and all that tells
         it from others), ``speech_model``, ``service_delay`` (of the embedded one; NaN where it is
@@ -147,7 +151,8 @@ def _words(session: Session) -> Columns:
         "service_time": np.append(latency.service_time, never),
         "confidence": np.append([word.word.confidence for word in heard], never).astype(float),
         "match": _texts(match),
-        "counted": np.isin(match, ["matched", "unknown"]),
+        "excluded": np.append(latency.excluded, _texts(["missed"] * len(missed))),
+        "counted": np.append(latency.counted, np.zeros(len(missed), dtype=bool)),
     }
 
 
@@ -157,17 +162,15 @@ def _match(word: HeardWord) -> str:
 
 def _turns(session: Session) -> Columns:
     latency, first = turn_latency(session), first_word_latency(session)
-    words: dict[int, list[HeardWord]] = {}
-    for word in heard_words(session):
-        words.setdefault(word.turn, []).append(word)
+    heard = {turn.order: turn for turn in heard_turns(session)}
     turns = latency.turn.tolist()
     firsts = dict(zip(first.turn.tolist(), first.latency.tolist(), strict=True))
-    starts = [(words[turn][0].spoken or words[turn][0].word).start for turn in turns]
+    edges = [heard[turn].first for turn in turns]
     return {
         "turn": latency.turn,
         "text": _texts(list(latency.texts)),
-        "words": np.array([len(words[turn]) for turn in turns], dtype=int),
-        "start": np.array(starts, dtype=float),
+        "words": np.array([len(heard[turn].words) for turn in turns], dtype=int),
+        "start": np.array([edge.start if edge else np.nan for edge in edges], dtype=float),
         "end": latency.end,
         "received": latency.received,
         "latency": latency.latency,
@@ -176,10 +179,13 @@ def _turns(session: Session) -> Columns:
         "lateness": latency.lateness,
         "service_time": np.where(latency.decided, latency.service_time, np.nan),
         "since_sent": latency.since_sent,
+        "half_width": latency.half_width,
         "first_word": np.array([firsts[turn] for turn in turns], dtype=float),
+        "known": latency.known,
         "decided": latency.decided,
         "referenced": latency.referenced,
         "terminated": latency.terminated,
+        "excluded": latency.excluded,
         "counted": latency.counted,
     }
 

@@ -10,13 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from rtkit.analysis.latency import (
     Latency,
     drift,
     first_word_latency,
     jitter,
+    partial_latency,
     quantiles,
     senders_share,
+    senders_share_bounds,
     turn_latency,
     word_latency,
 )
@@ -54,12 +58,15 @@ class Metric:
         In which it is printed.
     value : callable
         Of a session: seconds, seconds per second, a share or a count. NaN if it was not measured.
+    bound : bool
+        Whether it says how well others are known; not worth a row where they are known exactly.
     """
 
     name: str
     title: str
     unit: Unit
     value: Callable[[Session], float]
+    bound: bool = False
 
     @property
     def heading(self) -> str:
@@ -96,6 +103,28 @@ def _word(
     )
 
 
+def _partial(quantile: float) -> Callable[[Session], float]:
+    def value(session: Session) -> float:
+        latency = partial_latency(session)
+        values = latency.latency[latency.counted]
+        known = len(values) and not marks_speech(session)
+        return float(np.quantile(values, quantile)) if known else math.nan
+
+    return value
+
+
+def _half_width(quantile: str) -> Callable[[Session], float]:
+    def value(session: Session) -> float:
+        latency = turn_latency(session)
+        return float(getattr(quantiles(latency.half_width[latency.counted]), quantile))
+
+    return value
+
+
+def _share_bound(side: int) -> Callable[[Session], float]:
+    return lambda session: senders_share_bounds(turn_latency(session))[side]
+
+
 METRICS: Sequence[Metric] = (
     Metric("chunks_sent", "chunks sent", COUNT, lambda s: len(s.chunks)),
     Metric("last_chunk_late_by", "last chunk late by", TENTHS, _last_lateness),
@@ -115,9 +144,17 @@ METRICS: Sequence[Metric] = (
         MS,
         _turn("since_sent", "p50"),
     ),
+    Metric(
+        "turn_half_width_p50", "lateness of turns known to ±, p50", TENTHS, _half_width("p50"), True
+    ),
+    Metric(
+        "turn_half_width_max", "lateness of turns known to ±, max", TENTHS, _half_width("max"), True
+    ),
     Metric("word_latency_p50", "word latency p50", MS, _word("latency", "p50")),
     Metric("word_latency_p95", "word latency p95", MS, _word("latency", "p95")),
     Metric("word_service_time_p50", "word service time p50", MS, _word("service_time", "p50")),
+    Metric("partial_latency_p50", "word first right p50 (PR50)", MS, _partial(0.5)),
+    Metric("partial_latency_p90", "word first right p90 (PR90)", MS, _partial(0.9)),
     Metric(
         "first_word_latency_p50",
         "first-word latency p50",
@@ -129,6 +166,20 @@ METRICS: Sequence[Metric] = (
         "turn latency made by the sender",
         PERCENT,
         lambda s: senders_share(turn_latency(s)),
+    ),
+    Metric(
+        "turn_latency_made_by_the_sender_low",
+        "turn latency made by the sender, at least",
+        PERCENT,
+        _share_bound(0),
+        bound=True,
+    ),
+    Metric(
+        "turn_latency_made_by_the_sender_high",
+        "turn latency made by the sender, at most",
+        PERCENT,
+        _share_bound(1),
+        bound=True,
     ),
     Metric("loop_stalls", "loop stalls", COUNT, lambda s: len(s.stalls)),
 )

@@ -13,6 +13,7 @@ import numpy as np
 
 from rtkit.analysis.latency import drift
 from rtkit.analysis.matching import align_texts
+from rtkit.analysis.turns import heard_turns, never_ended
 from rtkit.audio import Clip, Header, is_wav
 from rtkit.markup import Table
 from rtkit.services.messages import ServiceError, Termination, Turn
@@ -37,7 +38,7 @@ class Mistake:
     name : str
         ``"unpaced"``, ``"naive drift"``, ``"wrong sample rate"``, ``"stereo"``, ``"no Terminate"``,
         ``"WAV header"``, ``"chunk out of bounds"``, ``"Bearer prefix"``, ``"counted twice"``,
-        ``"closed too soon"`` or ``"not 16-bit"``.
+        ``"closed too soon"``, ``"turn never ended"`` or ``"not 16-bit"``.
     sentence : str
         What it is, and what comes of it.
     evidence : str
@@ -139,6 +140,7 @@ def _in_session(session: Session, transcript: str | None) -> Iterator[Mistake]:
     yield from _durations(session)
     yield from _pace(session)
     yield from _farewell(session)
+    yield from _left_unended(session)
     if transcript is not None:
         yield from _counted_twice(session, transcript)
 
@@ -321,6 +323,27 @@ def _left_open(session: Session) -> str:
     if not words:
         return "no turn was seen to be open"
     return f"the last turn was left open, with {words} word{'s' * (words > 1)} so far"
+
+
+def _left_unended(session: Session) -> Iterator[Mistake]:
+    """Turns without a final, but for the last one of a session that had no proper end."""
+    turns = heard_turns(session)
+    left = never_ended(session)
+    if not any(isinstance(reply, Termination) for _, reply in session.replies):
+        left = tuple(turn for turn in left if turn is not turns[-1])
+    if left:
+        words = sum(len(turn.states[-1][1].words) for turn in left)
+        numbers = ", ".join(str(turn.order) for turn in left[:5]) + ", ..." * (len(left) > 5)
+        yield Mistake(
+            "turn never ended",
+            "The service began a turn and never sent its final: the words are in no transcript, "
+            "and there is no turn latency.",
+            f"{len(left)} of {len(turns)} turns (number {numbers}), with {words} "
+            f"word{'s' * (words != 1)}",
+            "Read until Termination, and keep turns by their number; if the final did not come "
+            "at all, look at session.messages and ask the vendor.",
+            "Not documented: it ends every turn that it began, at Terminate at the latest.",
+        )
 
 
 # Of the key, and of counting.

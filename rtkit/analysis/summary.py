@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from rtkit.analysis.latency import turn_latency, word_latency
+from rtkit.analysis.latency import quantiles, senders_share_bounds, turn_latency, word_latency
 from rtkit.analysis.metrics import METRICS, marks_speech
 from rtkit.analysis.naming import Sessions, named
+from rtkit.analysis.turns import never_ended
 from rtkit.analysis.validity import validity
 from rtkit.markup import Table
 from rtkit.session import Session
@@ -22,8 +23,8 @@ class Note:
     Attributes
     ----------
     kind : str
-        ``"not valid"``, ``"marks speech"``, ``"undecided"``, ``"missed words"`` or
-        ``"calibrated"``.
+        ``"not valid"``, ``"marks speech"``, ``"phase"``, ``"undecided"``, ``"stated"``,
+        ``"not counted"``, ``"never ended"``, ``"missed words"`` or ``"calibrated"``.
     session : str
         Its name.
     text : str
@@ -46,10 +47,13 @@ def summarize(sessions: Sessions) -> Table:
     say nothing of the service, with the reason and the fix.
     """
     by_name = named(sessions)
+    exact = not any(turn_latency(session).half_width.any() for session in by_name.values())
     return Table(
         tuple(by_name),
         tuple(
-            (one.heading, tuple(map(one.shown, by_name.values())), one.unit.form) for one in METRICS
+            (one.heading, tuple(map(one.shown, by_name.values())), one.unit.form)
+            for one in METRICS
+            if not (one.bound and exact)
         ),
         tuple(map(str, notes(by_name))),
     )
@@ -72,15 +76,15 @@ def _known_of(session: Session) -> Iterator[tuple[str, str]]:
             "Loopback(engine='recognizer') hears words; a reference beside the recording has them "
             "spoken.",
         )
-    latency = turn_latency(session)
-    if len(latency) and not latency.decided.all():
+    if session.settings.phase == "start":
         yield (
-            "undecided",
-            "the service does not say which audio decided a turn; endpoint wait and service time "
-            "are only known together.",
+            "phase",
+            f"phase='start': each chunk was due before it had been spoken, so every latency is "
+            f"{session.settings.chunk * 1000:g} ms better than live audio can have it.",
         )
+    yield from _of_turns(session)
     words = 0 if session.reference is None else len(session.reference.words)
-    matched = len(word_latency(session))
+    matched = int(word_latency(session).counted.sum())
     if matched < words and not marks_speech(session):
         yield (
             "missed words",
@@ -92,4 +96,46 @@ def _known_of(session: Session) -> Iterator[tuple[str, str]]:
             "calibrated",
             f"service times hold {error['p50'] * 1000:.1f} ms of the way there and back in the "
             f"median, {error['p99'] * 1000:.1f} ms at p99 (calibrated).",
+        )
+
+
+_EXCLUDED = {
+    "unmatched": "match nothing that was said",
+    "ambiguous": "end with a missed word that may belong to the next turn as well",
+    "early": "had their result before their last word was sent",
+}
+
+
+def _of_turns(session: Session) -> Iterator[tuple[str, str]]:
+    latency = turn_latency(session)
+    turns = len(latency)
+    for known, kind, told in (
+        ("bounded", "undecided", "the service does not say which audio decided a turn"),
+        ("stated", "stated", "the service states how much audio it had heard at a turn's end"),
+    ):
+        here = latency.counted & (latency.known == known)
+        if not here.any():
+            continue
+        low, high = senders_share_bounds(latency)
+        found = quantiles(latency.half_width[here])
+        together = "endpoint wait and service time are only known together"
+        parts = f"; {together}, and they and lateness" if known == "bounded" else "; lateness"
+        yield (
+            kind,
+            f"{told} ({int(here.sum())} of {turns}){parts} to ±{found.p50 * 1000:.1f} ms in the "
+            f"median, ±{found.max * 1000:.1f} ms at most; the sender made {low * 100:.0f} to "
+            f"{high * 100:.0f} % of the latency.",
+        )
+    for excluded, why in _EXCLUDED.items():
+        if count := int((latency.excluded == excluded).sum()):
+            yield (
+                "not counted",
+                f"{count} of {turns} turns {why}: shown, and not counted.",
+            )
+    if left := never_ended(session):
+        numbers = ", ".join(str(turn.order) for turn in left[:5]) + ", ..." * (len(left) > 5)
+        yield (
+            "never ended",
+            f"{len(left)} of the service's turns never ended (number {numbers}): their words are "
+            "in no transcript; those that were final count in word latency.",
         )

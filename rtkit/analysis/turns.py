@@ -20,7 +20,15 @@ from rtkit.reference import Reference, SpokenWord
 from rtkit.services.messages import Turn, Word
 from rtkit.session import Session
 
-__all__ = ["HeardTurn", "HeardWord", "heard_turns", "heard_words", "holding_chunk", "sent_from"]
+__all__ = [
+    "HeardTurn",
+    "HeardWord",
+    "heard_turns",
+    "heard_words",
+    "holding_chunk",
+    "never_ended",
+    "sent_from",
+]
 
 Owners = tuple[int, ...]  # the turns that a spoken word may belong to, by their places
 
@@ -123,6 +131,13 @@ def heard_words(session: Session) -> list[HeardWord]:
     rtkit.word_latency : leaves out words that match nothing in the reference.
     """
     return [word for turn in heard_turns(session) for word in turn.words]
+
+
+def never_ended(session: Session) -> tuple[HeardTurn, ...]:
+    """The turns in which words were heard and that the service never ended."""
+    return tuple(
+        turn for turn in heard_turns(session) if not turn.ended and turn.states[-1][1].words
+    )
 
 
 def holding_chunk(session: Session, ends: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from rtkit.analysis.latency import heard_words, word_latency
+from rtkit.analysis.latency import word_latency
 from rtkit.markup import SMALL, box, tinted
 from rtkit.session import Session
 
@@ -102,19 +102,16 @@ def show_transcript(
     """
     if part not in PARTS:
         raise ValueError(f"unknown part {part!r}; one of {', '.join(map(repr, PARTS))}")
-    latency = word_latency(session)
-    values = getattr(latency, part)
+    latency = word_latency(session, unmatched=True)
+    known = latency.excluded != "unmatched"
+    values = getattr(latency, part)[known]
     edges = _round_edges(values) if edges is None else tuple(float(edge) for edge in edges)
     if len(edges) != len(TINTS) - 1 or not all(low < high for low, high in pairwise(edges)):
         raise ValueError(f"edges={edges} do not part the five colors; give four rising seconds")
-    rows = iter(
-        {name: float(getattr(latency, name)[i]) for name in PARTS} for i in range(len(latency))
-    )
     turns: dict[int, list[tuple[str, Mapping[str, float] | None]]] = {}
-    for heard in heard_words(session):
-        known = session.reference is None or heard.spoken is not None
-        parts = next(rows, None) if known else None
-        turns.setdefault(heard.turn, []).append((heard.word.text, parts))
+    for i, (turn, text) in enumerate(zip(latency.turn.tolist(), latency.texts, strict=True)):
+        parts = {name: float(getattr(latency, name)[i]) for name in PARTS} if known[i] else None
+        turns.setdefault(turn, []).append((text, parts))
     return Transcript(tuple(map(tuple, turns.values())), part, edges)
 
 
