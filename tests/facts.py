@@ -146,7 +146,7 @@ async def converse(
         lambda rate: Script(script, rate),
         rate=clip.rate,
         behavior=Behavior(delay, max_speed=drain, finals=finals),
-        query=query,
+        parameters=query,
     )
     found = await stream(clip, connection=connection, **how)
     service = {"name": "embedded", "engine": "script", "delay": delay}

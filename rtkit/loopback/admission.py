@@ -1,39 +1,26 @@
-"""Who may come in: keys, temporary tokens, and how many sessions. No I/O.
-
-A key travels as it is; ``Bearer`` before it is refused, as by the real service. A temporary token
-may stand in the header, where some clients put it, or in the URL.
-"""
+"""Who may come in: keys, temporary tokens, and how many sessions. No I/O, no vendor."""
 
 from __future__ import annotations
 
-import base64
 import hmac
-import json
 import secrets
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
-
-from rtkit.services.assemblyai.parameters import Refusal
 
 __all__ = ["Admission", "Visit"]
 
 TOKEN = "embedded."  # what the service's own tokens start with
 MINUTE = 60.0
-LIMITS = {  # of a token's parameters, in seconds
-    "expires_in_seconds": (1, 600),
-    "max_session_duration_seconds": (60, 10800),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """How long a session may take (None: as long as any), or why there is none."""
+    """How long a session may take (None: as long as any), or for which cause there is none."""
 
     max_duration: float | None = None
-    refused: Refusal | None = None
+    refused: str | None = None
 
 
 class Admission:
@@ -46,13 +33,15 @@ class Admission:
     max_sessions : int, optional
         How many may be open at once.
     sessions_per_minute : int, optional
-        How many may be opened within a minute, as the real service limits them.
+        How many may be opened within a minute, as real services limit them.
 
     Raises
     ------
     ValueError
         If the key is empty, or a number below 1.
     """
+
+    KEPT = 1024  # tokens; of more the oldest are forgotten
 
     def __init__(
         self,
@@ -69,110 +58,56 @@ class Admission:
         self._key = key
         self._max_sessions = max_sessions
         self._sessions_per_minute = sessions_per_minute
-        self._secret = secrets.token_bytes(32)  # tokens are good for this service only
+        self._tokens: dict[str, tuple[float, float]] = {}  # until when, and for how long
         self._open = 0
         self._opened: deque[float] = deque()  # within the last minute
 
     @contextmanager
-    def visit(self, authorization: str | None, token: str | None, now: float) -> Iterator[Visit]:
-        """A session of the client that brings these, from `now` to the end of the block."""
-        try:
-            max_duration = self._admit(authorization or token, now)
-            self._count(now)
-        except Refusal as refusal:
-            yield Visit(refused=refusal)
+    def visit(self, credential: str | None, now: float) -> Iterator[Visit]:
+        """A session of the client that brings this, from `now` to the end of the block."""
+        visit = self.look(credential, now)
+        if visit.refused is not None:
+            yield visit
             return
-        try:
-            yield Visit(max_duration)
-        finally:
-            self._open -= 1
-
-    def answer(
-        self, query: Mapping[str, str], authorization: str | None, now: float
-    ) -> tuple[int, dict[str, Any]]:
-        """What the token endpoint answers: a status, and JSON."""
-        faults = [fault for name in LIMITS if (fault := _fault(query, name)) is not None]
-        if not authorization:
-            faults.append(_missing("header", "authorization"))
-        if faults:
-            return 422, {"detail": faults}
-        assert authorization is not None
-        # This endpoint, unlike the socket, takes the key after the word Bearer, too.
-        if not self._knows(authorization.removeprefix("Bearer ")):
-            return 401, {"error": "Invalid API key", "code": 401, "details": None}
-        seconds = int(query["expires_in_seconds"])
-        max_duration = int(query.get("max_session_duration_seconds", 10800))
-        return 200, {
-            "token": self._mint(now + seconds, max_duration),
-            "expires_in_seconds": seconds,
-        }
-
-    def _admit(self, credential: str | None, now: float) -> float | None:
-        """For how long the client may stay."""
-        if not credential:
-            raise Refusal(1008, "Unauthorized Connection: Missing Authorization header")
-        if credential.startswith(TOKEN):
-            expires, max_duration = self._read(credential)
-            if now >= expires:
-                raise Refusal(1008, "Unauthorized Connection: Signature has expired")
-            return max_duration
-        if credential.startswith("Bearer ") or not self._knows(credential):
-            raise Refusal(1008, "Unauthorized Connection: Invalid API key")
-        return None
-
-    def _count(self, now: float) -> None:
-        while self._opened and self._opened[0] <= now - MINUTE:
-            self._opened.popleft()
-        crowded = self._max_sessions is not None and self._open >= self._max_sessions
-        hasty = (
-            self._sessions_per_minute is not None and len(self._opened) >= self._sessions_per_minute
-        )
-        if crowded or hasty:
-            raise Refusal(3009, "Unauthorized Connection: Too many concurrent sessions")
         self._open += 1
         if self._sessions_per_minute is not None:
             self._opened.append(now)
+        try:
+            yield visit
+        finally:
+            self._open -= 1
 
-    def _knows(self, key: str) -> bool:
+    def look(self, credential: str | None, now: float) -> Visit:
+        """Whether a client that brings this would get a session now."""
+        lasts = None
+        if not credential:
+            return Visit(refused="no key")
+        if credential.startswith(TOKEN):
+            if credential not in self._tokens:
+                return Visit(refused="key refused")
+            until, lasts = self._tokens[credential]
+            if now >= until:
+                return Visit(refused="token expired")
+        elif not self.knows(credential):
+            return Visit(refused="key refused")
+        while self._opened and self._opened[0] <= now - MINUTE:
+            self._opened.popleft()
+        crowded = self._max_sessions is not None and self._open >= self._max_sessions
+        rate = self._sessions_per_minute
+        if crowded or (rate is not None and len(self._opened) >= rate):
+            return Visit(refused="too many sessions")
+        return Visit(lasts)
+
+    def knows(self, key: str) -> bool:
+        """Whether the key opens sessions."""
         return self._key is None or hmac.compare_digest(
             key.encode(errors="replace"), self._key.encode()
         )
 
-    def _mint(self, expires: float, max_duration: int) -> str:
-        said = base64.urlsafe_b64encode(json.dumps([expires, max_duration]).encode()).decode()
-        return f"{TOKEN}{said}.{self._sign(said)}"
-
-    def _read(self, token: str) -> tuple[float, float]:
-        said, _, signature = token.removeprefix(TOKEN).partition(".")
-        if not hmac.compare_digest(signature.encode(errors="replace"), self._sign(said).encode()):
-            raise Refusal(1008, "Unauthorized Connection: Invalid API key")
-        expires, max_duration = json.loads(base64.urlsafe_b64decode(said))
-        return float(expires), float(max_duration)
-
-    def _sign(self, said: str) -> str:
-        return hmac.new(self._secret, said.encode(errors="replace"), "sha256").hexdigest()
-
-
-def _fault(query: Mapping[str, str], name: str) -> dict[str, Any] | None:
-    """What is wrong with a parameter of the token endpoint, in the real one's form."""
-    lowest, highest = LIMITS[name]
-    text = query.get(name)
-    if text is None:
-        return _missing("query", name) if name == "expires_in_seconds" else None
-    place = {"loc": ["query", name], "input": text}
-    try:
-        value = int(text)
-    except ValueError:
-        wrong = "Input should be a valid integer, unable to parse string as an integer"
-        return {"type": "int_parsing", "msg": wrong, **place}
-    if value < lowest:
-        wrong = f"Input should be greater than or equal to {lowest}"
-        return {"type": "greater_than_equal", "msg": wrong, "ctx": {"ge": lowest}, **place}
-    if value > highest:
-        wrong = f"Input should be less than or equal to {highest}"
-        return {"type": "less_than_equal", "msg": wrong, "ctx": {"le": highest}, **place}
-    return None
-
-
-def _missing(where: str, name: str) -> dict[str, Any]:
-    return {"type": "missing", "loc": [where, name], "msg": "Field required", "input": None}
+    def mint(self, until: float, max_duration: float) -> str:
+        """A token that opens sessions until then, each for so many seconds at most."""
+        token = TOKEN + secrets.token_urlsafe(32)
+        self._tokens[token] = until, max_duration
+        while len(self._tokens) > self.KEPT:
+            del self._tokens[next(iter(self._tokens))]
+        return token

@@ -7,10 +7,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
-from rtkit.loopback.conversation import Behavior, Close, Conversation, Say
+from rtkit.loopback.conversation import Behavior, Conversation, Say
 from rtkit.loopback.engines import Energy, Engine
 from rtkit.services.endpoint import Closed
+from rtkit.services.messages import Close
+from rtkit.services.service import ASSEMBLYAI, dialect_named, part_of
 
 __all__ = ["InMemoryConnection"]
 
@@ -18,7 +21,8 @@ __all__ = ["InMemoryConnection"]
 class InMemoryConnection:
     """Both ends in one loop: what is sent is heard at the same instant, or `network()` later.
 
-    Made inside the running loop on whose clock the session is to take place.
+    Made inside the running loop on whose clock the session is to take place. What the dialect's
+    clients say first is said already; `parameters` are by its own names.
     """
 
     def __init__(
@@ -27,8 +31,9 @@ class InMemoryConnection:
         *,
         rate: int,
         behavior: Behavior | None = None,
-        query: Mapping[str, str] | None = None,
+        parameters: Mapping[str, Any] | None = None,
         network: Callable[[], float] = float,
+        dialect: str = ASSEMBLYAI,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._inbox: asyncio.Queue[str | Close] = asyncio.Queue()
@@ -38,20 +43,29 @@ class InMemoryConnection:
         self._up = _Way(self._loop, self._hear)
         self._down = _Way(self._loop, self._deliver)
         self._behavior = behavior or Behavior(delay=0.0)
+        self._dialect = dialect
         self._hears = "energy" if engine is Energy else "script"
+        endpoint = dialect_named(dialect).endpoint("ws://127.0.0.1", "any", rate, parameters or {})
         self._conversation = Conversation(
-            {"sample_rate": str(rate), **(query or {})},
+            part_of(dialect, "server").Server(dict(parse_qsl(urlsplit(endpoint.url).query))),
             engine=engine,
             behavior=self._behavior,
             now=self._loop.time(),
             session_id="00000000-0000-4000-8000-000000000000",
             expires_at=0,
         )
+        for frame in endpoint.opening:
+            self._conversation.receive(frame, self._loop.time())
         self._pump()
 
     def describe(self) -> dict[str, Any]:
         """What a session records of its service."""
-        return {"name": "embedded, in memory", "engine": self._hears, **asdict(self._behavior)}
+        return {
+            "name": "embedded, in memory",
+            "dialect": self._dialect,
+            "engine": self._hears,
+            **asdict(self._behavior),
+        }
 
     async def send(self, frame: bytes | str) -> None:
         self.write(frame)

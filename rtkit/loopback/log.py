@@ -59,7 +59,10 @@ class Log:
         if (refusal := conversation.refusal) is not None:
             self.note(connection, f"refused: {refusal.code} {refusal.text}")
             return
-        asked = conversation.parameters
+        asked = conversation.rules
+        if asked is None:  # it has yet to say what it asks for
+            self.note(connection, "opened" + (f"; faults to come: {faults}" if faults else ""))
+            return
         told = {
             "sample_rate": asked.rate,
             "encoding": asked.encoding,
@@ -100,8 +103,9 @@ class Log:
         """What nobody may read, as far as it is known to be that."""
         found = {self._key or ""}
         if (request := connection.request) is not None:
-            for credential in request.headers.get_all("Authorization"):
-                found |= {credential, credential.removeprefix("Bearer ")}
+            for header, credential in request.headers.raw_items():
+                if is_secret(header) or header.lower() == "sec-websocket-protocol":
+                    found |= {credential, credential.partition(" ")[2]}
             for name, value in parse_qsl(urlsplit(request.path).query):
                 if is_secret(name):
                     found.add(value)

@@ -21,7 +21,7 @@ from rtkit.loopback.conversation import MAX_DURATION, Behavior
 from rtkit.loopback.faults import Fault, read_faults
 from rtkit.loopback.recognizer import recognizer_name
 from rtkit.reference import Reference, read_reference
-from rtkit.services.assemblyai.client import DEFAULT_MODEL, session_url
+from rtkit.services.assemblyai.client import DEFAULT_MODEL, endpoint
 from rtkit.services.endpoint import Endpoint, is_secret
 
 __all__ = ["Loopback", "embedded"]
@@ -145,10 +145,7 @@ class Loopback:
         script = self._script or reference if self._recognizer is None else None
         port = await asyncio.to_thread(self._hand_over, name, script)
         parameters = {**self._asks, **self._parameters, "script": name}
-        return Endpoint(
-            session_url(f"ws://127.0.0.1:{port}/v3/ws", rate, parameters),
-            {"Authorization": self._key or name},
-        )
+        return endpoint(f"ws://127.0.0.1:{port}", self._key or name, rate, parameters)
 
     def describe(self, reference: Reference | None = None) -> dict[str, Any]:
         """What a session records of its service."""

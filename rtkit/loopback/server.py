@@ -8,28 +8,30 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from rtkit.loopback.admission import Admission, Visit
-from rtkit.loopback.conversation import MAX_DURATION, Behavior, Close, Conversation
+from rtkit.loopback.conversation import MAX_DURATION, Behavior, Conversation
 from rtkit.loopback.engines import Energy, Engine, Script, SlowEngine
 from rtkit.loopback.faults import Fault, Faults, FaultyConnection
 from rtkit.loopback.log import Log
 from rtkit.loopback.recognizer import Recognizer, Recognizers
 from rtkit.reference import Reference
+from rtkit.services.messages import Close, Refusal
+from rtkit.services.service import ASSEMBLYAI, part_of
+from rtkit.services.service import Server as Protocol
 
 __all__ = ["Scripts", "serve_loopback"]
 
-PATHS = ("/", "/v3/ws")
-TOKEN_PATH = "/v3/token"
-HEALTH_PATH = "/v3/ws/health"
 LONGEST_FRAME = 1 << 20  # bytes; a second of audio at the highest rate is a fifth of it
 MOST_SESSIONS = 1024  # at once; each may have some frames waiting,
 FRAMES = 4  # so many
@@ -68,59 +70,24 @@ async def serve_loopback(
     compression: bool = True,
     faults: Sequence[Fault] = (),
     log: Log | None = None,
+    dialect: str = ASSEMBLYAI,
 ) -> Server:
     """Listen on 127.0.0.1; port 0 takes a free one. With recognizers, no script is spoken."""
-    admission = admission or Admission()
-    log = log or Log()
-    demand = Faults(faults, log.note)
-    open_now = 0
-
-    async def session(connection: ServerConnection) -> None:
-        nonlocal open_now
-        open_now += 1
-        line = demand.of(connection)
-        try:
-            with _visit(admission, connection) as visit:
-                if recognizers is None or visit.refused:
-                    await talk(connection, _Skin(line, scripts, behavior, visit))
-                    return
-                async with recognizers.lend() as recognizer:
-                    await talk(connection, _Skin(line, scripts, behavior, visit, recognizer))
-        finally:
-            open_now -= 1
-
-    async def talk(connection: ServerConnection, skin: _Skin) -> None:
-        conversation, faults = skin.conversation, skin.faults
-        log.opened(connection, conversation, faults)
-        begins = conversation.refusal is None
-        try:
-            await skin.run()
-        finally:
-            if begins:
-                log.closed(connection, conversation)
-
-    async def let_in(connection: ServerConnection, request: Request) -> Response | None:
-        if urlsplit(request.path).path == TOKEN_PATH:
-            return _token(admission, connection, request)
-        refusal = _process_request(connection, request)
-        if refusal is None and open_now >= MOST_SESSIONS:
-            return connection.respond(
-                HTTPStatus.SERVICE_UNAVAILABLE, f"{open_now} sessions are open; end some first.\n"
-            )
-        return refusal or await demand.at_the_door(connection, request)
-
-    def answered(connection: ServerConnection, request: Request, response: Response) -> None:
-        path, status = urlsplit(request.path).path, response.status_code
-        if path != HEALTH_PATH and status != HTTPStatus.SWITCHING_PROTOCOLS:
-            how = "answered" if status < 300 else "refused"
-            log.note(connection, f"{how}: HTTP {status} {response.reason_phrase} for {path[:60]}")
-
+    host = _Host(
+        part_of(dialect, "server").Server,
+        scripts,
+        behavior,
+        recognizers,
+        admission or Admission(),
+        faults,
+        log or Log(),
+    )
     return await serve(
-        session,
+        host.session,
         "127.0.0.1",
         port,
-        process_request=let_in,
-        process_response=answered,
+        process_request=host.let_in,
+        process_response=host.answered,
         # Any web page may open a websocket to this host. A browser then says where the page came
         # from, and cannot be kept from it; other clients have no origin. So: those only.
         origins=[None],
@@ -132,41 +99,134 @@ async def serve_loopback(
     )
 
 
+class _Host:
+    """What all sessions of a service share, and who gets one."""
+
+    def __init__(
+        self,
+        protocol: type[Protocol],
+        scripts: Scripts,
+        behavior: Behavior,
+        recognizers: Recognizers | None,
+        admission: Admission,
+        faults: Sequence[Fault],
+        log: Log,
+    ) -> None:
+        self._protocol, self._scripts, self._behavior = protocol, scripts, behavior
+        self._recognizers, self._admission, self._log = recognizers, admission, log
+        self._demand = Faults(faults, log.note)
+        self._open = 0
+
+    async def let_in(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer a request for anything but a session; None goes on to the session."""
+        path, query = urlsplit(request.path).path, _query(request)
+        page = self._protocol.page(path, query, _headers(request), self._admission, _now())
+        if page is not None:
+            return _response(*page)
+        if path not in self._protocol.PATHS:
+            paths = ", ".join(self._protocol.PATHS)
+            return _response(404, f"Nothing here. Connect to one of {paths}.\n")
+        if self._open >= MOST_SESSIONS:
+            return _response(503, f"{self._open} sessions are open; end some first.\n")
+        try:
+            credential = self._protocol.credential(query, _headers(request))
+            cause = self._admission.look(credential, _now()).refused
+            refusal = None if cause is None else self._protocol.refusal(cause)
+        except Refusal as refused:
+            refusal = refused
+        if refusal is not None and refusal.code in HTTP_REFUSALS:
+            return _response(refusal.code, refusal.text + "\n")
+        return await self._demand.at_the_door(connection, request)
+
+    def answered(self, connection: ServerConnection, request: Request, response: Response) -> None:
+        """Tell of an answer that opens no session."""
+        status = response.status_code
+        if status != HTTPStatus.SWITCHING_PROTOCOLS and response.body != b"ok\n":
+            path, how = urlsplit(request.path).path, "answered" if status < 300 else "refused"
+            self._log.note(
+                connection, f"{how}: HTTP {status} {response.reason_phrase} for {path[:60]}"
+            )
+
+    async def session(self, connection: ServerConnection) -> None:
+        self._open += 1
+        line = self._demand.of(connection)
+        assert connection.request is not None
+        query, headers = _query(connection.request), _headers(connection.request)
+        try:
+            try:
+                credential, refused = self._protocol.credential(query, headers), None
+            except Refusal as refusal:
+                credential, refused = None, refusal
+            with self._admission.visit(credential, _now()) as visit:
+                if visit.refused is not None and refused is None:
+                    refused = self._protocol.refusal(visit.refused)
+                if self._recognizers is None or refused is not None:
+                    await self._talk(connection, line, query, visit, refused)
+                    return
+                async with self._recognizers.lend() as recognizer:
+                    await self._talk(connection, line, query, visit, None, recognizer)
+        finally:
+            self._open -= 1
+
+    async def _talk(
+        self,
+        connection: ServerConnection,
+        line: ServerConnection | FaultyConnection,
+        query: Mapping[str, str],
+        visit: Visit,
+        refused: Refusal | None,
+        recognizer: Recognizer | None = None,
+    ) -> None:
+        engine: Callable[[int], Engine | SlowEngine] = (
+            self._scripts.engine(query.get("script")) if recognizer is None else recognizer.begin
+        )
+        lasts = min(self._behavior.max_duration or MAX_DURATION, visit.max_duration or math.inf)
+        conversation = Conversation(
+            self._protocol(query),
+            engine=engine,
+            behavior=replace(self._behavior, max_duration=lasts),
+            now=_now(),
+            session_id=str(uuid.uuid4()),
+            expires_at=int(time.time() + lasts),
+            refused=refused,
+        )
+        faults = line.faults if isinstance(line, FaultyConnection) else ""
+        self._log.opened(connection, conversation, faults)
+        begins = conversation.refusal is None
+        try:
+            await _Skin(line, conversation, recognizer).run()
+        finally:
+            if begins:
+                self._log.closed(connection, conversation)
+
+
+HTTP_REFUSALS = range(400, 600)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 def _query(request: Request) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(request.path).query))
 
 
-def _credential(request: Request) -> str | None:
-    return ", ".join(request.headers.get_all("Authorization")) or None
+def _headers(request: Request) -> dict[str, str]:
+    """By names in lower case; what comes several times is joined."""
+    names = {name.lower() for name in request.headers}
+    return {name: ", ".join(request.headers.get_all(name)) for name in names}
 
 
-def _visit(
-    admission: Admission, connection: ServerConnection
-) -> contextlib.AbstractContextManager[Visit]:
-    request = connection.request
-    assert request is not None
-    token = _query(request).get("token")
-    return admission.visit(_credential(request), token, asyncio.get_running_loop().time())
-
-
-def _token(admission: Admission, connection: ServerConnection, request: Request) -> Response:
-    now = asyncio.get_running_loop().time()
-    status, answer = admission.answer(_query(request), _credential(request), now)
-    response = connection.respond(HTTPStatus(status), json.dumps(answer))
-    del response.headers["Content-Type"]
-    response.headers["Content-Type"] = "application/json"
-    return response
-
-
-def _process_request(connection: ServerConnection, request: Request) -> Response | None:
-    path = urlsplit(request.path).path
-    if path == HEALTH_PATH:
-        return connection.respond(HTTPStatus.OK, "ok\n")
-    if path not in PATHS:
-        return connection.respond(
-            HTTPStatus.NOT_FOUND, f"Nothing here. Connect to one of {', '.join(PATHS)}.\n"
-        )
-    return None
+def _response(status: int, said: str | Mapping[str, Any]) -> Response:
+    kind, text = "text/plain; charset=utf-8", said
+    if not isinstance(text, str):
+        kind, text = "application/json", json.dumps(text)
+    body = text.encode()
+    headers = Headers(
+        {"Connection": "close", "Content-Length": str(len(body)), "Content-Type": kind}
+    )
+    phrase = HTTPStatus(status).phrase if status in {int(one) for one in HTTPStatus} else "Refused"
+    return Response(status, phrase, headers, body)
 
 
 class _Skin:
@@ -175,33 +235,14 @@ class _Skin:
     def __init__(
         self,
         connection: ServerConnection | FaultyConnection,
-        scripts: Scripts,
-        behavior: Behavior,
-        visit: Visit,
-        recognizer: Recognizer | None = None,
+        conversation: Conversation,
+        recognizer: Recognizer | None,
     ) -> None:
-        request = connection.request
-        assert request is not None
-        query = _query(request)
         self._loop = asyncio.get_running_loop()
-        self._connection = connection
-        self.faults = connection.faults if isinstance(connection, FaultyConnection) else ""
+        self._connection, self._conversation = connection, conversation
+        self._recognizer = recognizer
         self._changed = asyncio.Event()
         self._gone = False
-        self._recognizer = recognizer
-        engine: Callable[[int], Engine | SlowEngine] = (
-            scripts.engine(query.get("script")) if recognizer is None else recognizer.begin
-        )
-        max_duration = min(behavior.max_duration or MAX_DURATION, visit.max_duration or math.inf)
-        self.conversation = Conversation(
-            query,
-            engine=engine,
-            behavior=replace(behavior, max_duration=max_duration),
-            now=self._loop.time(),
-            session_id=str(uuid.uuid4()),
-            expires_at=int(time.time() + max_duration),
-            refused=visit.refused,
-        )
 
     async def run(self) -> None:
         tasks = [asyncio.create_task(self._listen())]
@@ -221,7 +262,7 @@ class _Skin:
     async def _listen(self) -> None:
         try:
             async for frame in self._connection:
-                self.conversation.receive(frame, self._loop.time())
+                self._conversation.receive(frame, self._loop.time())
                 self._changed.set()
         except ConnectionClosed:
             pass
@@ -233,9 +274,9 @@ class _Skin:
         """Pass on what the recognizer hears, as it comes."""
         try:
             async for sounds in recognizer.answers():
-                self.conversation.answer(sounds, self._loop.time())
+                self._conversation.answer(sounds, self._loop.time())
                 self._changed.set()
-            self.conversation.fail("The recognizer ended unexpectedly", self._loop.time())
+            self._conversation.fail("The recognizer ended unexpectedly", self._loop.time())
         except BaseException:  # as above
             self._gone = True
             raise
@@ -244,7 +285,7 @@ class _Skin:
 
     async def _speak(self) -> None:
         while not self._gone:
-            for message in self.conversation.take(self._loop.time()):
+            for message in self._conversation.take(self._loop.time()):
                 if isinstance(message, Close):
                     await self._connection.close(message.code, message.reason)
                     return
@@ -254,7 +295,7 @@ class _Skin:
 
     async def _next_message(self) -> None:
         """Wait until a message's time has come, a frame arrived, or the client left."""
-        coming = self.conversation.next
+        coming = self._conversation.next
         timer = None if coming is None else self._loop.call_at(coming, self._changed.set)
         await self._changed.wait()
         self._changed.clear()

@@ -1,7 +1,7 @@
 """Turns: which words were said so far, when that is told, and which silence ends them.
 
-All of it is decided on audio time, by the rules of the model that was chosen; nothing here knows
-when anything arrives.
+All of it is decided on audio time, by the rules that the client chose; nothing here knows when
+anything arrives.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from rtkit.loopback.engines import Onset, Phrase, Sound
-from rtkit.services.assemblyai.parameters import Parameters
+from rtkit.services.messages import Reply, Rules, Silence, SpeechStarted, Turn, Word
 
 __all__ = ["Decided", "Turns"]
 
 LEAST_SPEECH = 0.08  # seconds; less does not make a turn that silence ends
-SILENCE = 1.0  # seconds of it that newer models tell of, if they are asked to
-CONTINUOUS = 3.0  # seconds from one partial message of a long turn to the next, with newer models
+SILENCE = 1.0  # seconds of it that are told of, where that is asked for
+CONTINUOUS = 3.0  # seconds from one partial state of a long semantic turn to the next
+CONFIDENCE = 0.95  # in a word, where the engine has none
 
-Decided = tuple[str, dict[str, Any]]  # what decided a message, and the message
+Decided = tuple[str, Reply]  # what decided a message, and the message
 
 
 @dataclass(slots=True)
@@ -29,29 +29,29 @@ class _Word:
     start: float
     end: float
     final: bool
-    confidence: float = 0.95
+    confidence: float = CONFIDENCE
 
 
 class Turns:
     """The turns of one session.
 
-    Universal-Streaming tells each word as it comes, and ends a turn after the shorter silence
-    if it is confident that the turn is over, else after the longer one. The newer models look at
-    the text once a silence has lasted for the shorter one: the turn ends if a sentence does; else
-    they tell what was said so far, and end the turn after the longer one.
+    By plain rules each word is told as it comes, and a turn ends after the shorter silence if the
+    engine is confident that it is over, else after the longer one. By semantic rules the text is
+    looked at once a silence has lasted for the shorter one: the turn ends if a sentence does; else
+    what was said so far is told, and the turn ends after the longer one.
 
     Parameters
     ----------
-    parameters : Parameters
+    rules : Rules
         May be exchanged for others at any time.
     finals : int
-        How many final messages a formatted turn of Universal-Streaming has.
+        How many final states a formatted turn has by plain rules.
     """
 
-    def __init__(self, parameters: Parameters, finals: int) -> None:
-        self.parameters = parameters
+    def __init__(self, rules: Rules, finals: int) -> None:
+        self.rules = rules
         self._finals = finals
-        self._newer = parameters.family != "universal"
+        self._semantic = rules.semantic
         self._order = 0
         self._speaking = 0  # words begun and not yet heard whole
         self._last_end = 0.0
@@ -64,8 +64,8 @@ class Turns:
         self._confidence = 0.0
         self._began = False  # whether the client knows that somebody speaks
         self._told: list[_Word] = []
-        self._tell_at: float | None = None  # newer models: when to tell what was said so far
-        self._looked = False  # newer models: whether this silence's text was looked at
+        self._tell_at: float | None = None  # semantic: when to tell what was said so far
+        self._looked = False  # semantic: whether this silence's text was looked at
 
     @property
     def open(self) -> bool:
@@ -80,7 +80,7 @@ class Turns:
             self.spoken = True
             self._looked = False
             if self._tell_at is None:
-                self._tell_at = sound.position + self.parameters.early
+                self._tell_at = sound.position + self.rules.early
             return
         before = list(self._words)
         self._speaking -= sound.final
@@ -92,7 +92,7 @@ class Turns:
                 self._words.pop()
             self._words.append(word)
             self._confidence, self._last_end = sound.confidence, sound.end
-        if self._newer:
+        if self._semantic:
             yield from self.reach(sound.position)
         elif self._words != before:
             yield from self._tell("word")
@@ -100,33 +100,33 @@ class Turns:
     def reach(self, position: float) -> Iterator[Decided]:
         """What is to be said once the audio up to `position` is there."""
         # Half a sample of grace, as for a word that ends with its chunk.
-        position += 0.5 / self.parameters.rate
+        position += 0.5 / self.rules.rate
         while True:
             at, act = min(self._coming(), key=lambda coming: coming[0])
             if at > position:
                 break
             yield from act()
-        if not self.parameters.silences:
+        if not self.rules.silences:
             self._silent_from = position  # what was not asked for is not told later
 
     def end(self, cause: str) -> Iterator[Decided]:
         """End the open turn."""
-        if self._newer:
+        if self._semantic:
             yield from self._onset(cause)
             yield cause, self._turn(final=True, formatted=True)
         else:
-            formats = self.parameters.format_turns
+            formats = self.rules.format_turns
             two = formats and self._finals == 2 and bool(self._words)
             yield cause, self._turn(final=True, formatted=formats and not two)
             if two:
-                yield cause, {**self._turn(final=True, formatted=True), "utterance": ""}
+                yield cause, self._turn(final=True, formatted=True)
         self._clear()
         self._order += 1
 
     def finish(self) -> Iterator[Decided]:
         """The client has nothing more to say."""
-        # Universal-Streaming sends a final where nothing is open, too: an empty one.
-        if self._words or not self._newer:
+        # By plain rules there is a final where nothing is open, too: an empty one.
+        if self._words or not self._semantic:
             yield from self.end("terminate")
 
     def _hear_phrase(self, phrase: Phrase) -> None:
@@ -140,22 +140,22 @@ class Turns:
     def _coming(self) -> Iterator[tuple[float, Callable[[], Iterator[Decided]]]]:
         """What happens at which position, if nobody says anything more."""
         yield math.inf, lambda: iter(())
-        if self.parameters.silences and not self._speaking:
+        if self.rules.silences and not self._speaking:
             yield max(self._silent_from, self._last_end) + SILENCE, self._tell_silence
         if not self._words:
             return
-        if self._newer and self._tell_at is not None:
+        if self._semantic and self._tell_at is not None:
             yield self._tell_at, self._tell_early
         if self._speaking:
             return
-        least = self._last_end + self.parameters.min_silence
-        most = self._last_end + self.parameters.max_silence
-        if self._newer:
+        least = self._last_end + self.rules.min_silence
+        most = self._last_end + self.rules.max_silence
+        if self._semantic:
             yield most, lambda: self.end("silence")
             if not self._looked:
                 yield least, self._look
         elif self._last_end - self._words[0].start >= LEAST_SPEECH - 1e-9:
-            sure = self._confidence > self.parameters.threshold
+            sure = self._confidence > self.rules.threshold
             yield least if sure else most, lambda: self.end("silence")
 
     def _look(self) -> Iterator[Decided]:
@@ -167,62 +167,49 @@ class Turns:
 
     def _tell_early(self) -> Iterator[Decided]:
         assert self._tell_at is not None
-        self._tell_at += CONTINUOUS if self.parameters.continuous else math.inf
+        self._tell_at += CONTINUOUS if self.rules.continuous else math.inf
         yield from self._tell("word")
 
     def _tell_silence(self) -> Iterator[Decided]:
         start = max(self._silent_from, self._last_end)
         self._silent_from = start + SILENCE
-        start_ms, end_ms = round(start * 1000), round(self._silent_from * 1000)
-        yield "silence", {"type": "Silence", "start_ms": start_ms, "end_ms": end_ms}
+        yield "silence", Silence(start, self._silent_from)
 
     def _tell(self, cause: str) -> Iterator[Decided]:
         """Tell the words so far, unless they were told."""
-        if not self.parameters.partials or self._words == self._told:
+        if not self.rules.partials or self._words == self._told:
             return
         self._told = list(self._words)
         yield from self._onset(cause)
-        one = self.parameters.format_turns and self._finals == 1
-        yield cause, self._turn(final=False, formatted=self._newer or one)
+        one = self.rules.format_turns and self._finals == 1
+        yield cause, self._turn(final=False, formatted=self._semantic or one)
 
     def _onset(self, cause: str) -> Iterator[Decided]:
-        """Newer models say that somebody speaks, right before they say what."""
-        if self._newer and self._words and not self._began:
+        """By semantic rules it is told that somebody speaks, right before what."""
+        if self._semantic and self._words and not self._began:
             self._began = True
-            yield (
-                cause,
-                {
-                    "type": "SpeechStarted",
-                    "timestamp": round(self._words[0].start * 1000),
-                    "confidence": 1.0,
-                },
-            )
+            yield cause, SpeechStarted(self._words[0].start)
 
-    def _turn(self, *, final: bool, formatted: bool) -> dict[str, Any]:
+    def _turn(self, *, final: bool, formatted: bool) -> Turn:
         last = len(self._words) - 1
-        words = [
-            {
-                "text": word.text if formatted else _plain(word.text),
-                "start": round(word.start * 1000),
-                "end": round(word.end * 1000),
-                "confidence": word.confidence,
-                "word_is_final": final or (not self._newer and word.final and index < last),
-            }
+        words = tuple(
+            Word(
+                word.text if formatted else _plain(word.text),
+                word.start,
+                word.end,
+                word.confidence,
+                final or (not self._semantic and word.final and index < last),
+            )
             for index, word in enumerate(self._words)
-        ]
-        transcript = " ".join(
-            str(word["text"]) for word in words if self._newer or word["word_is_final"]
         )
-        return {
-            "turn_order": self._order,
-            "turn_is_formatted": formatted,
-            "end_of_turn": final,
-            "transcript": transcript,
-            "utterance": transcript if final else "",
-            "end_of_turn_confidence": float(final) if self._newer else self._confidence,
-            "words": words,
-            "type": "Turn",
-        }
+        return Turn(
+            order=self._order,
+            transcript=" ".join(word.text for word in words if self._semantic or word.final),
+            words=words,
+            end_of_turn=final,
+            formatted=formatted,
+            confidence=float(final) if self._semantic else self._confidence,
+        )
 
 
 def _plain(text: str) -> str:

@@ -6,18 +6,20 @@ Times and durations are seconds of audio, counted from the session's first sampl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 __all__ = [
     "Audio",
     "Begin",
     "Close",
     "Configure",
+    "Configured",
+    "Connected",
     "Finalized",
     "Finish",
     "ForceEndpoint",
+    "Heartbeat",
     "KeepAlive",
     "Other",
     "Receipt",
@@ -26,6 +28,7 @@ __all__ = [
     "Rules",
     "Said",
     "ServiceError",
+    "Silence",
     "SpeechStarted",
     "Stamp",
     "Termination",
@@ -37,12 +40,24 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
+class Connected:
+    """A client is there, and has yet to say what it asks for. Few services say so."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Begin:
     """The session is open; audio may flow. Not every service says so."""
 
     id: str
     expires_at: int = 0
     model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What the client asked for in the middle of the session holds from now on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +145,26 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """Somebody speaks, since the instant `at`; readers may call it `Other`."""
+    """Somebody speaks, since the instant `at`. Measuring needs none of it: readers say `Other`."""
 
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nobody speaks from `start` to `end`. Readers say `Other`."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """So much audio has come since so many seconds, and whether anybody spoke. Readers: `Other`."""
+
+    audio: float
+    session: float
+    spoken: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +211,20 @@ class Other:
     fault: str | None = None
 
 
-Reply = Begin | Turn | SpeechStarted | Receipt | Finalized | Termination | ServiceError | Other
+Reply = (
+    Connected
+    | Begin
+    | Configured
+    | Turn
+    | SpeechStarted
+    | Silence
+    | Heartbeat
+    | Receipt
+    | Finalized
+    | Termination
+    | ServiceError
+    | Other
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +269,6 @@ class Rules:
         Whether each second of silence is told of, and, every 5 s, that the session lives.
     inactivity : float or None
         After so long without a message the session ends.
-    configuration : mapping
-        What the vendor's Begin repeats of what was asked for.
     """
 
     rate: int
@@ -243,14 +286,14 @@ class Rules:
     silences: bool = False
     heartbeat: bool = False
     inactivity: float | None = None
-    configuration: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """Audio came: as little-endian 16-bit mono, whatever it travelled as."""
+    """Audio came: `pcm` as little-endian 16-bit mono, whatever it travelled as, in `size` bytes."""
 
     pcm: bytes
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

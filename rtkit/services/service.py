@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import rtkit.services
 from rtkit.reference import Reference
@@ -27,7 +27,6 @@ from rtkit.services.messages import (
     Other,
     Refusal,
     Reply,
-    Rules,
     Said,
     Stamp,
     Termination,
@@ -44,6 +43,7 @@ __all__ = [
     "Server",
     "Service",
     "Step",
+    "Tokens",
     "dialect_named",
     "dialect_of",
     "part_of",
@@ -199,8 +199,9 @@ class Dialect:
 
     Attributes
     ----------
-    service : callable
-        The class that a person names; takes ``key``, ``host`` and ``parameters`` at least.
+    endpoint : callable
+        Where a session connects and what it says first, given the base of the URL, the key, the
+        sample rate and the parameters.
     reader : callable
         Makes a session's `Reader`, given the sample rate.
     shutdown : callable
@@ -217,7 +218,7 @@ class Dialect:
     limits : Limits
     """
 
-    service: Callable[..., Service]
+    endpoint: Callable[[str, str, int, Mapping[str, Any]], Endpoint]
     reader: Callable[[int], Reader]
     shutdown: Callable[[int], tuple[Step, ...]]
     begins: bool = True
@@ -227,32 +228,64 @@ class Dialect:
     limits: Limits = NO_LIMITS
 
 
+class Tokens(Protocol):
+    """Who knows which keys open a session, and issues temporary ones."""
+
+    def knows(self, key: str) -> bool: ...
+
+    def mint(self, until: float, max_duration: float) -> str:
+        """A token that opens sessions until then, each for so many seconds at most."""
+
+
 class Server(Protocol):
     """A vendor's protocol as the service speaks it, one session of it, without any I/O.
 
-    ``Server(query)`` is made with the parameters of the URL. Whatever the service would not take
-    raises `Refusal`.
+    Made with the parameters of the URL, which says nothing of them yet: `open` does.
     """
 
-    PATHS: tuple[str, ...]
+    PATHS: ClassVar[tuple[str, ...]]
     """Where it answers websockets."""
-
-    rules: Rules | None
-    """What the client asked for; None until it has."""
 
     def __init__(self, query: Mapping[str, str]) -> None: ...
 
+    @staticmethod
+    def credential(query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
+        """What a client brings to be let in, by headers in lower case; raises `Refusal`."""
+
+    @staticmethod
+    def page(
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        tokens: Tokens,
+        now: float,
+    ) -> tuple[int, str | Mapping[str, Any]] | None:
+        """What it answers to a request that asks for no websocket: a status, and text or JSON."""
+
+    @staticmethod
+    def refusal(cause: str, **facts: object) -> Refusal:
+        """What it says when it refuses for one of the causes that any service may have.
+
+        They are, with their facts: ``"no key"``, ``"key refused"``, ``"token expired"``, ``"too
+        many sessions"``; ``"too fast"`` (received, took), ``"idle"`` (seconds), ``"too long"``,
+        ``"too early"`` (audio before its time), ``"fault"``. A code of 400 to 599 refuses the
+        connection.
+        """
+
+    def open(self) -> tuple[Said, ...]:
+        """What the URL says; raises `Refusal`. `Configure` comes from here, or by a message."""
+
     def read(self, frame: bytes | str) -> tuple[Said, ...]:
-        """What a frame of the client's says."""
+        """What a frame of the client's says; raises `Refusal`."""
 
     def check(self, seconds: float) -> None:
         """Refuse a chunk of so many seconds, if the service would."""
 
-    def write(self, reply: Reply) -> Iterable[Mapping[str, Any] | str | bytes | Close]:
-        """What the service sends for it; nothing where the vendor has no such message."""
+    def write(self, reply: Reply) -> Iterable[Mapping[str, Any] | str | Close]:
+        """The frames that the service sends for it: JSON objects, to which a stamp may be added.
 
-    def refusal(self, cause: str, **facts: object) -> Refusal:
-        """What it says where it refuses for one of the causes that all services have."""
+        None where the vendor has no such message.
+        """
 
 
 def part_of(dialect: str, part: str) -> Any:

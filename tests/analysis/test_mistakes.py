@@ -35,7 +35,7 @@ from rtkit.session import Event, Session
 def memory(clip: Clip, behavior: Behavior | None = None, **query: str) -> InMemoryConnection:
     script = clip.reference
     engine: Any = Energy if script is None else lambda rate: Script(script, rate)
-    return InMemoryConnection(engine, rate=clip.rate, behavior=behavior, query=query)
+    return InMemoryConnection(engine, rate=clip.rate, behavior=behavior, parameters=query)
 
 
 def sent(

@@ -297,9 +297,7 @@ def test_a_temporary_token_opens_sessions_in_the_url_and_limits_them(service: Lo
 def test_the_token_endpoint_says_what_is_wrong(service: Loopback, strict: Loopback) -> None:
     status, _, answer = fetch(service, "/v3/token")
     assert status == 422
-    assert [fault["loc"][1] for fault in answer["detail"]] == [
-        *("expires_in_seconds", "authorization")
-    ]
+    assert "expires_in_seconds is missing; give a whole number of 1 to 600" in answer["error"]
     asked = "/v3/token?expires_in_seconds=60"
     assert fetch(strict, asked, Authorization="another")[0] == 401
     assert fetch(strict, asked, Authorization="sesame")[0] == 200

@@ -29,14 +29,15 @@ import rtkit
 from rtkit.analysis.latency import heard_words, turn_latency, word_latency
 from rtkit.analysis.matching import normalize
 from rtkit.audio import bundled, open_clip
-from rtkit.loopback.conversation import Behavior, Close, Conversation, Say
+from rtkit.loopback.conversation import Behavior, Conversation, Say
 from rtkit.loopback.engines import Guess, Onset, Phrase, Sound
 from rtkit.loopback.process import Loopback
 from rtkit.pacing import chunk_edges
 from rtkit.recording import StreamError
 from rtkit.sending.stream import stream
 from rtkit.services.assemblyai.client import FORCE_ENDPOINT, TERMINATE
-from rtkit.services.messages import Termination, Turn
+from rtkit.services.assemblyai.server import Server
+from rtkit.services.messages import Close, Termination, Turn
 from rtkit.services.service import Limits
 from rtkit.session import Chunk, Fact, Session
 from rtkit.views.plots import describe
@@ -71,7 +72,7 @@ class Slowly:
     def __init__(self, max_speed: float = 1.25) -> None:
         self.engine = Asked()
         self.conversation = Conversation(
-            {"sample_rate": str(RATE)},
+            Server({"sample_rate": str(RATE)}),
             engine=lambda rate: self.engine,
             behavior=Behavior(delay=0.0, max_speed=max_speed),
             now=0.0,

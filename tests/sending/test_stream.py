@@ -46,7 +46,7 @@ async def converse(
         Energy if script is None else lambda rate: Script(script, rate),
         rate=clip.rate,
         behavior=behavior,
-        query=query,
+        parameters=query,
     )
     return await stream(clip, connection=connection, **how)
 

@@ -15,7 +15,7 @@ from rtkit.services.assemblyai.client import (
     DIALECT,
     KEY_VARIABLE,
     AssemblyAI,
-    session_url,
+    endpoint,
     update_configuration,
 )
 from rtkit.services.messages import (
@@ -198,7 +198,7 @@ def query(url: str) -> dict[str, list[str]]:
     ],
 )
 def test_a_parameter_travels_as_text(value: Any, text: str) -> None:
-    url = session_url("ws://host/v3/ws", 44100, {"name": value})
+    url = endpoint("ws://host", "any", 44100, {"name": value}).url
     assert query(url) == {
         "sample_rate": ["44100"],
         "encoding": ["pcm_s16le"],

@@ -25,16 +25,17 @@ from rtkit.analysis.latency import turn_latency, word_latency
 from rtkit.analysis.validity import validity
 from rtkit.audio import open_clip
 from rtkit.clock.alarm import sleep_until
-from rtkit.loopback.conversation import Behavior, Close, Conversation, Say
+from rtkit.loopback.conversation import Behavior, Conversation, Say
 from rtkit.loopback.engines import Script
 from rtkit.loopback.server import Scripts, serve_loopback
 from rtkit.recording import StreamError, load_session
 from rtkit.sending.run import LAST_WORDS
 from rtkit.sending.stream import stream
 from rtkit.services.assemblyai import client as protocol
+from rtkit.services.assemblyai.server import Server
 from rtkit.services.endpoint import Closed
 from rtkit.services.explain import explain
-from rtkit.services.messages import Other
+from rtkit.services.messages import Close, Other
 from rtkit.session import Session
 
 settings.register_profile("rtkit", derandomize=True, database=None, deadline=None)
@@ -77,17 +78,13 @@ steps = some.lists(some.tuples(some.floats(0, 2), frames), max_size=40)
 
 
 def conversation(query: dict[str, str], backlog: float) -> Conversation:
-    how: dict[str, Any] = {"authorized": True}  # as far as it still takes it
-    if "authorized" not in Conversation.__init__.__annotations__:
-        how = {}
     return Conversation(
-        query,
+        Server(query),
         engine=lambda rate: Script(HELLO, rate),
         behavior=Behavior(delay=0.1, backlog=backlog),
         now=0.0,
         session_id="x",
         expires_at=1,
-        **how,
     )
 
 
@@ -185,12 +182,12 @@ def test_the_server_survives_any_frames_and_any_bytes() -> None:
         port = server.sockets[0].getsockname()[1]
         try:
             async with asyncio.timeout(PATIENCE):
-                url = protocol.session_url(f"ws://127.0.0.1:{port}/v3/ws", 8000, query)
+                url = protocol.endpoint(f"ws://127.0.0.1:{port}", "any", 8000, query).url
                 code = await spoken_to(url, sent)
                 assert code in (1000, 1007, 1008, 3006, 3007), code
                 for opening in (b"", handshake(port)):
                     await asyncio.to_thread(thrown, port, opening + raw)
-                well = protocol.session_url(f"ws://127.0.0.1:{port}/", 8000, {})
+                well = protocol.endpoint(f"ws://127.0.0.1:{port}", "any", 8000, {}).url
                 assert await spoken_to(well, [bytes(1600)]) == 1000
         finally:
             server.close()

@@ -75,10 +75,7 @@ class AssemblyAI:
                 f"host={self.host!r} is no websocket address; give a host's name, or one with "
                 "wss:// before it, or ws:// on this machine"
             )
-        return Endpoint(
-            session_url(f"{base}/v3/ws", rate, {**parameters, **self.parameters}),
-            {"Authorization": key},
-        )
+        return endpoint(base, key, rate, {**parameters, **self.parameters})
 
     def find_key(self) -> str:
         """The key given, or the environment's.
@@ -116,12 +113,12 @@ class AssemblyAI:
         }
 
 
-def session_url(base: str, rate: int, parameters: Mapping[str, Any]) -> str:
-    """The URL of a session; lists and objects travel as JSON text, booleans in lower case."""
+def endpoint(base: str, key: str, rate: int, parameters: Mapping[str, Any]) -> Endpoint:
+    """Where a session connects; lists and objects travel as JSON text, booleans in lower case."""
     query: dict[str, str] = {"sample_rate": str(rate), "encoding": "pcm_s16le"}
     for name, value in parameters.items():
         query[name] = value if isinstance(value, str) else json.dumps(value)
-    return f"{base}?{urlencode(query)}"
+    return Endpoint(f"{base}/v3/ws?{urlencode(query)}", {"Authorization": key})
 
 
 # What the client says. Audio goes as binary messages and needs no words.
@@ -182,7 +179,7 @@ def _word(word: Mapping[str, Any]) -> Word:
 
 
 DIALECT = Dialect(
-    service=AssemblyAI,
+    endpoint=endpoint,
     reader=Messages,
     shutdown=lambda chunks: (Step(TERMINATE, Termination),),
     limits=Limits(

@@ -1,20 +1,18 @@
-"""What a client asks for: the parameters in the URL, and their changes in the middle of a session.
+"""What a client asks AssemblyAI for: the parameters in the URL, and their changes in a session.
 
-Parameters that change nothing offline are checked as the real service checks them, and otherwise
-let pass; names that are unknown are ignored, as there.
+Names that are unknown are ignored, as by the real service, and so is all that changes nothing here.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from rtkit.services.assemblyai.client import DEFAULT_MODEL
-from rtkit.services.messages import Refusal
+from rtkit.services.assemblyai.client import DEFAULT_MODEL, DIALECT
+from rtkit.services.messages import Refusal, Rules
 
-__all__ = ["Parameters", "Refusal"]
+__all__ = ["changed", "configuration", "invalid", "read_rules"]
 
 MODELS = (
     "universal-streaming-english",
@@ -39,127 +37,84 @@ SILENCES = {"universal": (0.4, 1.28), "u3": (0.1, 1.0), "u3.5": (0.128, 1.0)}
 RENAMED = {
     "min_end_of_turn_silence_when_confident": "min_turn_silence",
     "noise_suppression_model": "voice_focus",
-    "noise_suppression_threshold": "voice_focus_threshold",
 }
 CHANGEABLE = (
     *("end_of_turn_confidence_threshold", "min_turn_silence", "max_turn_silence"),
-    *("vad_threshold", "format_turns", "keyterms_prompt", "filter_profanity", "prompt"),
-    *("agent_context", "interruption_delay", "turn_left_pad_ms", "language_codes", "mode"),
+    *("vad_threshold", "format_turns", "filter_profanity", "interruption_delay", "mode"),
     *("session_heartbeat", "acknowledge_silence", "continuous_partials"),
 )
-MIN_RATE, MAX_RATE = 8000, 96000
-LONGEST_PROMPT = 1750  # characters
-MOST_KEYTERMS = 100
-MOST_LANGUAGES = 10
 STARTING = 0.256  # seconds that the service adds to interruption_delay, as others found
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """The parameters that matter offline; times in seconds.
+def invalid(text: str) -> Refusal:
+    """How the service refuses what it cannot take."""
+    return Refusal(3006, f"User Input Validation Error: {text}")
 
-    Attributes
-    ----------
-    rate, encoding, model :
-        As the URL says; they stay for the session.
-    family : {"universal", "u3", "u3.5"}
-        Of the model: by it turns end, and partial messages come.
-    format_turns : bool
-        Only asked of the family ``"universal"``; the others always format.
-    threshold : float
-        The confidence above which the shorter silence ends a turn (``"universal"`` only).
-    vad : float
-        The probability of speech below which a piece of audio is silence.
-    min_silence, max_silence : float
-    partials, continuous : bool
-        Whether turns are told while they last, and (newer models) in long ones again and again.
-    early : float
-        How long after a turn's onset newer models tell of it first.
-    silences, heartbeat : bool
-        Whether newer models tell of each second of silence, and the newest, every 5 s, that the
-        session lives.
-    inactivity : float or None
-        After so long without a message the session ends.
-    configuration : mapping
-        What `Begin` repeats of the parameters.
+
+def read_rules(query: Mapping[str, str]) -> Rules:
+    """What a URL's parameters come to.
+
+    Raises
+    ------
+    Refusal
+        With code 3006, if a value is none that the service takes.
     """
+    query = _renamed(query)
+    model = _choice(query, "speech_model", MODELS) or DEFAULT_MODEL
+    family = _family(model)
+    least, most = SILENCES[family]
+    labels, redacts = _truth(query, "speaker_labels"), _truth(query, "redact_pii")
+    rates = DIALECT.limits.rates
+    assert rates is not None
+    return Rules(
+        rate=_whole(query, "sample_rate", 16000, rates[0], rates[-1]),
+        encoding=_encoding(query),
+        model=model,
+        semantic=family != "universal",
+        format_turns=_truth(query, "format_turns"),
+        threshold=_number(query, "end_of_turn_confidence_threshold", 0.4, 0, 1),
+        vad=_number(query, "vad_threshold", 0.4 if family == "universal" else 0.3, 0, 1),
+        min_silence=_whole(query, "min_turn_silence", 1000 * least, 50, 10000) / 1000,
+        max_silence=_whole(query, "max_turn_silence", 1000 * most, 0, 60000) / 1000,
+        partials=_truth(query, "include_partial_turns", True) and not redacts,
+        continuous=_truth(query, "continuous_partials", not labels),
+        early=_whole(query, "interruption_delay", 500, 0, 1000) / 1000 + STARTING,
+        silences=_truth(query, "acknowledge_silence") and family != "universal",
+        heartbeat=_truth(query, "session_heartbeat") and family == "u3.5",
+        inactivity=_inactivity(query),
+    )
 
-    rate: int
-    encoding: str
-    model: str
-    family: str
-    format_turns: bool
-    threshold: float
-    vad: float
-    min_silence: float
-    max_silence: float
-    partials: bool
-    continuous: bool
-    early: float
-    silences: bool
-    heartbeat: bool
-    inactivity: float | None
-    configuration: Mapping[str, Any]
-    _query: Mapping[str, str] = field(repr=False)  # may hold a token
 
-    @classmethod
-    def read(cls, query: Mapping[str, str]) -> Parameters:
-        """Read a URL's parameters.
+def configuration(query: Mapping[str, str]) -> dict[str, Any]:
+    """What Begin repeats of what was asked for.
 
-        Raises
-        ------
-        Refusal
-            With code 3006, if a value is none that the service takes.
-        """
-        query = _renamed(query)
-        model = _choice(query, "speech_model", MODELS) or DEFAULT_MODEL
-        family = _family(model)
-        least, most = SILENCES[family]
-        labels, redacts = _truth(query, "speaker_labels"), _truth(query, "redact_pii")
-        _check_the_rest(query)
-        return cls(
-            rate=_whole(query, "sample_rate", 16000, MIN_RATE, MAX_RATE),
-            encoding=_encoding(query),
-            model=model,
-            family=family,
-            format_turns=_truth(query, "format_turns"),
-            threshold=_number(query, "end_of_turn_confidence_threshold", 0.4, 0, 1),
-            vad=_number(query, "vad_threshold", 0.4 if family == "universal" else 0.3, 0, 1),
-            min_silence=_whole(query, "min_turn_silence", 1000 * least, 50, 10000) / 1000,
-            max_silence=_whole(query, "max_turn_silence", 1000 * most, 0, 60000) / 1000,
-            partials=_truth(query, "include_partial_turns", True) and not redacts,
-            continuous=_truth(query, "continuous_partials", not labels),
-            early=_whole(query, "interruption_delay", 500, 0, 1000) / 1000 + STARTING,
-            silences=_truth(query, "acknowledge_silence") and family != "universal",
-            heartbeat=_truth(query, "session_heartbeat") and family == "u3.5",
-            inactivity=_inactivity(query),
-            configuration={
-                "model": model,
-                "mode": _mode(query, family),
-                "api_version": "2025-05-12",
-                "speaker_labels": labels,
-                "redact_pii": redacts,
-                "filter_profanity": _truth(query, "filter_profanity"),
-                "domain": _choice(query, "domain", ("medical-v1",)),
-                "voice_focus": _choice(query, "voice_focus", ("near-field", "far-field")),
-            },
-            _query=query,
-        )
+    Raises
+    ------
+    Refusal
+        As `read_rules`.
+    """
+    query = _renamed(query)
+    model = query.get("speech_model", DEFAULT_MODEL)
+    return {
+        "model": model,
+        "mode": _mode(query, _family(model)),
+        "api_version": "2025-05-12",
+        "speaker_labels": _truth(query, "speaker_labels"),
+        "redact_pii": _truth(query, "redact_pii"),
+        "filter_profanity": _truth(query, "filter_profanity"),
+        "domain": _choice(query, "domain", ("medical-v1",)),
+        "voice_focus": _choice(query, "voice_focus", ("near-field", "far-field")),
+    }
 
-    def changed(self, message: Mapping[str, Any]) -> Parameters:
-        """With what UpdateConfiguration brings; what must stay for a session is let pass.
 
-        Raises
-        ------
-        Refusal
-            As `read`.
-        """
-        changes = {
-            name: value if isinstance(value, str) else json.dumps(value)
-            for name, value in _renamed(message).items()
-            if name in CHANGEABLE and value is not None
-        }
-        return Parameters.read({**self._query, **changes})
+def changed(query: Mapping[str, str], message: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters with what UpdateConfiguration brings; what must stay is let pass."""
+    changes = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in _renamed(message).items()
+        if name in CHANGEABLE and value is not None
+    }
+    return {**_renamed(query), **changes}
 
 
 def _renamed(query: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,13 +133,12 @@ def _family(model: str) -> str:
 def _encoding(query: Mapping[str, str]) -> str:
     encoding = query.get("encoding", "pcm_s16le")
     if encoding in ("opus", "ogg_opus", "aac"):
-        raise Refusal(
-            3006,
+        raise invalid(
             f"Invalid 'encoding': '{encoding}' cannot be decoded by the embedded service; "
             "send pcm_s16le or pcm_mulaw",
         )
     if encoding not in ("pcm_s16le", "pcm_mulaw"):
-        raise Refusal(3006, f"Invalid 'encoding': '{encoding[:60]}' is not a valid Encoding")
+        raise invalid(f"Invalid 'encoding': '{encoding[:60]}' is not a valid Encoding")
     return encoding
 
 
@@ -192,7 +146,7 @@ def _mode(query: Mapping[str, str], family: str) -> str | None:
     if family == "u3.5":
         return _choice(query, "mode", MODES, "balanced")
     if "mode" in query:
-        raise Refusal(3006, "Invalid 'mode': this speech_model has no modes")
+        raise invalid("Invalid 'mode': this speech_model has no modes")
     return None
 
 
@@ -201,43 +155,19 @@ def _inactivity(query: Mapping[str, str]) -> float | None:
     return float(_whole(query, name, 5, 5, 3600)) if name in query else None
 
 
-def _check_the_rest(query: Mapping[str, str]) -> None:
-    """Parameters that change nothing offline; a client should still hear of a wrong one."""
-    for name in ("prompt", "agent_context"):
-        if (length := len(query.get(name, ""))) > LONGEST_PROMPT:
-            raise Refusal(3006, f"Invalid '{name}': {length} characters; at most {LONGEST_PROMPT}")
-    for name, most in (("keyterms_prompt", MOST_KEYTERMS), ("language_codes", MOST_LANGUAGES)):
-        if (length := len(_texts(query, name))) > most:
-            raise Refusal(3006, f"Invalid '{name}': {length} entries; at most {most}")
-    _whole(query, "previous_context_n_turns", 0, 0, 100)
-    _whole(query, "max_speakers", 1, 1, 10)
-    _number(query, "voice_focus_threshold", 0, 0, 1)
-    _truth(query, "language_detection")
-
-
-def _texts(query: Mapping[str, str], name: str) -> list[str]:
-    try:
-        texts = json.loads(query.get(name, "[]"))
-    except (ValueError, RecursionError):
-        texts = None
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise Refusal(3006, f"Invalid '{name}': not a JSON array of strings")
-    return texts
-
-
 def _choice(
     query: Mapping[str, str], name: str, choices: tuple[str, ...], default: str | None = None
 ) -> str | None:
     value = query.get(name, default)
     if value is not None and value not in choices:
-        raise Refusal(3006, f"Invalid '{name}': '{value[:60]}' is not one of {', '.join(choices)}")
+        raise invalid(f"Invalid '{name}': '{value[:60]}' is not one of {', '.join(choices)}")
     return value
 
 
 def _truth(query: Mapping[str, str], name: str, default: bool = False) -> bool:
     text = query.get(name, str(default))
     if text.lower() not in TRUE + FALSE:
-        raise Refusal(3006, f"Invalid '{name}': '{text[:60]}' is neither true nor false")
+        raise invalid(f"Invalid '{name}': '{text[:60]}' is neither true nor false")
     return text.lower() in TRUE
 
 
@@ -248,11 +178,9 @@ def _number(
     try:
         value = float(text)
     except ValueError:
-        raise Refusal(3006, f"Invalid '{name}': '{text[:60]}' is not a number") from None
+        raise invalid(f"Invalid '{name}': '{text[:60]}' is not a number") from None
     if not lowest <= value <= highest:
-        raise Refusal(
-            3006, f"Invalid '{name}': {text[:60]} is not between {lowest:g} and {highest:g}"
-        )
+        raise invalid(f"Invalid '{name}': {text[:60]} is not between {lowest:g} and {highest:g}")
     return value
 
 
@@ -261,5 +189,5 @@ def _whole(
 ) -> int:
     value = _number(query, name, default, lowest, highest)
     if not value.is_integer():
-        raise Refusal(3006, f"Invalid '{name}': {value:g} is not a whole number")
+        raise invalid(f"Invalid '{name}': {value:g} is not a whole number")
     return int(value)

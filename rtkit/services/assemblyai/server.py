@@ -1,0 +1,237 @@
+"""AssemblyAI's Streaming API v3 from the service's end, without any I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
+
+from rtkit.services.assemblyai.client import DIALECT
+from rtkit.services.assemblyai.parameters import changed, configuration, invalid, read_rules
+from rtkit.services.encodings import from_mulaw
+from rtkit.services.messages import (
+    Audio,
+    Begin,
+    Close,
+    Configure,
+    Finish,
+    ForceEndpoint,
+    Heartbeat,
+    KeepAlive,
+    Refusal,
+    Reply,
+    Said,
+    ServiceError,
+    Silence,
+    SpeechStarted,
+    Termination,
+    Turn,
+)
+from rtkit.services.service import Tokens
+
+__all__ = ["Server"]
+
+HEALTH = "/v3/ws/health"
+TOKEN = "/v3/token"
+UNAUTHORIZED = "Unauthorized Connection: "
+REFUSALS: Mapping[str, tuple[int, str]] = {
+    "no key": (1008, UNAUTHORIZED + "Missing Authorization header"),
+    "key refused": (1008, UNAUTHORIZED + "Invalid API key"),
+    "token expired": (1008, UNAUTHORIZED + "Signature has expired"),
+    "too many sessions": (3009, UNAUTHORIZED + "Too many concurrent sessions"),
+    "too fast": (
+        3007,
+        "Input Duration Error: Audio Transmission Rate Exceeded: Received {received} sec. audio in "
+        "{took} sec",
+    ),
+    "idle": (
+        3006,
+        "User Input Validation Error: Session terminated due to inactivity: No messages received "
+        "for {seconds} seconds",
+    ),
+    "too long": (3008, "Session Expired: Maximum session duration exceeded"),
+    "fault": (3005, "Session Cancelled: An error occurred"),
+}
+TOKEN_LIMITS = {  # seconds
+    "expires_in_seconds": (1, 600),
+    "max_session_duration_seconds": (60, 10800),
+}
+
+
+class Server:
+    """One session as the service sees it."""
+
+    PATHS: ClassVar[tuple[str, ...]] = ("/", "/v3/ws")
+
+    def __init__(self, query: Mapping[str, str]) -> None:
+        self._query = dict(query)
+        self._mulaw = False
+        self._short: float | None = None  # seconds of a message that was too short
+        self._told = -1  # the last turn whose utterance was told
+
+    # The door.
+
+    @staticmethod
+    def credential(query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
+        """A key, as it is, or a temporary token, in the header or in the URL."""
+        credential = headers.get("authorization") or query.get("token")
+        if credential is not None and credential.startswith("Bearer "):
+            raise Server.refusal("key refused")
+        return credential
+
+    @staticmethod
+    def page(
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        tokens: Tokens,
+        now: float,
+    ) -> tuple[int, str | Mapping[str, Any]] | None:
+        if path == HEALTH:
+            return 200, "ok\n"
+        if path != TOKEN:
+            return None
+        try:
+            expires, lasts = (
+                _token_seconds(query, name, default)
+                for name, default in zip(TOKEN_LIMITS, (None, "10800"), strict=True)
+            )
+        except ValueError as error:
+            return 422, {"error": str(error)}
+        # This page, unlike the socket, takes the key after the word Bearer, too.
+        key = headers.get("authorization", "").removeprefix("Bearer ")
+        if not key:
+            return 422, {"error": "there is no header Authorization; it takes the API key"}
+        if not tokens.knows(key):
+            return 401, {"error": "Invalid API key", "code": 401, "details": None}
+        return 200, {"token": tokens.mint(now + expires, lasts), "expires_in_seconds": expires}
+
+    @staticmethod
+    def refusal(cause: str, **facts: object) -> Refusal:
+        code, text = REFUSALS[cause]
+        return Refusal(code, text.format(**facts))
+
+    # What the client says.
+
+    def open(self) -> tuple[Said, ...]:
+        rules = read_rules(self._query)
+        self._configuration = configuration(self._query)
+        self._mulaw = rules.encoding == "pcm_mulaw"
+        return (Configure(rules),)
+
+    def read(self, frame: bytes | str) -> tuple[Said, ...]:
+        if isinstance(frame, bytes):
+            # What the real service does with these is not known.
+            if not frame or (len(frame) % 2 and not self._mulaw):
+                raise invalid(f"Invalid Message: {len(frame)} bytes are not whole samples")
+            return (Audio(from_mulaw(frame) if self._mulaw else frame, len(frame)),)
+        try:
+            return (self._message(json.loads(frame), frame),)
+        except RecursionError:  # in reading it, or in writing a part of it
+            raise invalid("Invalid JSON: it is nested too deeply") from None
+        except ValueError as error:
+            raise invalid(f"Invalid JSON: {str(error)[:60]}") from error
+
+    def _message(self, message: Any, frame: str) -> Said:
+        if not isinstance(message, dict):
+            raise invalid(f"Invalid Message: {frame[:60]}")
+        match message.get("type"):
+            case "Terminate":
+                return Finish()
+            case "ForceEndpoint":
+                return ForceEndpoint()
+            case "KeepAlive":
+                return KeepAlive()
+            case "UpdateConfiguration":
+                self._query = changed(self._query, message)
+                return Configure(read_rules(self._query))
+            case kind:
+                raise invalid(f"Invalid Message Type: {str(kind)[:60]}")
+
+    def check(self, seconds: float) -> None:
+        """The real service was seen to accept one short message as the last audio of a session."""
+        least, most = DIALECT.limits.min_chunk or 0.0, DIALECT.limits.max_chunk or float("inf")
+        wrong = seconds if seconds > most else self._short
+        if wrong is not None:
+            raise Refusal(
+                3007,
+                f"Input Duration Error: Input Duration Violation: {wrong * 1000:.1f} ms. "
+                "Expected between 50 and 1000 ms",
+            )
+        self._short = seconds if seconds < least else None
+
+    # What the service says.
+
+    def write(self, reply: Reply) -> Iterable[Mapping[str, Any] | Close]:
+        match reply:
+            case Begin():
+                yield {
+                    "type": "Begin",
+                    "id": reply.id,
+                    "expires_at": reply.expires_at,
+                    "configuration": self._configuration,
+                }
+            case Turn():
+                yield self._turn(reply)
+            case SpeechStarted(at):
+                yield {"type": "SpeechStarted", "timestamp": _ms(at), "confidence": 1.0}
+            case Silence(start, end):
+                yield {"type": "Silence", "start_ms": _ms(start), "end_ms": _ms(end)}
+            case Heartbeat(audio, session, spoken):
+                yield {
+                    "type": "Heartbeat",
+                    "total_audio_received_ms": _ms(audio),
+                    "total_duration_ms": _ms(session),
+                    "realtime_factor": audio / session,
+                    # Whether anybody spoke since the last one: nobody here knows it more precisely.
+                    "max_speech_probability": float(spoken),
+                }
+            case Termination(audio, session):
+                yield {
+                    "type": "Termination",
+                    "audio_duration_seconds": int(audio),
+                    "session_duration_seconds": int(session + 1),
+                }
+                yield Close(1000, "Session Ended")
+            case ServiceError(code, text):
+                yield {"type": "Error", "error_code": code, "error": text}
+                yield Close(code or 3005, "See Error message for details")
+
+    def _turn(self, turn: Turn) -> dict[str, Any]:
+        utterance = turn.transcript if turn.end_of_turn and turn.order != self._told else ""
+        if turn.end_of_turn:
+            self._told = turn.order
+        return {
+            "turn_order": turn.order,
+            "turn_is_formatted": turn.formatted,
+            "end_of_turn": turn.end_of_turn,
+            "transcript": turn.transcript,
+            "utterance": utterance,
+            "end_of_turn_confidence": turn.confidence,
+            "words": list(_words(turn)),
+            "type": "Turn",
+        }
+
+
+def _words(turn: Turn) -> Iterator[dict[str, Any]]:
+    for word in turn.words:
+        yield {
+            "text": word.text,
+            "start": _ms(word.start or 0.0),
+            "end": _ms(word.end or 0.0),
+            "confidence": word.confidence,
+            "word_is_final": word.final,
+        }
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _token_seconds(query: Mapping[str, str], name: str, default: str | None) -> int:
+    least, most = TOKEN_LIMITS[name]
+    text = query.get(name, default)
+    if text is None or not text.isdecimal() or not least <= int(text) <= most:
+        given = "is missing" if text is None else f"is {text[:60]!r}"
+        raise ValueError(f"{name} {given}; give a whole number of {least} to {most} seconds")
+    return int(text)

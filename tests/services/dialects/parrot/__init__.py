@@ -1,0 +1,1 @@
+"""A vendor that there is not: unlike AssemblyAI wherever it can be."""
