@@ -7,7 +7,7 @@ import math
 import queue
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, cast
 from rtkit.audio import Header
 from rtkit.boundary.text import clean, told
 from rtkit.boundary.values import Count, Data, Duration, Instant, made_of
+from rtkit.files import AsideFile
 from rtkit.reference import Reference
 from rtkit.session import (
     FORMAT,
@@ -32,7 +33,7 @@ from rtkit.session import (
     write_fact,
 )
 
-__all__ = ["Recorder", "StreamError", "fact_of", "load_session", "read_opening"]
+__all__ = ["Recorder", "StreamError", "Writer", "fact_of", "load_session", "read_opening"]
 
 
 def load_session(path: str | Path) -> Any:  # which of the two, only the disk knows
@@ -262,9 +263,22 @@ def _renamed(said: Mapping[str, Any]) -> dict[str, Any]:
 class Recorder:
     """Collects the facts of a running session, and writes them to a file if asked to.
 
-    `add` is called in the sender's loop and does no more than append: a thread empties the queue
+    `add` is called in the sender's loop and does no more than append: a `Writer` empties the queue
     to the file twice a second, so that writing never makes the sender late and a killed process
-    loses no more than the last second.
+    loses no more than the last second. The file takes its name when the session has begun; an older
+    one is replaced only by a complete session, and until then both are kept.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        The file.
+    on_event : callable, optional
+        Called with each fact from `begin` on.
+    writer : Writer, optional
+        What writes the file, and others; one of its own without it.
+    elsewhere : callable, optional
+        What writing asks, in the writer's thread, for facts that have not been added here since it
+        asked last.
     """
 
     def __init__(
@@ -275,38 +289,47 @@ class Recorder:
         *,
         path: str | Path | None = None,
         on_event: Callable[[Fact], object] | None = None,
+        writer: Writer | None = None,
+        elsewhere: Callable[[], Iterable[Fact]] = tuple,
     ) -> None:
         self.settings, self._host, self._reference = settings, host, reference
         self._started, self._zero = "", 0.0
         self._on_event = on_event
         self._facts: list[Fact] = []
         self._begun = False
-        self._writer: _Writer | None = None
+        self._file: _File | None = None
+        self._writer: Writer | None = None  # its own
         if path is not None:
-            self._writer = _Writer(Path(path))
+            self._file = _File(Path(path), elsewhere)
+            if writer is None:
+                writer = self._writer = Writer()
+            writer.files.append(self._file)
 
     def begin(self, zero: float, started: str) -> None:
         """Set t = 0; what was added before, in absolute time, is counted from it."""
         self._zero, self._started, self._begun = zero, started, True
         early, self._facts = self._facts, []
-        if self._writer is not None:
-            self._writer.put(self.session()._opening())
+        if self._file is not None:
+            self._file.put(self.session().opening())
         for fact in early:
-            if isinstance(fact, Message):
+            if isinstance(fact, Message | Event):
                 self.add(replace(fact, at=fact.at - zero))
-            elif isinstance(fact, Event):
-                self.add(Event(fact.at - zero, fact.name))
 
     @property
     def begun(self) -> bool:
         return self._begun
 
+    @property
+    def path(self) -> Path | None:
+        """Where the file is kept, if there is one; known for good when it is closed."""
+        return None if self._file is None else self._file.path
+
     def add(self, fact: Fact) -> None:
         """Keep a fact; before `begin` its instant is absolute, afterwards counted from zero."""
         self._facts.append(fact)
         if self._begun:
-            if self._writer is not None:
-                self._writer.put(fact)
+            if self._file is not None:
+                self._file.put(fact)
             if self._on_event is not None:
                 try:
                     self._on_event(fact)
@@ -334,53 +357,98 @@ class Recorder:
         )
 
     def close(self) -> None:
-        """Write what is left and close the file.
+        """Write what is left and close the file; what is added from then on, it does not hold.
 
         Raises
         ------
         OSError
-            If the file could not be written.
+            If the file could not be written, or is not there any more.
         """
         if self._writer is not None:
             self._writer.close()
+        if self._file is not None:
+            self._file.close(whole=self.session().complete)
 
 
-class _Writer:
-    """A thread that writes lines to a file twice a second."""
+class Writer:
+    """A thread that writes the facts of running sessions to their files, twice a second.
 
-    def __init__(self, path: Path) -> None:
-        if path.is_dir():
-            raise ValueError(f"record={str(path)!r} is a folder; give a file's name, with .jsonl")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.open("a").close()  # whether it can be written is told before anything is sent
-        self._path = path
-        self._queue: queue.SimpleQueue[Fact | str] = queue.SimpleQueue()
+    One serves any number of files, a file at a time: between two the sender's loop gets the
+    interpreter back.
+    """
+
+    def __init__(self) -> None:
+        self.files: list[_File] = []
         self._closing = threading.Event()
-        self._fault: OSError | None = None
-        self._thread = threading.Thread(target=self._write, name="rtkit-record", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="rtkit-record", daemon=True)
         self._thread.start()
 
-    def put(self, fact: Fact | str) -> None:
-        self._queue.put(fact)
-
     def close(self) -> None:
+        """End the thread; what is left to be written, each file's `close` writes."""
         self._closing.set()
         self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing.wait(0.5):
+            for file in tuple(self.files):
+                file.write()
+
+
+class _File:
+    """A session's file, and what is still to be written to it."""
+
+    def __init__(self, path: Path, elsewhere: Callable[[], Iterable[Fact]]) -> None:
+        self._file = AsideFile(path)
+        self._elsewhere = elsewhere
+        self._queue: queue.SimpleQueue[Fact | str] = queue.SimpleQueue()
+        self._lock = threading.Lock()  # the writer's thread, and whoever closes
+        self._begun = self._worth = self._closed = False
+        self._fault: OSError | None = None
+
+    @property
+    def path(self) -> Path:
+        return self._file.path
+
+    def put(self, fact: Fact | str) -> None:
+        if not self._closed:
+            self._queue.put(fact)
+
+    def write(self) -> None:
+        """Write what there is by now."""
+        with self._lock:
+            new: list[Fact | str] = []
+            while not self._queue.empty():
+                new.append(self._queue.get())
+            new += self._elsewhere()
+            if not new or self._fault is not None or self._closed:
+                return
+            # The first line is the first to come, and how it ended the last one.
+            new.sort(key=lambda fact: isinstance(fact, Ending))
+            self._worth = self._worth or any(isinstance(fact, Chunk | Message) for fact in new)
+            try:
+                self._file.write("".join(map(_as_line, new)))
+                if not self._begun:
+                    self._file.take_name()
+                self._begun = True
+            except OSError as error:  # a full disk must not end the session; `close` tells of it
+                self._fault = error
+
+    def close(self, *, whole: bool) -> None:
+        self.write()
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                self._file.close(whole=whole and self._fault is None, worth=self._worth)
+            except OSError as error:
+                self._fault = self._fault or error
         if self._fault is not None:
             raise self._fault
 
-    def _write(self) -> None:
-        try:
-            with self._path.open("w", encoding="utf-8") as file:
-                last = False
-                while not last:
-                    last = self._closing.wait(0.5)
-                    while not self._queue.empty():
-                        fact = self._queue.get()
-                        file.write(fact if isinstance(fact, str) else write_fact(fact))
-                    file.flush()
-        except OSError as error:  # a full disk must not end the session; close() tells of it
-            self._fault = error
+
+def _as_line(fact: Fact | str) -> str:
+    return fact if isinstance(fact, str) else write_fact(fact)
 
 
 class StreamError(RuntimeError):

@@ -20,6 +20,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 import numpy as np
 
 from rtkit.boundary.values import Count, Data, Duration, Instant, Raw, Within
+from rtkit.files import replacing
 from rtkit.reference import Reference
 from rtkit.services.messages import Reply, Turn
 from rtkit.services.service import ASSEMBLYAI, dialect_named
@@ -286,18 +287,20 @@ class Session:
         return f"{self.settings.pacing}, {self.settings.chunk * 1000:g} ms"
 
     def save(self, path: str | Path) -> Path:
-        """Write the facts to a file that `load_session` reads, and return its path."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Write the facts to a file that `load_session` reads, and return its path.
+
+        An older file is replaced when all is written.
+        """
         facts: list[Fact] = [*self.events, *self.chunks, *self.messages, *self.stalls]
-        with path.open("w", encoding="utf-8") as file:
-            file.write(self._opening())
+        with replacing(path) as aside, aside.open("w", encoding="utf-8") as file:
+            file.write(self.opening())
             file.writelines(write_fact(fact) for fact in facts)
             if self.ending is not None:
                 file.write(write_fact(self.ending))
-        return path
+        return Path(path)
 
-    def _opening(self) -> str:
+    def opening(self) -> str:
+        """The first line of its file."""
         opening = {
             "kind": "session",
             "format": FORMAT,

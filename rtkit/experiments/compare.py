@@ -1,7 +1,8 @@
-"""The same clip under several pacings, and the figures of sessions side by side."""
+"""The same clip under several pacings, one after the other."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ async def compare(
     pacings : iterable of str
         Which, in which order; each once.
     record : str or Path, optional
-        A folder; each session goes to ``PACING.jsonl`` in it.
+        A folder; each session goes to ``PACING.jsonl`` in it. Earlier runs there stay: the second
+        one's files are called ``PACING-2.jsonl``, and so on.
     **options
         The other parameters of `rtkit.stream`, the same for all: `chunk`, `work`, `service`...
         Only `catch_up` is for the wall clock alone.
@@ -50,13 +52,25 @@ async def compare(
     catch_up = {pacing: options.get("catch_up") for pacing in pacings if pacing == "wall_clock"}
     for pacing in pacings:
         choose_pacing(pacing, catch_up=catch_up.get(pacing))
+    paths: dict[str, Path] = {} if record is None else _free_paths(Path(record), pacings)
     sessions: dict[str, Session] = {}
     for pacing in pacings:
-        path = None if record is None else Path(record) / f"{pacing}.jsonl"
         try:
             options["catch_up"] = catch_up.get(pacing)
-            sessions[pacing] = await stream(clip, pacing=pacing, record=path, **options)
+            sessions[pacing] = await stream(
+                clip, pacing=pacing, record=paths.get(pacing), **options
+            )
         except StreamError as error:
             error.sessions = {**sessions, **error.sessions}
             raise
     return sessions
+
+
+def _free_paths(folder: Path, pacings: Iterable[str]) -> dict[str, Path]:
+    """A file for each pacing, numbered alike, so that files of one run are known by it."""
+    for number in itertools.count(1):
+        ending = f"-{number}" if number > 1 else ""
+        paths = {pacing: folder / f"{pacing}{ending}.jsonl" for pacing in pacings}
+        if not any(path.exists() for path in paths.values()):
+            break
+    return paths

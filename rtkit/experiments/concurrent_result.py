@@ -31,12 +31,15 @@ class ConcurrentResult:
         From the first session's start to the last chunk of all.
     cpu : float
         Seconds of processor time that this process took meanwhile, for all it did.
+    unwritten : tuple of StreamError
+        Of the sessions that are whole here, and whose files could not be written.
     """
 
     sessions: tuple[Session, ...]
     errors: tuple[StreamError, ...]
     seconds: float
     cpu: float
+    unwritten: tuple[StreamError, ...] = ()
 
     @cached_property
     def lateness(self) -> np.ndarray:
@@ -95,6 +98,8 @@ class ConcurrentResult:
             )
         for error, count in _counted(self.errors).items():
             yield f"{count} of {len(self.sessions)} sessions failed: {error}"
+        for error, count in _counted(self.unwritten).items():
+            yield f"{count} of {len(self.sessions)} sessions were not recorded: {error}"
 
     def _cure(self) -> str:
         if self.busy > 0.8:

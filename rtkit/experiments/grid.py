@@ -15,8 +15,9 @@ from typing import Any
 from rtkit.audio import SUFFIXES, AudioError, Clip, open_clip
 from rtkit.experiments.simulate import Models, simulate
 from rtkit.pacing import Plan
+from rtkit.sending.connect import way_to
 from rtkit.sending.options import Options
-from rtkit.sending.stream import check_sides, limits_for, stream
+from rtkit.sending.stream import check_sides, stream
 from rtkit.services.service import Service
 
 __all__ = ["Cell", "make_grid", "open_clips"]
@@ -102,7 +103,7 @@ def make_grid(
             asked["service"] = "simulated" if simulated else described
             name = _name(clip, content, chunk, pacing, repeat, asked)
             path = folder / f"{name}.jsonl"
-            limits = limits_for(clip, service)
+            limits = way_to(service, clip).limits
             plan = Plan.of(clip, chunk=chunk, pacing=pacing, limits=limits, **when)
             cells[path] = Cell(clip, plan, repeat, path, how, service, os.getpid())
     if not cells:

@@ -16,8 +16,9 @@ from rtkit.loopback.process import Loopback, embedded
 from rtkit.pacing import Plan
 from rtkit.recording import StreamError
 from rtkit.reference import Reference
+from rtkit.sending.connect import Way, way_to
 from rtkit.sending.options import Options, Shutdown
-from rtkit.sending.stream import check_sides, limits_for, stream_plan
+from rtkit.sending.stream import check_sides, stream_plan
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.service import Service
 from rtkit.session import Session
@@ -93,15 +94,17 @@ class _Case:
         return path
 
     def plan(self, pacing: str = "wall_clock") -> Plan:
-        limits = limits_for(self.clip, self.service)
-        return Plan.of(self.clip, chunk=CHUNK, pacing=pacing, limits=limits)
+        return Plan.of(self.clip, chunk=CHUNK, pacing=pacing, limits=self.way.limits)
+
+    @property
+    def way(self) -> Way:
+        return way_to(self.service, self.clip)
 
     async def send(
         self, plan: Plan | None = None, *, clip: Clip | None = None, **how: Any
     ) -> Session:
-        clip = replace(clip or self.clip, reference=self.clip.reference)
-        plan = plan or replace(self, clip=clip).plan()
-        return await stream_plan(clip, plan, Options(**how), service=self.service)
+        case = replace(self, clip=replace(clip or self.clip, reference=self.clip.reference))
+        return await stream_plan(case.clip, plan or case.plan(), Options(**how), case.way)
 
 
 class _Bearer:
@@ -129,7 +132,7 @@ async def _naive_drift(case: _Case) -> Session:
 
 async def _wrong_sample_rate(case: _Case) -> Session:
     rate = case.clip.rate
-    rates = limits_for(case.clip, case.service).rates
+    rates = case.way.limits.rates
     wrong = 2 * rate if rates is None or 2 * rate in rates else rate // 2
     return await case.send(clip=open_raw(case.wav(), rate=wrong))
 

@@ -20,9 +20,11 @@ from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Energy, Engine, Script
 from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.pacing import Plan
+from rtkit.sending.connect import way_through
 from rtkit.sending.options import Options
-from rtkit.sending.stream import limits_for, stream_plan
+from rtkit.sending.stream import stream_plan
 from rtkit.sending.thread import in_thread
+from rtkit.services.service import ASSEMBLYAI, dialect_named
 from rtkit.session import Session
 
 __all__ = ["Models", "simulate", "simulate_plan"]
@@ -99,7 +101,7 @@ def simulate(
         pacing=pacing,
         phase=phase,
         catch_up=catch_up,
-        limits=limits_for(clip),
+        limits=dialect_named(ASSEMBLYAI).limits,
     )
     models = Models(
         work=work,
@@ -174,7 +176,7 @@ def simulate_plan(clip: Clip, plan: Plan, models: Models) -> Session:
             behavior=behavior,
             network=model(models.network, models.network_spread),
         )
-        return await stream_plan(clip, plan, options, connection=connection)
+        return await stream_plan(clip, plan, options, way_through(connection))
 
     def run() -> Session:
         wake = model(models.wake, models.wake_spread)

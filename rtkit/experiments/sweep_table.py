@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rtkit.analysis.frames import session_row
 from rtkit.experiments.grid import Cell
+from rtkit.files import replacing
 from rtkit.recording import load_session
 from rtkit.session import Session
 
@@ -54,7 +55,5 @@ def _open_seconds(session: Session) -> float:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    table.to_parquet(part, index=False)
-    part.replace(path)
+    with replacing(path) as aside:
+        table.to_parquet(aside, index=False)

@@ -14,6 +14,7 @@ from pathlib import Path
 from rtkit.experiments.grid import Cell
 from rtkit.experiments.simulate import Models, simulate_plan
 from rtkit.recording import StreamError
+from rtkit.sending.connect import way_to
 from rtkit.sending.stream import stream_plan
 
 __all__ = ["run_all", "run_elsewhere", "run_here", "tidy", "work"]
@@ -107,7 +108,7 @@ async def run_here(cell: Cell) -> str:
             session.save(part)
         else:
             how = replace(cell.how, record=part)
-            await stream_plan(cell.clip, cell.plan, how, service=cell.service)
+            await stream_plan(cell.clip, cell.plan, how, way_to(cell.service, cell.clip))
         part.replace(cell.path)
         cell.failure.unlink(missing_ok=True)
     except StreamError as error:
@@ -131,5 +132,5 @@ def tidy(cells: list[Cell]) -> None:
     """Remove the halves of sessions that workers were killed in; those are whole by now."""
     for cell in cells:
         if cell.path.exists():
-            for part in cell.path.parent.glob(f".{glob.escape(cell.path.stem)}.*.part"):
+            for part in cell.path.parent.glob(f"*{glob.escape(cell.path.stem)}.*.part"):
                 part.unlink(missing_ok=True)

@@ -30,8 +30,9 @@ from rtkit.boundary.children import child_command, child_environment
 from rtkit.pacing import Plan
 from rtkit.recording import StreamError, fact_of, load_session
 from rtkit.reference import Reference
+from rtkit.sending.connect import way_to
 from rtkit.sending.options import Options
-from rtkit.sending.run import run_session
+from rtkit.sending.session import run_session
 from rtkit.sending.thread import in_thread, or_stop, watching
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.service import Service, dialect_of
@@ -60,7 +61,7 @@ def _read(line: str) -> Fact | _Outcome:
 
 
 async def run_in_process(
-    clip: Clip, plan: Plan, settings: Settings, options: Options, *, service: Service
+    clip: Clip, plan: Plan, settings: Settings, options: Options, service: Service
 ) -> Session:
     """`run_session` in a child process; the same facts come back."""
     if clip.header is not None:
@@ -168,7 +169,9 @@ async def _child(
 
     loop = asyncio.get_running_loop()
     options = replace(options, on_event=facts.put)
-    task = asyncio.create_task(run_session(clip, plan, settings, options, service=_Given(endpoint)))
+    task = asyncio.create_task(
+        run_session(clip, plan, settings, options, way_to(_Given(endpoint), clip))
+    )
 
     def listen() -> None:
         sys.stdin.read()

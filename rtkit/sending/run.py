@@ -21,21 +21,24 @@ from rtkit.clock.alarm import Alarm, sleep_until
 from rtkit.clock.real import running_clock
 from rtkit.clock.stalls import Lookout
 from rtkit.pacing import Plan
-from rtkit.recording import Recorder, StreamError
-from rtkit.sending.options import Options, Shutdown
+from rtkit.recording import Recorder
 from rtkit.sending.websocket import Failure, WebSocket, open_websocket
 from rtkit.services import messages
 from rtkit.services.endpoint import Closed, Endpoint
 from rtkit.services.explain import CLOSED_EARLY, explain
 from rtkit.services.service import Connection, Reader, Service, Step, dialect_of
-from rtkit.session import Chunk, Ending, Event, Message, Session, Settings, Stall
+from rtkit.session import Chunk, Ending, Event, Message, Stall
 
-__all__ = ["Run", "host"]
+__all__ = ["Run", "Unwritten", "host"]
 
 GOODBYE = 3.0  # seconds that a stopped session waits for the service's last word
 SEND_TIMEOUT = 30.0  # seconds that one chunk may take to leave
 LAST_WORDS = 1.0  # seconds in which a service that gives up may say why
 PAUSES = (0.5, 1.0)  # seconds before the second and the third try to connect
+
+
+class Unwritten(Failure):
+    """The session is complete, and its file is not."""
 
 
 class Run:
@@ -78,24 +81,15 @@ class Run:
     @contextlib.asynccontextmanager
     async def ending(self) -> AsyncIterator[None]:
         """Whatever happens inside: say goodbye, close, and record how it ended."""
-        ending = Ending("complete")
+        ending, raised = Ending("complete"), None
         try:
             yield
             if not self._finished:
                 ending = Ending("stopped")  # nobody waited for the service's last word
-        except Failure as failure:
-            closure = "" if failure.closure is None else failure.closure.name
-            ending = Ending("failed", str(failure), closure=closure)
-            if not self._terminated:
-                await self._goodbye()
-            raise
-        except asyncio.CancelledError:
-            ending = Ending("stopped")
-            await self._goodbye()
-            raise
         except BaseException as error:
-            ending = Ending("failed", f"{type(error).__name__}: {error}")
-            await self._goodbye()
+            ending, raised = _ending_by(error), error
+            if not (isinstance(error, Failure) and self._terminated):
+                await self._goodbye()
             raise
         finally:
             await self._close()
@@ -113,12 +107,16 @@ class Run:
             try:
                 self.recorder.close()
             except OSError as error:
-                if ending.how != "complete":
-                    raise  # after what went wrong before it, which Python shows too
-                raise Failure(
+                told = (
                     f"The session's file could not be written ({error.strerror}); the session "
                     "itself is whole in memory: save it elsewhere with session.save(PATH)."
-                ) from error
+                )
+                if raised is None:
+                    raise Unwritten(told) from error
+                if isinstance(raised, Failure):
+                    raised.args = (f"{raised} {told}",)
+                else:
+                    raised.add_note(told)
 
     async def open(self, service: Service, clip: Clip, timeout: float) -> WebSocket:
         """Connect and begin; where that may help, try again, within `timeout` in all.
@@ -474,6 +472,15 @@ class Run:
             self._look = self._loop.call_at(since + SEND_TIMEOUT, self._next_look)
 
 
+def _ending_by(error: BaseException) -> Ending:
+    if isinstance(error, asyncio.CancelledError):
+        return Ending("stopped")
+    if not isinstance(error, Failure):
+        return Ending("failed", f"{type(error).__name__}: {error}")
+    closure = "" if error.closure is None else error.closure.name
+    return Ending("failed", str(error), closure=closure)
+
+
 @functools.cache
 def host() -> dict[str, str]:
     """What a reader of the figures wants to know of the machine."""
@@ -483,39 +490,3 @@ def host() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         **{name: version(name) for name in ("rtkit", "websockets", "numpy")},
     }
-
-
-async def run_session(
-    clip: Clip,
-    plan: Plan,
-    settings: Settings,
-    options: Options,
-    *,
-    service: Service | None = None,
-    connection: Connection | None = None,
-) -> Session:
-    """One session in the running loop; `stream` tells the rest."""
-    record = options.record
-    run = Run(Recorder(settings, host(), clip.reference, path=record, on_event=options.on_event))
-    failed: Failure | None = None
-    try:
-        async with run.ending():
-            if connection is None:
-                assert service is not None
-                await run.open(service, clip, options.begin_timeout)
-            else:
-                await run.begin(connection, options.begin_timeout)
-            await run.send(clip, plan, options.work)
-            if options.shutdown is Shutdown.WAIT:
-                await run.terminate(options.termination_timeout)
-            elif options.shutdown is Shutdown.HASTY:
-                await run.say_terminate(wait=False)
-    except Failure as failure:
-        failed = failure
-    except asyncio.CancelledError as stopped:
-        kept = "give record=PATH to keep the facts" if record is None else f"its facts: {record}"
-        stopped.add_note(f"The session was stopped after {run.audio_sent:.1f} s of audio; {kept}.")
-        raise
-    if failed is not None:  # out here, it does not carry along what the network held, key and all
-        raise StreamError(str(failed), run.recorder.session()) from failed.__cause__
-    return run.recorder.session()

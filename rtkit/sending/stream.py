@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from rtkit.audio import Clip
 from rtkit.pacing import Plan
+from rtkit.sending.connect import Way, way_through, way_to
 from rtkit.sending.options import Calibration, Options, settings_of
-from rtkit.sending.run import run_session
-from rtkit.services.service import Connection, Limits, Service, dialect_of
+from rtkit.sending.session import run_session
+from rtkit.services.service import Connection, Service
 from rtkit.session import Fact, Session
 
-__all__ = ["Connection", "Service", "check_sides", "limits_for", "stream", "stream_plan"]
+__all__ = ["Connection", "Service", "check_sides", "stream", "stream_plan"]
 
 
 async def stream(
@@ -92,13 +92,9 @@ async def stream(
     """
     # What cannot be is refused before anything is sent, a service started or a file replaced.
     check_sides(clip, service)
+    way = way_to(service, clip) if connection is None else way_through(connection)
     plan = Plan.of(
-        clip,
-        chunk=chunk,
-        pacing=pacing,
-        phase=phase,
-        catch_up=catch_up,
-        limits=limits_for(clip, service, connection),
+        clip, chunk=chunk, pacing=pacing, phase=phase, catch_up=catch_up, limits=way.limits
     )
     options = Options(
         work=work,
@@ -110,59 +106,25 @@ async def stream(
         begin_timeout=begin_timeout,
         termination_timeout=termination_timeout,
     )
-    return await stream_plan(clip, plan, options, service=service, connection=connection)
+    return await stream_plan(clip, plan, options, way)
 
 
-async def stream_plan(
-    clip: Clip,
-    plan: Plan,
-    options: Options,
-    *,
-    service: Service | None = None,
-    connection: Connection | None = None,
-) -> Session:
-    """`stream`, by a plan and with options that are made already."""
-    if connection is not None:
-        if options.isolation != "loop":
-            raise ValueError(
-                f"isolation={options.isolation!r} opens its own connection; give a service"
-            )
-        settings = settings_of(clip, plan, describe_connection(connection), options)
-        return await run_session(clip, plan, settings, options, connection=connection)
-    service = service or embedded_service()
-    settings = settings_of(clip, plan, service.describe(clip.reference), options)
+async def stream_plan(clip: Clip, plan: Plan, options: Options, way: Way) -> Session:
+    """`stream`, by a plan, with options and on a way that are made already."""
+    settings = settings_of(clip, plan, way.described, options)
     if options.isolation == "loop":
-        return await run_session(clip, plan, settings, options, service=service)
+        return await run_session(clip, plan, settings, options, way)
+    if way.service is None:
+        raise ValueError(
+            f"isolation={options.isolation!r} opens its own connection; give a service"
+        )
+    if options.isolation == "thread":
+        from rtkit.sending.thread import run_in_thread
+
+        return await run_in_thread(clip, plan, settings, options, way)
     from rtkit.sending.isolation import run_in_process
-    from rtkit.sending.thread import run_in_thread
 
-    run = run_in_thread if options.isolation == "thread" else run_in_process
-    return await run(clip, plan, settings, options, service=service)
-
-
-def embedded_service() -> Service:
-    """Who is spoken to where nobody is named."""
-    from rtkit.loopback.process import embedded
-
-    return embedded()
-
-
-def describe_connection(connection: Connection) -> dict[str, Any]:
-    """What a session records of a connection that was open already."""
-    describe = getattr(connection, "describe", None)
-    return {"name": "connection"} if describe is None else dict(describe())
-
-
-def limits_for(
-    clip: Clip, service: Service | None = None, connection: Connection | None = None
-) -> Limits:
-    """What the service takes; the embedded one where nobody is named."""
-    described: dict[str, Any] = {}
-    if connection is not None:
-        described = describe_connection(connection)
-    elif service is not None:
-        described = service.describe(clip.reference)
-    return dialect_of(described).limits
+    return await run_in_process(clip, plan, settings, options, way.service)
 
 
 def check_sides(clip: Clip, service: Service | None) -> None:

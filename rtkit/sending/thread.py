@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from rtkit.audio import Clip
 from rtkit.clock.real import running_clock
 from rtkit.pacing import Plan
+from rtkit.sending.connect import Way
 from rtkit.sending.options import Options
-from rtkit.sending.run import run_session
-from rtkit.services.service import Service
+from rtkit.sending.session import run_session
 from rtkit.session import Event, Fact, Session, Settings
 
 __all__ = ["in_thread", "or_stop", "run_in_thread", "watching"]
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 async def run_in_thread(
-    clip: Clip, plan: Plan, settings: Settings, options: Options, *, service: Service
+    clip: Clip, plan: Plan, settings: Settings, options: Options, way: Way
 ) -> Session:
     """`run_session` in a thread; `on_event` is called in the caller's loop all the same."""
     inner: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Session]]] = Future()
@@ -33,7 +33,7 @@ async def run_in_thread(
 
         async def session() -> Session:
             there = replace(options, on_event=see)
-            task = asyncio.create_task(run_session(clip, plan, settings, there, service=service))
+            task = asyncio.create_task(run_session(clip, plan, settings, there, way))
             inner.set_result((asyncio.get_running_loop(), task))
             return await task
 

@@ -25,6 +25,7 @@ from matplotlib.ticker import MaxNLocator
 from rtkit.analysis.definitions import DEFINITIONS
 from rtkit.analysis.latency import HeardWord, Latency, drift, heard_words, quantiles, turn_latency
 from rtkit.analysis.naming import Sessions, named, said
+from rtkit.files import replacing
 from rtkit.session import Session
 from rtkit.views.distributions import plot_lateness_distribution
 from rtkit.views.looks import (
@@ -312,11 +313,14 @@ def save_figure(figure: Figure, path: str | Path, *, dpi: float = 150) -> tuple[
     path = Path(path)
     if path.suffix.lower() in (".svg", ".png"):
         path = path.with_suffix("")
-    path.parent.mkdir(parents=True, exist_ok=True)
     svg, png = path.with_name(f"{path.name}.svg"), path.with_name(f"{path.name}.png")
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": path.name}):
-        figure.savefig(svg, metadata={"Date": None})
-    figure.savefig(png, dpi=dpi)
+    with (
+        replacing(svg) as aside,
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": path.name}),
+    ):
+        figure.savefig(aside, metadata={"Date": None})
+    with replacing(png) as aside:
+        figure.savefig(aside, dpi=dpi)
     return svg, png
 
 

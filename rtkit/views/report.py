@@ -23,6 +23,7 @@ from rtkit.analysis.latency import heard_words
 from rtkit.analysis.naming import Sessions, named
 from rtkit.analysis.summary import notes, summarize
 from rtkit.analysis.validity import validity
+from rtkit.files import replacing
 from rtkit.markup import Table
 from rtkit.services.endpoint import is_secret
 from rtkit.session import Session
@@ -102,8 +103,9 @@ def report(sessions: Sessions, path: str | Path, *, title: str | None = None) ->
         raise ValueError("a report needs at least one session, and there is none")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; name the page's file, {path / 'report.html'} say")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_page(by_name, title), encoding="utf-8")
+    text = _page(by_name, title)
+    with replacing(path) as aside:
+        aside.write_text(text, encoding="utf-8")
     return path
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rtkit.analysis.texts import offset, one_line
+from rtkit.files import replacing
 from rtkit.services.endpoint import is_secret
 from rtkit.services.messages import Begin
 from rtkit.session import Session
@@ -51,8 +52,8 @@ def save_transcript(session: Session, path: str | Path | None = None) -> Path:
             f"there would be taken for the truth; call it {recording.stem}_heard.json, say"
         )
     text = write(session)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
+    with replacing(path) as aside:
+        aside.write_text(text, encoding="utf-8", newline="\n")
     return path
 
 

@@ -24,6 +24,7 @@ from rtkit.loopback.engines import Energy, Script
 from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.pacing import Plan
 from rtkit.recording import StreamError, load_session
+from rtkit.sending.connect import way_through
 from rtkit.sending.options import Options, Shutdown
 from rtkit.sending.stream import stream, stream_plan
 from rtkit.services.assemblyai.client import AssemblyAI
@@ -48,9 +49,9 @@ def sent(
 
     async def session() -> Session:
         plan = Plan.of(clip) if edges is None else Plan(edges, clip.rate, 0.1)
-        connection = memory(clip, Behavior(delay=0.5))
+        way = way_through(memory(clip, Behavior(delay=0.5)))
         try:
-            return await stream_plan(clip, plan, Options(shutdown=shutdown), connection=connection)
+            return await stream_plan(clip, plan, Options(shutdown=shutdown), way)
         except StreamError as error:
             return error.session
 

@@ -79,6 +79,18 @@ def test_compare_records_into_a_folder(
         assert load_session(folder / f"{pacing}.jsonl").chunks == one.chunks
 
 
+def test_compare_keeps_earlier_runs(
+    make_clip: MakeClip, streamed: list[str], tmp_path: Path
+) -> None:
+    runs = [simulate(compare(make_clip(seconds), record=tmp_path)) for seconds in (0.2, 0.3, 0.4)]
+    (tmp_path / "wall_clock-4.jsonl").touch()  # then none of the run's files has that number
+    runs.append(simulate(compare(make_clip(0.5), record=tmp_path)))
+    for number, run in zip(("", "-2", "-3", "-5"), runs, strict=True):
+        for pacing, one in run.items():
+            assert load_session(tmp_path / f"{pacing}{number}.jsonl").chunks == one.chunks
+    assert len(list(tmp_path.glob("*.jsonl"))) == 9
+
+
 @pytest.mark.parametrize(
     ("pacings", "how", "words"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from rtkit.audio import Clip, open_clip
 from rtkit.clock.timetable import Timetable
 from rtkit.experiments.concurrent_result import ConcurrentResult
 from rtkit.experiments.many import stream_many
+from rtkit.files import AsideFile
 from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Energy, Script
 from rtkit.loopback.in_memory import InMemoryConnection
@@ -280,6 +282,60 @@ def test_no_clips_no_clip_and_no_key_are_refused(
         simulate(stream_many([make_clip(1.0)], service=AssemblyAI()))
 
 
+def test_sessions_are_written_while_they_run(make_clip: MakeClip, tmp_path: Path) -> None:
+    """The writer writes in real time; in virtual time it is given some."""
+    seen: list[dict[str, rtkit.Session]] = []
+
+    async def looked_at() -> ConcurrentResult:
+        loop, folder = virtual_loop(), tmp_path / "runs"
+        loop.call_later(2.05, time.sleep, 1.2)
+        loop.call_later(2.06, lambda: seen.append(load_session(folder)))
+        return await many([make_clip(3.0)] * 3, record=folder)
+
+    result = simulate(looked_at())
+    assert list(seen[0]) == ["0000", "0001", "0002"]
+    for session, half in zip(result.sessions, seen[0].values(), strict=True):
+        assert half.ending is None
+        assert half.chunks == session.chunks[: len(half.chunks)]
+        assert len(half.chunks) in (18, 19, 20)
+    assert tuple(load_session(tmp_path / "runs").values()) == result.sessions
+    assert (
+        (tmp_path / "runs" / "0000.jsonl")
+        .read_text()
+        .splitlines()[-1]
+        .startswith('{"kind": "ending"')
+    )
+
+
+def test_a_file_in_use_is_refused_before_anything_is_sent(
+    make_clip: MakeClip, tmp_path: Path
+) -> None:
+    file = AsideFile(tmp_path / "0001.jsonl")
+    with pytest.raises(ValueError, match=r"0001\.jsonl is being written by another session"):
+        simulate(stream_many([make_clip(1.0)] * 3, service=AssemblyAI("x" * 20), record=tmp_path))
+    file.close(whole=False)
+    assert list(tmp_path.glob("*.jsonl")) == []
+    path = tmp_path / "file"
+    path.touch()
+    with pytest.raises(OSError, match="file"):
+        simulate(stream_many([make_clip(1.0)], service=AssemblyAI("x" * 20), record=path))
+
+
+def test_a_disk_that_fails_costs_no_session(make_clip: MakeClip, tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+
+    async def without_a_folder() -> ConcurrentResult:
+        virtual_loop().call_later(1.0, shutil.rmtree, folder)
+        return await many([make_clip(3.0)] * 3, record=folder, kinds={1: Breaking})
+
+    result = simulate(without_a_folder())
+    assert [len(session.chunks) for session in result.sessions] == [30, 10, 30]
+    (broken,) = result.errors
+    assert "without a close code" in str(broken)
+    assert [error.session for error in result.unwritten] == [result.sessions[i] for i in (0, 2)]
+    assert "2 of 3 sessions were not recorded: The session's file could not be" in str(result)
+
+
 @linux
 def test_more_connections_than_the_process_may_have_are_refused(make_clip: MakeClip) -> None:
     import resource
@@ -289,6 +345,12 @@ def test_more_connections_than_the_process_may_have_are_refused(make_clip: MakeC
     try:
         with pytest.raises(ValueError, match=r"need 364 open files .* may have 256"):
             simulate(stream_many([make_clip(1.0)] * 300))
+        with pytest.raises(ValueError, match=r"need 364 open files .* may have 256"):
+            simulate(stream_many([make_clip(1.0)] * 150, record="runs"))
+        too_many = before[1]
+        if too_many != resource.RLIM_INFINITY:
+            with pytest.raises(ValueError, match="Have fewer sessions: no more than"):
+                simulate(stream_many([make_clip(1.0)] * too_many))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 

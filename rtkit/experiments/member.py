@@ -1,0 +1,177 @@
+"""One session among many: called whenever a chunk of it is due, without a task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from array import array
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rtkit.audio import AudioError, Clip
+from rtkit.clock.timetable import Timetable
+from rtkit.pacing import Plan
+from rtkit.sending.connect import Way
+from rtkit.sending.run import Run
+from rtkit.sending.websocket import Failure
+from rtkit.services.service import Connection, Limits
+from rtkit.session import Chunk, Fact
+
+__all__ = ["Audio", "Member", "Sent", "WritableConnection", "read_once"]
+
+AGAIN = 0.01  # seconds until a full connection is tried again
+
+
+class WritableConnection(Connection, Protocol):
+    """A connection that also sends without a coroutine."""
+
+    def write(self, frame: bytes | str) -> bool:
+        """Send at once and return True; False if the way out is full, and nothing was sent."""
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A clip's chunks by its plan, for one of the sessions that stream it."""
+
+    plan: Plan
+    reading: Generator[bytes, None, None]  # the same for all of them
+    chunks: Iterator[bytes]
+
+
+def read_once(clips: Sequence[Clip], chunk: float, phase: str, limits: Limits) -> list[Audio]:
+    """The audio of each; that of a clip which comes several times is read once for all."""
+    times = Counter(map(id, clips))
+    shared: dict[int, Iterator[Audio]] = {}
+    for clip in clips:
+        if id(clip) not in shared:
+            plan = Plan.of(clip, chunk=chunk, phase=phase, limits=limits)
+            reading = clip.chunks(plan.edges)
+            copies = itertools.tee(reading, times[id(clip)])
+            shared[id(clip)] = iter([Audio(plan, reading, chunks) for chunks in copies])
+    return [next(shared[id(clip)]) for clip in clips]
+
+
+class Sent:
+    """What has been sent of a plan, as plain numbers: facts are made of them when there is time."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.edges: list[int] = plan.edges.tolist()
+        self.due: list[float] = plan.due.tolist()
+        self.zero = 0.0
+        self._sent, self._returned, self._sizes = array("d"), array("d"), array("l")
+        self._told = 0
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def add(self, sent: float, returned: float, size: int) -> None:
+        """The next chunk left at `sent`, in the loop's own time."""
+        self._sent.append(sent)
+        self._returned.append(returned)
+        self._sizes.append(size)
+
+    def chunk(self, index: int) -> Chunk:
+        start, stop = self.edges[index : index + 2]
+        size = self._sizes[index]
+        return Chunk(
+            index,
+            start,
+            stop,
+            self.due[index],
+            self._sent[index] - self.zero,
+            self._returned[index] - self.zero,
+            size,
+            size - 2 * (stop - start),
+        )
+
+    def chunks(self) -> Iterator[Chunk]:
+        return map(self.chunk, range(len(self)))
+
+    def new(self) -> list[Chunk]:
+        """Those that this has not returned before."""
+        first, self._told = self._told, len(self)
+        return [self.chunk(index) for index in range(first, self._told)]
+
+
+class Member:
+    """One session among many: a timetable calls it whenever a chunk of it is due."""
+
+    def __init__(self, run: Run, way: Way, audio: Audio, sent: Sent) -> None:
+        self.run, self.way = run, way
+        self.failure: Failure | None = None
+        self.on_event: Callable[[Fact], object] | None = None
+        self.sent = sent
+        self._audio, self._plan = audio, audio.plan
+        self._time = asyncio.get_running_loop().time
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def open(self) -> None:
+        """Have the first audio at hand: opening a file takes its time."""
+        self._read_next()
+
+    async def send(
+        self,
+        connection: WritableConnection,
+        timetable: Timetable,
+        zero: float,
+        last: Callable[[], object],
+    ) -> None:
+        """Send every chunk when it is due; t = 0 is `zero`. Calls `last` after the last one.
+
+        Returns a chunk's duration later: what ends a session costs much more than a send, and
+        those that end within the same chunk still send.
+        """
+        self._write, self.sent.zero, self._last = connection.write, zero, last
+        timetable.at(zero + self.sent.due[0], self)
+        await self._done
+
+    def __call__(self) -> float | None:
+        if self._done.done():  # the session ended otherwise
+            return None
+        try:
+            if len(self.sent) < len(self.sent.due):
+                return self._send_next()
+            self._done.set_result(None)
+            return None
+        except Exception as error:  # `send` raises it
+            self._done.set_exception(error)
+            return None
+
+    def _send_next(self) -> float | None:
+        now = self._time()
+        if self.run.leaving is None:
+            self.run.leaving = now
+        if not self._write(self._frame):
+            return now + AGAIN
+        self.sent.add(self.run.leaving, self._time(), self._size)
+        self.run.leaving = None
+        index = len(self.sent)
+        if self.on_event is not None:
+            self.on_event(self.sent.chunk(index - 1))
+        self.run.chunks_sent = index
+        self.run.audio_sent = self.sent.edges[index] / self._plan.rate
+        if index == len(self.sent.due):
+            self._last()
+            return now + self._plan.chunk
+        self._read_next()
+        return self.sent.zero + self.sent.due[index]
+
+    def _read_next(self) -> None:
+        payload = next(self._audio.chunks, None)
+        if payload is None:  # the reading is shared, and another session met the fault
+            name = self.run.recorder.settings.recording
+            raise AudioError(
+                f"{name} cannot be read to its end: it was cut, damaged or changed. Make or copy "
+                "it anew."
+            )
+        payload = payload.ljust(self._plan.least, b"\0")
+        self._size, self._frame = len(payload), self.run.dialect.audio(payload)
+
+    def close(self) -> None:
+        """Close the recordings, the one that was read and the one that was written."""
+        self._audio.reading.close()
+        with contextlib.suppress(OSError):  # the session's end has told of it
+            self.run.recorder.close()

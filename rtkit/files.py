@@ -1,0 +1,176 @@
+"""Files that are whole or not there: written aside, and renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+try:
+    import fcntl
+except ImportError:  # not a Unix: no locks, and no open file is renamed
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["AsideFile", "replacing"]
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Where to write what takes the place of `path` when the block ends well.
+
+    On an error nothing has changed: an older file is as it was. Folders are made. What is no file,
+    a device or a pipe, cannot be replaced, and is written itself.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    path = path.resolve()  # what a link points to
+    aside = path.with_name(f".{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield aside
+        _replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _replace(aside: Path, path: Path) -> None:
+    if path.exists():
+        shutil.copymode(path, aside)
+    aside.replace(path)
+
+
+class AsideFile:
+    """A file that grows aside, and is locked as long as it is open.
+
+    It takes its name when told to, if nothing lies there. Otherwise an older file stays until it is
+    replaced by a whole one; one that is not whole is then kept beside it, as ``NAME-2``, ``NAME-3``
+    and so on.
+
+    Attributes
+    ----------
+    path : Path
+        The file's name; from `close` on, the name under which it is kept.
+
+    Raises
+    ------
+    ValueError
+        If the path is a folder's, or another writes to it.
+    OSError
+        If it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if path.is_dir():
+            raise ValueError(f"record={str(path)!r} is a folder; give a file's name, with .jsonl")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._aside: Path | None = None
+        self._file: TextIO
+        self._empty = True
+        if path.exists() and not path.is_file():  # a device or a pipe, which cannot be replaced
+            self.path, self._file = path, path.open("w", encoding="utf-8")
+        else:
+            self.path = path.resolve()
+            self._aside = self.path.with_name(f".{self.path.name}.part")
+            self._file = _open_alone(self._aside, self.path)
+
+    def write(self, text: str) -> None:
+        """Write, and hand it to the system at once: whoever is killed has lost nothing of it."""
+        self._empty = False
+        self._file.write(text)
+        self._file.flush()
+
+    def take_name(self) -> None:
+        """From here on it is worth a name, unless an older file has it."""
+        if self._aside is not None and fcntl is not None and not self.path.exists():
+            self._aside.rename(self.path)
+            self._aside = None
+
+    def close(self, *, whole: bool, worth: bool = True) -> None:
+        """Close it and let others have the name.
+
+        Parameters
+        ----------
+        whole : bool
+            Whether it replaces an older file.
+        worth : bool
+            Whether it is kept beside an older file that it does not replace.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written to its end, or is not there any more.
+        """
+        try:
+            if fcntl is None:
+                self._file.close()
+            if self._aside is None:
+                if not _is_at(self._file, self.path):
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
+            elif self._empty or not (whole or worth or not self.path.exists()):
+                self._aside.unlink()
+            else:
+                if not whole and self.path.exists():
+                    self.path = _free(self.path)
+                _replace(self._aside, self.path)
+        finally:
+            with contextlib.suppress(OSError):  # what could not be written was told before
+                self._file.close()
+
+
+def _open_alone(aside: Path, path: Path) -> TextIO:
+    """Open `aside`, and lock it; nobody else may have it or `path` open for writing."""
+    busy = ValueError(f"{path} is being written by another session; give another name")
+    while True:
+        file = aside.open("a", encoding="utf-8")
+        if not _lock(file):
+            file.close()
+            raise busy
+        if _is_at(file, aside):  # or another one was just closing it
+            if os.fstat(file.fileno()).st_size == 0:
+                break
+            aside.rename(_free(path))  # whoever was killed while writing it left it
+        file.close()
+    try:
+        if path.exists():
+            with path.open("a") as older:  # may it be written, and does nobody?
+                if not _lock(older):
+                    raise busy
+    except BaseException:
+        aside.unlink()
+        file.close()
+        raise
+    return file
+
+
+def _lock(file: TextIO) -> bool:
+    """Whether nobody else has it locked."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:  # a file system that has no locks
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+                raise
+    return True
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    try:
+        return file.closed or os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _free(path: Path) -> Path:
+    """The next name beside `path` that nothing has."""
+    names = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
+    return next(name for name in names if not name.exists())

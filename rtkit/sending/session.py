@@ -1,0 +1,48 @@
+"""One session in the running loop, from its first word to its last."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rtkit.audio import Clip
+from rtkit.pacing import Plan
+from rtkit.recording import Recorder, StreamError
+from rtkit.sending.connect import Way
+from rtkit.sending.options import Options, Shutdown
+from rtkit.sending.run import Run, host
+from rtkit.sending.websocket import Failure
+from rtkit.session import Session, Settings
+
+__all__ = ["run_session"]
+
+
+async def run_session(
+    clip: Clip,
+    plan: Plan,
+    settings: Settings,
+    options: Options,
+    way: Way,
+) -> Session:
+    """One session in the running loop; `stream` tells the rest."""
+    run = Run(
+        Recorder(settings, host(), clip.reference, path=options.record, on_event=options.on_event)
+    )
+    failed: Failure | None = None
+    try:
+        async with run.ending():
+            await way.open(run, options.begin_timeout)
+            await run.send(clip, plan, options.work)
+            if options.shutdown is Shutdown.WAIT:
+                await run.terminate(options.termination_timeout)
+            elif options.shutdown is Shutdown.HASTY:
+                await run.say_terminate(wait=False)
+    except Failure as failure:
+        failed = failure
+    except asyncio.CancelledError as stopped:
+        path = run.recorder.path
+        kept = "give record=PATH to keep the facts" if path is None else f"its facts: {path}"
+        stopped.add_note(f"The session was stopped after {run.audio_sent:.1f} s of audio; {kept}.")
+        raise
+    if failed is not None:  # out here, it does not carry along what the network held, key and all
+        raise StreamError(str(failed), run.recorder.session()) from failed.__cause__
+    return run.recorder.session()
