@@ -271,7 +271,7 @@ def test_whatever_was_recorded_is_read_again(tmp_path: Path) -> None:
     @settings(max_examples=50)
     @given(timelines)
     def again(timeline: list[tuple[float, str | bytes | Closed]]) -> None:
-        path = tmp_path / "a.jsonl"
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.jsonl"  # none replaces another
 
         async def run() -> Session:
             said = [(0.0, BEGIN), *((0.05 * i, told) for i, (_, told) in enumerate(timeline))]
