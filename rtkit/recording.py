@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import queue
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +14,6 @@ from typing import Any, cast
 from rtkit.audio import Header
 from rtkit.boundary.text import clean, told
 from rtkit.boundary.values import Count, Data, Duration, Instant, made_of
-from rtkit.files import AsideFile
 from rtkit.reference import Reference
 from rtkit.session import (
     FORMAT,
@@ -30,10 +27,10 @@ from rtkit.session import (
     Settings,
     Stall,
     without_collecting,
-    write_fact,
 )
+from rtkit.writing import FactFile, Writer
 
-__all__ = ["Recorder", "StreamError", "Writer", "fact_of", "load_session", "read_opening"]
+__all__ = ["Recorder", "StreamError", "fact_of", "load_session", "read_opening"]
 
 
 def load_session(path: str | Path) -> Any:  # which of the two, only the disk knows
@@ -297,10 +294,10 @@ class Recorder:
         self._on_event = on_event
         self._facts: list[Fact] = []
         self._begun = False
-        self._file: _File | None = None
+        self._file: FactFile | None = None
         self._writer: Writer | None = None  # its own
         if path is not None:
-            self._file = _File(Path(path), elsewhere)
+            self._file = FactFile(Path(path), elsewhere)
             if writer is None:
                 writer = self._writer = Writer()
             writer.files.append(self._file)
@@ -368,87 +365,6 @@ class Recorder:
             self._writer.close()
         if self._file is not None:
             self._file.close(whole=self.session().complete)
-
-
-class Writer:
-    """A thread that writes the facts of running sessions to their files, twice a second.
-
-    One serves any number of files, a file at a time: between two the sender's loop gets the
-    interpreter back.
-    """
-
-    def __init__(self) -> None:
-        self.files: list[_File] = []
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rtkit-record", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the thread; what is left to be written, each file's `close` writes."""
-        self._closing.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._closing.wait(0.5):
-            for file in tuple(self.files):
-                file.write()
-
-
-class _File:
-    """A session's file, and what is still to be written to it."""
-
-    def __init__(self, path: Path, elsewhere: Callable[[], Iterable[Fact]]) -> None:
-        self._file = AsideFile(path)
-        self._elsewhere = elsewhere
-        self._queue: queue.SimpleQueue[Fact | str] = queue.SimpleQueue()
-        self._lock = threading.Lock()  # the writer's thread, and whoever closes
-        self._begun = self._worth = self._closed = False
-        self._fault: OSError | None = None
-
-    @property
-    def path(self) -> Path:
-        return self._file.path
-
-    def put(self, fact: Fact | str) -> None:
-        if not self._closed:
-            self._queue.put(fact)
-
-    def write(self) -> None:
-        """Write what there is by now."""
-        with self._lock:
-            new: list[Fact | str] = []
-            while not self._queue.empty():
-                new.append(self._queue.get())
-            new += self._elsewhere()
-            if not new or self._fault is not None or self._closed:
-                return
-            # The first line is the first to come, and how it ended the last one.
-            new.sort(key=lambda fact: isinstance(fact, Ending))
-            self._worth = self._worth or any(isinstance(fact, Chunk | Message) for fact in new)
-            try:
-                self._file.write("".join(map(_as_line, new)))
-                if not self._begun:
-                    self._file.take_name()
-                self._begun = True
-            except OSError as error:  # a full disk must not end the session; `close` tells of it
-                self._fault = error
-
-    def close(self, *, whole: bool) -> None:
-        self.write()
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            try:
-                self._file.close(whole=whole and self._fault is None, worth=self._worth)
-            except OSError as error:
-                self._fault = self._fault or error
-        if self._fault is not None:
-            raise self._fault
-
-
-def _as_line(fact: Fact | str) -> str:
-    return fact if isinstance(fact, str) else write_fact(fact)
 
 
 class StreamError(RuntimeError):

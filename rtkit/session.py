@@ -19,8 +19,8 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
 
+from rtkit.boundary.files import replacing
 from rtkit.boundary.values import Count, Data, Duration, Instant, Raw, Within
-from rtkit.files import replacing
 from rtkit.reference import Reference
 from rtkit.services.messages import Reply, Turn
 from rtkit.services.service import ASSEMBLYAI, dialect_named

@@ -19,7 +19,7 @@ from rtkit.clock.stalls import Lookout
 from rtkit.clock.timetable import Timetable
 from rtkit.experiments.concurrent_result import ConcurrentResult
 from rtkit.experiments.member import Audio, Member, Sent, WritableConnection, read_once
-from rtkit.recording import Recorder, StreamError, Writer
+from rtkit.recording import Recorder, StreamError
 from rtkit.sending.connect import Way, way_through, way_to
 from rtkit.sending.options import settings_of
 from rtkit.sending.run import Run, Unwritten, host
@@ -27,6 +27,7 @@ from rtkit.sending.stream import check_sides
 from rtkit.sending.websocket import Failure
 from rtkit.services.service import Service
 from rtkit.session import Fact, Session
+from rtkit.writing import Writer
 
 __all__ = ["stream_many"]
 

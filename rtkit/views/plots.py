@@ -25,7 +25,7 @@ from matplotlib.ticker import MaxNLocator
 from rtkit.analysis.definitions import DEFINITIONS
 from rtkit.analysis.latency import HeardWord, Latency, drift, heard_words, quantiles, turn_latency
 from rtkit.analysis.naming import Sessions, named, said
-from rtkit.files import replacing
+from rtkit.boundary.files import replacing
 from rtkit.session import Session
 from rtkit.views.distributions import plot_lateness_distribution
 from rtkit.views.looks import (

@@ -23,7 +23,7 @@ from rtkit.analysis.latency import heard_words
 from rtkit.analysis.naming import Sessions, named
 from rtkit.analysis.summary import notes, summarize
 from rtkit.analysis.validity import validity
-from rtkit.files import replacing
+from rtkit.boundary.files import replacing
 from rtkit.markup import Table
 from rtkit.services.endpoint import is_secret
 from rtkit.session import Session

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rtkit.analysis.texts import offset, one_line
-from rtkit.files import replacing
+from rtkit.boundary.files import replacing
 from rtkit.services.endpoint import is_secret
 from rtkit.services.messages import Begin
 from rtkit.session import Session

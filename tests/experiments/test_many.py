@@ -19,10 +19,10 @@ from remains import linux, nothing_remains, timers
 import rtkit
 from rtkit.analysis.latency import turn_latency, word_latency
 from rtkit.audio import Clip, open_clip
+from rtkit.boundary.files import AsideFile
 from rtkit.clock.timetable import Timetable
 from rtkit.experiments.concurrent_result import ConcurrentResult
 from rtkit.experiments.many import stream_many
-from rtkit.files import AsideFile
 from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Energy, Script
 from rtkit.loopback.in_memory import InMemoryConnection

@@ -20,7 +20,7 @@ from scripted import BEGIN, Scripted
 
 import rtkit
 from rtkit.audio import Clip
-from rtkit.files import AsideFile, replacing
+from rtkit.boundary.files import AsideFile, replacing
 from rtkit.recording import StreamError, load_session
 from rtkit.services.endpoint import Closed
 from rtkit.session import Session
@@ -238,7 +238,7 @@ def test_two_senders_on_one_path_are_told(make_clip: MakeClip, tmp_path: Path, o
 HOLDER = """
 import sys
 from pathlib import Path
-from rtkit.files import AsideFile
+from rtkit.boundary.files import AsideFile
 file = AsideFile(Path(sys.argv[1]))
 file.write("what a killed session has written\\n")
 if sys.argv[2] == "named":
