@@ -87,9 +87,26 @@ class Settings:
 class Chunk:
     """A chunk that was sent.
 
-    `start` and `stop` are sample positions in the clip, `due`, `sent` and `returned` (when the
-    connection's `send` came back) instants, `bytes` what went out, of which `padding` bytes are
-    silence added to reach the least message that the service takes.
+    Attributes
+    ----------
+    index : int
+    start, stop : int
+        Sample positions in the clip.
+    due, sent, returned : float
+        When it ought to leave, when it was handed to the connection, and when the connection's
+        `send` came back.
+    bytes : int
+        What went out, of which `padding` bytes are silence added to reach the least message that
+        the service takes.
+    unacknowledged : int or None
+        How many bytes of earlier chunks, headers included, the other side had not acknowledged when
+        this one was sent. None where the kernel does not tell.
+    window : int or None
+        How many bytes the other side still had room for then. It is asked for twice a second, and
+        None in between and where the kernel does not tell.
+    left : float or None
+        When the last of its bytes left, where `send` took long and the kernel tells: between `sent`
+        and `returned`. None elsewhere.
     """
 
     kind: ClassVar[str] = "chunk"
@@ -101,6 +118,9 @@ class Chunk:
     returned: Instant
     bytes: Count
     padding: Count = 0
+    unacknowledged: Count | None = None
+    window: Count | None = None
+    left: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +128,15 @@ class Message:
     """A message as it came, and the instant at which the loop saw it.
 
     `replies` is what it says, read as it came; None where that is still to be done, as for a
-    message from a file.
+    message from a file. `waited` is for how many seconds, at least, it had lain in the kernel by
+    then (in steps of the kernel's, mostly of 4 ms); None where the kernel does not tell.
     """
 
     kind: ClassVar[str] = "message"
     at: Instant
     text: Raw
     replies: tuple[Reply, ...] | None = field(default=None, compare=False, repr=False)
+    waited: Duration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +171,9 @@ class Ending:
     `how` is ``"complete"``, ``"stopped"`` (by the person) or ``"failed"``; `error` is then one
     sentence, and `closure` the name that `rtkit.explain` has for that ending, if any. `code` and
     `reason` are the websocket's, where the service closed it. `at` is the last instant, and
-    `calendar` how many seconds of calendar time had passed since t = 0: where the two differ, a
-    clock jumped or the host slept.
+    `calendar` how many seconds of calendar time had passed since t = 0: where the two differ, the
+    calendar was set, or the host slept. `slept` is for how many seconds it did, which the other
+    clocks do not count; None where the host does not tell.
     """
 
     kind: ClassVar[str] = "ending"
@@ -161,6 +184,7 @@ class Ending:
     at: Instant = 0.0
     calendar: float = 0.0
     closure: str = ""
+    slept: Duration | None = None
 
 
 FORMAT = 1  # of a session's file
@@ -174,8 +198,11 @@ KINDS: Mapping[str, type[Fact]] = {
 def write_fact(fact: Fact) -> str:
     """A fact as a line of a session's file."""
     if isinstance(fact, Message):  # what it says stands in its text
-        return json.dumps({"kind": fact.kind, "at": fact.at, "text": fact.text}) + "\n"
-    return json.dumps({"kind": fact.kind, **asdict(fact)}) + "\n"
+        said: dict[str, Any] = {"at": fact.at, "text": fact.text, "waited": fact.waited}
+    else:
+        said = asdict(fact)
+    known = {name: value for name, value in said.items() if value is not None}
+    return json.dumps({"kind": fact.kind, **known}) + "\n"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ does; every other loop runs on the host's. So nobody asks which clock it is.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import Protocol
 
@@ -27,6 +28,9 @@ class Clock(Protocol):
     def calendar(self) -> float:
         """Seconds since a fixed day: Unix time, or the time of a loop that is repeatable."""
 
+    def slept(self) -> float | None:
+        """For how many seconds the host has slept so far; None where it does not tell."""
+
     def block(self, seconds: float) -> object:
         """Block the running loop for so long, as if it computed."""
 
@@ -41,6 +45,12 @@ class HostClock:
 
     def calendar(self) -> float:
         return time.time()
+
+    def slept(self) -> float | None:
+        """What the clock that goes on in sleep is ahead of the one that stands still."""
+        if sys.platform != "linux":
+            return None
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
     def block(self, seconds: float) -> None:
         time.sleep(seconds)

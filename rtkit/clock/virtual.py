@@ -41,6 +41,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Seconds since the loop began, so that a session is repeatable."""
         return self._now
 
+    def slept(self) -> float:
+        return 0.0
+
     def block(self, seconds: float) -> None:
         """Let `seconds` pass within the running callback, as if it computed that long."""
         self._now += seconds

@@ -7,6 +7,7 @@ import ctypes
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,39 +35,138 @@ def virtually(coroutine: Any) -> Any:
         return runner.run(coroutine)
 
 
-def test_each_stall_is_told_with_its_end_and_its_length() -> None:
-    seen = virtually(seen_while_blocked(0.5, 0.02, 0.9 * LEAST))
-    assert seen == [pytest.approx((1.5, 0.5)), pytest.approx((2.02, 0.02))]
-
-
-@pytest.mark.parametrize("hidden", [False, True], ids=["selector", "beat"])
-def test_a_loop_that_is_really_blocked(hidden: bool) -> None:
-    class Hidden(asyncio.SelectorEventLoop):
-        """A loop that shows no selector, as uvloop does."""
-
-        def __getattribute__(self, name: str) -> Any:
-            if name == "_selector" and looking:
-                raise AttributeError(name)
-            return super().__getattribute__(name)
+class Hidden(asyncio.SelectorEventLoop):
+    """A loop that shows no selector while somebody looks, as uvloop does."""
 
     looking = False
 
-    async def block() -> list[float]:
-        nonlocal looking
-        seen: list[float] = []
-        looking = True
-        lookout = Lookout(lambda at, stalled: seen.append(stalled))
-        looking = False
+    def __getattribute__(self, name: str) -> Any:
+        if name == "_selector" and Hidden.looking:
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+
+class HiddenVirtual(Hidden, VirtualLoop):
+    """The same in virtual time."""
+
+
+def beating(seen: Callable[[float, float], object]) -> Lookout:
+    """A lookout on a hidden loop."""
+    Hidden.looking = True
+    try:
+        return Lookout(seen)
+    finally:
+        Hidden.looking = False
+
+
+def test_each_stall_is_told_with_its_end_and_its_length() -> None:
+    seen = virtually(seen_while_blocked(0.5, 0.02, LEAST * 1.001, LEAST * 0.999))
+    assert seen == [
+        pytest.approx((1.5, 0.5)),
+        pytest.approx((2.02, 0.02)),
+        pytest.approx((3 + LEAST * 1.001, LEAST * 1.001)),
+    ]
+
+
+def test_what_is_expected_is_still_expected_after_an_earlier_wake_up() -> None:
+    async def woken_before() -> list[tuple[float, float]]:
+        seen: list[tuple[float, float]] = []
+        lookout = Lookout(lambda at, stalled: seen.append((at, stalled)))
+        lookout.expect(2.0)
+        await asyncio.sleep(1.0)
+        await asyncio.sleep(1.5)  # the loop's own timer; that of 2.0 never came
         await asyncio.sleep(0)
-        asyncio.get_running_loop().call_soon(time.sleep, 0.3)
-        await asyncio.sleep(0.2)  # two beats and more
         lookout.close()
         return seen
 
-    with asyncio.Runner(loop_factory=Hidden if hidden else asyncio.SelectorEventLoop) as runner:
+    assert virtually(woken_before()) == [(2.5, 0.5)]
+
+
+def test_idling_after_an_expected_instant_is_no_stall() -> None:
+    async def woken_in_time() -> list[tuple[float, float]]:
+        seen: list[tuple[float, float]] = []
+        lookout = Lookout(lambda at, stalled: seen.append((at, stalled)))
+        lookout.expect(1.0)
+        await asyncio.sleep(1.0)
+        await asyncio.sleep(2.0)
+        await asyncio.sleep(0)
+        lookout.close()
+        return seen
+
+    assert virtually(woken_in_time()) == []
+
+
+def test_a_lookout_expects_the_newest_instant_only_once() -> None:
+    async def twice() -> list[tuple[float, float]]:
+        seen: list[tuple[float, float]] = []
+        lookout = Lookout(lambda at, stalled: seen.append((at, stalled)))
+        lookout.expect(1.0)
+        await asyncio.sleep(1.3)
+        lookout.expect(2.0)
+        await asyncio.sleep(1.1)
+        await asyncio.sleep(0)
+        lookout.close()
+        return seen
+
+    assert virtually(twice()) == [pytest.approx((1.3, 0.3)), pytest.approx((2.4, 0.4))]
+
+
+def test_a_loop_that_is_really_blocked() -> None:
+    async def block() -> tuple[list[float], float]:
+        loop = asyncio.get_running_loop()
+        seen: list[float] = []
+        lookout = Lookout(lambda at, stalled: seen.append(stalled))
+        began = loop.time()
+        await asyncio.sleep(0)
+        loop.call_soon(time.sleep, 0.3)
+        await asyncio.sleep(0.2)
+        took = loop.time() - began
+        lookout.close()
+        return seen, took
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        seen, took = runner.run(block())
+    assert 0.299 <= max(seen) <= sum(seen) <= took
+
+
+@pytest.mark.parametrize(("begin", "told"), [(0.12, [0.27]), (0.149, [0.299]), (0.151, [0.251])])
+def test_a_beat_tells_of_a_stall_by_how_much_it_came_late(begin: float, told: list[float]) -> None:
+    async def block() -> list[tuple[float, float]]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, HiddenVirtual)
+        seen: list[tuple[float, float]] = []
+        lookout = beating(lambda at, stalled: seen.append((at, stalled)))
+        loop.call_at(begin, loop.block, 0.3)
+        await asyncio.sleep(0.8)
+        lookout.close()
+        loop.call_at(0.91, loop.block, 0.3)  # nobody looks any more
+        await asyncio.sleep(0.6)
+        timers = getattr(loop, "_scheduled")  # noqa: B009
+        assert [timer for timer in timers if not timer.cancelled()] == []
+        return seen
+
+    with asyncio.Runner(loop_factory=HiddenVirtual) as runner:
         seen = runner.run(block())
+    assert seen == [pytest.approx((begin + 0.3, late)) for late in told]
+
+
+def test_a_beat_of_a_loop_that_is_really_blocked() -> None:
+    async def block() -> tuple[list[float], float]:
+        loop = asyncio.get_running_loop()
+        seen: list[float] = []
+        lookout = beating(lambda at, stalled: seen.append(stalled))
+        began = loop.time()
+        await asyncio.sleep(0)
+        loop.call_soon(time.sleep, 0.3)
+        await asyncio.sleep(0.2)  # two beats and more
+        took = loop.time() - began
+        lookout.close()
+        return seen, took
+
+    with asyncio.Runner(loop_factory=Hidden) as runner:
+        seen, took = runner.run(block())
     # A beat comes every 50 ms and tells only by how much it was late.
-    assert max(seen) >= (0.2 if hidden else 0.299)
+    assert 0.2 <= max(seen) <= took
 
 
 def test_a_timer_that_the_loop_came_late_to_is_a_stall() -> None:
