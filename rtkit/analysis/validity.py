@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from rtkit.analysis.latency import quantiles
-from rtkit.services.messages import Other, Termination
-from rtkit.session import Session, Stall
+from rtkit.analysis.agreement import agreement
+from rtkit.analysis.latency import Latency, quantiles, turn_latency, word_latency
+from rtkit.analysis.turns import holding_chunk
+from rtkit.clock.stalls import LEAST
+from rtkit.services.messages import Begin, Other, Termination, Turn
+from rtkit.session import Ending, Session
 
 __all__ = ["Problem", "Validity", "validity"]
 
 BUDGET = 0.1  # of a chunk
-MAX_CONCURRENCY = 0.01  # seconds after a stall in which all that had waited is seen
-CLOCKS_APART = 0.25  # seconds; calendars are slewed, and tell time less well than they step
+RECEIVE = 0.01  # seconds
+# After a stall the loop reads what has waited in one turn and hands it on in the next; turns that
+# take longer are stalls themselves.
+AFTER = 2 * LEAST
+TAKEN = 0.25  # seconds; a network, and a receiver that acknowledges late, may come to so much
+HEADERS = 64  # bytes a chunk, at most, that frames and encryption add to the audio
+STATED = 1.0  # seconds; services state durations in whole ones
+EARLY = 0.05  # of the results
+BEFORE = 0.1  # seconds; a service may take a word for granted before it has ended
+MATCHED = 0.5  # of the words that were heard
+SLEWED = 0.0005  # seconds a second by which a calendar is slewed, at most,
+SET = 1.0  # and seconds that a step of it may come to
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +40,8 @@ class Problem:
     Attributes
     ----------
     name : str
-        ``"unpaced"``, ``"incomplete"``, ``"late"``, ``"stall"``, ``"backpressure"``, ``"clock"`` or
-        ``"lost"``.
+        ``"unpaced"``, ``"incomplete"``, ``"late"``, ``"stall"``, ``"backpressure"``, ``"clock"``,
+        ``"lost"``, ``"no results"``, ``"early"``, ``"shifted"`` or ``"unmatched"``.
     found, fix : str
         What was found, with the figure; and what to do.
     """
@@ -38,9 +53,18 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """What `validity` found; true where nothing speaks against the figures."""
+    """What `validity` found; true where nothing speaks against the figures.
+
+    Attributes
+    ----------
+    problems : tuple of Problem
+    notes : tuple of str
+        What does not speak against them, and is good to know: a calendar that was set, and what
+        could not be checked.
+    """
 
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return not self.problems
@@ -53,28 +77,36 @@ class Validity:
     __repr__ = __str__
 
 
-def validity(session: Session, *, budget: float = BUDGET) -> Validity:
+def validity(session: Session, *, budget: float = BUDGET, receive: float = RECEIVE) -> Validity:
     """Tell whether the session's figures say something about the service.
 
     Parameters
     ----------
     session : Session
     budget : float
-        How much of a chunk's duration lateness may come to in its 99th percentile, a stall of the
-        loop right before an answer at most, and a chunk's way out of the sender at most.
+        How much of a chunk's duration the sender may be late: in the 99th percentile of all
+        chunks, and in every chunk that holds or decides a result that counts.
+    receive : float
+        For how many seconds a message may have waited before it was read. A chunk that holds or
+        decides a result may be so late, too, where that is more than `budget` allows.
 
     Raises
     ------
     ValueError
-        If `budget` is no share: 0 or less, or not finite.
+        If `budget` is no share, or `receive` no duration: 0 or less, or not finite.
     """
-    if not 0 < budget < float("inf"):
+    if not 0 < budget < math.inf:
         raise ValueError(f"budget={budget:g} is no share of a chunk; give a number above 0")
-    return Validity(tuple(_problems(session, budget * session.settings.chunk)))
+    if not 0 < receive < math.inf:
+        raise ValueError(f"receive={receive:g} is no duration; give seconds, above 0")
+    bound = budget * session.settings.chunk
+    return Validity(
+        tuple(_problems(session, bound, receive)),
+        tuple(_notes(session)),
+    )
 
 
-def _problems(session: Session, bound: float) -> Iterator[Problem]:
-    within = f"more than {bound * 1000:g} ms"
+def _problems(session: Session, bound: float, receive: float) -> Iterator[Problem]:
     if not session.complete:
         how = "was cut off" if session.ending is None else session.ending.how
         yield Problem(
@@ -89,72 +121,203 @@ def _problems(session: Session, bound: float) -> Iterator[Problem]:
             "Pace it: pacing='wall_clock'. What was measured is how fast the service drains.",
         )
     elif session.chunks:
-        yield from _sender_problems(session, bound, within)
-    if held := [stall for stall in _holding_up(session) if stall.seconds > bound]:
-        longest = max(stall.seconds for stall in held)
+        yield from _late(session, bound, receive)
+    yield from _seen_late(session, receive)
+    if session.chunks:
+        yield from _not_taken(session, bound, receive)
+    yield from _slept(session, receive)
+    yield from _lost(session)
+    yield from _unreasonable(session)
+
+
+# The way out.
+
+
+def _late(session: Session, bound: float, receive: float) -> Iterator[Problem]:
+    late = np.abs(session.lateness)
+    p99 = quantiles(late).p99
+    carried = late[_mattering(session)]
+    single = max(bound, receive)
+    if p99 > bound:
+        found = f"lateness p99 is {p99 * 1000:.1f} ms, more than {bound * 1000:g} ms"
+    elif (carried > single).any():
+        found = (
+            f"{(carried > single).sum()} chunks that hold or decide a result were late by more "
+            f"than {single * 1000:g} ms, up to {carried.max() * 1000:.1f} ms"
+        )
+    else:
+        return
+    naive = session.settings.pacing == "fixed_sleep"
+    yield Problem(
+        "late",
+        found,
+        "Pace by the wall clock: pacing='wall_clock'."
+        if naive
+        else "Reduce the work per chunk, use isolation='process', or a less loaded host.",
+    )
+
+
+def _mattering(session: Session) -> np.ndarray:
+    """Which chunks hold or decide a result that counts, shape (chunks,); or may have decided it."""
+    matter = np.zeros(len(session.chunks), dtype=bool)
+    for latency in word_latency(session), turn_latency(session):
+        counted = latency.counted
+        deciding = _deciding(session, latency)[counted]
+        matter[deciding] = True
+        unsure = ~latency.decided[counted]
+        held = holding_chunk(session, latency.end[counted])
+        for first, last in zip(held[unsure], deciding[unsure], strict=True):
+            matter[first : last + 1] = True
+    return matter
+
+
+def _deciding(session: Session, latency: Latency) -> np.ndarray:
+    """d: the chunk that decided each result, or the last that can have."""
+    due = latency.end + latency.chunk_wait + latency.endpoint_wait
+    last = len(session.chunks) - 1
+    return np.asarray(np.minimum(np.searchsorted(session.due, due - 1e-6), last))
+
+
+def _not_taken(session: Session, bound: float, receive: float) -> Iterator[Problem]:
+    leaving = np.array(
+        [(one.returned if one.left is None else one.left) - one.sent for one in session.chunks]
+    )
+    single = max(bound, receive)
+    if quantiles(leaving).p99 > bound or (leaving[_mattering(session)] > single).any():
+        yield Problem(
+            "backpressure",
+            f"a chunk took {leaving.max() * 1000:.0f} ms to leave, more than {bound * 1000:g} ms",
+            "The connection was full, or the host held the sender up inside the send: look at "
+            "the network, and try isolation='process'.",
+        )
+        return
+    longest = max(_unread(session).max(), _on_the_way(session))
+    if longest > TAKEN:
+        yield Problem(
+            "backpressure",
+            f"audio had left for {longest * 1000:.0f} ms longer than usual before the other side "
+            "took it",
+            "The network or the service held it up; what was measured then says nothing of how "
+            "fast it answers. Look at the network, and run it again.",
+        )
+
+
+def _unread(session: Session) -> np.ndarray:
+    """How much longer than usual the oldest audio lay there when each chunk left, at least.
+
+    What was not acknowledged has not arrived. What fills the other side's window has arrived and
+    was not read. Both are bytes; the chunks tell how long ago they were sent. Zero where the
+    kernel does not tell. Shape (chunks,), in seconds.
+    """
+    chunks = session.chunks
+    window = np.array([np.nan if one.window is None else one.window for one in chunks])
+    filled = np.nan_to_num(np.fmax.accumulate(window) - window)
+    bytes_there = np.array([one.unacknowledged or 0 for one in chunks]) + filled
+    before = np.append(0, np.cumsum([one.bytes + HEADERS for one in chunks]))
+    place = np.arange(len(chunks))
+    oldest = np.searchsorted(before, before[place] - bytes_there, side="right") - 1
+    there = session.sent - session.sent[np.clip(oldest, 0, place)]
+    return np.asarray(there - np.median(there))
+
+
+def _on_the_way(session: Session) -> float:
+    """How much longer than usual audio took to a service that stamps its arrival."""
+    stamped = [one.stamp for _, one in session.replies if isinstance(one, Turn) and one.stamp]
+    if not stamped:
+        return 0.0
+    samples = np.cumsum([chunk.bytes // 2 for chunk in session.chunks])
+    deciding = np.searchsorted(samples, [stamp.samples for stamp in stamped])
+    sent = session.sent[np.minimum(deciding, len(samples) - 1)]
+    took = np.array([stamp.arrived for stamp in stamped]) - session.zero - sent
+    return float(took.max() - max(np.median(took), 0.0))
+
+
+# The way back.
+
+
+def _seen_late(session: Session, receive: float) -> Iterator[Problem]:
+    seen, waited, held_up = _waits(session)
+    fix = "Keep other work out of the sender's loop: isolation='process'."
+    within = f"more than {receive * 1000:g} ms"
+    if (waited > receive).any():
         yield Problem(
             "stall",
-            f"answers were seen right after the loop had stalled ({len(held)}×), for up to "
-            f"{longest * 1000:.0f} ms",
-            "Keep other work out of the sender's loop: isolation='process'.",
+            f"{(waited > receive).sum()} of {len(seen)} messages had waited in the kernel when "
+            f"they were read, for up to {waited.max() * 1000:.0f} ms, {within}",
+            f"{fix} Where that does not help, the host itself stops: a virtual machine whose "
+            "processor is taken away, or a suspended process.",
         )
-    if session.chunks:
-        leaving = max(chunk.returned - chunk.sent for chunk in session.chunks)
-        if leaving > bound:
-            yield Problem(
-                "backpressure",
-                f"a chunk took {leaving * 1000:.0f} ms to leave, {within}",
-                "The connection was full, or the host held the sender up inside the send: look at "
-                "the network, and try isolation='process'.",
-            )
-    if session.ending is not None:
-        apart = session.ending.calendar - session.ending.at
-        if abs(apart) > CLOCKS_APART:
-            yield Problem(
-                "clock",
-                f"calendar and monotonic clock moved {apart:+.1f} s apart",
-                "The host slept, or its clock was set. Run it again.",
-            )
-    yield from _losses(session)
-
-
-def _sender_problems(session: Session, bound: float, within: str) -> Iterator[Problem]:
-    late = quantiles(np.abs(session.lateness)).p99
-    if late > bound:
-        naive = session.settings.pacing == "fixed_sleep"
+    elif held := {number for number, wait in held_up if wait > receive}:
+        longest = max(wait for _, wait in held_up)
         yield Problem(
-            "late",
-            f"lateness p99 is {late * 1000:.1f} ms, {within}",
-            "Pace by the wall clock: pacing='wall_clock'."
-            if naive
-            else "Free the sender: less work a chunk, isolation='process', or a calmer host.",
+            "stall",
+            f"results were seen right after the loop had stalled ({len(held)}×), for up to "
+            f"{longest * 1000:.0f} ms, {within}",
+            fix,
         )
 
 
-def _holding_up(session: Session) -> Iterator[Stall]:
-    """The stalls that may have held up an answer.
+def _waits(session: Session) -> tuple[np.ndarray, np.ndarray, list[tuple[int, float]]]:
+    """When messages were seen, for how long the kernel says that they had waited, and the stalls.
 
-    What arrives during a stall is seen as soon as it is over. Where nothing was seen then, nothing
-    had waited; what the stall did to the sending is in the lateness.
+    These are numbers of stalls that may have held up a message, each with how long at most. What
+    arrives during a stall is seen while it lasts (a callback that handles several messages) or
+    as soon as it is over. Where the kernel tells of a message, it is right; but of several that
+    were read together it only tells of the last.
     """
-    seen = np.array([message.at for message in session.messages])
-    for stall in session.stalls:
-        if ((seen >= stall.at) & (seen <= stall.at + MAX_CONCURRENCY)).any():
-            yield stall
+    frame = {at for at, one in session.replies if isinstance(one, Begin | Termination)}
+    frame -= {at for at, one in session.replies if not isinstance(one, Begin | Termination)}
+    messages = [one for one in session.messages if one.at >= 0 and one.at not in frame]
+    seen = np.array([one.at for one in messages])
+    waited = np.array([np.nan if one.waited is None else one.waited for one in messages])
+    held_up = []
+    for number, stall in enumerate(session.stalls):
+        began = stall.at - stall.seconds
+        rows = np.flatnonzero((seen > began) & (seen <= stall.at + AFTER))
+        if len(rows) and not np.isnan(waited[rows[-1]]):
+            rows = rows[:-1]
+        if len(rows):
+            held_up.append((number, stall.seconds - max(0.0, stall.at - float(seen[rows[-1]]))))
+    return seen, np.nan_to_num(waited), held_up
 
 
-def _losses(session: Session) -> Iterator[Problem]:
+# What came back.
+
+
+def _slept(session: Session, receive: float) -> Iterator[Problem]:
+    ending = session.ending
+    if ending is None:
+        return
+    if ending.slept is not None:
+        found, slept = f"the host slept for {ending.slept:.1f} s", ending.slept > receive
+    else:
+        # A calendar that is set or slewed moves no figure; one that runs further ahead has gone on
+        # while the host slept, and with it the clock that figures are taken on stood still.
+        ahead = _calendar_ahead(ending)
+        found = f"calendar and monotonic clock moved {ahead:+.1f} s apart"
+        slept = ahead > SET + SLEWED * ending.at
+    if slept:
+        yield Problem("clock", found, "The host slept, or its clock was set. Run it again.")
+
+
+def _calendar_ahead(ending: Ending) -> float:
+    return ending.calendar - ending.at
+
+
+def _lost(session: Session) -> Iterator[Problem]:
     replies = [reply for _, reply in session.replies]
+    sent = session.chunks[-1].stop / session.settings.rate if session.chunks else 0.0
     for reply in replies:
-        if isinstance(reply, Termination) and reply.bytes_received not in (
-            None,
-            session.bytes_sent,
-        ):
-            yield Problem(
-                "lost",
-                f"{session.bytes_sent} bytes were sent and {reply.bytes_received} received",
-                "Audio was lost on the way; look at the connection.",
-            )
+        if not isinstance(reply, Termination):
+            continue
+        if reply.bytes_received is not None:
+            lost = reply.bytes_received != session.bytes_sent
+            found = f"{session.bytes_sent} bytes were sent and {reply.bytes_received} received"
+        else:
+            lost = abs(reply.audio - sent) > STATED
+            found = f"{sent:.1f} s of audio were sent, and the service heard {reply.audio:g} s"
+        if lost:
+            yield Problem("lost", found, "Audio was lost on the way; look at the connection.")
     unreadable = [reply for reply in replies if isinstance(reply, Other) and reply.fault]
     if unreadable:
         yield Problem(
@@ -162,3 +325,64 @@ def _losses(session: Session) -> Iterator[Problem]:
             f"{len(unreadable)} messages could not be read ({unreadable[0].fault})",
             "Look at session.messages; the service's protocol may have changed.",
         )
+
+
+def _unreasonable(session: Session) -> Iterator[Problem]:
+    """Results that cannot be: none at all, too early, or of something else."""
+    words, turns = word_latency(session, unmatched=True), turn_latency(session)
+    results = [*words.excluded, *turns.excluded]
+    why = Counter(results)
+    agreed = agreement(session)
+    if agreed is not None and agreed.shifted:
+        yield Problem(
+            "shifted",
+            str(agreed),
+            "If results come before their words were spoken, the reference does not belong to "
+            "this recording or excerpt; or else the service's word times are off.",
+        )
+    elif why["early"] > EARLY * len(results) or words.quantiles("service_time").p50 < -BEFORE:
+        before = -words.quantiles("service_time").p50
+        yield Problem(
+            "early",
+            f"{why['early']} of {len(results)} results came before their words had begun to be "
+            "sent"
+            + (f", half of them {before * 1000:.0f} ms before the end had" * (before > BEFORE)),
+            "Nobody can have heard them: look whether the reference, or the service's word times, "
+            "belong to this recording.",
+        )
+    if agreed is not None and agreed.heard and agreed.unmatched > MATCHED:
+        yield Problem(
+            "unmatched",
+            f"{agreed.heard - agreed.matched} of {agreed.heard} words that were heard "
+            f"({agreed.unmatched:.0%}) match nothing in the reference",
+            "Look whether it is this recording's, in this language; what is left to measure says "
+            "little.",
+        )
+    if session.complete and not why[""]:
+        spoken = agreed.spoken if agreed is not None else 0
+        if not results:
+            found = "no word was heard"
+            found += f", of {spoken} that were spoken" if spoken else ", so nothing was measured"
+        else:
+            found = f"none of {len(results)} results counts: " + ", ".join(
+                f"{count} {name}" for name, count in why.most_common()
+            )
+        yield Problem(
+            "no results",
+            found,
+            "Give a recording with speech in it, and look whether its rate and language are the "
+            "service's.",
+        )
+
+
+def _notes(session: Session) -> Iterator[str]:
+    ending = session.ending
+    if ending is not None and abs(_calendar_ahead(ending)) > 0.1:
+        yield (
+            f"The calendar moved {_calendar_ahead(ending):+.1f} s against the monotonic clock, "
+            "on which every figure is taken."
+        )
+    if session.messages and all(one.waited is None for one in session.messages):
+        yield "How long messages had waited before they were read is not known here."
+    if session.chunks and all(one.unacknowledged is None for one in session.chunks):
+        yield "How soon the other side took each chunk is not known here."
