@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtkit.analysis.agreement import agreement
 from rtkit.analysis.latency import drift
 from rtkit.analysis.matching import align_texts
 from rtkit.analysis.turns import heard_turns, never_ended
@@ -38,7 +39,7 @@ class Mistake:
     name : str
         ``"unpaced"``, ``"naive drift"``, ``"wrong sample rate"``, ``"stereo"``, ``"no Terminate"``,
         ``"WAV header"``, ``"chunk out of bounds"``, ``"Bearer prefix"``, ``"counted twice"``,
-        ``"closed too soon"``, ``"turn never ended"`` or ``"not 16-bit"``.
+        ``"closed too soon"``, ``"turn never ended"``, ``"not 16-bit"`` or ``"shifted times"``.
     sentence : str
         What it is, and what comes of it.
     evidence : str
@@ -132,7 +133,7 @@ def _in_session(session: Session, transcript: str | None) -> Iterator[Mistake]:
         sent = session.bytes_sent / 2 / session.settings.rate
         yield from _unheeded(header, session.settings.rate, sent, "lasted")
     else:
-        yield from _off_speed(session)
+        yield from list(_off_speed(session)) or _shifted_times(session)
     if "wav header" in names:
         yield _wav_header()
     if "bearer" in names:
@@ -192,12 +193,12 @@ def _off_speed(session: Session) -> Iterator[Mistake]:
         return
     spoken = session.reference.words[:COMPARED]
     heard = [word for turn in session.turns for word in turn.words][:COMPARED]
-    pairs = align_texts(heard, spoken).same
-    if len(pairs) < ENOUGH:
+    pairs = [(heard[i].end, spoken[j].end) for i, j in align_texts(heard, spoken).same]
+    timed = [(heard_end, said_end) for heard_end, said_end in pairs if heard_end is not None]
+    if len(timed) < ENOUGH:
         return
-    said = np.array([spoken[j].end for _, j in pairs])
-    came = np.array([heard[i].end for i, _ in pairs])
-    half = len(pairs) // 2  # words far apart: single ones may be off by a second
+    came, said = np.array(timed).T
+    half = len(timed) // 2  # words far apart: single ones may be off by a second
     apart = np.maximum(came[half:] - came[:-half], 1e-3)
     speed = float(np.median((said[half:] - said[:-half]) / apart))
     if abs(speed - 1) > OFF_SPEED:
@@ -206,11 +207,29 @@ def _off_speed(session: Session) -> Iterator[Mistake]:
             "wrong sample rate",
             "The service heard the words at another speed than they were spoken at: the file's "
             "sample rate is not what was stated.",
-            f"{speed:.2f} times as fast as in the reference, by {len(pairs)} words; {rate} Hz "
+            f"{speed:.2f} times as fast as in the reference, by {len(timed)} words; {rate} Hz "
             f"stated, about {rate / speed:.0f} Hz heard",
             "State the rate at which the file was recorded; if the file's own header is wrong, "
             "make it anew.",
             _BELIEVES,
+        )
+
+
+def _shifted_times(session: Session) -> Iterator[Mistake]:
+    """At the right speed, and off by the same time everywhere."""
+    agreed = agreement(session)
+    if agreed is not None and agreed.shifted:
+        yield Mistake(
+            "shifted times",
+            "The reference and the service place the same words at other times: one of the two "
+            "does not count from this recording's start, and latency that is counted from the "
+            "reference is wrong by as much if it is the reference.",
+            str(agreed),
+            "Where results come before their words were spoken it is the reference: look whether "
+            "it belongs to this recording, and whether an excerpt was cut out of only one of them. "
+            "Or else audio went ahead of the recording, a header or silence, or the service "
+            "counts otherwise.",
+            "Nothing: it counts times from the first audio that it received.",
         )
 
 
