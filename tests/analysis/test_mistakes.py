@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import MakeClip, simulate, spoken
-from facts import CALL, call
+from facts import CALL, call, saying
 from facts import session as built
 from facts import turn as said
+from scripted import ENDED
 
 import rtkit
 from rtkit.analysis.mistakes import Mistake, Mistakes, diagnose
@@ -30,7 +31,7 @@ from rtkit.sending.stream import stream, stream_plan
 from rtkit.services.assemblyai.client import AssemblyAI
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.messages import Turn
-from rtkit.session import Event, Session
+from rtkit.session import Event, Message, Session
 
 
 def memory(clip: Clip, behavior: Behavior | None = None, **query: str) -> InMemoryConnection:
@@ -139,6 +140,23 @@ def test_naive_drift() -> None:
     assert not diagnose(rtkit.simulate(10.1, pacing="wall_clock", work=0.003))
 
 
+@pytest.mark.parametrize(
+    ("pacing", "rise", "expected"),
+    [
+        ("fixed_sleep", 0.011, ("naive drift",)),
+        ("fixed_sleep", 0.009, ()),
+        ("fixed_sleep", -0.011, ()),
+        ("wall_clock", 0.5, ()),  # it ends late, and of a stall
+    ],
+)
+def test_drift_is_naive_where_the_pacing_is(
+    pacing: str, rise: float, expected: tuple[str, ...]
+) -> None:
+    late = built([0.002] * 9 + [0.002 + rise], terminated=1.1, pacing=pacing)
+    goodbye = replace(late, messages=(Message(1.2, ENDED),))
+    assert diagnose(goodbye).names == expected
+
+
 @pytest.mark.parametrize(("stated", "times"), [(8000, "0.5"), (32000, "2")])
 def test_wrong_sample_rate(tmp_path: Path, stated: int, times: str) -> None:
     clip = open_raw(wav(tmp_path, 2.0), rate=stated)
@@ -220,6 +238,57 @@ def test_a_session_that_was_cut_off_said_no_terminate(tmp_path: Path) -> None:
         messages=whole.messages[:-1],
     ).save(tmp_path / "cut.jsonl")
     assert diagnose(load_session(path)).names == ("no Terminate",)
+
+
+def test_the_last_turn_may_be_open_although_an_earlier_one_had_ended() -> None:
+    """And one that had ended may stand before one that is open."""
+    ended = said(0.5, ("good", 0.1, 0.3), final=True)
+    partial = said(0.9, ("morning", 0.5, 0.7), ("to", 0.7, 0.8), order=1)
+    left = [one for one in diagnose(built([0.0] * 9, ended, partial)) if one.name == "no Terminate"]
+    assert [one.evidence for one in left] == [
+        "no Termination; the last turn was left open, with 2 words so far"
+    ]
+    whole = diagnose(
+        built([0.0] * 9, partial, said(1.0, ("morning", 0.5, 0.7), order=1, final=True))
+    )
+    assert only(whole).evidence == "no Termination; no turn was seen to be open"
+
+
+def shifted(by: float, *, count: int = 12, speed: float = 1.0) -> Session:
+    """Words that the service places so much later than the reference, and as much faster."""
+    times = [(f"word{i}", 1 + i / 2, 1.3 + i / 2) for i in range(count)]
+    words = [(text, start * speed + by, end * speed + by) for text, start, end in times]
+    answers = [said(w[2] + 0.2, w, order=i, final=True) for i, w in enumerate(words)]
+    ended = Message(9.0, ENDED)
+    return built([0.0] * 90, *answers, ended, reference=times, terminated=8.9)
+
+
+@pytest.mark.parametrize("by", [-0.24, 0.0, 0.24])
+def test_service_times_are_off_by_some_tenths_as_a_rule(by: float) -> None:
+    assert not diagnose(shifted(by))
+
+
+@pytest.mark.parametrize(
+    ("by", "shown"), [(-1.0, "1000 ms before"), (0.26, "260 ms after"), (3.0, "3000 ms after")]
+)
+def test_shifted_times(by: float, shown: str) -> None:
+    mistake = only(diagnose(shifted(by)))
+    assert mistake.name == "shifted times"
+    assert f"{shown} the reference, in the median of 12" in mistake.evidence
+    assert "0 of 12 words that were heard (0%) match nothing" in mistake.evidence
+
+
+def test_another_speed_is_not_taken_for_a_shift() -> None:
+    assert only(diagnose(shifted(0.0, speed=1.2))).name == "wrong sample rate"
+    assert only(diagnose(shifted(1.0, count=4))).name == "shifted times"  # too few to tell speed
+    assert not diagnose(shifted(0.0, count=4))
+
+
+def test_words_without_times_have_no_speed_and_no_shift() -> None:
+    def untimed(turn: Turn) -> Turn:
+        return replace(turn, words=tuple(replace(w, start=None, end=None) for w in turn.words))
+
+    assert not diagnose(saying(shifted(1.0), untimed))
 
 
 def test_closed_too_soon(make_clip: MakeClip) -> None:

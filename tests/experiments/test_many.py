@@ -58,6 +58,10 @@ async def many(
     return await stream_many(clips, connections=connections, **how)
 
 
+def problems(session: rtkit.session.Session) -> tuple[str, ...]:
+    return tuple(one.name for one in rtkit.validity(session).problems)
+
+
 # Time.
 
 
@@ -68,7 +72,7 @@ def test_every_chunk_of_every_session_leaves_when_it_is_due(make_clip: MakeClip)
     assert len(result.lateness) == 50 * 60 + 50 * 39
     assert result.lateness == pytest.approx(0, abs=EXACT)
     assert not result.saturated
-    assert all(rtkit.validity(session) for session in result.sessions)
+    assert {problems(session) for session in result.sessions} == {("no results",)}  # it is noise
 
 
 @pytest.mark.parametrize("sessions", [2, 10, 100])
@@ -194,12 +198,12 @@ def test_a_full_connection_holds_up_its_own_session_only(make_clip: MakeClip) ->
     assert not result.errors
     held = result.sessions[1]
     assert max(chunk.returned - chunk.sent for chunk in held.chunks) > 0.3
-    assert "backpressure" in {one.name for one in rtkit.validity(held).problems}
+    assert "backpressure" in problems(held)
     assert not result.saturated  # the host is not to blame
     assert "1 of 3 sessions were held up by a full connection" in result.summary()
     for session in (result.sessions[0], result.sessions[2]):
         assert session.lateness == pytest.approx(0, abs=EXACT)
-        assert rtkit.validity(session)
+        assert problems(session) == ("no results",)
 
 
 def test_a_connection_that_stays_full_is_given_up(make_clip: MakeClip) -> None:
