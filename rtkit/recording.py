@@ -210,6 +210,7 @@ class _Described:
     speech_model: str = ""
     parameters: Data | None = None
     simulated: Data | None = None
+    usual: Data | None = None
 
 
 @dataclass(frozen=True)

@@ -73,14 +73,19 @@ class Settings:
         return str(self.service.get("dialect", ASSEMBLYAI))
 
     @property
+    def engine(self) -> str:
+        """What an embedded service hears with; "" for a service that keeps that to itself."""
+        return str(self.service.get("engine", ""))
+
+    @property
     def marks_speech(self) -> bool:
         """Whether the service only marks where speech is, and understands no words."""
-        return bool(self.service.get("engine") == "energy")
+        return self.engine == "energy"
 
     @property
     def scripted(self) -> bool:
         """Whether the service speaks from a script, and understands nothing."""
-        return bool(self.service.get("engine") == "script")
+        return self.engine == "script"
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def wer(
     or Hebrew), spelt-out numbers in other languages, traditional for simplified characters,
     hiragana for katakana, spaces within words, and misspellings.
     """
-    if session.settings.service.get("engine") == "energy":
+    if session.settings.marks_speech:
         raise ValueError(
             "the service only marked where speech is, so there are no words to score; stream to "
             "one that understands: rtkit.Loopback(engine='recognizer') or rtkit.AssemblyAI()"
@@ -155,8 +155,7 @@ def _stretch(session: Session) -> tuple[float, float]:
 
 
 def _notes(session: Session) -> Iterator[str]:
-    service = session.settings.service
-    if service.get("engine") == "script":
+    if session.settings.scripted:
         yield (
             "The service spoke from a script and understood nothing: this rate tells what got lost "
             "on the way, not how well anything recognizes speech."

@@ -26,7 +26,7 @@ from rtkit.analysis.latency import (
 )
 from rtkit.session import Session
 
-__all__ = ["METRICS", "Metric", "marks_speech"]
+__all__ = ["METRICS", "Metric"]
 
 
 class Unit(NamedTuple):
@@ -78,11 +78,6 @@ class Metric:
         return self.value(session) * self.unit.times
 
 
-def marks_speech(session: Session) -> bool:
-    """Whether the service only marks speech: a stretch of speech is no word."""
-    return session.settings.service.get("engine") == "energy"
-
-
 def _last_lateness(session: Session) -> float:
     return float(session.lateness[-1]) if session.chunks else math.nan
 
@@ -99,7 +94,9 @@ def _word(
     part: str, quantile: str, measure: Callable[[Session], Latency] = word_latency
 ) -> Callable[[Session], float]:
     return lambda session: (
-        math.nan if marks_speech(session) else getattr(measure(session).quantiles(part), quantile)
+        math.nan
+        if session.settings.marks_speech
+        else getattr(measure(session).quantiles(part), quantile)
     )
 
 
@@ -107,7 +104,7 @@ def _partial(quantile: float) -> Callable[[Session], float]:
     def value(session: Session) -> float:
         latency = partial_latency(session)
         values = latency.latency[latency.counted]
-        known = len(values) and not marks_speech(session)
+        known = len(values) and not session.settings.marks_speech
         return float(np.quantile(values, quantile)) if known else math.nan
 
     return value

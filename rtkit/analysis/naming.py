@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from rtkit.services.assemblyai.client import DEFAULT_MODEL, AssemblyAI
+from rtkit.services.described import usual_of
 from rtkit.services.endpoint import is_secret
 from rtkit.session import Session
 
@@ -15,18 +15,8 @@ __all__ = ["Sessions", "named", "parameters_of", "said", "service_of"]
 Sessions = Session | Iterable[Session] | Mapping[str, Session]
 
 DURATIONS = ("delay", "delay_spread", "network", "network_spread")
-AS_USUAL = {
-    "delay_spread": 0,
-    "network": 0,
-    "network_spread": 0,
-    "max_speed": 1.25,
-    "finals": 1,
-    "format_turns": False,
-    "host": AssemblyAI.host,
-}
-# Seeds make repeats and limits end sessions; neither makes another service. The others are said
-# in their own words.
-PASSED_OVER = ("name", "engine", "parameters", "seed", "backlog", "max_duration", "simulated")
+USUAL = {"network": 0, "network_spread": 0}
+PASSED_OVER = ("name", "dialect", "engine", "parameters", "simulated", "usual")
 
 
 def named(sessions: Sessions) -> dict[str, Session]:
@@ -60,12 +50,12 @@ def service_of(session: Session) -> str:
     simulated = service.get("simulated") or {}
     network = {name: simulated[name] for name in DURATIONS if name in simulated}
     said = [str(service.get("name", "unknown service"))]
-    if service.get("engine") == "energy":
+    if session.settings.marks_speech:
         said.append("marks speech")
+    usual = {**usual_of(service), **USUAL}
     for name, value in {**service, **network}.items():
-        usual = name in AS_USUAL and value == AS_USUAL[name]
-        its_own = name == "speech_model" and value == DEFAULT_MODEL and "engine" in service
-        if not (usual or its_own or name in PASSED_OVER or is_secret(name)):
+        as_usual = name in usual and value == usual[name]
+        if not (as_usual or name in PASSED_OVER or is_secret(name)):
             said.append(_in_words(name, value))
     said += [f"{name}={_plain(value)}" for name, value in parameters_of(session).items()]
     return ", ".join(said)

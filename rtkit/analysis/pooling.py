@@ -257,7 +257,7 @@ def _measure(of: str) -> Callable[[Session], np.ndarray]:
 def _counted(session: Session, of: str) -> np.ndarray:
     """Which ones belong in quantiles; a stretch of speech that a service marks is no word."""
     counted = _LATENCIES[of](session).counted
-    marks = of == "word_latency" and session.settings.service.get("engine") == "energy"
+    marks = of == "word_latency" and session.settings.marks_speech
     return np.zeros_like(counted) if marks else counted
 
 

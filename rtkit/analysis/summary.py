@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from rtkit.analysis.latency import quantiles, senders_share_bounds, turn_latency, word_latency
-from rtkit.analysis.metrics import METRICS, marks_speech
+from rtkit.analysis.metrics import METRICS
 from rtkit.analysis.naming import Sessions, named
 from rtkit.analysis.turns import never_ended
 from rtkit.analysis.validity import validity
@@ -69,7 +69,7 @@ def notes(sessions: Mapping[str, Session]) -> Iterator[Note]:
 def _known_of(session: Session) -> Iterator[tuple[str, str]]:
     for problem in validity(session).problems:
         yield "not valid", f"{problem.found}. {problem.fix}"
-    if marks_speech(session):
+    if session.settings.marks_speech:
         yield (
             "marks speech",
             "the service only marks speech, so there are no words to measure. "
@@ -85,7 +85,7 @@ def _known_of(session: Session) -> Iterator[tuple[str, str]]:
     yield from _of_turns(session)
     words = 0 if session.reference is None else len(session.reference.words)
     matched = int(word_latency(session).counted.sum())
-    if matched < words and not marks_speech(session):
+    if matched < words and not session.settings.marks_speech:
         yield (
             "missed words",
             f"{matched} of the reference's {words} words were heard and are counted.",

@@ -10,14 +10,12 @@ from rtkit.experiments.grid import Cell
 __all__ = ["agree"]
 
 
-def agree(
-    cells: Sequence[Cell], model: str, confirm: bool | Callable[[str], object] | None
-) -> None:
+def agree(cells: Sequence[Cell], by: str, confirm: bool | Callable[[str], object] | None) -> None:
     """State the cost in session time, and ask; raises RuntimeError unless somebody agrees."""
     minutes = sum(cell.seconds for cell in cells) / 60
     cost = (
         f"{len(cells)} sessions will be open for about {minutes:.1f} minutes of session time "
-        f"together, billed by AssemblyAI ({model})."
+        f"together, billed by {by}."
     )
     if confirm is None:
         try:

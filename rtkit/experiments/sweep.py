@@ -22,15 +22,12 @@ from rtkit.experiments.consent import agree
 from rtkit.experiments.grid import make_grid, open_clips
 from rtkit.experiments.sweep_table import make_table, write_table
 from rtkit.experiments.workers import run_all, run_elsewhere, run_here, tidy
-from rtkit.services.assemblyai.client import AssemblyAI
-from rtkit.services.service import Service
+from rtkit.services.service import Service, Vendor
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["sweep"]
-
-SESSIONS_PER_MINUTE = 5  # new sessions that AssemblyAI lets a free account open in a minute
 
 
 async def sweep(
@@ -132,9 +129,9 @@ async def sweep(
         simulated=simulated,
         options=options,
     )
-    bills = isinstance(service, AssemblyAI)
-    if bills and sessions_per_minute is None:
-        sessions_per_minute = SESSIONS_PER_MINUTE
+    paid = service if isinstance(service, Vendor) else None
+    if paid is not None and sessions_per_minute is None:
+        sessions_per_minute = paid.SESSIONS_PER_MINUTE
     if sessions_per_minute is not None and executor is not None and max_concurrency is None:
         raise ValueError(
             f"With {sessions_per_minute:g} new sessions a minute and an executor, give "
@@ -150,8 +147,10 @@ async def sweep(
     max_concurrency = max_concurrency or (1 if executor is None else max(1, len(cells)))
     shuffled = random.Random(seed).sample(cells, len(cells))
     left = [cell for cell in shuffled if not cell.path.exists()]
-    if bills and left:
-        agree(left, str(getattr(service, "speech_model", "")), confirm)
+    if paid is not None and left:
+        described = paid.describe(left[0].clip.reference)
+        whom = f"{paid.NAME} ({described.get('speech_model', 'its usual model')})"
+        agree(left, whom, confirm)
     run = run_here if executor is None else partial(run_elsewhere, executor)
     spacing = 60 / sessions_per_minute if sessions_per_minute is not None else 0.0
     errors = await run_all(

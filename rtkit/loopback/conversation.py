@@ -97,6 +97,12 @@ class Behavior:
                 f"max_duration={self.max_duration:g} must be above 0 seconds, and finite"
             )
 
+    @property
+    def usual(self) -> dict[str, Any]:
+        """What makes no other service of it: the defaults, and what only repeats or ends it."""
+        kept = {name: getattr(self, name) for name in ("seed", "backlog", "max_duration")}
+        return {"delay_spread": 0.0, "max_speed": 1.25, "finals": 1, **kept}
+
 
 @dataclass(frozen=True, slots=True)
 class Say:

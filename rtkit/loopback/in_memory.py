@@ -65,6 +65,7 @@ class InMemoryConnection:
             "dialect": self._dialect,
             "engine": self._hears,
             **asdict(self._behavior),
+            "usual": self._behavior.usual,
         }
 
     async def send(self, frame: bytes | str) -> None:

@@ -23,6 +23,7 @@ from rtkit.loopback.recognizer import recognizer_name
 from rtkit.reference import Reference, read_reference
 from rtkit.services.assemblyai.client import DEFAULT_MODEL, endpoint
 from rtkit.services.endpoint import Endpoint, is_secret
+from rtkit.services.service import ASSEMBLYAI
 
 __all__ = ["Loopback", "embedded"]
 
@@ -154,12 +155,14 @@ class Loopback:
             hears = {"engine": "recognizer", "recognizer": self._recognizer}
         return {
             "name": "embedded",
+            "dialect": ASSEMBLYAI,
             **hears,
             "delay": self._behavior.delay,
             "delay_spread": self._behavior.delay_spread,
             "seed": self._behavior.seed,
             "max_speed": self._behavior.max_speed,
             **self._asks,
+            "usual": {**self._behavior.usual, "speech_model": DEFAULT_MODEL, "format_turns": False},
             "parameters": {
                 name: value for name, value in self._parameters.items() if not is_secret(name)
             },

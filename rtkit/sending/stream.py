@@ -10,7 +10,7 @@ from rtkit.pacing import Plan
 from rtkit.sending.connect import Way, way_through, way_to
 from rtkit.sending.options import Calibration, Options, settings_of
 from rtkit.sending.session import run_session
-from rtkit.services.service import Connection, Service
+from rtkit.services.service import Connection, Service, Vendor
 from rtkit.session import Fact, Session
 
 __all__ = ["Connection", "Service", "check_sides", "stream", "stream_plan"]
@@ -135,6 +135,5 @@ def check_sides(clip: Clip, service: Service | None) -> None:
         raise TypeError(
             f"{service!r} is no service; give rtkit.AssemblyAI() or rtkit.Loopback(), an instance"
         )
-    find_key = getattr(service, "find_key", None)
-    if find_key is not None:
-        find_key()
+    if isinstance(service, Vendor):
+        service.find_key()

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import rtkit.services
 from rtkit.reference import Reference
@@ -44,9 +44,11 @@ __all__ = [
     "Service",
     "Step",
     "Tokens",
+    "Vendor",
     "dialect_named",
     "dialect_of",
     "part_of",
+    "vendors",
 ]
 
 ASSEMBLYAI = "assemblyai"  # what sessions speak that name no dialect: once there was no other
@@ -78,8 +80,27 @@ class Service(Protocol):
         """What a session records of its service; no secret is in it.
 
         ``"name"`` is shown, ``"dialect"`` names the folder in `rtkit.services` that reads its
-        messages (AssemblyAI's without it).
+        messages (AssemblyAI's without it). All else makes another service of it, and is said
+        where services are told apart, unless ``"usual"`` has the same value under that name.
         """
+
+
+@runtime_checkable
+class Vendor(Service, Protocol):
+    """A service that a person has an account with, which bills; made without arguments or with
+    ``key`` and more.
+    """
+
+    NAME: ClassVar[str]
+    KEY_VARIABLE: ClassVar[str]
+    """The environment variable that holds the key."""
+    SESSIONS_PER_MINUTE: ClassVar[int | None]
+    """How many new sessions the least account may open in a minute."""
+
+    def __init__(self, key: str | None = None) -> None: ...
+
+    def find_key(self) -> str:
+        """The key; raises ValueError if there is none, or it cannot be one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +220,8 @@ class Dialect:
 
     Attributes
     ----------
+    vendor : type or None
+        The class that a person names, if there is one.
     endpoint : callable
         Where a session connects and what it says first, given the base of the URL, the key, the
         sample rate and the parameters.
@@ -218,6 +241,7 @@ class Dialect:
     limits : Limits
     """
 
+    vendor: type[Vendor] | None = None
     endpoint: Callable[[str, str, int, Mapping[str, Any]], Endpoint]
     reader: Callable[[int], Reader]
     shutdown: Callable[[int], tuple[Step, ...]]
@@ -297,7 +321,7 @@ def part_of(dialect: str, part: str) -> Any:
         If there is no such dialect. Only folders of `rtkit.services` are: a session's file, which
         names one, must not decide what is imported.
     """
-    known = _dialects(tuple(rtkit.services.__path__))
+    known = _dialects(_path())
     if dialect not in known:
         raise ValueError(
             f"unknown dialect {dialect!r}; this rtkit speaks {', '.join(map(repr, known))}"
@@ -319,6 +343,16 @@ def dialect_named(name: str) -> Dialect:
         If there is no such dialect.
     """
     return cast(Dialect, part_of(name, "client").DIALECT)
+
+
+def vendors() -> dict[str, type[Vendor]]:
+    """The services that one may have an account with, by their dialects."""
+    found = ((name, dialect_named(name).vendor) for name in _dialects(_path()))
+    return {name: vendor for name, vendor in found if vendor is not None}
+
+
+def _path() -> tuple[str, ...]:
+    return tuple(rtkit.services.__path__)
 
 
 @cache

@@ -335,12 +335,12 @@ def describe(session: Session) -> str:
             f", work: {work}" if isinstance(work, str) else f", {work * 1000:g} ms of work a chunk"
         )
     )
-    if "engine" in service:
+    if settings.engine:
         heard = {"script": "scripted", "energy": "energy-marking"}.get(
-            service["engine"], str(service.get("recognizer"))
+            settings.engine, str(service.get("recognizer"))
         )
-        where = " in virtual time" if service["name"] != "embedded" else ""
-        answering = f"; {heard} service{where}, delay {service['delay'] * 1000:g} ms"
+        where = " in virtual time" if service.get("name") != "embedded" else ""
+        answering = f"; {heard} service{where}, delay {service.get('delay', 0) * 1000:g} ms"
     else:
         known = [str(service[key]) for key in ("name", "speech_model") if key in service]
         answering = f"; {' '.join(known)}" if known else ""

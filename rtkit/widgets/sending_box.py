@@ -10,8 +10,7 @@ import ipywidgets
 
 from rtkit.audio import Clip
 from rtkit.loopback.process import embedded
-from rtkit.services.assemblyai import client as protocol
-from rtkit.services.service import Service
+from rtkit.services.service import Service, Vendor, vendors
 from rtkit.widgets.fields import SHORT, STYLE, WIDE, in_a_row
 
 __all__ = ["SendingBox"]
@@ -23,7 +22,7 @@ class SendingBox(ipywidgets.VBox):  # type: ignore[misc]
     """How it is sent, and to whom."""
 
     def __init__(self) -> None:
-        self._key: str | None = None
+        self._keys: dict[str, str] = {}  # by the service that they were typed for
         self.chunk = ipywidgets.BoundedIntText(
             100,
             min=50,
@@ -102,7 +101,7 @@ class SendingBox(ipywidgets.VBox):  # type: ignore[misc]
             options=[
                 ("embedded (no key, offline)", "embedded"),
                 ("embedded, with a real recognizer", "recognizer"),
-                ("AssemblyAI", "assemblyai"),
+                *((vendor.NAME, dialect) for dialect, vendor in vendors().items()),
             ],
             style=STYLE,
             layout=WIDE,
@@ -153,10 +152,16 @@ class SendingBox(ipywidgets.VBox):  # type: ignore[misc]
     def file_name(self, clip: Clip, pacing: str, at: datetime) -> str:
         return f"{at:%Y-%m-%d_%H-%M-%S}_{clip.path.stem}_{self.chunk.value}ms_{pacing}.jsonl"
 
+    @property
+    def _vendor(self) -> type[Vendor] | None:
+        """Whose key is needed; None for the embedded services."""
+        return vendors().get(self.service.value)
+
     def _find_service(self) -> Service | None:
-        if self.service.value == "assemblyai":
-            _key_present(self._key)
-            return protocol.AssemblyAI(key=self._key)
+        if (vendor := self._vendor) is not None:
+            service = vendor(key=self._keys.get(self.service.value))
+            service.find_key()  # raises the same sentence as a session would
+            return service
         return embedded("recognizer") if self.service.value == "recognizer" else None
 
     def _preset_chosen(self, change: Mapping[str, Any]) -> None:
@@ -168,21 +173,18 @@ class SendingBox(ipywidgets.VBox):  # type: ignore[misc]
         self.presets.value = change["new"] if change["new"] in offered else None
 
     def _show_key(self) -> None:
-        self.key.layout.display = "flex" if self.service.value == "assemblyai" else "none"
+        self.key.layout.display = "none" if self._vendor is None else "flex"
+        if (vendor := self._vendor) is None:
+            return
         try:
-            _key_present(self._key)
+            vendor(key=self._keys.get(self.service.value)).find_key()
             self.key.placeholder = "a key is there; it stays in memory only"
         except ValueError:
-            self.key.placeholder = f"paste a key, or set {protocol.KEY_VARIABLE}"
+            self.key.placeholder = f"paste a key, or set {vendor.KEY_VARIABLE}"
 
     def _key_typed(self, change: Mapping[str, Any]) -> None:
         """Take the key out of the widget at once: a saved notebook keeps its widgets' values."""
         if change["new"]:
-            self._key = change["new"].strip()
+            self._keys[self.service.value] = change["new"].strip()
             self.key.value = ""
             self._show_key()
-
-
-def _key_present(key: str | None) -> None:
-    """Raise the same sentence as a session would, before anything is begun."""
-    protocol.AssemblyAI(key=key).find_key()

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
 from rtkit.services.endpoint import Endpoint, is_secret
+from rtkit.services.keys import find_key
 from rtkit.services.messages import (
     Begin,
     Other,
@@ -29,6 +29,7 @@ __all__ = ["DIALECT", "AssemblyAI"]
 
 DEFAULT_MODEL = "universal-streaming-english"
 KEY_VARIABLE = "ASSEMBLYAI_API_KEY"
+HOST = "streaming.assemblyai.com"
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,14 @@ class AssemblyAI:
         Further parameters of the session, by the service's own names.
     """
 
+    NAME: ClassVar[str] = "AssemblyAI"
+    KEY_VARIABLE: ClassVar[str] = KEY_VARIABLE
+    SESSIONS_PER_MINUTE: ClassVar[int | None] = 5  # new ones, for a free account
+
     key: str | None = field(default=None, repr=False)
     speech_model: str = DEFAULT_MODEL
     format_turns: bool = False
-    host: str = "streaming.assemblyai.com"
+    host: str = HOST
     parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     async def connect_info(self, rate: int, reference: object = None) -> Endpoint:
@@ -85,25 +90,14 @@ class AssemblyAI:
         ValueError
             If there is none, or it cannot be one.
         """
-        key = (self.key or os.environ.get(KEY_VARIABLE, "")).strip()
-        if not key:
-            raise ValueError(
-                f"AssemblyAI needs an API key: set the environment variable {KEY_VARIABLE} before "
-                "you start Python, or pass AssemblyAI(key=...). Without one, leave the service "
-                "out: the embedded one needs none."
-            )
-        if not key.isascii() or not key.isprintable() or " " in key:
-            del key  # tracebacks may show a function's variables
-            raise ValueError(
-                "The API key holds a space or a character that no key has. Copy it anew, "
-                "without the word Bearer before it."
-            )
-        return key
+        return find_key(self.key, KEY_VARIABLE, self.NAME)
 
     def describe(self, reference: object = None) -> dict[str, Any]:
         """What a session records of its service; the key is not in it."""
         return {
-            "name": "AssemblyAI",
+            "name": self.NAME,
+            "dialect": "assemblyai",
+            "usual": {"host": HOST, "format_turns": False},
             "host": self.host,
             "speech_model": self.speech_model,
             "format_turns": self.format_turns,
@@ -179,6 +173,7 @@ def _word(word: Mapping[str, Any]) -> Word:
 
 
 DIALECT = Dialect(
+    vendor=AssemblyAI,
     endpoint=endpoint,
     reader=Messages,
     shutdown=lambda chunks: (Step(TERMINATE, Termination),),

@@ -1,0 +1,32 @@
+"""A person's key to a service."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["find_key"]
+
+
+def find_key(given: str | None, variable: str, vendor: str) -> str:
+    """The key given, or the environment's.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it cannot be one.
+    """
+    key = (given or os.environ.get(variable, "")).strip()
+    del given  # tracebacks may show a function's variables
+    if not key:
+        raise ValueError(
+            f"{vendor} needs an API key: set the environment variable {variable} before you start "
+            f"Python, or pass {vendor}(key=...). Without one, leave the service out: the embedded "
+            "one needs none."
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        del key
+        raise ValueError(
+            "The API key holds a space or a character that no key has. Copy it anew, "
+            "without the word Bearer before it."
+        )
+    return key
