@@ -218,7 +218,7 @@ class _Error:
     """What is read of a calibration."""
 
     p50: float
-    p99: float
+    max: float
 
 
 @dataclass(frozen=True)

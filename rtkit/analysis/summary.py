@@ -95,7 +95,7 @@ def _known_of(session: Session) -> Iterator[tuple[str, str]]:
         yield (
             "calibrated",
             f"service times hold {error['p50'] * 1000:.1f} ms of the way there and back in the "
-            f"median, {error['p99'] * 1000:.1f} ms at p99 (calibrated).",
+            f"median, {error['max'] * 1000:.1f} ms at most (calibrated).",
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from numbers import Real
 from typing import Any
 
@@ -39,6 +39,7 @@ def simulate(
     catch_up: float | None = None,
     work: float = 0.001,
     work_spread: float = 0.0,
+    overhead: float = 0.0,
     wake: float = 0.0,
     wake_spread: float = 0.0,
     network: float = 0.0,
@@ -50,8 +51,9 @@ def simulate(
 ) -> Session:
     """Stream in virtual time and return the facts, exact and repeatable.
 
-    Everything takes no time but what is asked for. Each `X_spread` adds up to so many more
-    seconds, drawn evenly from a generator seeded with `seed`.
+    Everything takes no time but what is asked for: a real naive sender falls behind without any
+    work, too, and this one only by the `overhead` that it is given. Each `X_spread` adds up to so
+    many more seconds, drawn evenly from a generator seeded with `seed`.
 
     Parameters
     ----------
@@ -61,6 +63,9 @@ def simulate(
         As for `rtkit.stream`.
     work : float
         Seconds of work after each chunk.
+    overhead : float
+        Seconds that the sender itself takes for each chunk beside the work. Naive pacing adds them
+        up; that of this machine is ``(await rtkit.calibrate()).overhead``.
     wake : float
         Seconds by which the sender's timer wakes it too late.
     network : float
@@ -106,6 +111,7 @@ def simulate(
     models = Models(
         work=work,
         work_spread=work_spread,
+        overhead=overhead,
         wake=wake,
         wake_spread=wake_spread,
         network=network,
@@ -130,6 +136,7 @@ class Models:
 
     work: float = 0.001
     work_spread: float = 0.0
+    overhead: float = 0.0
     wake: float = 0.0
     wake_spread: float = 0.0
     network: float = 0.0
@@ -147,8 +154,10 @@ class Models:
 
     def to_json(self) -> dict[str, Any]:
         """What a session records of them; its settings and its service tell the others."""
-        modeled = ("work", "work_spread", "wake", "wake_spread", "network", "network_spread")
-        return {name: getattr(self, name) for name in (*modeled, "seed")}
+        told = [one.name for one in fields(self)]
+        for elsewhere in ("blocks", "delay", "delay_spread"):
+            told.remove(elsewhere)
+        return {name: getattr(self, name) for name in told}
 
 
 def simulate_plan(clip: Clip, plan: Plan, models: Models) -> Session:
@@ -158,12 +167,13 @@ def simulate_plan(clip: Clip, plan: Plan, models: Models) -> Session:
     def model(base: float, spread: float) -> Callable[[], float]:
         return (lambda: base + generator.uniform(0, spread)) if spread else (lambda: base)
 
-    working = model(models.work, models.work_spread)
+    working = model(models.work + models.overhead, models.work_spread)
 
     async def some_work(_: bytes) -> None:
         await sleep_until(asyncio.get_running_loop().time() + working())
 
-    options = Options(work=some_work if models.work_spread else models.work, blocks=models.blocks)
+    work = some_work if models.work_spread else models.work + models.overhead
+    options = Options(work=work, blocks=models.blocks)
     # The arithmetic of a long session does not end where the service's patience does.
     behavior = Behavior(
         delay=models.delay, delay_spread=models.delay_spread, seed=models.seed, max_duration=None
@@ -185,7 +195,8 @@ def simulate_plan(clip: Clip, plan: Plan, models: Models) -> Session:
 
     found = in_thread("rtkit-simulate", run).result()  # the caller may sit in a running loop
     service = {**found.settings.service, "simulated": models.to_json()}
-    return replace(found, settings=replace(found.settings, service=service))
+    asked = found.settings.work if models.work_spread else models.work
+    return replace(found, settings=replace(found.settings, service=service, work=asked))
 
 
 def _engine(clip: Clip) -> Callable[[int], Engine]:

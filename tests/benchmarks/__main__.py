@@ -55,6 +55,7 @@ BENCHMARKS = (
     Benchmark("isolation", "--seconds 9", 115, "--seconds 3", 45),
     Benchmark("live_trace", "--seconds 10 --rounds 3", 65, "--seconds 6 --rounds 1", 20),
     Benchmark("simulation", "--hours 3", 10, "--hours 1", 5),
+    Benchmark("calibration", "--rounds 10", 150, "--rounds 3 --seconds 2", 35),
     Benchmark("recognizer", "--seconds 10 --rounds 5", 125, "--seconds 8 --rounds 1", 30),
     Benchmark("long_files", "--hours 3", 70, "--hours 0.5", 20),
     Benchmark(

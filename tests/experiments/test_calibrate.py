@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from facts import session
 from remains import nothing_remains
@@ -14,7 +16,9 @@ from remains import nothing_remains
 from rtkit.analysis.latency import Quantiles
 from rtkit.audio import silence
 from rtkit.clock.virtual import VirtualLoop
+from rtkit.experiments.bare_peer import bare_peer
 from rtkit.experiments.calibrate import Calibration, calibrate
+from rtkit.experiments.simulate import simulate
 from rtkit.loopback.engines import Energy
 from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.recording import load_session
@@ -31,11 +35,14 @@ def calibration() -> Calibration:
 def test_every_figure_is_there_finite_and_positive(calibration: Calibration) -> None:
     assert 0 < calibration.resolution < 0.1
     assert 0 <= calibration.stall < math.inf
-    for found in calibration.wake, calibration.there, calibration.back, calibration.error:
+    ways = calibration.there, calibration.back, calibration.error, calibration.own
+    for found in (calibration.wake, *ways):
         assert 0 < found.p50 <= found.p95 <= found.p99 <= found.max < math.inf
     assert calibration.wake.count == 100
     # A word every tenth of a second, each answered once.
-    assert [q.count for q in (calibration.there, calibration.back, calibration.error)] == [20] * 3
+    assert [q.count for q in ways] == [20, 20, 20, 5]
+    assert 0 < 2 * calibration.error.p50 <= calibration.next_error <= 2 * calibration.error.max
+    assert 0 < calibration.overhead < 0.1
 
 
 def test_the_error_is_the_way_there_and_back(calibration: Calibration) -> None:
@@ -44,20 +51,59 @@ def test_the_error_is_the_way_there_and_back(calibration: Calibration) -> None:
 
 
 def test_it_says_what_it_is_good_for(calibration: Calibration) -> None:
-    assert f"good to +{calibration.error.p50 * 1000:.1f} ms" in repr(calibration)
-    assert f"chunks of {calibration.shortest_chunk * 1000:.0f} ms and more" in repr(calibration)
+    told = repr(calibration)
+    assert f"hold +{calibration.error.p50 * 1000:.1f} ms in the median" in told
+    assert f"+{calibration.error.max * 1000:.1f} ms at most of 20" in told
+    assert f"rtkit's own part is {calibration.own.p50 * 1000:.2f} ms" in told
+    assert f"next session a median of at most +{calibration.next_error * 1000:.1f} ms" in told
+    assert f"{calibration.overhead * 1000:.2f} ms with each chunk, without any work" in told
+    assert "p99" not in told  # of 20 values there is none
+    calm = replace(calibration, wake=Quantiles(0, 0, 0, 0, 1), lateness=Quantiles(0, 0, 0, 0.01, 1))
+    assert "valid pacing for chunks of 200 ms and more" in repr(calm)
+    busy = replace(calibration, wake=Quantiles(0, 0, 0, 0.06, 100))
+    assert "valid pacing for no chunk duration" in repr(busy)
 
 
 @pytest.mark.parametrize(
-    ("wake", "chunk"), [(0.0, 0.05), (0.0001, 0.05), (0.005, 0.05), (0.0051, 0.06), (0.03, 0.3)]
+    ("wake", "chunk"), [(0.0, 0.05), (0.0001, 0.05), (0.0025, 0.05), (0.0026, 0.06), (0.03, 0.6)]
 )
 def test_the_shortest_chunk_keeps_wake_ups_within_the_budget(
     calibration: Calibration, wake: float, chunk: float
 ) -> None:
     assert calibration.shortest_chunk >= 0.05
-    woken = replace(calibration, wake=Quantiles(0, 0, wake, 1, 100))
-    assert woken.shortest_chunk == pytest.approx(chunk)
-    assert wake <= 0.1 * woken.shortest_chunk + 1e-12
+    seen, nothing = Quantiles(0, 0, 0, wake, 100), Quantiles(0, 0, 0, 0, 100)
+    for wakes, chunks in ((seen, nothing), (nothing, seen)):
+        woken = replace(calibration, wake=wakes, lateness=chunks)
+        assert woken.shortest_chunk == pytest.approx(chunk)
+        assert 2 * wake <= 0.1 * woken.shortest_chunk + 1e-12
+
+
+def test_rtkits_own_part_is_the_smaller_one(calibration: Calibration) -> None:
+    # The embedded service wakes up for what has arrived, and so does the loop for what it says.
+    assert calibration.own.p50 < calibration.error.p50
+
+
+def test_a_peer_to_which_nobody_comes_ends_all_the_same() -> None:
+    before = threading.active_count()
+    with bare_peer():
+        assert threading.active_count() == before + 1
+    assert threading.active_count() == before
+
+
+def test_a_naive_sender_is_simulated_with_the_overhead_that_was_measured(
+    calibration: Calibration,
+) -> None:
+    overhead = calibration.overhead
+    naive = simulate(10, pacing="fixed_sleep", work=0.0, overhead=overhead)
+    assert naive.lateness[-1] == pytest.approx(99 * overhead)
+    assert naive.settings.work == 0.0
+    assert naive.settings.service["simulated"]["overhead"] == overhead
+    assert not simulate(10, pacing="fixed_sleep", work=0.0).lateness.any()
+    assert not simulate(10, work=0.0, overhead=overhead).lateness.any()
+    both = simulate(10, pacing="fixed_sleep", work=0.001, work_spread=0.001, overhead=overhead)
+    steps = np.diff(both.lateness)
+    assert (0.001 + overhead - 1e-9 <= steps).all()
+    assert (steps <= 0.002 + overhead + 1e-9).all()
 
 
 def test_a_session_keeps_its_calibration_and_its_file_does(

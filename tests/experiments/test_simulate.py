@@ -264,6 +264,7 @@ def test_a_session_records_that_and_how_it_was_simulated(tmp_path: Path) -> None
     assert loaded.settings.service["simulated"] == {
         "work": 0.002,
         "work_spread": 0.0,
+        "overhead": 0.0,
         "wake": 0.001,
         "wake_spread": 0.0,
         "network": 0.0,
