@@ -628,7 +628,7 @@ def test_calibrating_counts_down(runs: Path, monkeypatch: pytest.MonkeyPatch) ->
         panel.progress.observe(lambda change: counted.append(change["new"]), "value")
         await press(panel, panel.calibrate)
         assert panel.error is None
-        assert "service times good to" in said(panel)
+        assert "service times hold +" in said(panel)
 
     as_in_a_notebook(scenario())
     left = [int(one.split()[2]) for one in counted if isinstance(one, str) and "s left" in one]
