@@ -31,7 +31,7 @@ from rtkit.widgets.sending_box import SendingBox
 
 __all__ = ["Panel", "panel"]
 
-CALIBRATING = 6.5  # seconds, about
+CALIBRATING = 8.5  # seconds, about
 
 Job = Callable[[], Coroutine[Any, Any, None]]
 

@@ -316,6 +316,7 @@ def shown(*states: tuple[float, str]) -> Session:
         ([(9.8, "goat"), (9.9, ""), (10.3, "goat")], 10.3, 9.8),
         ([(9.8, "clever goat"), (9.9, "the clever goat"), (10.3, "goat")], 9.8, 9.8),
         ([(9.5, "goat"), (10.3, "goat")], 10.3, 10.3),  # nothing of it had been sent at 9.5
+        ([(9.5, "goat"), (9.6, "goat"), (10.3, "goat")], 9.6, 9.6),  # at its chunk's leaving
         ([(9.5, "goat"), (9.75, "goat"), (10.3, "goat")], 9.75, 9.75),
         ([(9.5, "goat"), (9.75, "go"), (9.9, "goat"), (10.3, "goat")], 9.9, 9.9),
     ],
