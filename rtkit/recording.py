@@ -33,6 +33,9 @@ from rtkit.writing import FactFile, Writer
 __all__ = ["Recorder", "StreamError", "fact_of", "load_session", "read_opening"]
 
 
+LONGEST_OPENING = 1 << 26  # characters of a first line, the reference of a long recording included
+
+
 def load_session(path: str | Path) -> Any:  # which of the two, only the disk knows
     """Read a session's file, or all that lie in a folder and in the folders in it.
 
@@ -125,7 +128,7 @@ def read_opening(path: Path) -> Session:
         If it is no session's file.
     """
     with path.open(encoding="utf-8") as file:
-        return _opening(path, file.readline())
+        return _opening(path, file.readline(LONGEST_OPENING))
 
 
 def _opening(path: Path, line: str) -> Session:

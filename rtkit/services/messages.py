@@ -6,8 +6,11 @@ Times and durations are seconds of audio, counted from the session's first sampl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from typing import Literal
+
+from rtkit.boundary.text import told
 
 __all__ = [
     "Audio",
@@ -34,7 +37,10 @@ __all__ = [
     "Termination",
     "Turn",
     "Word",
+    "check",
 ]
+
+LARGEST = 1e12  # of any number that a service says
 
 # What a service says.
 
@@ -225,6 +231,33 @@ Reply = (
     | ServiceError
     | Other
 )
+
+
+def check(reply: Reply) -> None:
+    """Refuse numbers that no service can mean, and that nothing could be computed with.
+
+    Raises
+    ------
+    ValueError
+    """
+    if isinstance(reply, Turn):
+        _within(reply.order, reply.confidence, reply.heard)
+        for word in reply.words:
+            _within(word.start, word.end, word.confidence)
+        if (stamp := reply.stamp) is not None:
+            _within(stamp.arrived, stamp.left, stamp.samples)
+        return
+    for one in fields(reply):
+        value = getattr(reply, one.name)
+        if isinstance(value, int | float):
+            unsaid = isinstance(reply, Termination) and math.isnan(value)
+            _within(None if unsaid else value)
+
+
+def _within(*numbers: float | None) -> None:
+    for number in numbers:
+        if number is not None and not -LARGEST <= number <= LARGEST:  # NaN is not
+            raise ValueError(f"the number {told(number, 30)} can mean nothing")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from importlib import import_module
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import rtkit.services
+from rtkit.boundary.text import clean, told
 from rtkit.reference import Reference
 from rtkit.services.endpoint import Closed, Endpoint
 from rtkit.services.messages import (
@@ -31,6 +32,7 @@ from rtkit.services.messages import (
     Stamp,
     Termination,
     Turn,
+    check,
 )
 
 __all__ = [
@@ -175,9 +177,13 @@ class Reader:
         """What a frame says; one that cannot be read becomes `Other` with its fault."""
         try:
             message = json.loads(frame)
+            if _may_be_odd(frame):
+                message = _clean(message)
             replies = tuple(self.message(message))
             mark = message.get("loopback")
-            return replies if mark is None else tuple(self._marked(replies, mark))
+            replies = replies if mark is None else tuple(self._marked(replies, mark))
+            for reply in replies:
+                check(reply)
         except (
             ValueError,
             LookupError,
@@ -186,7 +192,8 @@ class Reader:
             OverflowError,
             RecursionError,
         ) as error:
-            return (Other("unreadable", f"{type(error).__name__}: {error}"),)
+            return (Other("unreadable", f"{type(error).__name__}: {told(error)}"),)
+        return replies
 
     def message(self, message: Any) -> Iterable[Reply]:
         """What a message says, as JSON has it; whatever cannot be read may raise."""
@@ -208,6 +215,23 @@ class Reader:
                 yield replace(reply, bytes_received=int(mark["bytes"]))
             else:
                 yield reply
+
+
+def _may_be_odd(frame: str | bytes) -> bool:
+    """Whether there can be a text in it that is not fit to be shown; seldom, and soon said."""
+    if isinstance(frame, bytes):
+        return True
+    return not frame.isascii() or "\\u" in frame or "\x7f" in frame
+
+
+def _clean(message: Any) -> Any:
+    if isinstance(message, str):
+        return clean(message)
+    if isinstance(message, list):
+        return [_clean(one) for one in message]
+    if isinstance(message, dict):
+        return {clean(name): _clean(value) for name, value in message.items()}
+    return message
 
 
 def _as_it_is(pcm: bytes) -> bytes:

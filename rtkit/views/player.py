@@ -28,6 +28,7 @@ __all__ = ["Player", "play"]
 MOST = 4_800_000  # samples, five minutes at 16000 Hz: as speech some 7 MB in the page, at most 13
 WAVE, LANE, MARKS = 44, 14, 24  # heights of the sound's picture, a session's words, the axis
 LEGEND = 26  # of the trace, which the cursor leaves free
+SILENCE = 60.0  # seconds after the clip, or as much as it lasts: what comes later is not waited for
 PEAKS = 500  # of the sound's picture
 
 
@@ -103,7 +104,8 @@ def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Pla
     by_name = named(sessions)
     offsets = {name: _offset(clip, name, session) for name, session in by_name.items()}
     rows = {name: list(_heard(clip, one, offsets[name])) for name, one in by_name.items()}
-    seconds = max([clip.seconds, *(word.seen for row in rows.values() for word in row)])
+    last = max([clip.seconds, *(word.seen for row in rows.values() for word in row)])
+    seconds = min(last, clip.seconds + max(clip.seconds, SILENCE))
     if not rows and clip.reference is not None:
         rows = {"": [_Word(w.text, w.start, w.end, w.start) for w in clip.reference.words]}
     sound, rate = _sound(clip), rate or clip.rate
@@ -193,12 +195,13 @@ def _score(
     for lane, (row, color) in enumerate(zip(answered.values(), line_colors(answered), strict=True)):
         y = WAVE + LANE * (lane + 0.6)
         for word in row:
-            end, seen = LEFT + word.end * scale, LEFT + word.seen * scale
+            end, seen = (LEFT + min(at, seconds) * scale for at in (word.end, word.seen))
             parts.append(
                 f'<line x1="{end:.1f}" x2="{seen:.1f}" y1="{y:.1f}" y2="{y:.1f}" '
                 f'stroke="{color}" stroke-width="2"/>'
-                f'<circle cx="{seen:.1f}" cy="{y:.1f}" r="2.5" fill="{color}"/>'
             )
+            if word.seen <= seconds:
+                parts.append(f'<circle cx="{seen:.1f}" cy="{y:.1f}" r="2.5" fill="{color}"/>')
     for second in round_marks(seconds):
         parts.append(
             f'<text x="{LEFT + second * scale:.1f}" y="{bottom + 16}" text-anchor="middle">'

@@ -10,6 +10,7 @@ from typing import Any
 import ipywidgets
 
 from rtkit.audio import SUFFIXES, AudioError, Clip, bundled, open_clip
+from rtkit.boundary.text import told
 from rtkit.reference import SidecarError
 from rtkit.widgets.fields import BESIDE, SHORT, STYLE, WIDE, in_a_row
 
@@ -124,12 +125,14 @@ class RecordingBox(ipywidgets.VBox):  # type: ignore[misc]
             return
         if self._uploads is None:
             self._uploads = tempfile.TemporaryDirectory(prefix="rtkit-")
-        paths = []
-        for item in change["new"]:
-            path = Path(self._uploads.name) / Path(item["name"]).name
-            path.write_bytes(item["content"])
-            paths.append(path)
-        self.upload.value = ()  # the bytes need not stay in the widget, nor in a saved notebook
+        folder = Path(self._uploads.name)
+        try:
+            paths = [_kept(folder, item["name"], item["content"]) for item in change["new"]]
+        except AudioError as error:
+            self._fail(error)
+            return
+        finally:  # the bytes need not stay in the widget, nor in a saved notebook
+            self.upload.value = ()
         recordings = [path for path in paths if path.suffix.lower() in SUFFIXES]
         self._offer()
         for path in recordings[:1]:
@@ -148,6 +151,23 @@ class RecordingBox(ipywidgets.VBox):  # type: ignore[misc]
             self._fail(error)
         else:
             self._say(f"{clip.path.name}: {clip.seconds:.1f} s at {clip.rate} Hz.")
+
+
+def _kept(folder: Path, name: str, content: bytes) -> Path:
+    """The file of an upload, whose name anybody may have chosen."""
+    last = Path(name).name
+    try:
+        if last in ("", ".."):
+            raise ValueError("it is no file's name")
+        path = folder / last
+        path.write_bytes(content)
+    except (OSError, ValueError) as error:  # ValueError: a NUL, or half a character
+        reason = getattr(error, "strerror", None) or str(error)
+        raise AudioError(
+            f"The upload {told(repr(name), 60)} cannot be kept ({reason}). Rename the file and "
+            "upload it again."
+        ) from None
+    return path
 
 
 def _recordings(folder: Path) -> Iterator[Path]:

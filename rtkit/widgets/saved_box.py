@@ -64,7 +64,8 @@ class SavedBox(ipywidgets.VBox):  # type: ignore[misc]
         for pattern in ("*.jsonl", "*/*.jsonl"):
             for path in self._folder.glob(pattern):
                 with contextlib.suppress(OSError):  # it was there a moment ago
-                    if not path.parent.name.startswith("."):  # as a notebook's checkpoints are
+                    # Not a notebook's checkpoints, and nothing that opening it would wait for.
+                    if not path.parent.name.startswith(".") and path.is_file():
                         found.append((path.stat().st_mtime, path))
         return [path for _, path in sorted(found, reverse=True)]
 
@@ -98,5 +99,5 @@ def _when(session: Session, form: str) -> str:
     """When it started, on this computer's calendar; empty where that is not told."""
     try:
         return f"{datetime.fromisoformat(session.started).astimezone():{form}}"
-    except ValueError:
+    except (ValueError, OverflowError):  # OverflowError: no calendar of this computer's has it
         return ""

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import MakeClip, spoken
+from facts import session as facts_session
+from facts import turn
 
 import rtkit
 from rtkit.audio import Clip
-from rtkit.views.player import MOST, Player
+from rtkit.views.player import MOST, SILENCE, Player
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +161,11 @@ def test_an_incomplete_or_empty_session_is_shown_as_far_as_it_came(clip: Clip) -
     assert words(rtkit.play(clip, nothing)) == []
     half = replace(session, messages=session.messages[: len(session.messages) // 2])
     assert 0 < len(words(rtkit.play(clip, half))) < len(words(rtkit.play(clip, session)))
+
+
+def test_a_word_that_came_hours_later_does_not_fill_the_page_with_silence(clip: Clip) -> None:
+    late = turn(1e5, ("Hello", 1.0, 1.5), final=True)
+    session = facts_session((), late, recording=clip.path.name, rate=clip.rate, samples=80000)
+    played, rate = sound(rtkit.play(clip, session))
+    assert len(played) / rate == pytest.approx(clip.seconds + SILENCE)
+    assert words(rtkit.play(clip, session)) == [("Hello", 1.0, 1e5)]  # outlined to the end

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import html
 import json
+import os
 import re
 import socket
 from collections.abc import Callable, Coroutine, Iterator
@@ -20,6 +21,7 @@ import ipywidgets
 import numpy as np
 import pytest
 import soundfile
+from facts import session as facts_session
 
 import rtkit
 from rtkit.loopback.process import embedded
@@ -854,6 +856,11 @@ def test_an_upload_takes_its_reference_along(runs: Path) -> None:
         ("notes.txt", r"notes\.txt is no recording by its name"),
         ("noise.wav", r"noise\.wav cannot be read as audio"),
         ("../../escape.wav", r"escape\.wav cannot be read as audio"),
+        ("..", r"The upload '\.\.' cannot be kept \(it is no file's name\)\. Rename"),
+        ("", "The upload '' cannot be kept"),
+        ("a\0b.wav", "The upload .* cannot be kept .*Rename the file"),
+        ("\ud800.wav", "The upload .* cannot be kept .*Rename the file"),
+        (f"{'x' * 300}.wav", "The upload 'xxx.* … cannot be kept .*Rename the file"),
     ],
 )
 def test_an_unreadable_upload_is_said_at_once(runs: Path, name: str, sentence: str) -> None:
@@ -865,8 +872,32 @@ def test_an_unreadable_upload_is_said_at_once(runs: Path, name: str, sentence: s
         assert isinstance(panel.error, rtkit.AudioError)
         assert panel.upload.value == ()
         assert ready(panel)
-        if Path(name).suffix == ".wav":  # a name cannot lead out of the folder for uploads
+        if "escape" in name:  # a name cannot lead out of the folder for uploads
             assert Path(panel.file.value).parent.name.startswith("rtkit-")
+        panel.close()
+
+    as_in_a_notebook(scenario())
+
+
+def test_whatever_lies_among_the_sessions_the_panel_opens(runs: Path) -> None:
+    facts_session([0.0]).save(runs / "good.jsonl")
+    opening = json.loads((runs / "good.jsonl").read_text().splitlines()[0])
+    odd = {
+        "2026-13-45_99-99-99_call_100ms_wall_clock": "",
+        "no_date": json.dumps({**opening, "started": "2026-13-45T99:99:99"}),
+        "year_1": json.dumps({**opening, "started": "0001-01-01T00:00:00"}),
+        "deep": "[" * 100_000,
+        "numbers": json.dumps({**opening, "settings": {**opening["settings"], "chunk": "soon"}}),
+    }
+    for name, text in odd.items():
+        (runs / f"{name}.jsonl").write_text(text)
+    os.mkfifo(runs / "pipe.jsonl")  # opening it would wait for ever
+
+    async def scenario() -> None:
+        panel = a_panel(runs)
+        titles = [title for title, _ in panel.earlier.file.options]
+        assert sorted(titles)[1:] == sorted(odd)
+        assert "wall clock, 100 ms" in min(titles)
         panel.close()
 
     as_in_a_notebook(scenario())
