@@ -6,19 +6,25 @@ import hashlib
 import inspect
 import json
 import os
+import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import Any
 
 from rtkit.audio import SUFFIXES, AudioError, Clip, open_clip
+from rtkit.boundary.text import told
 from rtkit.experiments.simulate import Models, simulate
 from rtkit.pacing import Plan
+from rtkit.recording import load_session
 from rtkit.sending.connect import way_to
 from rtkit.sending.options import Options
 from rtkit.sending.stream import check_sides, stream
 from rtkit.services.service import Service
+from rtkit.session import Session
 
 __all__ = ["Cell", "make_grid", "open_clips"]
 
@@ -53,6 +59,15 @@ class Cell:
     def failure(self) -> Path:
         """The facts of a session that failed: no ``.jsonl``, or it would pass for a whole one."""
         return self.path.with_suffix(".failed")
+
+    @property
+    def done(self) -> bool:
+        """Whether its file is there, and whole: one that was cut or damaged is no proof."""
+        try:
+            session: Session = load_session(self.path)
+        except (OSError, ValueError):
+            return False
+        return session.complete
 
     @property
     def seconds(self) -> float:
@@ -150,6 +165,39 @@ def _name(
 ) -> str:
     """A file's name, for people, and a hash of all that makes this session this one."""
     everything = [content, chunk, pacing, repeat, asked]
-    text = json.dumps(everything, sort_keys=True, default=lambda v: getattr(v, "__qualname__", ""))
+    text = json.dumps(everything, sort_keys=True, default=_identity)
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
     return f"{clip.path.stem}-{pacing}-{chunk * 1000:g}ms-{repeat}-{digest}"
+
+
+def _identity(thing: Any) -> Any:
+    """What tells a function, or anything else, from others of its kind, today and tomorrow."""
+    if isinstance(thing, FunctionType):
+        code, known = thing.__code__, thing.__globals__
+        used = {name: known[name] for name in code.co_names if _is_plain(known.get(name))}
+        cells = [cell.cell_contents for cell in thing.__closure__ or ()]
+        closed = [value for value in cells if value is not thing]  # as one that calls itself holds
+        defaults = [thing.__defaults__, thing.__kwdefaults__]
+        return [thing.__module__, thing.__qualname__, code, used, closed, defaults]
+    if isinstance(thing, CodeType):
+        return [thing.co_code.hex(), thing.co_consts, thing.co_names]
+    if isinstance(thing, frozenset):  # whose order changes from one Python to the next
+        return sorted(map(repr, thing))
+    if isinstance(thing, MethodType):
+        return [thing.__func__, thing.__self__]
+    if isinstance(thing, partial):
+        return [thing.func, thing.args, thing.keywords]
+    if isinstance(thing, BuiltinFunctionType | type):
+        return [thing.__module__, thing.__qualname__]
+    try:
+        return hashlib.sha256(pickle.dumps(thing, protocol=4)).hexdigest()
+    except Exception as error:  # whatever its class raises
+        raise ValueError(
+            f"{told(thing)} cannot be told from others of its kind, which a sweep has to, because "
+            "it resumes; give a function of its own (def or lambda) that uses it"
+        ) from error
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a global that a function uses is a part of what it does."""
+    return isinstance(value, bool | int | float | str | tuple)

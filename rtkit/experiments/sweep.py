@@ -146,7 +146,7 @@ async def sweep(
             raise ValueError(f"{name}={value:g} would never start a session; give 1 or more")
     max_concurrency = max_concurrency or (1 if executor is None else max(1, len(cells)))
     shuffled = random.Random(seed).sample(cells, len(cells))
-    left = [cell for cell in shuffled if not cell.path.exists()]
+    left = await asyncio.to_thread(lambda: [cell for cell in shuffled if not cell.done])
     if paid is not None and left:
         described = paid.describe(left[0].clip.reference)
         whom = f"{paid.NAME} ({described.get('speech_model', 'its usual model')})"

@@ -99,7 +99,9 @@ def work(cell: Cell) -> str:
 
 async def run_here(cell: Cell) -> str:
     """Run the session of a cell and keep it; what went wrong, in a sentence, or nothing."""
-    if await asyncio.to_thread(cell.path.exists):  # a worker that was thought dead may have done it
+    if await asyncio.to_thread(
+        lambda: cell.done
+    ):  # a worker that was thought dead may have done it
         return ""
     part = cell.path.with_name(f".{cell.path.stem}.{uuid.uuid4().hex[:8]}.part")
     try:

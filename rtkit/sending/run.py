@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 from rtkit.audio import AudioError, Clip, is_wav
+from rtkit.boundary.text import told
 from rtkit.clock.alarm import Alarm, sleep_until
 from rtkit.clock.real import running_clock
 from rtkit.clock.stalls import Lookout
@@ -107,16 +108,16 @@ class Run:
             try:
                 self.recorder.close()
             except OSError as error:
-                told = (
+                sentence = (
                     f"The session's file could not be written ({error.strerror}); the session "
                     "itself is whole in memory: save it elsewhere with session.save(PATH)."
                 )
                 if raised is None:
-                    raise Unwritten(told) from error
+                    raise Unwritten(sentence) from error
                 if isinstance(raised, Failure):
-                    raised.args = (f"{raised} {told}",)
+                    raised.args = (f"{raised} {sentence}",)
                 else:
-                    raised.add_note(told)
+                    raised.add_note(sentence)
 
     async def open(self, service: Service, clip: Clip, timeout: float) -> WebSocket:
         """Connect and begin; where that may help, try again, within `timeout` in all.
@@ -373,7 +374,7 @@ class Run:
         closed = self._closed or Closed(None)
         code, text = closed.code, closed.reason
         if self._error is not None:
-            code, text = self._error.code or code, self._error.text
+            code, text = self._error.code or code, told(self._error.text)
         closure = closed.why or explain(code, text, dialect=self.recorder.settings.dialect)
         early = self._early and code is None and closed.why is None
         wait = closure.wait if closure.retry and not self._begun.is_set() and not early else None
@@ -476,7 +477,7 @@ def _ending_by(error: BaseException) -> Ending:
     if isinstance(error, asyncio.CancelledError):
         return Ending("stopped")
     if not isinstance(error, Failure):
-        return Ending("failed", f"{type(error).__name__}: {error}")
+        return Ending("failed", f"{type(error).__name__}: {told(error)}")
     closure = "" if error.closure is None else error.closure.name
     return Ending("failed", str(error), closure=closure)
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
+from rtkit.boundary.text import told
+
 if TYPE_CHECKING:
     from rtkit.services.closures import Closure
 
@@ -71,5 +73,5 @@ class Closed(Exception):
     """
 
     def __init__(self, code: int | None, reason: str = "", why: Closure | None = None) -> None:
-        super().__init__(code, reason)
-        self.code, self.reason, self.why = code, reason, why
+        self.code, self.reason, self.why = code, told(reason), why
+        super().__init__(code, self.reason)

@@ -7,10 +7,12 @@ import contextlib
 import os
 import pickle
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,68 @@ def test_what_makes_another_session_makes_another_file(tmp_path: Path) -> None:
         (copy.parent / path.name).write_bytes(path.read_bytes())
     sweep(tmp_path, open_clip(copy, seconds=3), pacings="wall_clock")
     assert len(list(tmp_path.glob("*.jsonl"))) == 5  # the same recording, elsewhere
+
+
+@pytest.mark.parametrize("cut", ["empty", "no ending", "middle of a line", "damaged"])
+def test_a_file_that_is_not_whole_is_no_proof(tmp_path: Path, cut: str) -> None:
+    before = sweep(tmp_path, repeats=2)
+    victim, *others = sorted(tmp_path.glob("*.jsonl"))
+    lines = victim.read_text().splitlines(keepends=True)
+    victim.write_text(
+        {
+            "empty": "",
+            "no ending": "".join(lines[:-1]),
+            "middle of a line": "".join(lines[:9]) + lines[9][:20],
+            "damaged": "".join([*lines[:5], "{}\n", *lines[6:]]),
+        }[cut]
+    )
+    whole = {path: path.stat().st_mtime_ns for path in others}
+    pd.testing.assert_frame_equal(sweep(tmp_path, repeats=2), before)
+    assert victim.read_text().splitlines(keepends=True) == lines
+    assert {path: path.stat().st_mtime_ns for path in others} == whole
+
+
+def spin(times: int, audio: bytes = b"") -> None:
+    for _ in range(times):
+        pass
+
+
+THREE = 3
+
+
+def test_functions_that_do_different_things_do_not_share_a_session(tmp_path: Path) -> None:
+    """By what they do, not by their names; and the same function is the same tomorrow."""
+
+    def closed_over(times: int) -> Callable[[bytes], None]:
+        return lambda audio: spin(times)
+
+    def calls_itself(audio: bytes) -> None:
+        if len(audio) > 1e9:
+            calls_itself(audio[1:])
+
+    works: list[Any] = [
+        lambda audio: None,
+        lambda audio: spin(1),
+        lambda audio: spin(2),
+        lambda audio: spin(THREE),
+        lambda audio: audio in {b"a", b"b", b"c"},
+        closed_over(1),
+        closed_over(2),
+        partial(spin, 1),
+        partial(spin, 2),
+        spin,
+        len,
+        calls_itself,
+        Counter({"a": 1}).update,
+        Counter({"a": 2}).update,
+    ]
+    grid = partial(make_grid, [open_clip(CALL, seconds=1)], [0.1], ["wall_clock"], folder=tmp_path)
+    names = [grid(options={"work": work})[0].path for work in works]
+    assert len(set(names)) == len(works)
+    again = [grid(options={"work": work})[0].path for work in works]
+    assert again == names
+    with pytest.raises(ValueError, match="cannot be told from others of its kind"):
+        grid(options={"work": partial(print, threading.Lock())})
 
 
 def test_an_interrupted_sweep_keeps_what_was_done(tmp_path: Path, make_clip: MakeClip) -> None:
