@@ -3,6 +3,7 @@
 
 from .analysis.accuracy import wer as wer
 from .analysis.definitions import rescore as rescore
+from .analysis.findings import Mistake as Mistake
 from .analysis.frames import to_frame as to_frame
 from .analysis.latency import drift as drift
 from .analysis.latency import first_word_latency as first_word_latency
@@ -12,7 +13,6 @@ from .analysis.latency import quantiles as quantiles
 from .analysis.latency import senders_share as senders_share
 from .analysis.latency import turn_latency as turn_latency
 from .analysis.latency import word_latency as word_latency
-from .analysis.mistakes import Mistake as Mistake
 from .analysis.mistakes import diagnose as diagnose
 from .analysis.pooling import compare_pacings as compare_pacings
 from .analysis.pooling import compare_paired as compare_paired

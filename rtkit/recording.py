@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from rtkit.audio import Header
+from rtkit.audio import Header, Level
 from rtkit.boundary.text import clean, told
 from rtkit.boundary.values import Count, Data, Duration, Instant, made_of
 from rtkit.reference import Reference
@@ -116,6 +116,7 @@ def _load_file(path: Path) -> Session:
         stalls=tuple(facts["stall"]),
         events=tuple(facts["event"]),
         ending=facts["ending"][0] if facts["ending"] else None,
+        levels=tuple(facts["level"]),
     )
 
 
@@ -355,6 +356,7 @@ class Recorder:
             of(Stall),
             of(Event),
             next(iter(of(Ending)), None),
+            of(Level),
         )
 
     def close(self) -> None:

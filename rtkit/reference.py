@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rtkit.boundary.text import told
+from rtkit.boundary.text import clean, told
 from rtkit.boundary.values import number, text
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "check_within",
     "find_reference",
     "has_text_alone",
-    "printable",
     "read_json",
     "read_reference",
 ]
@@ -44,12 +43,7 @@ class SidecarError(ValueError):
     """A sidecar that cannot be used; the message names the file, the fault and the fix."""
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(printable(sentence))
-
-
-def printable(text: str) -> str:
-    """The text without the marks by which Python keeps a file's name that is no UTF-8."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        super().__init__(clean(sentence))
 
 
 @dataclass(frozen=True, slots=True)

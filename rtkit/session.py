@@ -19,6 +19,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
 
+from rtkit.audio.levels import Level
 from rtkit.boundary.files import replacing
 from rtkit.boundary.values import Count, Data, Duration, Instant, Raw, Within
 from rtkit.reference import Reference
@@ -62,6 +63,9 @@ class Settings:
     service: Data = field(default_factory=dict)
     calibration: Data | None = None
     header: Data | None = None  # what the file says of itself, if nobody heeded it
+    channel: Count | None = None  # the one that was taken, in place of the average
+    total: Count | None = None  # samples in the whole recording, where that is known
+    looks_like: str | None = None  # what bytes that were sent as 16-bit samples seem to be
 
     @property
     def seconds(self) -> float:
@@ -194,9 +198,9 @@ class Ending:
 
 FORMAT = 1  # of a session's file
 
-Fact = Chunk | Message | Stall | Event | Ending
+Fact = Chunk | Message | Stall | Event | Level | Ending
 KINDS: Mapping[str, type[Fact]] = {
-    kind.kind: kind for kind in (Chunk, Message, Stall, Event, Ending)
+    kind.kind: kind for kind in (Chunk, Message, Stall, Event, Level, Ending)
 }
 
 
@@ -222,6 +226,9 @@ class Session:
         Calendar time at t = 0, in ISO 8601.
     ending : Ending or None
         None for a file that was cut off.
+    levels : tuple of Level
+        How loud what was sent is, and then each channel of the recording if it has several; empty
+        where nobody measured.
     """
 
     settings: Settings
@@ -234,6 +241,7 @@ class Session:
     stalls: tuple[Stall, ...] = ()
     events: tuple[Event, ...] = ()
     ending: Ending | None = None
+    levels: tuple[Level, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -323,7 +331,9 @@ class Session:
 
         An older file is replaced when all is written.
         """
-        facts: list[Fact] = [*self.events, *self.chunks, *self.messages, *self.stalls]
+        facts: list[Fact] = [
+            *self.events, *self.chunks, *self.messages, *self.stalls, *self.levels
+        ]  # fmt: skip
         with replacing(path) as aside, aside.open("w", encoding="utf-8") as file:
             file.write(self.opening())
             file.writelines(write_fact(fact) for fact in facts)

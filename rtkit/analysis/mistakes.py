@@ -6,17 +6,23 @@ Each is found in recorded facts, never in what somebody says was done.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass
 
 import numpy as np
 
 from rtkit.analysis.agreement import agreement
+from rtkit.analysis.audio_mistakes import (
+    BELIEVES,
+    in_clip,
+    inaudible,
+    misread,
+    unheeded,
+    wav_header,
+)
+from rtkit.analysis.findings import Mistake, Mistakes
 from rtkit.analysis.latency import drift
 from rtkit.analysis.matching import align_texts
 from rtkit.analysis.turns import heard_turns, never_ended
-from rtkit.audio import Clip, Header, is_wav
-from rtkit.markup import Table
+from rtkit.audio import Clip, Header
 from rtkit.services.messages import ServiceError, Termination, Turn
 from rtkit.services.service import dialect_named
 from rtkit.session import Session
@@ -28,65 +34,6 @@ OFF_SPEED = 0.05  # from the reference's speed; 44100 passed off as 48000 Hz is 
 COMPARED = 300  # words at most, and
 ENOUGH = 8  # at least
 PATIENCE = 3.0  # seconds after which closing without Termination is no haste
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """A mistake that the facts show.
-
-    Attributes
-    ----------
-    name : str
-        ``"unpaced"``, ``"naive drift"``, ``"wrong sample rate"``, ``"stereo"``, ``"no Terminate"``,
-        ``"WAV header"``, ``"chunk out of bounds"``, ``"Bearer prefix"``, ``"counted twice"``,
-        ``"closed too soon"``, ``"turn never ended"``, ``"not 16-bit"`` or ``"shifted times"``.
-    sentence : str
-        What it is, and what comes of it.
-    evidence : str
-        The value that shows it, with its unit.
-    fix : str
-        What to do.
-    service : str
-        What the real service does about it, as far as is known.
-    """
-
-    name: str
-    sentence: str
-    evidence: str
-    fix: str
-    service: str
-
-
-_HEADINGS = ("mistake", "what it is", "what shows it", "fix", "what the real service does")
-
-
-class Mistakes(tuple[Mistake, ...]):
-    """What `diagnose` found; empty, and so false, where there is nothing to say."""
-
-    __slots__ = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(mistake.name for mistake in self)
-
-    def __str__(self) -> str:
-        if not self:
-            return "no common mistake found"
-        return "\n".join(
-            f"{one.name}: {one.evidence}. {one.sentence} {one.fix} (The service: {one.service})"
-            for one in self
-        )
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        if not self:
-            return f"<p>{self}</p>"
-        corner, *columns = _HEADINGS
-        rows = tuple(
-            (one.name, (one.sentence, one.evidence, one.fix, one.service), "") for one in self
-        )
-        return Table(tuple(columns), rows, corner=corner)._repr_html_()
 
 
 def diagnose(what: Session | Clip, *, transcript: str | None = None) -> Mistakes:
@@ -109,7 +56,7 @@ def diagnose(what: Session | Clip, *, transcript: str | None = None) -> Mistakes
         If it is neither a session nor a clip.
     """
     if isinstance(what, Clip):
-        return Mistakes(_in_clip(what))
+        return Mistakes(in_clip(what))
     if isinstance(what, Session):
         return Mistakes(_in_session(what, transcript))
     raise TypeError(
@@ -118,24 +65,20 @@ def diagnose(what: Session | Clip, *, transcript: str | None = None) -> Mistakes
     )
 
 
-def _in_clip(clip: Clip) -> Iterator[Mistake]:
-    if clip.header is not None:
-        yield from _unheeded(clip.header, clip.rate, clip.seconds, "would last")
-    with closing(clip.chunks(np.array([0, min(clip.samples, 8)]))) as audio:
-        if is_wav(next(audio)):
-            yield _wav_header()
-
-
 def _in_session(session: Session, transcript: str | None) -> Iterator[Mistake]:
     names = {event.name for event in session.events}
     if session.settings.header is not None:
         header = Header(**session.settings.header)
         sent = session.bytes_sent / 2 / session.settings.rate
-        yield from _unheeded(header, session.settings.rate, sent, "lasted")
+        yield from unheeded(header, session.settings.rate, sent, "lasted")
     else:
         yield from list(_off_speed(session)) or _shifted_times(session)
     if "wav header" in names:
-        yield _wav_header()
+        yield wav_header()
+    if (name := session.settings.looks_like) is not None:
+        yield misread(name, f"the bytes look like {name}")
+    else:
+        yield from inaudible(session.levels, session.settings.channel)
     if "bearer" in names:
         yield _bearer_prefix()
     yield from _durations(session)
@@ -144,47 +87,6 @@ def _in_session(session: Session, transcript: str | None) -> Iterator[Mistake]:
     yield from _left_unended(session)
     if transcript is not None:
         yield from _counted_twice(session, transcript)
-
-
-# Of the audio.
-
-_BELIEVES = (
-    "It reckons by the rate that is stated: words come out wrong, and chunks that count as too "
-    "short or too long close the session (3007)."
-)
-
-
-def _unheeded(header: Header, rate: int, seconds: float, lasts: str) -> Iterator[Mistake]:
-    """What a file says of itself, against what it was sent as."""
-    became = f"{header.seconds:.2f} s of recording {lasts} {seconds:.2f} s for the service"
-    if rate != header.rate:
-        yield Mistake(
-            "wrong sample rate",
-            "The audio is passed off as another sample rate than the file's: the service hears it "
-            f"{rate / header.rate:.2g} times as fast as it was spoken, and times move with it.",
-            f"{rate} Hz stated, {header.rate} Hz in the file; {became}",
-            "Pass the file's own rate as sample_rate; rtkit.open_clip does.",
-            _BELIEVES,
-        )
-    if header.channels > 1:
-        yield Mistake(
-            "stereo",
-            f"The samples of {header.channels} channels take turns in what is sent as one: it is "
-            f"heard {header.channels} times as slow as it was spoken.",
-            f"{header.channels} channels in the file, 1 stated; {became}",
-            "Mix down to one channel first; rtkit.open_clip does, or: ffmpeg -i INPUT -ac 1 "
-            "OUTPUT.wav",
-            "By its guide, it uses one channel at best and refuses at worst.",
-        )
-    if header.bits != 16:
-        yield Mistake(
-            "not 16-bit",
-            f"Samples of {header.bits} bits are sent as if they had 16: they are heard as noise.",
-            f"{header.bits} bits a sample in the file, 16 stated; {became}",
-            "Convert to 16 bits first; rtkit.open_clip does, or: ffmpeg -i INPUT -c:a pcm_s16le "
-            "OUTPUT.wav",
-            "Not documented; it is to be expected that it finds no words.",
-        )
 
 
 def _off_speed(session: Session) -> Iterator[Mistake]:
@@ -211,7 +113,7 @@ def _off_speed(session: Session) -> Iterator[Mistake]:
             f"stated, about {rate / speed:.0f} Hz heard",
             "State the rate at which the file was recorded; if the file's own header is wrong, "
             "make it anew.",
-            _BELIEVES,
+            BELIEVES,
         )
 
 
@@ -231,18 +133,6 @@ def _shifted_times(session: Session) -> Iterator[Mistake]:
             "counts otherwise.",
             "Nothing: it counts times from the first audio that it received.",
         )
-
-
-def _wav_header() -> Mistake:
-    return Mistake(
-        "WAV header",
-        "The audio begins with a WAV file's header, which is heard as a click, and which moves "
-        "every word.",
-        'the first 4 bytes read "RIFF"',
-        "Read frames with a WAV parser and send samples alone; rtkit.open_clip does. A file that "
-        "has a header inside its audio was made from another's bytes: make it anew.",
-        "Not documented; it is to be expected that it takes the header for samples.",
-    )
 
 
 def _durations(session: Session) -> Iterator[Mistake]:

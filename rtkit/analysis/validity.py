@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtkit.analysis.agreement import agreement
+from rtkit.analysis.audio_mistakes import SILENT
 from rtkit.analysis.latency import Latency, quantiles, turn_latency, word_latency
 from rtkit.analysis.turns import holding_chunk
+from rtkit.audio.levels import decibels
 from rtkit.clock.stalls import LEAST
 from rtkit.services.messages import Begin, Other, Termination, Turn
 from rtkit.session import Ending, Session
@@ -41,7 +43,8 @@ class Problem:
     ----------
     name : str
         ``"unpaced"``, ``"incomplete"``, ``"late"``, ``"stall"``, ``"backpressure"``, ``"clock"``,
-        ``"lost"``, ``"no results"``, ``"early"``, ``"shifted"`` or ``"unmatched"``.
+        ``"lost"``, ``"no results"``, ``"early"``, ``"shifted"``, ``"unmatched"`` or
+        ``"silent"``.
     found, fix : str
         What was found, with the figure; and what to do.
     """
@@ -128,6 +131,12 @@ def _problems(session: Session, bound: float, receive: float) -> Iterator[Proble
     yield from _slept(session, receive)
     yield from _lost(session)
     yield from _unreasonable(session)
+    if session.levels and decibels(session.levels[0].loud) < SILENT:
+        yield Problem(
+            "silent",
+            f"the audio that was sent is silent, {decibels(session.levels[0].loud):.1f} dBFS",
+            "rtkit.diagnose(session) tells why; send a recording in which something is said.",
+        )
 
 
 # The way out.

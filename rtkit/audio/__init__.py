@@ -1,7 +1,8 @@
 """A recording: opened, or taken for bare samples; how loud it is, and what is no audio at all."""
 
 from rtkit.audio.clip import AudioError, Clip, Header, check_numbers, silence
-from rtkit.audio.kinds import is_wav, kind_of
+from rtkit.audio.coding import Coding, coding_of
+from rtkit.audio.kinds import Kind, is_wav, kind_of
 from rtkit.audio.levels import Level, Meter
 from rtkit.audio.opening import MAX_RATE, MIN_RATE, SUFFIXES, bundled, open_clip
 from rtkit.audio.raw import open_raw
@@ -12,11 +13,14 @@ __all__ = [
     "SUFFIXES",
     "AudioError",
     "Clip",
+    "Coding",
     "Header",
+    "Kind",
     "Level",
     "Meter",
     "bundled",
     "check_numbers",
+    "coding_of",
     "is_wav",
     "kind_of",
     "open_clip",

@@ -15,7 +15,8 @@ import numpy as np
 
 from rtkit.audio.decoding import decoder, read_on_from
 from rtkit.audio.levels import Level, Meter
-from rtkit.reference import Reference, printable
+from rtkit.boundary.text import clean, short_name
+from rtkit.reference import Reference
 
 if TYPE_CHECKING:
     import soundfile
@@ -27,7 +28,7 @@ class AudioError(ValueError):
     """A recording that cannot be used; the message names the file, the fault and the fix."""
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(printable(sentence))
+        super().__init__(clean(sentence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class Clip:
         The one channel that is taken, counted from 0, in place of the average.
     total : int or None
         How many samples the whole recording has, where that is known.
+    looks_like : str or None
+        From `open_raw`: what the bytes seem to be, if not 16-bit little-endian samples.
     """
 
     path: Path
@@ -79,6 +82,7 @@ class Clip:
     header: Header | None = None
     channel: int | None = None
     total: int | None = None
+    looks_like: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -87,7 +91,12 @@ class Clip:
     @property
     def name(self) -> str:
         """The file's name, as it can be printed."""
-        return printable(self.path.name)
+        return clean(self.path.name)
+
+    @property
+    def stem(self) -> str:
+        """The name without its suffix, and as short as what is named after it needs."""
+        return short_name(self.path.stem)
 
     def chunks(self, edges: np.ndarray, meter: Meter | None = None) -> Generator[bytes, None, None]:
         """Yield the audio between neighboring `edges` as little-endian 16-bit mono.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["ENOUGH", "Coding", "coding_of"]
+__all__ = ["MOST", "Coding", "coding_of"]
 
 ENOUGH = 4096  # bytes that it takes to tell
 MOST = 1 << 20  # bytes that are looked at

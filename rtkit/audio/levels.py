@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+
+from rtkit.boundary.values import Count, Within
 
 __all__ = ["FLOOR", "FULL_SCALE", "Level", "Meter", "decibels"]
 
 BLOCK = 0.1  # seconds
-LOUD = 1.0  # seconds in all that the loud blocks come to
+MOST = 10  # loud blocks: a second in all
 FLOOR = -100.0  # dBFS, below what 16 bits can hold
 FULL_SCALE = 32767 / 32768
+
+Amplitude = Annotated[float, Within(0, 1e300)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +31,9 @@ class Level:
     rms : float
         Root of the mean square of all samples.
     loud : float
-        The root mean square of 100 ms that was exceeded for a second in all: what speech comes to
-        also where most is silence, and a click does not.
+        The root mean square of 100 ms that was reached for a second in all, or for a third of what
+        is shorter than three: what speech comes to also where most is silence, and a click does
+        not.
     peak : float
         Of the loudest sample, before it was clipped.
     clipped : float
@@ -38,12 +43,12 @@ class Level:
     """
 
     kind: ClassVar[str] = "level"
-    channel: int | None
-    rms: float
-    loud: float
-    peak: float
-    clipped: float = 0.0
-    invalid: int = 0
+    channel: Count | None
+    rms: Amplitude
+    loud: Amplitude
+    peak: Amplitude
+    clipped: Annotated[float, Within(0, 1)] = 0.0
+    invalid: Count = 0
 
 
 def decibels(amplitude: float) -> float:
@@ -68,12 +73,9 @@ class Meter:
         mix : ndarray of float, shape (samples,)
             What is sent of them, before it is clipped.
         """
-        several = channels.shape[1] > 1
-        if not self._tracks:
-            count = 1 + several * channels.shape[1]
-            self._tracks = [_Track() for _ in range(count)]
-        self._tracks[0].add(mix, self._block)
-        for track, samples in zip(self._tracks[1:], channels.T, strict=True):
+        tracks = [mix] if channels.shape[1] == 1 else [mix, *channels.T]
+        self._tracks = self._tracks or [_Track() for _ in tracks]
+        for track, samples in zip(self._tracks, tracks, strict=True):
             track.add(samples, self._block)
 
     def levels(self) -> tuple[Level, ...]:
@@ -88,7 +90,7 @@ class _Track:
     """Sums over the samples of one channel."""
 
     def __init__(self) -> None:
-        self._samples = self._full = self._invalid = 0
+        self._samples = self._full = self._invalid = self._blocks = 0
         self._square = self._peak = 0.0
         self._loudest = np.empty(0)
 
@@ -107,8 +109,8 @@ class _Track:
         starts = np.arange(0, len(sizes), block)
         squares = np.add.reduceat(np.square(sizes), starts)
         means = squares / np.diff(np.append(starts, len(sizes)))
-        most = round(LOUD / BLOCK)
-        self._loudest = np.sort(np.append(self._loudest, means))[-most:]
+        self._loudest = np.sort(np.append(self._loudest, means))[-MOST:]
+        self._blocks += len(means)
         self._samples += len(sizes)
         self._square += float(squares.sum())
         self._peak = max(self._peak, peak)
@@ -117,7 +119,7 @@ class _Track:
         return Level(
             channel,
             rms=math.sqrt(self._square / self._samples),
-            loud=math.sqrt(float(self._loudest[0])),
+            loud=math.sqrt(float(self._loudest[-min(MOST, max(1, self._blocks // 3))])),
             peak=self._peak,
             clipped=self._full / self._samples,
             invalid=self._invalid,

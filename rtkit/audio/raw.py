@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from rtkit.audio.clip import AudioError, Clip, Header, check_numbers, reason
-from rtkit.audio.kinds import is_wav
+from rtkit.audio.coding import MOST, coding_of
+from rtkit.audio.kinds import START, is_wav, kind_of
 from rtkit.audio.levels import Meter
 from rtkit.audio.opening import MAX_RATE, MIN_RATE, check_file
 from rtkit.reference import find_reference
@@ -71,7 +72,31 @@ def open_raw(
     if reference is not None and header is not None:
         reference = reference.excerpt(0.0, header.seconds)
     channels = 1 if header is None else header.channels
-    return _Raw(path, rate, skipped // 2, size // 2, channels, "bytes", reference, header)
+    return _Raw(
+        path,
+        rate,
+        skipped // 2,
+        size // 2,
+        channels,
+        "bytes",
+        reference,
+        header,
+        looks_like=_looks_like(path, skipped, size, header),
+    )
+
+
+def _looks_like(path: Path, skipped: int, size: int, header: Header | None) -> str | None:
+    """What the bytes are that are taken for samples, if the header does not tell."""
+    with path.open("rb") as file:
+        file.seek(skipped)
+        data = file.read(min(size, MOST))
+    kind = kind_of(data[:START])
+    if kind is not None:
+        return None if is_wav(data) else kind.name
+    if header is not None and (header.bits, header.channels) != (16, 1):
+        return None
+    coding = coding_of(data)
+    return None if coding is None else coding.name
 
 
 class _Raw(Clip):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["LONGEST", "clean", "told"]
+__all__ = ["LONGEST", "clean", "short_name", "told"]
 
 LONGEST = 300  # characters of what somebody else says, in a sentence of ours
 
@@ -25,3 +25,8 @@ def told(text: object, longest: int = LONGEST) -> str:
     words = str(text)[: 4 * longest]  # or a megabyte would be looked through for its first line
     line = " ".join(clean(_REORDERING.sub("", words)).split())
     return line if len(line) <= longest else f"{line[: longest - 2]} …"
+
+
+def short_name(name: str) -> str:
+    """A name that leaves room for more in the 255 bytes that a file's name may have."""
+    return clean(name).encode()[:150].decode(errors="ignore")

@@ -167,7 +167,7 @@ def _name(
     everything = [content, chunk, pacing, repeat, asked]
     text = json.dumps(everything, sort_keys=True, default=_identity)
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-    return f"{clip.path.stem}-{pacing}-{chunk * 1000:g}ms-{repeat}-{digest}"
+    return f"{clip.stem}-{pacing}-{chunk * 1000:g}ms-{repeat}-{digest}"
 
 
 def _identity(thing: Any) -> Any:

@@ -85,7 +85,7 @@ class _Case:
 
     def wav(self, channels: int = 1) -> Path:
         """The clip as a file of its own, the same in every channel."""
-        path = self.folder / f"{self.clip.path.stem}.wav"
+        path = self.folder / f"{self.clip.stem}.wav"
         (audio,) = self.clip.chunks(np.array([0, self.clip.samples]))
         samples = np.frombuffer(audio, dtype="<i2")
         soundfile.write(

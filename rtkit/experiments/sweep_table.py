@@ -26,7 +26,7 @@ def make_table(cells: list[Cell], order: list[Cell], errors: Mapping[Path, str])
     for cell in cells:
         row: dict[str, Any] = {
             "session": cell.path.stem,
-            "recording": cell.clip.path.name,
+            "recording": cell.clip.name,
             "clip_start": cell.clip.first / cell.clip.rate,
             "chunk": cell.plan.chunk,
             "pacing": cell.plan.pacing,

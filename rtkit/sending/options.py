@@ -80,7 +80,7 @@ def settings_of(
     options = options or Options()
     work, calibration = options.work, options.calibration
     return Settings(
-        recording=clip.path.name,
+        recording=clip.name,
         rate=clip.rate,
         first=clip.first,
         samples=clip.samples,
@@ -96,4 +96,7 @@ def settings_of(
         service=service,
         calibration=None if calibration is None else calibration.to_json(),
         header=None if clip.header is None else asdict(clip.header),
+        channel=clip.channel,
+        total=clip.total,
+        looks_like=clip.looks_like,
     )

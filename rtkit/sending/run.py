@@ -16,7 +16,7 @@ from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
-from rtkit.audio import AudioError, Clip, is_wav
+from rtkit.audio import AudioError, Clip, Meter, is_wav
 from rtkit.boundary.text import told
 from rtkit.clock.alarm import Alarm, sleep_until
 from rtkit.clock.real import running_clock
@@ -209,12 +209,15 @@ class Run:
 
     async def send(self, clip: Clip, plan: Plan, work: float | Callable[[bytes], object]) -> None:
         """Start the time, and send every chunk when the pacing says so."""
-        alarm, audio = Alarm(), clip.chunks(plan.edges)
+        meter = Meter(clip.rate)
+        alarm, audio = Alarm(), clip.chunks(plan.edges, meter)
         try:
             await self.sending(self._send(alarm, audio, plan, work))
         finally:
             audio.close()  # or an error that is kept would keep the recording open
             alarm.close()
+            for level in meter.levels():
+                self.recorder.add(level)
 
     async def sending(self, coroutine: Coroutine[Any, Any, object]) -> None:
         """Await the coroutine, which sends the audio, or tell why that came to nothing."""

@@ -92,7 +92,7 @@ def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Pla
         raise TypeError("a session keeps no sound; give its clip first: rtkit.play(clip, session)")
     if clip.samples > MOST:
         raise ValueError(
-            f"{clip.path.name}: {clip.seconds:.0f} s at {clip.rate} Hz are too much sound for a "
+            f"{clip.name}: {clip.seconds:.0f} s at {clip.rate} Hz are too much sound for a "
             f"page, which takes {MOST // clip.rate} s; open an excerpt: "
             "rtkit.open_clip(PATH, start=0, seconds=60)"
         )
@@ -109,7 +109,7 @@ def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Pla
     if not rows and clip.reference is not None:
         rows = {"": [_Word(w.text, w.start, w.end, w.start) for w in clip.reference.words]}
     sound, rate = _sound(clip), rate or clip.rate
-    title = f"{clip.path.name}, {clip.seconds:.1f} s{_wrongly(clip.rate, rate)}"
+    title = f"{clip.name}, {clip.seconds:.1f} s{_wrongly(clip.rate, rate)}"
     lines = {name: _line(clip, one, offsets[name]) for name, one in by_name.items()}
     pictures = trace_svg(lines, seconds=seconds) if lines else ""
     pictures += _score(sound, rows, seconds=seconds, rate=clip.rate)
@@ -131,16 +131,16 @@ def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Pla
 def _offset(clip: Clip, name: str, session: Session) -> float:
     """Where in the clip the session's audio begins, in seconds."""
     settings = session.settings
-    if (settings.recording, settings.rate) != (clip.path.name, clip.rate):
+    if (settings.recording, settings.rate) != (clip.name, clip.rate):
         raise ValueError(
             f"{name} is a session of {settings.recording} at {settings.rate} Hz, not of "
-            f"{clip.path.name} at {clip.rate} Hz; open the clip that it was streamed from"
+            f"{clip.name} at {clip.rate} Hz; open the clip that it was streamed from"
         )
     if settings.first >= clip.first + clip.samples or clip.first >= (
         settings.first + settings.samples
     ):
         raise ValueError(
-            f"{name} is a session of another part of {clip.path.name}: "
+            f"{name} is a session of another part of {clip.name}: "
             f"{settings.seconds:.1f} s from {settings.first / clip.rate:.1f} s on; open that part"
         )
     return (settings.first - clip.first) / clip.rate

@@ -11,6 +11,7 @@ from typing import Any
 
 from rtkit.analysis.texts import offset, one_line
 from rtkit.boundary.files import replacing
+from rtkit.boundary.text import short_name
 from rtkit.services.endpoint import is_secret
 from rtkit.services.messages import Begin
 from rtkit.session import Session
@@ -68,7 +69,8 @@ def _default_name(session: Session) -> str:
             "the session never began, so it has no id to name a file after; give a file's name"
         )
     # What the service says goes into no path unchecked.
-    return f"{Path(session.settings.recording).stem}_{re.sub(r'[^A-Za-z0-9-]', '-', name)}.txt"
+    stem = short_name(Path(session.settings.recording).stem)
+    return f"{stem}_{re.sub(r'[^A-Za-z0-9-]', '-', name)}.txt"
 
 
 def _as_text(session: Session) -> str:

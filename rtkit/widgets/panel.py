@@ -314,7 +314,7 @@ def _is_of(clip: Clip, session: Session) -> bool:
     """Whether something of the clip was streamed in the session."""
     settings = session.settings
     return (
-        (settings.recording, settings.rate) == (clip.path.name, clip.rate)
+        (settings.recording, settings.rate) == (clip.name, clip.rate)
         and settings.first < clip.first + clip.samples
         and clip.first < settings.first + settings.samples
     )

@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets
 
 from rtkit.audio import SUFFIXES, AudioError, Clip, bundled, open_clip
-from rtkit.boundary.text import told
+from rtkit.boundary.text import clean, told
 from rtkit.reference import SidecarError
 from rtkit.widgets.fields import BESIDE, SHORT, STYLE, WIDE, in_a_row
 
@@ -116,7 +116,7 @@ class RecordingBox(ipywidgets.VBox):  # type: ignore[misc]
                     AudioError(f"The folder {named} cannot be read ({reason}). Check its name.")
                 )
         chosen = self.file.value
-        files = {str(path): path.name for path in (*found, *bundled())}
+        files = {str(path): clean(path.name) for path in (*found, *bundled())}
         self.file.options = [(name, path) for path, name in files.items()]
         self.file.value = chosen if chosen in files else next(iter(files), None)
 
@@ -150,7 +150,7 @@ class RecordingBox(ipywidgets.VBox):  # type: ignore[misc]
         except (AudioError, SidecarError) as error:
             self._fail(error)
         else:
-            self._say(f"{clip.path.name}: {clip.seconds:.1f} s at {clip.rate} Hz.")
+            self._say(f"{clip.name}: {clip.seconds:.1f} s at {clip.rate} Hz.")
 
 
 def _kept(folder: Path, name: str, content: bytes) -> Path:

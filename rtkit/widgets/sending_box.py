@@ -150,7 +150,7 @@ class SendingBox(ipywidgets.VBox):  # type: ignore[misc]
         }
 
     def file_name(self, clip: Clip, pacing: str, at: datetime) -> str:
-        return f"{at:%Y-%m-%d_%H-%M-%S}_{clip.path.stem}_{self.chunk.value}ms_{pacing}.jsonl"
+        return f"{at:%Y-%m-%d_%H-%M-%S}_{clip.stem}_{self.chunk.value}ms_{pacing}.jsonl"
 
     @property
     def _vendor(self) -> type[Vendor] | None:

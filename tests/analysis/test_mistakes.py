@@ -202,7 +202,7 @@ def test_stereo(tmp_path: Path) -> None:
 
 def test_samples_of_24_bits_are_not_16(tmp_path: Path) -> None:
     path = tmp_path / "wide.wav"
-    soundfile.write(path, np.zeros(16000), 16000, subtype="PCM_24")
+    soundfile.write(path, 0.1 * np.sin(np.arange(16000) / 9), 16000, subtype="PCM_24")
     assert not diagnose(open_clip(path))
     mistake = only(diagnose(open_raw(path)))
     assert mistake.name == "not 16-bit"

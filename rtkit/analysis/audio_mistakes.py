@@ -1,0 +1,262 @@
+"""Mistakes in the audio itself: bytes that are no samples, and sound that cannot be heard."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+
+import numpy as np
+
+from rtkit.analysis.findings import Mistake
+from rtkit.audio import Clip, Header, Level, coding_of, is_wav, kind_of
+from rtkit.audio.coding import MOST
+from rtkit.audio.levels import decibels
+
+__all__ = ["BELIEVES", "SILENT", "in_clip", "inaudible", "misread", "unheeded", "wav_header"]
+
+SILENT = -80.0  # dBFS of the loudest second in all; below it nothing was recorded
+QUIET = -50.0  # dBFS, as `Level.loud` has it; speech is at -30 to -15
+QUIET_TEST = -66.0  # dBFS, of what is no speech
+PEAKY = 8.0  # dB of the peak above the mean; speech has 15, a sine 3, white noise 5 to 12
+APART = 50.0  # dB below the loudest channel, from which another counts as silent
+CANCELED = 10.0  # dB that a mix lies below what channels that know nothing of each other give
+CLIPPED = 0.001  # of all samples
+WRONG_SCALE = 8.0  # times full scale; whoever clips does not clip by so much
+
+_NO_WORDS = "Not documented; it is to be expected that it finds no words."
+
+
+def in_clip(clip: Clip) -> Iterator[Mistake]:
+    """What a clip shows before it is sent."""
+    explained = False
+    if clip.header is not None:
+        yield from unheeded(clip.header, clip.rate, clip.seconds, "would last")
+        explained = (clip.header.bits, clip.header.channels) != (16, 1)
+    if clip.coding == "bytes" or (clip.channels == 1 and clip.coding.endswith("PCM_16")):
+        with closing(clip.chunks(np.array([0, min(clip.samples, MOST // 2)]))) as audio:
+            data = next(audio)
+        if is_wav(data):
+            yield wav_header()
+        elif (kind := kind_of(data)) is not None:
+            yield misread(kind.name, f"it begins {kind.shown_by}")
+            return
+        elif not explained and (coding := coding_of(data)) is not None:
+            yield misread(
+                coding.name,
+                f"neighboring samples differ by {coding.as_sent:.2f} of their power, and by "
+                f"{coding.roughness:.2f} if read as that; white noise by 2",
+            )
+            return
+    if not explained:
+        yield from inaudible(clip.levels(), clip.channel)
+
+
+BELIEVES = (
+    "It reckons by the rate that is stated: words come out wrong, and chunks that count as too "
+    "short or too long close the session (3007)."
+)
+
+
+def unheeded(header: Header, rate: int, seconds: float, lasts: str) -> Iterator[Mistake]:
+    """What a file says of itself, against what it was sent as."""
+    became = f"{header.seconds:.2f} s of recording {lasts} {seconds:.2f} s for the service"
+    if rate != header.rate:
+        yield Mistake(
+            "wrong sample rate",
+            "The audio is passed off as another sample rate than the file's: the service hears it "
+            f"{rate / header.rate:.2g} times as fast as it was spoken, and times move with it.",
+            f"{rate} Hz stated, {header.rate} Hz in the file; {became}",
+            "Pass the file's own rate as sample_rate; rtkit.open_clip does.",
+            BELIEVES,
+        )
+    if header.channels > 1:
+        yield Mistake(
+            "stereo",
+            f"The samples of {header.channels} channels take turns in what is sent as one: it is "
+            f"heard {header.channels} times as slow as it was spoken.",
+            f"{header.channels} channels in the file, 1 stated; {became}",
+            "Mix down to one channel first; rtkit.open_clip does, or: ffmpeg -i INPUT -ac 1 "
+            "OUTPUT.wav",
+            "By its guide, it uses one channel at best and refuses at worst.",
+        )
+    if header.bits != 16:
+        yield Mistake(
+            "not 16-bit",
+            f"Samples of {header.bits} bits are sent as if they had 16: they are heard as noise.",
+            f"{header.bits} bits a sample in the file, 16 stated; {became}",
+            "Convert to 16 bits first; rtkit.open_clip does, or: ffmpeg -i INPUT -c:a pcm_s16le "
+            "OUTPUT.wav",
+            "Not documented; it is to be expected that it finds no words.",
+        )
+
+
+def wav_header() -> Mistake:
+    return Mistake(
+        "WAV header",
+        "The audio begins with a WAV file's header, which is heard as a click, and which moves "
+        "every word.",
+        'the first 4 bytes read "RIFF"',
+        "Read frames with a WAV parser and send samples alone; rtkit.open_clip does. A file that "
+        "has a header inside its audio was made from another's bytes: make it again.",
+        "Not documented; it is to be expected that it takes the header for samples.",
+    )
+
+
+# How bytes that were taken for 16-bit little-endian samples have to be read.
+_MISREAD: Mapping[str, tuple[str, str, str]] = {
+    "odd offset": (
+        "odd offset",
+        "The bytes are read from the middle of a sample on: each one is made of two halves of "
+        "others, which is noise.",
+        "Skip an even number of bytes: a header is as long as its file says, not 44 or 45 bytes.",
+    ),
+    "big-endian": (
+        "big-endian",
+        "The two bytes of each sample are the wrong way around, which is noise.",
+        "Swap them: samples.byteswap(), or: ffmpeg -f s16be -ar RATE -i INPUT OUTPUT.wav",
+    ),
+    "stereo": (
+        "stereo",
+        "The samples of two channels take turns in what is sent as one: it is heard twice as slow "
+        "as it was spoken.",
+        "Mix down to one channel first: samples.reshape(-1, 2).mean(axis=1).",
+    ),
+}
+_CODINGS: Mapping[str, tuple[str, str]] = {
+    "float32": ("32-bit floats", "(samples * 32767).astype('<i2')"),
+    "float64": ("64-bit floats", "(samples * 32767).astype('<i2')"),
+    "32-bit": ("32-bit integers", "(samples >> 16).astype('<i2')"),
+    "24-bit": ("24-bit integers", "ffmpeg -f s24le -ar RATE -i INPUT OUTPUT.wav"),
+    "8-bit": ("unsigned 8-bit integers", "ffmpeg -f u8 -ar RATE -i INPUT OUTPUT.wav"),
+    "mu-law": ("8-bit mu-law", "ffmpeg -f mulaw -ar RATE -i INPUT OUTPUT.wav"),
+    "A-law": ("8-bit A-law", "ffmpeg -f alaw -ar RATE -i INPUT OUTPUT.wav"),
+}
+
+
+def misread(name: str, evidence: str) -> Mistake:
+    """Bytes that were sent as 16-bit little-endian samples and are something else.
+
+    `name` is that of a `Kind` or a `Coding` of `rtkit.audio`.
+    """
+    if name in _MISREAD:
+        title, sentence, fix = _MISREAD[name]
+        return Mistake(title, sentence, evidence, fix, _NO_WORDS)
+    if name in _CODINGS:
+        samples, fix = _CODINGS[name]
+        return Mistake(
+            "not 16-bit",
+            f"The bytes look like {samples}, and are sent as 16-bit ones: they are heard as noise.",
+            evidence,
+            f"Convert them first: {fix}",
+            _NO_WORDS,
+        )
+    return Mistake(
+        "not PCM",
+        f"The bytes are those of {name}, and are sent as 16-bit samples: they are heard as noise.",
+        evidence,
+        "Decode it first: rtkit.open_clip reads WAV, FLAC, OGG and MP3; for other sound: ffmpeg -i "
+        "INPUT -ac 1 OUTPUT.wav",
+        _NO_WORDS,
+    )
+
+
+def inaudible(levels: Sequence[Level], channel: int | None) -> Iterator[Mistake]:
+    """Why what was sent cannot be heard, or not well; `channel` is the one that was chosen."""
+    if not levels:
+        return
+    sent, channels = levels[0], levels[1:]
+    each = ", ".join(f"channel {one.channel} {_dbfs(one.loud)}" for one in channels)
+    if invalid := max(level.invalid for level in levels):
+        yield Mistake(
+            "not a number",
+            "Some samples are not a number, or infinite; they are sent as silence.",
+            f"{invalid} samples",
+            "Find what made them, a division by 0 perhaps, and write the file again.",
+            _NO_WORDS,
+        )
+    if channel is None and _canceled(sent, channels):
+        yield Mistake(
+            "channels cancel",
+            "The channels are each other's opposite, and their mix is silent.",
+            f"mixed down {_dbfs(sent.loud)}; {each}",
+            "Take one of them: rtkit.open_clip(path, channel=0).",
+            "It hears next to nothing, and finds no words.",
+        )
+    elif decibels(sent.loud) < SILENT:
+        best = max(channels, key=lambda one: one.loud, default=sent)
+        fix = "Record it again, and look at the microphone's level, or at what was muted."
+        if decibels(best.loud) >= SILENT:
+            fix = f"Take another channel: rtkit.open_clip(path, channel={best.channel})."
+        yield Mistake(
+            "silent",
+            "Nothing was recorded in what is sent.",
+            f"{_dbfs(sent.loud)}" + (f"; {each}" if each else ""),
+            fix,
+            "It finds no words; after a while without speech it may close the session.",
+        )
+    elif _is_quiet(sent):
+        yield Mistake(
+            "very quiet",
+            "Speech is far quieter than recordings are, and next to the noise of 16 bits.",
+            f"{_dbfs(sent.loud)} in the loudest second; speech is at -30 to -15 dBFS",
+            "Record it louder, or raise it: ffmpeg -i INPUT -af loudnorm OUTPUT.wav",
+            "Not documented; it is to be expected that it misses words.",
+        )
+    elif channel is None and (silent := _silent_among(channels)):
+        best = max(channels, key=lambda one: one.loud)
+        less = decibels(best.loud) - decibels(sent.loud)
+        yield Mistake(
+            "one channel silent" if len(silent) == 1 else "channels silent",
+            "A channel without sound is mixed with the others: what is sent is quieter for it.",
+            f"{each}; the mix is {less:.0f} dB quieter than channel {best.channel}",
+            f"Take the channel that has sound: rtkit.open_clip(path, channel={best.channel}).",
+            "It hears the same words, more quietly.",
+        )
+    if (share := max(level.clipped for level in levels)) > CLIPPED:
+        yield _clipped(share, max(level.peak for level in levels))
+
+
+def _clipped(share: float, peak: float) -> Mistake:
+    evidence = (
+        f"{share:.1%} of the samples at full scale, the loudest at {decibels(peak):+.1f} dBFS"
+    )
+    if peak > WRONG_SCALE:
+        return Mistake(
+            "clipped",
+            "The file's floats are not on a scale of 1: what is sent are square waves.",
+            evidence,
+            "Divide the samples by 32768, if they were 16-bit integers, and write the file again.",
+            "Not documented; it is to be expected that it misses words.",
+        )
+    return Mistake(
+        "clipped",
+        "The loudest parts are cut off at full scale, which is heard as distortion.",
+        evidence,
+        "Record it at a lower level; if the file holds floats, scale them to below 1 first.",
+        "Not documented; it is to be expected that it misses words.",
+    )
+
+
+def _is_quiet(sent: Level) -> bool:
+    """Whether speech, which has peaks, is too quiet; or a test's tone or noise, which has none."""
+    crest = decibels(sent.peak) - decibels(sent.rms)
+    return decibels(sent.loud) < (QUIET if crest > PEAKY else QUIET_TEST)
+
+
+def _canceled(sent: Level, channels: Sequence[Level]) -> bool:
+    """Whether the mix is far below what channels give that know nothing of each other."""
+    if len(channels) < 2:
+        return False
+    apart = math.sqrt(sum(one.rms**2 for one in channels)) / len(channels)
+    lost = decibels(apart) - decibels(sent.rms)
+    return decibels(apart) >= SILENT and lost > CANCELED
+
+
+def _silent_among(channels: Sequence[Level]) -> list[Level]:
+    loudest = max((decibels(one.loud) for one in channels), default=SILENT)
+    return [one for one in channels if decibels(one.loud) < max(SILENT, loudest - APART)]
+
+
+def _dbfs(amplitude: float) -> str:
+    return f"{decibels(amplitude):.1f} dBFS"
