@@ -332,7 +332,8 @@ class Recorder:
         if self._begun:
             if self._file is not None:
                 self._file.put(fact)
-            if self._on_event is not None:
+            # How loud it was is no event: it is known when all is over.
+            if self._on_event is not None and not isinstance(fact, Level):
                 try:
                     self._on_event(fact)
                 except BaseException:

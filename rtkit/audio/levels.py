@@ -26,8 +26,6 @@ class Level:
 
     Attributes
     ----------
-    channel : int or None
-        Counted from 0; None for what is sent, which is the mix or the channel that was chosen.
     rms : float
         Root of the mean square of all samples.
     loud : float
@@ -40,15 +38,17 @@ class Level:
         Share of the samples that stand at full scale or beyond it beside another such.
     invalid : int
         Samples that are not a number; they are sent as silence.
+    channel : int or None
+        Counted from 0; None for what is sent, which is the mix or the channel that was chosen.
     """
 
     kind: ClassVar[str] = "level"
-    channel: Count | None
     rms: Amplitude
     loud: Amplitude
     peak: Amplitude
     clipped: Annotated[float, Within(0, 1)] = 0.0
     invalid: Count = 0
+    channel: Count | None = None
 
 
 def decibels(amplitude: float) -> float:
@@ -117,10 +117,10 @@ class _Track:
 
     def level(self, channel: int | None) -> Level:
         return Level(
-            channel,
             rms=math.sqrt(self._square / self._samples),
             loud=math.sqrt(float(self._loudest[-min(MOST, max(1, self._blocks // 3))])),
             peak=self._peak,
             clipped=self._full / self._samples,
             invalid=self._invalid,
+            channel=channel,
         )

