@@ -16,7 +16,7 @@ from typing import Any
 
 from rtkit.loopback.admission import Admission
 from rtkit.loopback.conversation import Behavior
-from rtkit.loopback.faults import FAULTS, Fault, read_faults
+from rtkit.loopback.faults import FAULTS, Written, read_faults
 from rtkit.loopback.log import Log
 from rtkit.loopback.process import ENGINES
 from rtkit.loopback.recognizer import Recognizers, recognizer_name
@@ -224,7 +224,7 @@ async def _child() -> None:
 def _faults() -> str:
     """What --fault takes, as a table."""
     rows = (
-        f"  {name + ('' if kind.value is None else f'={kind.value:.10g}'):<18}"
+        f"  {name + ('' if kind.usual is None else f'={kind.usual:.10g}'):<18}"
         f"{'@' if kind.timed else '':<3}{kind.does}"
         for name, kind in FAULTS.items()
     )
@@ -248,9 +248,9 @@ def _port(text: str) -> int:
     return port
 
 
-def _fault(text: str) -> Fault:
+def _fault(text: str) -> Written:
     try:
-        return Fault.read(text)
+        return read_faults(text)[0]
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

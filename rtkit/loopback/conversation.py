@@ -106,9 +106,10 @@ class Behavior:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """A text frame for the client."""
+    """A text frame for the client, and what it says."""
 
     text: str
+    reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ class Conversation:
         self._begin = Begin(session_id, expires_at)
         self._random = random.Random(behavior.seed)
         self._opened = self._last_frame = now
-        self._outbox: list[tuple[float, int, Frame]] = []
+        self._outbox: list[tuple[float, int, Frame, Reply]] = []
         self._said = 0
         self._last_leaving = now
         self.closed = False
@@ -205,15 +206,15 @@ class Conversation:
             self._beat(self._beat_at)
         leaving: list[Say | Close] = []
         while self._outbox and self._outbox[0][0] <= now:
-            frame = heapq.heappop(self._outbox)[2]
+            _, _, frame, reply = heapq.heappop(self._outbox)
             if isinstance(frame, Close):
                 leaving.append(frame)
             elif isinstance(frame, Mapping):
                 if "arrived" in frame.get("loopback", {}):
                     frame["loopback"]["left"] = now
-                leaving.append(Say(json.dumps(frame)))
+                leaving.append(Say(json.dumps(frame), reply))
             else:
-                leaving.append(Say(frame))
+                leaving.append(Say(frame, reply))
         return leaving
 
     def receive(self, frame: bytes | str, now: float) -> None:
@@ -369,7 +370,7 @@ class Conversation:
             if isinstance(frame, Mapping):
                 frame = {**frame, **self._mark(reply, moment)}
             self._said += 1
-            heapq.heappush(self._outbox, (at, self._said, frame))
+            heapq.heappush(self._outbox, (at, self._said, frame, reply))
 
     def _mark(self, reply: Reply, moment: _Decision | None) -> dict[str, Any]:
         """What is added to a message, whatever the vendor: the truth about it."""

@@ -18,7 +18,7 @@ from typing import IO, Any, cast
 from rtkit.boundary.children import child_command, child_environment
 from rtkit.loopback.admission import Admission
 from rtkit.loopback.conversation import MAX_DURATION, Behavior
-from rtkit.loopback.faults import Fault, read_faults
+from rtkit.loopback.faults import Written, read_faults
 from rtkit.loopback.recognizer import recognizer_name
 from rtkit.reference import Reference, read_reference
 from rtkit.services.assemblyai.client import DEFAULT_MODEL, endpoint
@@ -234,7 +234,7 @@ class _Child:
         script: Reference | None,
         recognizer: bool,
         house: Mapping[str, Any],
-        faults: Sequence[Fault] = (),
+        faults: Sequence[Written] = (),
     ) -> None:
         # A session of its own keeps an interrupt at the terminal from reaching the service before
         # the sender has said Terminate.

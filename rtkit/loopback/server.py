@@ -10,9 +10,11 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from weakref import WeakKeyDictionary
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
@@ -22,7 +24,8 @@ from websockets.http11 import Request, Response
 from rtkit.loopback.admission import Admission, Visit
 from rtkit.loopback.conversation import MAX_DURATION, Behavior, Conversation
 from rtkit.loopback.engines import Energy, Engine, Script, SlowEngine
-from rtkit.loopback.faults import Fault, Faults, FaultyConnection
+from rtkit.loopback.faults import Written
+from rtkit.loopback.line import Demand, Line
 from rtkit.loopback.log import Log
 from rtkit.loopback.recognizer import Recognizer, Recognizers
 from rtkit.reference import Reference
@@ -68,7 +71,7 @@ async def serve_loopback(
     recognizers: Recognizers | None = None,
     admission: Admission | None = None,
     compression: bool = True,
-    faults: Sequence[Fault] = (),
+    faults: Sequence[Written] = (),
     log: Log | None = None,
     dialect: str = ASSEMBLYAI,
 ) -> Server:
@@ -109,12 +112,13 @@ class _Host:
         behavior: Behavior,
         recognizers: Recognizers | None,
         admission: Admission,
-        faults: Sequence[Fault],
+        faults: Sequence[Written],
         log: Log,
     ) -> None:
         self._protocol, self._scripts, self._behavior = protocol, scripts, behavior
         self._recognizers, self._admission, self._log = recognizers, admission, log
-        self._demand = Faults(faults, log.note)
+        self._demand = Demand(faults)
+        self._lines: WeakKeyDictionary[ServerConnection, Line] = WeakKeyDictionary()
         self._open = 0
 
     async def let_in(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -136,7 +140,15 @@ class _Host:
             refusal = refused
         if refusal is not None and refusal.code in HTTP_REFUSALS:
             return _response(refusal.code, refusal.text + "\n")
-        return await self._demand.at_the_door(connection, request)
+        line = Line(
+            connection,
+            self._protocol(query),
+            self._demand.next(),
+            partial(self._log.note, connection),
+        )
+        self._lines[connection] = line
+        status = await line.door()
+        return None if status is None else _response(status, "Refused on demand.\n")
 
     def answered(self, connection: ServerConnection, request: Request, response: Response) -> None:
         """Tell of an answer that opens no session."""
@@ -149,7 +161,7 @@ class _Host:
 
     async def session(self, connection: ServerConnection) -> None:
         self._open += 1
-        line = self._demand.of(connection)
+        line = self._lines.pop(connection)
         assert connection.request is not None
         query, headers = _query(connection.request), _headers(connection.request)
         try:
@@ -171,7 +183,7 @@ class _Host:
     async def _talk(
         self,
         connection: ServerConnection,
-        line: ServerConnection | FaultyConnection,
+        line: Line,
         query: Mapping[str, str],
         visit: Visit,
         refused: Refusal | None,
@@ -190,8 +202,9 @@ class _Host:
             expires_at=int(time.time() + lasts),
             refused=refused,
         )
-        faults = line.faults if isinstance(line, FaultyConnection) else ""
-        self._log.opened(connection, conversation, faults)
+        line.heard = lambda: conversation.seconds
+        line.begin()
+        self._log.opened(connection, conversation, line.to_come)
         begins = conversation.refusal is None
         try:
             await _Skin(line, conversation, recognizer).run()
@@ -234,12 +247,12 @@ class _Skin:
 
     def __init__(
         self,
-        connection: ServerConnection | FaultyConnection,
+        line: Line,
         conversation: Conversation,
         recognizer: Recognizer | None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._connection, self._conversation = connection, conversation
+        self._line, self._conversation = line, conversation
         self._recognizer = recognizer
         self._changed = asyncio.Event()
         self._gone = False
@@ -261,7 +274,7 @@ class _Skin:
 
     async def _listen(self) -> None:
         try:
-            async for frame in self._connection:
+            async for frame in self._line.frames_up():
                 self._conversation.receive(frame, self._loop.time())
                 self._changed.set()
         except ConnectionClosed:
@@ -287,10 +300,10 @@ class _Skin:
         while not self._gone:
             for message in self._conversation.take(self._loop.time()):
                 if isinstance(message, Close):
-                    await self._connection.close(message.code, message.reason)
+                    await self._line.close(message.code, message.reason)
                     return
                 async with asyncio.timeout(PATIENCE):  # or what is to be said would pile up
-                    await self._connection.send(message.text)
+                    await self._line.send(message)
             await self._next_message()
 
     async def _next_message(self) -> None:

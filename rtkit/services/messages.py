@@ -13,6 +13,7 @@ from typing import Literal
 from rtkit.boundary.text import told
 
 __all__ = [
+    "CAUSES",
     "Audio",
     "Begin",
     "Close",
@@ -352,6 +353,13 @@ class Finish:
 
 
 Said = Audio | Configure | ForceEndpoint | KeepAlive | Finish | Other
+
+
+# Why a service refuses a session, or ends it; `rtkit.services.service.Server.refusal` words them.
+CAUSES = (
+    *("key refused", "no key", "token expired", "too many sessions"),
+    *("too fast", "idle", "too long", "too early", "fault"),
+)
 
 
 class Refusal(Exception):

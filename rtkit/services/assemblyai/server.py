@@ -50,6 +50,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
         "for {seconds} seconds",
     ),
     "too long": (3008, "Session Expired: Maximum session duration exceeded"),
+    "too early": (3006, "User Input Validation Error: Invalid Message: audio before its time"),
     "fault": (3005, "Session Cancelled: An error occurred"),
 }
 TOKEN_LIMITS = {  # seconds
