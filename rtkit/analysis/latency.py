@@ -22,8 +22,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from rtkit.analysis.belonging import Edge
 from rtkit.analysis.turns import (
-    Edge,
     HeardWord,
     heard_turns,
     heard_words,
@@ -402,7 +402,7 @@ def _latency(session: Session, results: Sequence[_Result], *, turns: bool = Fals
         endpoint_wait=endpoint_wait,
         lateness=lateness,
         service_time=received - due[deciding] - lateness if results else end,
-        half_width=(high - low) / 2,
+        half_width=np.where(np.isnan(end), 0.0, (high - low) / 2),
         known=known,
         excluded=np.array([result.excluded for result in results], dtype=object),
         referenced=np.array([result.referenced for result in results], dtype=bool),

@@ -1,22 +1,16 @@
-"""Whose words are whose: the turns that a service made, and the spoken words that belong to each.
-
-With a reference, heard words are aligned with spoken ones over the whole session. A spoken word
-belongs to the turn that heard it. One that was missed or misheard belongs to the turn around it;
-at the border of two turns the reference's own turns decide. Where they cannot, it is ambiguous. A
-heard word that matches nothing belongs to nothing.
-"""
+"""The turns that a service told of: their messages, their words, and when each word was there."""
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from rtkit.analysis.matching import Alignment, align, normalize
-from rtkit.reference import Reference, SpokenWord
+from rtkit.analysis.belonging import Edge, by_the_reference, by_the_service, known
+from rtkit.analysis.matching import align, normalize
+from rtkit.reference import SpokenWord
 from rtkit.services.messages import Turn, Word
 from rtkit.session import Session
 
@@ -29,8 +23,6 @@ __all__ = [
     "never_ended",
     "sent_from",
 ]
-
-Owners = tuple[int, ...]  # the turns that a spoken word may belong to, by their places
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +56,12 @@ class HeardWord:
     @property
     def start(self) -> float:
         """When it began in the audio; NaN where neither the reference nor the service says."""
-        return _known((self.spoken or self.word).start)
+        return known((self.spoken or self.word).start)
 
     @property
     def end(self) -> float:
         """When it ended; NaN as for `start`."""
-        return _known((self.spoken or self.word).end)
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """The first or the last word of a turn: when it was spoken, and how that is known.
-
-    `doubt` is empty, or says why it is not known: ``"unmatched"`` (no word of the turn matches
-    what was said) or ``"ambiguous"`` (a missed word may belong to this turn or to the next).
-    """
-
-    start: float
-    end: float
-    referenced: bool
-    doubt: str = ""
+        return known((self.spoken or self.word).end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +144,10 @@ def _heard_turns(session: Session) -> tuple[HeardTurn, ...]:
         same = align([word for words in settled for word in words], spoken).same
     words = _words(session, states, settled, {i: spoken[j] for i, j in same})
     if session.reference is None:
-        edges = [_by_the_service(words) for words in before]
+        edges = [by_the_service(words) for words in before]
     else:
         limits = [_decided_by(session, of_turn) for of_turn in states.values()]
-        edges = _edges(session, before, aligned, limits)
+        edges = by_the_reference(session.reference, before, aligned, limits)
     return tuple(
         HeardTurn(order, states[order], found, first, last)
         for order, found, (first, last) in zip(states, words, edges, strict=True)
@@ -217,7 +195,7 @@ def _words(
     spoken: dict[int, SpokenWord],
 ) -> list[tuple[HeardWord, ...]]:
     flat = [word for words in settled for word in words]
-    starts = [_known((spoken.get(i) or word).start) for i, word in enumerate(flat)]
+    starts = [known((spoken.get(i) or word).start) for i, word in enumerate(flat)]
     begun = sent_from(session, starts).tolist()
     found = []
     first = 0
@@ -281,19 +259,6 @@ def _since(
     return None
 
 
-# Where each turn begins and ends.
-
-
-def _by_the_service(words: Sequence[Word]) -> tuple[Edge | None, Edge | None]:
-    if not words:
-        return None, None
-    first, last = (
-        Edge(_known(word.start), _known(word.end), referenced=False)
-        for word in (words[0], words[-1])
-    )
-    return first, last
-
-
 def _decided_by(session: Session, states: Sequence[tuple[float, Turn]]) -> float:
     """A missed word that ends after so much audio cannot belong to the turn: it had ended."""
     final = next(((at, state) for at, state in states if state.end_of_turn), None)
@@ -304,98 +269,3 @@ def _decided_by(session: Session, states: Sequence[tuple[float, Turn]]) -> float
         return state.heard
     sent = int(np.searchsorted(session.sent, at, side="right"))
     return session.chunks[max(sent - 1, 0)].stop / session.settings.rate
-
-
-def _edges(
-    session: Session,
-    turns: Sequence[Sequence[Word]],
-    aligned: Alignment,
-    limits: Sequence[float],
-) -> list[tuple[Edge | None, Edge | None]]:
-    assert session.reference is not None
-    spoken = session.reference.words
-    owners = _owners(session.reference, turns, aligned, limits)
-    possible: list[list[int]] = [[] for _ in turns]
-    for j, some in enumerate(owners):
-        for turn in some:
-            possible[turn].append(j)
-    certain = [[j for j in of_turn if len(owners[j]) == 1] for of_turn in possible]
-    matched = {owners[j] for _, j in aligned.same}
-    edges = []
-    for number, words in enumerate(turns):
-        if (number,) not in matched:
-            edges.append(_doubted(_by_the_service(words)))
-            continue
-        first, last = certain[number][0], certain[number][-1]
-        before, after = possible[number][0] < first, possible[number][-1] > last
-        edges.append((_edge(spoken[first], before), _edge(spoken[last], after)))
-    return edges
-
-
-def _doubted(edges: tuple[Edge | None, Edge | None]) -> tuple[Edge | None, Edge | None]:
-    first, last = (
-        edge and Edge(edge.start, edge.end, edge.referenced, "unmatched") for edge in edges
-    )
-    return first, last
-
-
-def _edge(word: SpokenWord, ambiguous: bool) -> Edge:
-    return Edge(word.start, word.end, referenced=True, doubt="ambiguous" if ambiguous else "")
-
-
-def _owners(
-    reference: Reference,
-    turns: Sequence[Sequence[Word]],
-    aligned: Alignment,
-    limits: Sequence[float],
-) -> list[Owners]:
-    """Which turns each spoken word may belong to: mostly one, or none where nobody heard it."""
-    spoken = reference.words
-    said_in = [number for number, turn in enumerate(reference.turns) for _ in turn.words]
-    heard = [(word, number) for number, words in enumerate(turns) for word in words]
-    owners: list[Owners] = [()] * len(spoken)
-    for i, j in aligned.same:
-        owners[j] = (heard[i][1],)
-    instead = {
-        j: heard[i][1]
-        for i, j in aligned.substituted
-        if _overlap(heard[i][0], spoken[j], aligned.shift)
-    }
-    matched = [j for _, j in aligned.same]
-    for before, after in zip([-1, *matched], [*matched, len(spoken)], strict=True):
-        gap = range(before + 1, after)
-        if not gap:
-            continue
-        # Those around it of which it is known who heard them, right or wrong.
-        around = [j for j in (before, after) if 0 <= j < len(spoken)]
-        for j in gap:
-            if j in instead:
-                sides = {owners[k] for k in around if said_in[k] == said_in[j]}
-                claims = {(instead[j],), *sides} if len(sides) == 1 else {(instead[j],)}
-                owners[j] = _merged(claims)
-        known = sorted([*around, *(j for j in gap if j in instead)])
-        for j in gap:
-            if j not in instead:
-                place = bisect_left(known, j)
-                beside = [
-                    k for k in known[max(place - 1, 0) : place + 1] if said_in[k] == said_in[j]
-                ]
-                may = _merged(owners[k] for k in beside)
-                owners[j] = tuple(turn for turn in may if spoken[j].end <= limits[turn] + 1e-9)
-    return owners
-
-
-def _merged(owners: Iterable[Owners]) -> Owners:
-    return tuple(sorted({turn for some in owners for turn in some}))
-
-
-def _overlap(heard: Word, spoken: SpokenWord, shift: float) -> bool:
-    """Whether the two are the same sound: a word without times may be any."""
-    start, end = _known(heard.start), _known(heard.end)
-    if math.isnan(start) or math.isnan(end) or math.isnan(shift):
-        return True
-    return start - shift < spoken.end and end - shift > spoken.start
-
-
-def _known(time: float | None) -> float:
-    return math.nan if time is None else time

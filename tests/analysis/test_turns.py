@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from facts import Heard, said, saying, session, turn, unstamped
 
@@ -33,6 +35,10 @@ def exactly(*values: float) -> object:
 
 def final(at: float, *words: Heard, order: int = 0, decided: int | None = None) -> Message:
     return turn(at, *words, order=order, final=True, decided=decided)
+
+
+def nowhere(word: Word) -> Word:
+    return replace(word, start=None, end=None)
 
 
 def turns(*messages: Message, said: object = None) -> Latency:
@@ -184,6 +190,115 @@ def test_what_was_spoken_after_a_turn_had_ended_does_not_belong_to_it() -> None:
     assert stamped.excluded.tolist() == ["", ""]
 
 
+@pytest.mark.parametrize(
+    ("placed", "excluded"),
+    [
+        pytest.param(10.35, "", id="the first one: it is the next turn's"),
+        pytest.param(10.5, "", id="rather the first one"),
+        pytest.param(10.58, "ambiguous", id="it may have been either"),
+        pytest.param(10.62, "ambiguous", id="the other way, too"),
+        pytest.param(10.85, "ambiguous", id="the second one: the first may be either turn's"),
+    ],
+)
+def test_of_two_equal_words_at_the_border_time_tells_which_was_heard(
+    placed: float, excluded: str
+) -> None:
+    twins = ("no", 10.0, 10.35), ("no", 10.5, 10.85)
+    found = turns(
+        final(11.4, THE, CLEVER),
+        final(13.7, ("no", placed - 0.3, placed), YES, PLEASE, order=1),
+        said=said((THE, CLEVER, *twins, YES, PLEASE)),
+    )
+    assert found.end == exactly(9.5, 13.0)
+    assert found.excluded.tolist() == [excluded, ""]
+
+
+def test_two_equal_words_of_one_turn_are_no_doubt() -> None:
+    twins = ("no", 10.0, 10.35), ("no", 10.5, 10.85)
+    for placed in (10.35, 10.6, 10.85):
+        found = turns(
+            final(11.4, THE, CLEVER, ("no", placed - 0.3, placed)),
+            final(13.7, YES, PLEASE, order=1),
+            said=said((THE, CLEVER, *twins), (YES, PLEASE)),
+        )
+        assert found.end == exactly(10.85, 13.0)
+        assert found.excluded.tolist() == ["", ""]
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+def test_a_word_made_up_at_the_end_is_not_the_one_that_was_said_a_moment_later(
+    stamped: bool,
+) -> None:
+    okay = ("okay", 11.0, 11.3)
+    one = heard(
+        final(10.6, THE, CLEVER, ("okay", 10.2, 10.5), decided=10400),
+        final(13.7, YES, PLEASE, order=1, decided=13500),
+        said=said(GOAT_TURN, (okay, YES, PLEASE)),
+    )
+    found = turn_latency(one if stamped else unstamped(one))
+    assert found.end == exactly(10.0, 13.0)
+    assert found.excluded.tolist() == ["", ""]
+    words = word_latency(one)
+    assert words.excluded[words.texts.index("okay")] == "early"
+
+
+def conversation(
+    chance: random.Random, *, errors: float, cut: float
+) -> tuple[Session, list[float]]:
+    """Few different words, said again and again; some missed, some misheard, some made up.
+
+    At each pause the service ends a turn with 1 - `cut`, and after each word with `cut` / 2. With
+    the session, when the last word that was spoken to each of the service's turns ended.
+    """
+    spoken: list[list[tuple[str, float, float]]] = []
+    heard: list[list[Heard]] = [[]]
+    ends: list[float] = []
+    at = 0.5
+    for _ in range(60):
+        spoken.append([])
+        length = chance.randint(1, 7)
+        for place in range(length):
+            start, at = at, at + chance.uniform(0.15, 0.5)
+            spoken[-1].append((chance.choice("abcdefghijklmnopqrst"), start, at))
+            fate = chance.random() / errors if errors else 2.0
+            if fate > 0.66:
+                text = spoken[-1][-1][0] if fate > 1 else chance.choice("uvwxyz")
+                heard[-1].append((text, start, at + chance.uniform(-0.1, 0.1)))
+            if fate < 0.33:
+                heard[-1].append((chance.choice("abcdef"), at, at + chance.uniform(0, 0.3)))
+            pause = place == length - 1
+            if chance.random() < (1 - cut if pause else cut / 2):
+                ends.append(at)
+                heard.append([])
+        at += chance.uniform(0.8, 2.0)
+    finals = [final(end + 0.6, *heard[order], order=order) for order, end in enumerate(ends)]
+    return session([0.0] * round(at * 10 + 20), *finals, reference=said(*spoken)), ends
+
+
+@pytest.mark.parametrize("timed", [True, False])
+@pytest.mark.parametrize(
+    ("errors", "cut", "counts", "allowed"),
+    [
+        (0.0, 0.0, 1.0, 0),
+        (0.1, 0.0, 0.95, 0),
+        (0.3, 0.0, 0.9, 0),
+        (0.0, 0.2, 1.0, 0),
+        (0.1, 0.2, 0.9, 1),  # a turn of one word, missed, and made one with the turn before it
+    ],
+)
+def test_whatever_is_counted_ends_where_it_truly_did(
+    errors: float, cut: float, counts: float, allowed: int, timed: bool
+) -> None:
+    for seed in range(5):
+        one, ends = conversation(random.Random(seed), errors=errors, cut=cut)
+        if not timed:
+            one = saying(one, lambda turn: replace(turn, words=tuple(map(nowhere, turn.words))))
+        found = turn_latency(one)
+        wrong = np.abs(found.end - np.array(ends)[found.turn])[found.counted] > EXACT
+        assert wrong.sum() <= allowed
+        assert found.counted.mean() >= counts
+
+
 def test_a_turn_of_the_reference_that_nobody_heard_belongs_to_nobody() -> None:
     found = turns(
         final(10.6, *GOAT_TURN),
@@ -227,9 +342,6 @@ def test_a_turn_that_matches_nothing_is_shown_and_not_counted(words: tuple[Heard
 def test_words_without_times_are_placed_by_the_reference_alone() -> None:
     def untimed(one: Session) -> Session:
         return saying(one, lambda turn: replace(turn, words=tuple(map(nowhere, turn.words))))
-
-    def nowhere(word: Word) -> Word:
-        return replace(word, start=None, end=None)
 
     reference = said(GOAT_TURN, (YES, PLEASE))
     finals = final(10.6, THE, CLEVER), final(13.7, YES, ("fleas", 0, 0), order=1)
