@@ -10,6 +10,7 @@ This needs ``pip install 'rtkit[eval]'``: jiwer aligns, whisper-normalizer norma
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,8 +20,8 @@ import numpy as np
 
 from rtkit.analysis.error_rate import Edit, Kind, WordErrorRate
 from rtkit.analysis.languages import normalizer
-from rtkit.analysis.texts import said_in, said_in_turns
-from rtkit.reference import Reference, SidecarError, has_text_alone, read_json, read_reference
+from rtkit.analysis.texts import is_path, read_file, said_in
+from rtkit.reference import Reference
 from rtkit.session import Session
 
 __all__ = ["wer"]
@@ -37,12 +38,14 @@ def wer(
     ----------
     session : Session
     reference : str or Path or Reference, optional
-        What was truly said; the session's own reference without it. A path, or a string that ends
-        in ``.json``, ``.txt``, ``.srt`` or ``.vtt``, is a file: a sidecar or captions, of which the
-        stretch that was streamed counts (of captions, those that begin within it), or plain text,
-        taken whole. What `rtkit.save_transcript` wrote, corrected by hand, is read as well: only
-        what was spoken counts. In JSON that is the text of the turns; their words only where a
-        turn is cut. Any other string is the text itself.
+        What was truly said; the session's own reference without it. A path, or a string that looks
+        like one, is a file: a sidecar, the JSON of Whisper, WhisperX, Deepgram, AWS or AssemblyAI,
+        STM, CTM, TSV, TextGrid, SRT or VTT, of which the stretch that was streamed counts (of what
+        has no word times, that which begins within it); or plain text, taken whole. Names of
+        speakers before what they say (``Speaker 1:``) are no words. What `rtkit.save_transcript`
+        wrote, corrected by hand, is read as well: only what was spoken counts. In JSON that is the
+        text of the turns; their words only where a turn is cut. Any other string is the text itself
+        or the content of such a file.
     language : str
         A tag such as ``"en"``, ``"pt-BR"`` or ``"zh_Hant"``, of which the language decides. Where a
         script puts no spaces between words (Chinese, Japanese, Thai, Lao, Burmese, Khmer),
@@ -104,7 +107,7 @@ def wer(
 # Texts.
 
 
-def _segments(session: Session, reference: str | Path | Reference | None) -> tuple[str, list[str]]:
+def _segments(session: Session, reference: object) -> tuple[str, list[str]]:
     """What was said, in pieces, and what the pieces are."""
     if reference is None:
         reference = session.reference
@@ -113,45 +116,23 @@ def _segments(session: Session, reference: str | Path | Reference | None) -> tup
                 f"there is no reference for {session.settings.recording}; give one: "
                 "rtkit.wer(session, 'what was truly said'), or a sidecar's path"
             )
-    elif isinstance(reference, Path) or (
-        isinstance(reference, str) and re.search(r"^\S[^\n]*\.(json|txt|srt|vtt)$", reference)
-    ):
-        found = _read(Path(reference), session)
-        if isinstance(found, list):
-            return "turns", found
-        reference = found
-    if isinstance(reference, Reference):
-        return "turns", [turn.text for turn in reference.turns]
-    if not isinstance(reference, str):
+    found = reference
+    if isinstance(found, os.PathLike) or (isinstance(found, str) and is_path(found)):
+        found = read_file(Path(found), session)
+    elif isinstance(found, str):
+        found = said_in(found, session)
+    if isinstance(found, Reference):
+        return "turns", [turn.text for turn in found.turns]
+    if isinstance(found, list):
+        return "turns", found
+    if not isinstance(found, str):
         raise TypeError(
-            f"a {type(reference).__name__} is no reference; give text, a path or an rtkit.Reference"
+            f"a {type(found).__name__} is no reference; give text, a path or an rtkit.Reference"
         )
-    spoken = said_in(reference, *_stretch(session))
-    lines = [line for line in spoken.splitlines() if line.strip()]
+    lines = [line for line in found.splitlines() if line.strip()]
     if len(lines) > 1:
         return "lines", lines
     return "sentences", re.split(r"(?<=[.!?。！？])\s+", " ".join(lines))
-
-
-def _read(path: Path, session: Session) -> Reference | list[str] | str:
-    """What a file says was spoken: a reference, turns, or text."""
-    if path.suffix.lower() != ".json":
-        try:
-            return path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise SidecarError(f"{path} cannot be read: {reason}.") from error
-    data = read_json(path)
-    if has_text_alone(data):
-        return str(data["transcript"])
-    turns = said_in_turns(data, session)
-    return read_reference(path).excerpt(*_stretch(session)) if turns is None else turns
-
-
-def _stretch(session: Session) -> tuple[float, float]:
-    """What was streamed, in seconds of the recording."""
-    start = session.settings.first / session.settings.rate
-    return start, start + session.settings.seconds
 
 
 def _notes(session: Session) -> Iterator[str]:

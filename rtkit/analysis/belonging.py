@@ -115,7 +115,7 @@ def _owners(
 ) -> list[Owners]:
     """Which turns each spoken word may belong to: mostly one, or none where nobody heard it."""
     spoken = reference.words
-    said_in = [number for number, turn in enumerate(reference.turns) for _ in turn.words]
+    said_in = reference.owners
     heard = [(word, number) for number, words in enumerate(turns) for word in words]
     owners: list[Owners] = [()] * len(spoken)
     for i, j in aligned.same:

@@ -1,100 +1,177 @@
-"""Texts that people keep: captions and saved transcripts, read back."""
+"""What a text says was spoken: captions, columns, saved transcripts, or the words themselves."""
 
 from __future__ import annotations
 
-import html
 import re
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from rtkit.audio import kind_of
+from rtkit.audio.kinds import START
+from rtkit.reference import (
+    TAKEN,
+    Reference,
+    SidecarError,
+    are_captions,
+    check_within,
+    has_text_alone,
+    read_cues,
+    read_json,
+    read_reference,
+    read_text,
+    reference_in,
+    without_labels,
+)
 from rtkit.session import Session
 
-__all__ = ["said_in", "said_in_turns"]
+__all__ = ["is_path", "offset", "one_line", "read_file", "said_in"]
 
 ROUNDING = 0.001  # seconds, of the times in captions
+PLAIN = (".txt", ".text", "")
+CAPTIONS = (".srt", ".vtt")
+REFERENCES = (".json", ".stm", ".ctm", ".rttm", ".tsv", ".csv", ".textgrid")
+# What people have beside these, and what is never what was said.
+OTHERS = re.compile(
+    r"\.(jsonl|eaf|trs|trn|lab|xml|html?|docx?|odt|rtf|pdf|md|xlsx?|ya?ml|ass|ssa|sbv|ttml|dfxp|"
+    r"parquet|pkl|npy|wav|mp3|flac|ogg|opus|m4a|mp4|webm|aiff?|caf)$",
+    re.IGNORECASE,
+)
 
 
-def said_in(text: str, start: float, stop: float) -> str:
-    """What a file's text says was spoken from `start` to `stop`, a line each.
+def is_path(text: str) -> bool:
+    """Whether a string is a file's name rather than what was said."""
+    if "\n" in text or not text.strip() or text != text.strip():
+        return False
+    suffix = Path(text).suffix.lower()
+    if suffix in (*PLAIN[:-1], *CAPTIONS, *REFERENCES) or OTHERS.search(text):
+        return True
+    return " " not in text and bool(re.search(r"[/\\]|\w\w\.[A-Za-z]\w{1,9}$", text))
 
-    Of captions, those that begin within; of a transcript that `save_transcript` wrote, its turns
-    without what stands before them; anything else is spoken as it stands.
+
+def read_file(path: Path, session: Session) -> Reference | list[str] | str:
+    """What a file says was spoken: a reference, turns' texts, or text.
+
+    Raises
+    ------
+    SidecarError
+        If it cannot be read, is in no form that is known, or is of something else than what was
+        streamed.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (*PLAIN, *CAPTIONS, *REFERENCES):
+        raise SidecarError(f"{path} is in no form that can be scored: {TAKEN}.")
+    if suffix == ".json":
+        return _in_json(path, session)
+    if suffix in REFERENCES:
+        found = read_reference(path, recording=Path(session.settings.recording).stem)
+        return _streamed(found, session, str(path))
+    text = read_text(path)
+    if suffix in CAPTIONS and not read_cues(text) and text.removeprefix("WEBVTT").strip():
+        raise SidecarError(f"{path} cannot be used: it holds no captions.")
+    kind = kind_of(text[:START].encode())
+    if kind is not None and kind.name != "text":
+        if kind.name == "JSON text":
+            return _in_json(path, session)
+        raise SidecarError(f"{path} is {kind.name}, and no text of what was spoken: {TAKEN}.")
+    return said_in(text, session, str(path))
+
+
+def _in_json(path: Path, session: Session) -> Reference | list[str] | str:
+    data = read_json(path)
+    if has_text_alone(data):
+        return str(data["transcript"])
+    if isinstance(data, dict) and data.keys() == {"text"}:  # OpenAI's, without times
+        return str(data["text"])
+    turns = _saved_turns(data, session)
+    if turns is not None:
+        return turns
+    return _streamed(read_reference(path), session, str(path))
+
+
+def said_in(text: str, session: Session, name: str = "the reference") -> Reference | str:
+    """What a text says was spoken while the session streamed: a reference, or text, a line each.
+
+    Of captions, those that begin within; of columns (STM, CTM, TSV), what lies within; of a
+    transcript that `save_transcript` wrote, its turns without what stands before them; anything
+    else is spoken as it stands, but for the names of speakers.
 
     Raises
     ------
     ValueError
-        If there are captions and none of them begins within.
+        If there are captions or columns and none of them begins within.
     """
-    if re.match(r"\ufeff?Session: ", text) and (
+    text = text.removeprefix("\ufeff")
+    if re.match(r"Session: ", text) and (
         heading := re.search(r"^Transcript[ \t]*$", text, re.MULTILINE)
     ):
         text = text[heading.end() :]
-    elif re.match(r"\ufeff?\s*(WEBVTT\b|(\d+\s+)?[\d:.,]+[ \t]*-->)", text):
-        found = read_cues(text)
-        within = [cue for cue in found if start - ROUNDING <= cue.start < stop + ROUNDING]
-        if found and not within:
-            raise ValueError(
-                f"no caption begins within what was streamed, {start:.3f} to {stop:.3f} s of the "
-                "recording; give captions with times from the recording's start"
+    elif are_captions(text):
+        return _captions(text, session, name)
+    else:
+        found = reference_in(text, None, Path(session.settings.recording).stem)
+        if found is not None:
+            return _streamed(found, session, name)
+    text = re.sub(r"^\[Turn #\d+\]:[ \t]*", "", text, flags=re.MULTILINE)
+    return "\n".join(without_labels(text.splitlines()))
+
+
+def _captions(text: str, session: Session, name: str) -> str:
+    start, stop = stretch(session)
+    found = read_cues(text)
+    settings = session.settings
+    if found and settings.total is not None:
+        length = settings.total / settings.rate
+        if found[-1].start > length + ROUNDING:
+            raise SidecarError(
+                f"{name} has its last caption at {found[-1].start:g} s, and the recording is "
+                f"{length:.2f} s long: they are of another recording, or of another cut of it."
             )
-        return "\n".join(" ".join(cue.lines) for cue in within)
-    return re.sub(r"^\[Turn #\d+\]:[ \t]*", "", text, flags=re.MULTILINE)
+    within = [cue for cue in found if start - ROUNDING <= cue.start < stop + ROUNDING]
+    if found and not within:
+        raise ValueError(
+            f"no caption begins within what was streamed, {start:.3f} to {stop:.3f} s of the "
+            "recording; give captions with times from the recording's start"
+        )
+    lines = [" ".join(cue.lines) for cue in within]
+    return "\n".join(without_labels(lines))
 
 
-def said_in_turns(data: Any, session: Session) -> list[str] | None:
+def _streamed(reference: Reference, session: Session, name: str) -> Reference:
+    """What of a reference lies in what was streamed."""
+    settings, (start, stop) = session.settings, stretch(session)
+    if settings.total is not None:
+        check_within(reference, settings.total / settings.rate, name, "the recording")
+    if reference.turns and not reference.transcript.strip():
+        raise SidecarError(f"{name} tells who spoke when, and not what: there is nothing to score.")
+    cut = reference.excerpt(start, stop)
+    if reference.transcript.strip() and not cut.transcript.strip():
+        first = min(turn.start for turn in reference.turns)
+        raise SidecarError(
+            f"{name} has no words within what was streamed, {start:.3f} to {stop:.3f} s of the "
+            f"recording; its first begin at {first:g}. Times are seconds: divide milliseconds by "
+            "1000."
+        )
+    return cut
+
+
+def _saved_turns(data: Any, session: Session) -> list[str] | None:
     """The turns' texts of JSON from `save_transcript`, if it is of what this session streamed.
 
     They are taken whole then, also where a word has no time or its time lies beyond the audio.
     """
     settings = session.settings
     try:
-        stretch = data["settings"]["first"], data["settings"]["rate"], data["duration"]
-        if stretch == (settings.first, settings.rate, settings.seconds):
+        saved = data["settings"]["first"], data["settings"]["rate"], data["duration"]
+        if saved == (settings.first, settings.rate, settings.seconds):
             return [str(turn["text"]) for turn in data["turns"]]
     except (KeyError, TypeError):
         pass  # somebody else's, or a turn that was mangled: a reference is to tell of it
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Cue:
-    """A caption: one or two lines, and when they show, in seconds of the recording."""
-
-    start: float
-    end: float
-    lines: tuple[str, ...]
-
-
-_STAMP = r"(?:(\d+):)?(\d+):(\d\d)[.,](\d{1,3})"
-_TIMING = re.compile(rf"^[ \t]*{_STAMP}[ \t]*-->[ \t]*{_STAMP}.*$", re.MULTILINE)
-_MARKUP = re.compile(r"</?[A-Za-z0-9][^>]*>|\{\\[^}]*\}")  # <i>, <v Anna>, <00:01.000>, {\an8}
-
-
-def read_cues(text: str) -> tuple[Cue, ...]:
-    """What captions say, SubRip's or WebVTT's, whoever wrote them; empty where there are none.
-
-    Numbers, comments, styles and markup are left out.
-    """
-    text = "\n".join(text.removeprefix("\ufeff").splitlines())
-    web = text.startswith("WEBVTT")
-    timings = list(_TIMING.finditer(text))
-    ends = [after.start() for after in timings[1:]]
-    found = []
-    for timing, end in zip(timings, [*ends, len(text) + 1], strict=True):
-        lines = text[timing.end() + 1 : end].split("\n")
-        if web and "" in lines:
-            lines = lines[: lines.index("")]
-        lines = [line.strip() for line in lines if line.strip()]
-        if end <= len(text) and lines and lines[-1].isdigit() and not web:  # of the next one
-            lines.pop()
-        spoken = (_MARKUP.sub("", line).strip() for line in lines)
-        said = tuple(html.unescape(line) if web else line for line in spoken if line)
-        found.append(Cue(_seconds(*timing.groups()[:4]), _seconds(*timing.groups()[4:]), said))
-    return tuple(found)
-
-
-def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> float:
-    return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction}")
+def stretch(session: Session) -> tuple[float, float]:
+    """What was streamed, in seconds of the recording."""
+    return offset(session), offset(session) + session.settings.seconds
 
 
 def offset(session: Session) -> float:

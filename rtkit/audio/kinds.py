@@ -118,7 +118,7 @@ def _text_kind(start: bytes) -> Kind | None:
     if begin[:1] == b"<":
         page = re.search(rb"<(!doctype html|html|head|body)\b", begin, re.IGNORECASE)
         return Kind("a web page" if page else "an XML document", shown, FETCH, sound=False)
-    if begin[:1] in b"{[":
+    if re.match(rb'\{|\[\s*[\[{"]', begin):
         return Kind("JSON text", shown, FETCH, sound=False)
     encoded = b"".join(begin.split())
     if begin.startswith(b"data:") or _is_base64(encoded):

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rtkit.analysis.texts import Cue, offset, one_line
+from rtkit.analysis.texts import offset, one_line
+from rtkit.reference import Cue
 from rtkit.session import Session
 
 __all__ = ["as_srt", "as_vtt", "cues"]

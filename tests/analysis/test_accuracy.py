@@ -17,9 +17,8 @@ from facts import CALL, call, converse, session, turn
 import rtkit
 from rtkit.analysis.error_rate import Edit, WordErrorRate
 from rtkit.analysis.rate_bootstrap import drawn
-from rtkit.analysis.texts import read_cues
 from rtkit.audio import open_clip
-from rtkit.reference import Reference, SidecarError, SpokenTurn
+from rtkit.reference import Reference, SidecarError, SpokenTurn, read_cues
 from rtkit.session import Session
 
 TEN = [0.001 * i for i in range(10)]

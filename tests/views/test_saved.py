@@ -14,8 +14,7 @@ import pytest
 from facts import call, session, turn
 
 import rtkit
-from rtkit.analysis.texts import Cue
-from rtkit.reference import read_reference
+from rtkit.reference import Cue, read_reference
 from rtkit.session import Message, Session
 from rtkit.views.captions import LINE, LONGEST, cues
 from rtkit.views.transcript import TINTS, _round_edges

@@ -130,3 +130,42 @@ def test_words_that_cannot_be_used_are_never_passed_over(
 def test_no_words_are_a_reference_of_silence(tmp_path: Path) -> None:
     (tmp_path / "call.json").write_bytes(b'\xef\xbb\xbf{"words": []}')  # as some editors save it
     assert find_reference(tmp_path / "call.wav") == Reference(())
+
+
+def test_people_talk_over_one_another(tmp_path: Path) -> None:
+    """Who says "mhm" meanwhile speaks within another's turn."""
+    long = [
+        {"text": "so", "start": 0.0, "end": 0.4},
+        {"text": "we", "start": 0.5, "end": 0.7},
+        {"text": "went", "start": 0.8, "end": 1.4},
+        {"text": "home", "start": 1.5, "end": 2.0},
+    ]
+    mhm = {"text": "mhm", "start": 0.7, "end": 1.0}
+    late = {"text": "right", "start": 1.9, "end": 2.2}
+    turns = [
+        {"start": 0.0, "end": 2.0, "words": long, "speaker": "a"},
+        {"start": 1.9, "end": 2.2, "words": [late], "speaker": "b"},
+        {"start": 0.7, "end": 1.0, "words": [mhm], "speaker": "b"},
+    ]
+    reference = Reference.from_json({"turns": turns})
+    assert [turn.text for turn in reference.turns] == ["so we went home", "mhm", "right"]
+    said = [word.text for word in reference.words]
+    assert said == ["so", "we", "mhm", "went", "home", "right"]  # in the order of their ends
+    assert reference.owners == (0, 0, 1, 0, 0, 2)
+    assert Reference.from_json(json.loads(json.dumps(reference.to_json()))) == reference
+    (tmp_path / "call.json").write_text(json.dumps({"turns": turns}))
+    assert find_reference(tmp_path / "call.wav") == reference
+    cut = reference.excerpt(0.6, 2.1)
+    assert [(word.text, round(word.start, 9)) for word in cut.words] == [
+        ("mhm", 0.1),
+        ("went", 0.2),
+        ("home", 0.9),
+    ]
+
+
+def test_a_turn_without_word_times_is_kept_if_it_begins_within() -> None:
+    turns: list[dict[str, Any]] = [
+        {"start": s, "end": s + 1, "text": f"turn {s}", "words": []} for s in (0, 2, 4)
+    ]
+    cut = Reference.from_json({"turns": turns}).excerpt(1.5, 4.0)
+    assert [(turn.start, turn.end, turn.text) for turn in cut.turns] == [(0.5, 1.5, "turn 2")]

@@ -11,25 +11,22 @@ Times are seconds of audio from the start of the recording. ``{"words": [...]}``
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rtkit.boundary.text import clean, told
 from rtkit.boundary.values import number, text
 
 __all__ = [
+    "FORM",
     "Reference",
     "SidecarError",
     "SpokenTurn",
     "SpokenWord",
     "check_within",
-    "find_reference",
     "has_text_alone",
-    "read_json",
-    "read_reference",
+    "is_missing",
 ]
 
 FORM = '{"turns": [{"start", "end", "text", "words": [{"text", "start", "end"}]}]}'
@@ -68,13 +65,27 @@ class SpokenTurn:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The turns of a recording, in order."""
+    """The turns of a recording, in the order in which they begin.
+
+    A turn may lie within another's, as of who says "mhm" meanwhile, and may have no words with
+    times: then it can be scored, and no latency is counted from it.
+    """
 
     turns: tuple[SpokenTurn, ...]
 
     @property
     def words(self) -> tuple[SpokenWord, ...]:
-        return tuple(word for turn in self.turns for word in turn.words)
+        """All words, in the order in which they end: people talk over one another."""
+        return tuple(word for word, _ in self._placed())
+
+    @property
+    def owners(self) -> tuple[int, ...]:
+        """Which turn each of `words` belongs to, counted from 0."""
+        return tuple(turn for _, turn in self._placed())
+
+    def _placed(self) -> list[tuple[SpokenWord, int]]:
+        placed = [(word, number) for number, turn in enumerate(self.turns) for word in turn.words]
+        return sorted(placed, key=lambda item: item[0].end)
 
     @property
     def transcript(self) -> str:
@@ -83,7 +94,8 @@ class Reference:
     def excerpt(self, start: float, stop: float) -> Reference:
         """The words that lie wholly within `start` to `stop`, counted from `start`.
 
-        A word that the cut goes through is left out: a listener cannot have heard it whole.
+        A word that the cut goes through is left out: a listener cannot have heard it whole. A turn
+        without words is taken whole if it begins within.
         """
         return Reference(tuple(_cut(self.turns, start, stop)))
 
@@ -105,107 +117,25 @@ class Reference:
                 f"reference must; it takes {FORM}. To score words without times: "
                 "rtkit.wer(session, PATH)"
             )
+        if is_missing(data):
+            raise SidecarError("its transcript is not there yet: fetch it again when it is")
         try:
             turns = tuple(_turn(item) for item in _spoken(data))
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise SidecarError(
                 f"it is not a reference ({type(error).__name__}: {told(error)}); it takes {FORM}"
             ) from error
-        last = 0.0
-        for word in (word for turn in turns for word in turn.words):
-            if not (last <= word.end <= LATEST and 0 <= word.start <= word.end):
-                raise SidecarError(
-                    f"the word {word.text!r} at {word.start:g}-{word.end:g} s runs backwards or "
-                    "ends before the word before it; words go in the order in which they end"
-                )
-            last = word.end
-        return cls(turns)
-
-
-def read_reference(path: Path) -> Reference:
-    """Read a reference from a file.
-
-    Raises
-    ------
-    SidecarError
-        If there is no such file, or it does not hold a reference.
-    """
-    data = read_json(path)
-    try:
-        return Reference.from_json(data)
-    except SidecarError as error:
-        raise SidecarError(f"{path} cannot be used: {error}.") from error
-
-
-def read_json(path: Path) -> Any:
-    """Read any JSON from a file.
-
-    Raises
-    ------
-    SidecarError
-        If there is no such file, or it is no JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise SidecarError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:  # of JSON's, of UTF-8's
-        raise SidecarError(f"{path} cannot be used: {error}.") from error
-
-
-def find_reference(recording: Path) -> Reference | None:
-    """The reference in `NAME.EXT.json` or `NAME.json` beside `recording`; None without one.
-
-    Raises
-    ------
-    SidecarError
-        If there is such a file and it does not hold a reference.
-    """
-    for sidecar in (recording.with_name(recording.name + ".json"), recording.with_suffix(".json")):
-        if sidecar != recording and _is_there(sidecar):
-            try:
-                if _is_something_else(sidecar):
-                    continue
-                return read_reference(sidecar)
-            except SidecarError as error:
-                raise SidecarError(
-                    f"{error} It lies beside {recording.name}: mend it, "
-                    "or move it away to go without a reference."
-                ) from error
-    return None
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is longer than names can be, or a folder that is closed
-        return False
-
-
-def check_within(reference: Reference, length: float, name: str, of: str) -> None:
-    """Refuse words that begin beyond the end of what they were spoken in, as milliseconds do.
-
-    Raises
-    ------
-    SidecarError
-        Beginning with `name`, which says where the words come from; `of` is `length` seconds long.
-    """
-    last = max((word.start for word in reference.words), default=0.0)
-    if last > length + SLACK:
-        fix = (
-            "Times are seconds: divide milliseconds by 1000."
-            if last / 1000 <= length
-            else "It is of another recording, or of another cut of it."
-        )
-        raise SidecarError(
-            f"{name} has its last word at {last:g} s, and {of} is {length:.2f} s long. {fix}"
-        )
-
-
-def _is_something_else(sidecar: Path) -> bool:
-    """Whether it is sound JSON that tells of no words: somebody's metadata."""
-    data = read_json(sidecar)
-    return isinstance(data, dict) and not data.keys() & {"turns", "words", "transcript"}
+        for turn in turns:
+            last = 0.0
+            for word in turn.words:
+                if not (last <= word.end <= LATEST and 0 <= word.start <= word.end):
+                    raise SidecarError(
+                        f"the word {word.text!r} at {word.start:g}-{word.end:g} s runs backwards "
+                        "or ends before the word before it; the words of a turn go in the order "
+                        "in which they end"
+                    )
+                last = word.end
+        return cls(tuple(sorted(turns, key=lambda turn: turn.start)))
 
 
 def has_text_alone(data: Any) -> bool:
@@ -213,8 +143,16 @@ def has_text_alone(data: Any) -> bool:
     return (
         isinstance(data, dict)
         and isinstance(data.get("transcript"), str)
-        and not data.keys() & {"turns", "words"}
+        and all(data.get(place) is None for place in ("turns", "words"))
     )
+
+
+def is_missing(data: Any) -> bool:
+    """Whether it has a place for words, and nothing in it yet."""
+    if not isinstance(data, dict):
+        return False
+    places = [data[name] for name in ("turns", "words") if name in data]
+    return bool(places) and all(place is None for place in places)
 
 
 def _spoken(data: Any) -> list[Any]:
@@ -250,6 +188,8 @@ def _cut(turns: tuple[SpokenTurn, ...], start: float, stop: float) -> Iterator[S
             if word.start >= start and word.end <= stop
         )
         if not words:
+            if not turn.words and start <= turn.start < stop:
+                yield replace(turn, start=turn.start - start, end=turn.end - start)
             continue
         whole = len(words) == len(turn.words)
         yield SpokenTurn(
@@ -258,4 +198,25 @@ def _cut(turns: tuple[SpokenTurn, ...], start: float, stop: float) -> Iterator[S
             turn.text if whole else " ".join(word.text for word in words),
             words,
             turn.speaker,
+        )
+
+
+def check_within(reference: Reference, length: float, name: str, of: str) -> None:
+    """Refuse words that begin beyond the end of what they were spoken in, as milliseconds do.
+
+    Raises
+    ------
+    SidecarError
+        Beginning with `name`, which says where the words come from; `of` is `length` seconds long.
+    """
+    starts = [turn.words[-1].start if turn.words else turn.start for turn in reference.turns]
+    last = max(starts, default=0.0)
+    if last > length + SLACK:
+        fix = (
+            "Times are seconds: divide milliseconds by 1000."
+            if last / 1000 <= length
+            else "It is of another recording, or of another cut of it."
+        )
+        raise SidecarError(
+            f"{name} has its last word at {last:g} s, and {of} is {length:.2f} s long. {fix}"
         )

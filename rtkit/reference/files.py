@@ -1,0 +1,149 @@
+"""References in files: a sidecar beside a recording, or whatever form a transcript has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rtkit.reference.columns import COLUMNS, looks_like, textgrid_turns
+from rtkit.reference.services import turns_in
+from rtkit.reference.spoken import Reference, SidecarError, has_text_alone, is_missing
+
+__all__ = ["find_reference", "read_json", "read_reference", "read_text", "reference_in"]
+
+TAKEN = (
+    "rtkit takes JSON (its own, of Whisper, WhisperX, Deepgram, AWS and AssemblyAI), STM, CTM, "
+    "RTTM, TSV, TextGrid, SRT, VTT and plain text (.txt)"
+)
+
+
+def read_reference(path: Path, *, recording: str | None = None) -> Reference:
+    """Read a reference from a file.
+
+    Parameters
+    ----------
+    path : Path
+        JSON in rtkit's own form or that of a service, or STM, CTM, RTTM, TSV or TextGrid by its
+        suffix.
+    recording : str, optional
+        Which one is meant where a file tells of several, by its name without suffix; the file's
+        own without it.
+
+    Raises
+    ------
+    SidecarError
+        If there is no such file, or it does not hold a reference.
+    """
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".textgrid":
+            read_text(path)  # or the library says less well why it is not there
+            return Reference.from_json({"turns": textgrid_turns(path)})
+        if suffix in COLUMNS:
+            said = reference_in(read_text(path), suffix, recording or path.stem)
+            assert said is not None
+            return said
+        return reference_of(read_json(path))
+    except SidecarError as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise SidecarError(f"{path} cannot be used: {error}.") from error
+
+
+def reference_of(data: Any) -> Reference:
+    """The reference that JSON holds, in rtkit's own form or that of a service."""
+    turns = turns_in(data)
+    return Reference.from_json(data if turns is None else {"turns": turns})
+
+
+def reference_in(text: str, suffix: str | None, recording: str) -> Reference | None:
+    """The reference in a text with columns; None where it looks like none of them."""
+    kind = suffix if suffix in COLUMNS else looks_like(text)
+    if kind is None:
+        return None
+    return Reference.from_json({"turns": COLUMNS[kind](text, recording)})
+
+
+def read_text(path: Path) -> str:
+    """Read text from a file: UTF-8, or UTF-16 with its mark.
+
+    Raises
+    ------
+    SidecarError
+        If there is no such file, or it is no text.
+    """
+    try:
+        held = path.read_bytes()
+    except OSError as error:
+        seen = "" if path.is_absolute() else f", seen from {Path.cwd()}"
+        raise SidecarError(f"{path} cannot be read: {error.strerror}{seen}.") from error
+    try:
+        text = held.decode("utf-16" if held[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        return text.replace("\r\n", "\n")
+    except UnicodeError as error:
+        raise SidecarError(f"{path} cannot be read: it is not UTF-8 text.") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read any JSON from a file.
+
+    Raises
+    ------
+    SidecarError
+        If there is no such file, or it is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        seen = "" if path.is_absolute() else f", seen from {Path.cwd()}"
+        raise SidecarError(f"{path} cannot be read: {error.strerror}{seen}.") from error
+    except (ValueError, RecursionError) as error:  # of JSON's, of UTF-8's
+        raise SidecarError(f"{path} cannot be used: {error}.") from error
+
+
+def find_reference(recording: Path) -> Reference | None:
+    """The reference in `NAME.EXT.json` or `NAME.json` beside `recording`; None without one.
+
+    Neither is a file without any words with times, if it is somebody's metadata, a transcript
+    that is not there yet, or a tool's output.
+
+    Raises
+    ------
+    SidecarError
+        If there is such a file and it does not hold a reference.
+    """
+    for sidecar in (recording.with_name(recording.name + ".json"), recording.with_suffix(".json")):
+        if sidecar != recording and _is_there(sidecar):
+            try:
+                if (found := _sidecar(sidecar)) is not None:
+                    return found
+            except SidecarError as error:
+                raise SidecarError(
+                    f"{error} It lies beside {recording.name}: correct it, "
+                    "or move it away to go without a reference."
+                ) from error
+    return None
+
+
+def _sidecar(path: Path) -> Reference | None:
+    data = read_json(path)
+    if is_missing(data) and not has_text_alone(data):
+        return None
+    if isinstance(data, dict) and data.keys() & {"turns", "transcript"}:
+        return read_reference(path)
+    try:
+        turns = turns_in(data)
+    except SidecarError:
+        return None  # a service's word that it has not finished
+    if turns is None and isinstance(data, dict) and "words" not in data:
+        return None  # sound JSON that tells of no words: somebody's metadata
+    found = read_reference(path)
+    return found if found.words or not found.turns else None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is longer than names can be, or a folder that is closed
+        return False

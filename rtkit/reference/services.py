@@ -1,0 +1,192 @@
+"""Transcripts in the JSON of services and tools, brought into the form of a reference.
+
+Whisper and what follows it (faster-whisper, WhisperX, whisper.cpp, OpenAI's API), Deepgram, AWS
+Transcribe, and AssemblyAI, whose times are milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+from rtkit.reference.spoken import SidecarError
+
+__all__ = ["in_turns", "turns_in"]
+
+PAUSE = 0.5  # seconds of silence that part two turns, where nothing else does
+MISSING = {"queued", "processing", "in_progress", "submitted", "running", "pending"}
+FAILED = {"error", "failed"}
+
+Word = dict[str, Any]  # text, start, end, and the speaker if one is told
+Turn = dict[str, Any]
+
+
+def turns_in(data: Any) -> list[Turn] | None:
+    """The turns that JSON tells, in the form of a reference; None if it is of no known service.
+
+    Raises
+    ------
+    SidecarError
+        If it is one, and its transcript is not there yet or is damaged.
+    """
+    if isinstance(data, list) and data and all(map(_is_segment, data)):
+        data = {"segments": data}
+    if not isinstance(data, dict) or "turns" in data:
+        return None
+    for name, form in _FORMS.items():
+        try:
+            turns = form(data)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise SidecarError(
+                f"it looks like {name} and cannot be read ({type(error).__name__}: {error})"
+            ) from error
+        if turns is not None:
+            return turns
+    return None
+
+
+def in_turns(words: Iterable[Word]) -> list[Turn]:
+    """Words put into turns: a new one where the speaker changes, or after half a second."""
+    words = sorted(words, key=lambda word: float(word["end"]))
+    borders = [0] + [
+        number
+        for number, (before, after) in enumerate(pairwise(words), start=1)
+        if after["start"] - before["end"] >= PAUSE or after.get("speaker") != before.get("speaker")
+    ]
+    return [
+        _turn(words[start:stop], None)
+        for start, stop in zip(borders, [*borders[1:], len(words)], strict=True)
+        if start < stop
+    ]
+
+
+def _turn(words: list[Word], text: object, times: Mapping[str, Any] | None = None) -> Turn:
+    times = times or {"start": min(w["start"] for w in words), "end": max(w["end"] for w in words)}
+    said = str(text or " ".join(word["text"] for word in words)).strip()
+    speaker = words[0].get("speaker") if words else None
+    return {"start": times["start"], "end": times["end"], "text": said, "words": words,
+            "speaker": speaker}  # fmt: skip
+
+
+def _words(items: Iterable[Mapping[str, Any]], scale: float = 1.0) -> list[Word]:
+    """Words with times; a word without, as WhisperX leaves numbers, stands in its turn's text."""
+    found = []
+    for item in items:
+        said = item.get("punctuated_word") or item.get("word") or item.get("text")
+        start, end = (item.get(name, item.get(f"{name}_time")) for name in ("start", "end"))
+        if said is None or start is None or end is None:
+            continue
+        speaker = item.get("speaker")
+        word = {"text": str(said).strip(), "start": float(start) * scale, "end": float(end) * scale}
+        found.append(word if speaker is None else {**word, "speaker": str(speaker)})
+    return sorted(found, key=lambda word: float(word["end"]))
+
+
+def _segments(items: Iterable[Mapping[str, Any]], scale: float = 1.0) -> Iterator[Turn]:
+    for item in items:
+        times = {name: float(item[name]) * scale for name in ("start", "end")}
+        said = item.get("text") or item.get("transcript") or ""
+        turn = _turn(_words(item.get("words") or (), scale), said, times)
+        if item.get("speaker") is not None:
+            turn["speaker"] = str(item["speaker"])
+        if turn["text"] or turn["words"]:
+            yield turn
+
+
+def _is_segment(item: object) -> bool:
+    return isinstance(item, dict) and {"start", "end", "text"} <= item.keys()
+
+
+def _wait(status: object) -> None:
+    if str(status).lower() in MISSING:
+        raise SidecarError(
+            f'its transcript is not there yet (status "{status}"): fetch it again when it is'
+        )
+    if str(status).lower() in FAILED:
+        raise SidecarError(f'it holds no transcript (status "{status}"): the service gave up on it')
+
+
+# One function for each form: None where it is another.
+
+
+def _whisper(data: Mapping[str, Any]) -> list[Turn] | None:
+    segments = data.get("segments")
+    if isinstance(segments, list) and all(map(_is_segment, segments)):
+        turns = list(_segments(segments))
+        if isinstance(data.get("words"), list) and not any(turn["words"] for turn in turns):
+            return in_turns(_words(data["words"]))  # OpenAI's, which keeps them apart
+        return turns
+    if isinstance(pieces := data.get("transcription"), list):  # whisper.cpp, in ms
+        cues = [
+            {"start": piece["offsets"]["from"], "end": piece["offsets"]["to"], **_said(piece)}
+            for piece in pieces
+        ]
+        return list(_segments(cues, 0.001))
+    return None
+
+
+def _said(piece: Mapping[str, Any]) -> dict[str, Any]:
+    return {"text": str(piece["text"]).strip()}
+
+
+def _deepgram(data: Mapping[str, Any]) -> list[Turn] | None:
+    results = data.get("results")
+    if not (isinstance(results, dict) and "channels" in results):
+        return None
+    if results.get("utterances"):
+        return list(_segments(results["utterances"]))
+    turns = []
+    for channel in results["channels"]:
+        turns += in_turns(_words(channel["alternatives"][0].get("words") or ()))
+    return turns
+
+
+def _aws(data: Mapping[str, Any]) -> list[Turn] | None:
+    results = data.get("results")
+    if "jobName" in data and not results:
+        _wait(data.get("status"))
+    if not (isinstance(results, dict) and "items" in results):
+        return None
+    words: list[Word] = []
+    for item in results["items"]:
+        said = str(item["alternatives"][0]["content"])
+        if item["type"] == "punctuation":
+            if words:
+                words[-1]["text"] += said
+            continue
+        speaker = item.get("speaker_label", item.get("channel_label"))
+        words += _words([{**item, "text": said, "speaker": speaker}])
+    return in_turns(words)
+
+
+def _assemblyai(data: Mapping[str, Any]) -> list[Turn] | None:
+    known = {"audio_duration", "audio_url", "acoustic_model", "language_model", "speech_model",
+             "language_code", "status"}  # fmt: skip
+    places = ("utterances", "sentences", "paragraphs", "words")
+    if not (data.keys() & known and data.keys() & {*places, "text"}):
+        return None
+    _wait(data.get("status"))
+    place = next((name for name in places if data.get(name)), None)
+    if place is None:
+        if data.get("text"):
+            return None
+        if any(isinstance(data.get(name), list) for name in places):
+            return []
+        raise SidecarError("its transcript is not there yet: fetch it again when it is")
+    scale = 0.001 if _in_milliseconds(data[place]) else 1.0
+    if place == "words":
+        return in_turns(_words(data["words"], scale))
+    return list(_segments(data[place], scale))
+
+
+def _in_milliseconds(items: Iterable[Mapping[str, Any]]) -> bool:
+    return all(type(item[name]) is int for item in items for name in ("start", "end"))
+
+
+_FORMS: Mapping[str, Callable[[Mapping[str, Any]], list[Turn] | None]] = {
+    "Deepgram's JSON": _deepgram,
+    "AWS Transcribe's JSON": _aws,
+    "AssemblyAI's JSON": _assemblyai,
+    "Whisper's JSON": _whisper,
+}
