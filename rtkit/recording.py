@@ -276,6 +276,8 @@ class Recorder:
         The file.
     on_event : callable, optional
         Called with each fact from `begin` on.
+    on_begin : callable, optional
+        Called with the session, in which nothing has happened yet, by `begin`.
     writer : Writer, optional
         What writes the file, and others; one of its own without it.
     elsewhere : callable, optional
@@ -291,12 +293,13 @@ class Recorder:
         *,
         path: str | Path | None = None,
         on_event: Callable[[Fact], object] | None = None,
+        on_begin: Callable[[Session], object] | None = None,
         writer: Writer | None = None,
         elsewhere: Callable[[], Iterable[Fact]] = tuple,
     ) -> None:
         self.settings, self._host, self._reference = settings, host, reference
         self._started, self._zero = "", 0.0
-        self._on_event = on_event
+        self._on_event, self._on_begin = on_event, on_begin
         self._facts: list[Fact] = []
         self._begun = False
         self._file: FactFile | None = None
@@ -313,6 +316,8 @@ class Recorder:
         early, self._facts = self._facts, []
         if self._file is not None:
             self._file.put(self.session().opening())
+        if self._on_begin is not None:
+            self._on_begin(self.session())
         for fact in early:
             if isinstance(fact, Message | Event):
                 self.add(replace(fact, at=fact.at - zero))

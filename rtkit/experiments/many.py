@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import cast
 
 from rtkit.audio import AudioError, Clip
 from rtkit.clock.alarm import sleep_until
@@ -21,8 +20,9 @@ from rtkit.experiments.concurrent_result import ConcurrentResult
 from rtkit.experiments.member import Audio, Member, Sent, WritableConnection, read_once
 from rtkit.recording import Recorder, StreamError
 from rtkit.sending.connect import Way, way_through, way_to
-from rtkit.sending.options import settings_of
-from rtkit.sending.run import Run, Unwritten, host
+from rtkit.sending.listen import Conversation
+from rtkit.sending.options import host, settings_of
+from rtkit.sending.run import Run, Unwritten
 from rtkit.sending.stream import check_sides
 from rtkit.sending.websocket import Failure
 from rtkit.services.service import Service
@@ -204,17 +204,18 @@ class _Sender:
         try:
             async with run.ending():
                 try:
-                    connection = await self._open(index, member)
+                    conversation = await self._open(index, member)
                 finally:
                     self._missing -= 1
                     if not self._missing:
                         self._all_open.set()
                 if self._per_minute is None:
-                    await run.unless_closed(self._all_open.wait())
+                    await conversation.while_open(self._all_open.wait())
                 zero = self._zero(index)
                 run.start(zero)
-                await run.sending(member.send(connection, self._timetable, zero, self._count))
-                await run.terminate(self._termination_timeout)
+                sending = member.send(conversation, self._timetable, zero, self._count)
+                await run.sending(conversation, sending)
+                await run.terminate(conversation, self._termination_timeout)
         except Failure as failure:
             member.failure = failure
         finally:
@@ -222,7 +223,7 @@ class _Sender:
             if member.on_event is not None and ending is not None:
                 member.on_event(ending)
 
-    async def _open(self, index: int, member: Member) -> WritableConnection:
+    async def _open(self, index: int, member: Member) -> Conversation:
         if self._per_minute is not None:
             await sleep_until(self._base + index * 60 / self._per_minute)
         async with self._opening:
@@ -230,7 +231,7 @@ class _Sender:
                 member.open()
             except AudioError as error:
                 raise Failure(str(error)) from error
-            return cast(WritableConnection, await member.way.open(member.run, self._begin_timeout))
+            return await member.way.open(member.run, self._begin_timeout)
 
     def _zero(self, index: int) -> float:
         """The next instant that has this session's phase."""

@@ -9,15 +9,16 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from rtkit.audio import AudioError, Clip
 from rtkit.clock.timetable import Timetable
 from rtkit.pacing import Plan
 from rtkit.sending.connect import Way
+from rtkit.sending.listen import Conversation
 from rtkit.sending.run import Run
 from rtkit.sending.websocket import Failure
-from rtkit.services.service import Connection, Limits
+from rtkit.services.service import Connection, Limits, dialect_of
 from rtkit.session import Chunk, Fact
 
 __all__ = ["Audio", "Member", "Sent", "WritableConnection", "read_once"]
@@ -105,6 +106,7 @@ class Member:
         self.on_event: Callable[[Fact], object] | None = None
         self.sent = sent
         self._audio, self._plan = audio, audio.plan
+        self._travels = dialect_of(way.described).audio
         self._time = asyncio.get_running_loop().time
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -114,7 +116,7 @@ class Member:
 
     async def send(
         self,
-        connection: WritableConnection,
+        conversation: Conversation,
         timetable: Timetable,
         zero: float,
         last: Callable[[], object],
@@ -124,7 +126,8 @@ class Member:
         Returns a chunk's duration later: what ends a session costs much more than a send, and
         those that end within the same chunk still send.
         """
-        self._write, self.sent.zero, self._last = connection.write, zero, last
+        self._conversation, self.sent.zero, self._last = conversation, zero, last
+        self._write = cast(WritableConnection, conversation.connection).write
         timetable.at(zero + self.sent.due[0], self)
         await self._done
 
@@ -142,17 +145,18 @@ class Member:
 
     def _send_next(self) -> float | None:
         now = self._time()
-        if self.run.leaving is None:
-            self.run.leaving = now
+        outlet = self.run.outlet
+        if outlet.leaving is None:
+            outlet.leaving = now
         if not self._write(self._frame):
             return now + AGAIN
-        self.sent.add(self.run.leaving, self._time(), self._size)
-        self.run.leaving = None
+        self.sent.add(outlet.leaving, self._time(), self._size)
+        outlet.leaving = None
         index = len(self.sent)
         if self.on_event is not None:
             self.on_event(self.sent.chunk(index - 1))
-        self.run.chunks_sent = index
-        self.run.audio_sent = self.sent.edges[index] / self._plan.rate
+        self._conversation.chunks_sent = index
+        self._conversation.audio_sent = self.sent.edges[index] / self._plan.rate
         if index == len(self.sent.due):
             self._last()
             return now + self._plan.chunk
@@ -168,7 +172,7 @@ class Member:
                 "it anew."
             )
         payload = payload.ljust(self._plan.least, b"\0")
-        self._size, self._frame = len(payload), self.run.dialect.audio(payload)
+        self._size, self._frame = len(payload), self._travels(payload)
 
     def close(self) -> None:
         """Close the recordings, the one that was read and the one that was written."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from rtkit.audio import Clip, silence
 from rtkit.clock.alarm import sleep_until
+from rtkit.clock.thread import in_thread
 from rtkit.clock.virtual import VirtualLoop
 from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Energy, Engine, Script
@@ -23,7 +24,6 @@ from rtkit.pacing import Plan
 from rtkit.sending.connect import way_through
 from rtkit.sending.options import Options
 from rtkit.sending.stream import stream_plan
-from rtkit.sending.thread import in_thread
 from rtkit.services.service import ASSEMBLYAI, dialect_named
 from rtkit.session import Session
 

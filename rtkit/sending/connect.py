@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from rtkit.audio import Clip
+from rtkit.clock.alarm import sleep_until
+from rtkit.sending.listen import Conversation
 from rtkit.sending.run import Run
-from rtkit.services.service import Connection, Limits, Service, dialect_of
+from rtkit.sending.websocket import Failure, open_websocket
+from rtkit.services.endpoint import Endpoint
+from rtkit.services.service import Connection, Dialect, Limits, Service, dialect_of
 
-__all__ = ["Way", "way_through", "way_to"]
+__all__ = ["Way", "endpoint_of", "way_through", "way_to"]
+
+PAUSES = (0.5, 1.0)  # seconds before the second and the third try to connect
 
 
 @dataclass(frozen=True)
@@ -23,13 +32,13 @@ class Way:
     described : mapping
         What the session records of it.
     open : callable
-        Opens it for a run, within so many seconds, and returns the connection.
+        Begins a run's conversation, within so many seconds.
     service : Service or None
         The one that is connected to.
     """
 
     described: Mapping[str, Any]
-    open: Callable[[Run, float], Awaitable[Connection]]
+    open: Callable[[Run, float], Awaitable[Conversation]]
     service: Service | None = None
 
     @property
@@ -51,13 +60,91 @@ def way_through(connection: Connection) -> Way:
     """Through a connection that is open already."""
     describe = getattr(connection, "describe", None)
     described = {"name": "connection"} if describe is None else dict(describe())
-    return Way(described, partial(_take, connection))
+    return Way(described, partial(_begin, connection))
 
 
-async def _connect(service: Service, clip: Clip, run: Run, timeout: float) -> Connection:
-    return await run.open(service, clip, timeout)
+async def endpoint_of(service: Service, clip: Clip, timeout: float) -> Endpoint:
+    """Where the service is to be connected to for this clip, or a sentence why it does not tell."""
+    try:
+        async with asyncio.timeout(timeout):
+            return await service.connect_info(clip.rate, clip.reference)
+    except TimeoutError:
+        raise Failure(
+            f"The service did not say within {timeout:g} s where to connect. Try again, or give "
+            "it longer with begin_timeout."
+        ) from None
+    except RuntimeError as error:  # the embedded service could not be started, or ended
+        raise Failure(str(error)) from error
 
 
-async def _take(connection: Connection, run: Run, timeout: float) -> Connection:
-    await run.begin(connection, timeout)
-    return connection
+async def _connect(service: Service, clip: Clip, run: Run, timeout: float) -> Conversation:
+    """Connect and begin; where that may help, try again, within `timeout` in all.
+
+    Once the session has begun nothing is tried again: what comes back from a second session
+    starts at 0, and would pass for the first one's.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    endpoint = await endpoint_of(service, clip, timeout)
+    _record_oddities(endpoint, run)
+    for tries in itertools.count():
+        try:
+            return await _try(endpoint, run, deadline, timeout)
+        except Failure as failure:
+            if failure.wait is None:
+                raise
+            if tries == len(PAUSES):
+                raise Failure(
+                    f"{failure} Tried {tries + 1} times.", closure=failure.closure
+                ) from None
+            # Clients that were cut off together must not come back together.
+            pause = max(PAUSES[tries], failure.wait) * random.uniform(1.0, 1.25)
+            if loop.time() + pause >= deadline:
+                raise
+            await run.leave()
+            await sleep_until(loop.time() + pause)
+    raise AssertionError
+
+
+async def _try(endpoint: Endpoint, run: Run, deadline: float, timeout: float) -> Conversation:
+    dialect = run.recorder.settings.dialect
+    run.timeline.event("connecting")
+    try:
+        async with asyncio.timeout_at(deadline):
+            connection = await open_websocket(endpoint, dialect)
+    except TimeoutError:
+        raise Failure(
+            f"{endpoint.host} did not answer within {timeout:g} s. "
+            "Look at the network, or give it longer with begin_timeout."
+        ) from None
+    run.timeline.event("connected")
+    left = max(0.0, deadline - asyncio.get_running_loop().time())
+    return await _begin(connection, run, timeout, opening=endpoint.opening, left=left)
+
+
+async def _begin(
+    connection: Connection,
+    run: Run,
+    timeout: float,
+    *,
+    opening: tuple[str, ...] = (),
+    left: float | None = None,
+) -> Conversation:
+    """Begin within what is `left` of the time, or all of it."""
+    try:
+        return await run.begin(
+            connection, opening=opening, timeout=timeout if left is None else left
+        )
+    except TimeoutError:
+        raise Failure(
+            f"The service accepted the connection but sent no Begin within {timeout:g} s. "
+            "Try again; if it stays so, look at the service's status."
+        ) from None
+
+
+def _record_oddities(endpoint: Endpoint, run: Run) -> None:
+    """What is odd about the way that the client introduces itself."""
+    dialect: Dialect = dialect_of(run.recorder.settings.service)
+    bearer = endpoint.headers.get("Authorization", "").lower().startswith("bearer ")
+    if bearer and not dialect.bearer:
+        run.timeline.event("bearer")

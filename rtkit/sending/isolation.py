@@ -27,13 +27,14 @@ from typing import Any, ClassVar, cast
 
 from rtkit.audio import Clip
 from rtkit.boundary.children import child_command, child_environment
+from rtkit.clock.thread import in_thread
 from rtkit.pacing import Plan
 from rtkit.recording import StreamError, fact_of, load_session
 from rtkit.reference import Reference
 from rtkit.sending.connect import way_to
 from rtkit.sending.options import Options
 from rtkit.sending.session import run_session
-from rtkit.sending.thread import in_thread, or_stop, watching
+from rtkit.sending.thread import or_stop, watching
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.service import Service, dialect_of
 from rtkit.session import Fact, Message, Session, Settings, write_fact

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 from rtkit.audio import Clip
 from rtkit.pacing import Plan
-from rtkit.session import Fact, Settings
+from rtkit.session import Fact, Session, Settings
 
-__all__ = ["Options", "Shutdown", "settings_of"]
+__all__ = ["Options", "Shutdown", "host", "settings_of"]
 
 ISOLATIONS = ("loop", "thread", "process")
 
@@ -35,6 +39,8 @@ class Shutdown(Enum):
 class Options:
     """How a session is run, as `rtkit.stream` describes it; checked when it is made.
 
+    `on_begin` is called with the session, in which nothing has happened yet, as its time starts.
+
     Raises
     ------
     ValueError
@@ -47,6 +53,7 @@ class Options:
     calibration: Calibration | None = None
     record: str | Path | None = None
     on_event: Callable[[Fact], object] | None = None
+    on_begin: Callable[[Session], object] | None = None
     begin_timeout: float = 10.0
     termination_timeout: float = 10.0
     shutdown: Shutdown = Shutdown.WAIT
@@ -100,3 +107,14 @@ def settings_of(
         total=clip.total,
         looks_like=clip.looks_like,
     )
+
+
+@functools.cache
+def host() -> dict[str, str]:
+    """What a reader of the figures wants to know of the machine."""
+    return {
+        "platform": platform.platform(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "cores": str(os.cpu_count()),
+        **{name: version(name) for name in ("rtkit", "websockets", "numpy")},
+    }

@@ -8,8 +8,9 @@ from rtkit.audio import Clip
 from rtkit.pacing import Plan
 from rtkit.recording import Recorder, StreamError
 from rtkit.sending.connect import Way
-from rtkit.sending.options import Options, Shutdown
-from rtkit.sending.run import Run, host
+from rtkit.sending.options import Options, Shutdown, host
+from rtkit.sending.run import Run
+from rtkit.sending.send import send_clip
 from rtkit.sending.websocket import Failure
 from rtkit.session import Session, Settings
 
@@ -17,25 +18,28 @@ __all__ = ["run_session"]
 
 
 async def run_session(
-    clip: Clip,
-    plan: Plan,
-    settings: Settings,
-    options: Options,
-    way: Way,
+    clip: Clip, plan: Plan, settings: Settings, options: Options, way: Way
 ) -> Session:
     """One session in the running loop; `stream` tells the rest."""
     run = Run(
-        Recorder(settings, host(), clip.reference, path=options.record, on_event=options.on_event)
+        Recorder(
+            settings,
+            host(),
+            clip.reference,
+            path=options.record,
+            on_event=options.on_event,
+            on_begin=options.on_begin,
+        )
     )
     failed: Failure | None = None
     try:
         async with run.ending():
-            await way.open(run, options.begin_timeout)
-            await run.send(clip, plan, options.work)
+            conversation = await way.open(run, options.begin_timeout)
+            await send_clip(run, conversation, clip, plan, options.work)
             if options.shutdown is Shutdown.WAIT:
-                await run.terminate(options.termination_timeout)
+                await run.terminate(conversation, options.termination_timeout)
             elif options.shutdown is Shutdown.HASTY:
-                await run.say_terminate(wait=False)
+                await conversation.end(wait=False)
     except Failure as failure:
         failed = failure
     except asyncio.CancelledError as stopped:

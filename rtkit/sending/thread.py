@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -12,13 +11,14 @@ from typing import Any, TypeVar
 
 from rtkit.audio import Clip
 from rtkit.clock.real import running_clock
+from rtkit.clock.thread import in_thread
 from rtkit.pacing import Plan
 from rtkit.sending.connect import Way
 from rtkit.sending.options import Options
 from rtkit.sending.session import run_session
 from rtkit.session import Event, Fact, Session, Settings
 
-__all__ = ["in_thread", "or_stop", "run_in_thread", "watching"]
+__all__ = ["or_stop", "run_in_thread", "watching"]
 
 T = TypeVar("T")
 
@@ -47,23 +47,6 @@ async def run_in_thread(
                 loop.call_soon_threadsafe(task.cancel)
 
         return await or_stop(in_thread("rtkit-sender", run), inner, stop)
-
-
-def in_thread(name: str, work: Callable[[], T]) -> Future[T]:
-    """What `work` comes to, on a thread that does not keep the interpreter alive."""
-    outcome: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(work())
-        except asyncio.CancelledError:
-            outcome.cancel()
-            outcome.set_running_or_notify_cancel()
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return outcome
 
 
 @contextlib.asynccontextmanager

@@ -100,10 +100,8 @@ class WebSocket:
         return True
 
 
-async def open_websocket(
-    endpoint: Endpoint, left: float, timeout: float, dialect: str
-) -> WebSocket:
-    """Connect within `left` of the `timeout`, or tell in one sentence why not."""
+async def open_websocket(endpoint: Endpoint, dialect: str) -> WebSocket:
+    """Connect, or tell in one sentence why not; for as long as the caller cares to wait."""
     from websockets.asyncio.client import connect
     from websockets.exceptions import InvalidStatus, WebSocketException
 
@@ -119,7 +117,7 @@ async def open_websocket(
                 endpoint.url,
                 additional_headers=dict(endpoint.headers),
                 compression=None,  # it would cost the sender more than it saves
-                open_timeout=left,
+                open_timeout=None,
                 close_timeout=CLOSE_TIMEOUT,
                 max_size=LONGEST_MESSAGE,
                 ping_interval=None,  # a busy notebook must not look like a dead network
@@ -136,11 +134,6 @@ async def open_websocket(
             f"{host} refused the connection with HTTP status {status}. "
             f"{closure.cause} {closure.fix}",
             closure=closure,
-        ) from None
-    except TimeoutError:
-        raise Failure(
-            f"{host} did not answer within {timeout:g} s. "
-            "Look at the network, or give it longer with begin_timeout."
         ) from None
     except ssl.SSLCertVerificationError as error:
         raise Failure(

@@ -19,6 +19,8 @@ from rtkit.loopback.faults import FAULTS, Written, read_faults
 from rtkit.loopback.process import Loopback
 from rtkit.recording import StreamError, load_session
 from rtkit.reference import Reference
+from rtkit.sending import connect as connecting
+from rtkit.sending import listen as listening
 from rtkit.sending import run as running
 from rtkit.sending import websocket as websocket
 from rtkit.sending.stream import stream
@@ -33,10 +35,11 @@ HELLO = spoken(("Hello", 0.02, 0.12), ("there.", 0.15, 0.3))
 @pytest.fixture(autouse=True)
 def short_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "SEND_TIMEOUT", 0.5)
-    monkeypatch.setattr(running, "GOODBYE", 0.3)
+    for module in (listening, running):
+        monkeypatch.setattr(module, "GOODBYE", 0.3)
+        monkeypatch.setattr(module, "LAST_WORDS", 0.3)
     monkeypatch.setattr(websocket, "CLOSE_TIMEOUT", 0.3)
-    monkeypatch.setattr(running, "LAST_WORDS", 0.3)
-    monkeypatch.setattr(running, "PAUSES", (0.1, 0.2))
+    monkeypatch.setattr(connecting, "PAUSES", (0.1, 0.2))
 
 
 @dataclass(frozen=True)
@@ -232,7 +235,7 @@ def opened(
     clip: Clip, monkeypatch: pytest.MonkeyPatch, service: Flaky, **how: Any
 ) -> tuple[list[float], Session, str | None]:
     """When the service was connected to, and how the session ended."""
-    monkeypatch.setattr(running, "open_websocket", service.open)
+    monkeypatch.setattr(connecting, "open_websocket", service.open)
 
     async def run() -> tuple[Session, str | None]:
         try:
@@ -255,7 +258,7 @@ def test_the_pauses_grow_and_the_tries_end(
 ) -> None:
     clip = make_clip(0.5)
     times, session, told = opened(clip, monkeypatch, Flaky(CUT, CUT, CUT, WELL))
-    pauses = running.PAUSES
+    pauses = connecting.PAUSES
     assert len(times) == 1 + len(pauses) == 3
     for before, after, pause in zip(times[:-1], times[1:], pauses, strict=True):
         assert before + 0.2 + pause <= after <= before + 0.2 + 1.25 * pause
@@ -318,7 +321,7 @@ def test_a_session_cancelled_between_two_tries_is_gone_at_once(
     make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip, service = make_clip(0.5), Flaky(CUT, WELL)
-    monkeypatch.setattr(running, "open_websocket", service.open)
+    monkeypatch.setattr(connecting, "open_websocket", service.open)
 
     async def run() -> None:
         task = asyncio.create_task(stream(clip, service=service))

@@ -21,7 +21,8 @@ from rtkit.loopback.engines import Energy, Script
 from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.pacing import PACINGS
 from rtkit.recording import StreamError, load_session
-from rtkit.sending.run import GOODBYE, SEND_TIMEOUT
+from rtkit.sending.listen import GOODBYE
+from rtkit.sending.run import SEND_TIMEOUT
 from rtkit.sending.stream import stream
 from rtkit.services import messages
 from rtkit.services.assemblyai import client as protocol

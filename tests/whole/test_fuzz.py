@@ -29,7 +29,7 @@ from rtkit.loopback.conversation import Behavior, Conversation, Say
 from rtkit.loopback.engines import Script
 from rtkit.loopback.server import Scripts, serve_loopback
 from rtkit.recording import StreamError, load_session
-from rtkit.sending.run import LAST_WORDS
+from rtkit.sending.listen import LAST_WORDS
 from rtkit.sending.stream import stream
 from rtkit.services.assemblyai import client as protocol
 from rtkit.services.assemblyai.server import Server

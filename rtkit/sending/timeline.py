@@ -1,0 +1,44 @@
+"""A session's own time: t = 0 is set once, and what came before counts from it, too."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from rtkit.clock.real import running_clock
+from rtkit.recording import Recorder
+from rtkit.session import Ending, Event
+
+__all__ = ["Timeline"]
+
+
+class Timeline:
+    """Tells the time of a session and records its steps."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._loop, self._clock = asyncio.get_running_loop(), running_clock()
+        self.zero = self._calendar = 0.0
+
+    def now(self) -> float:
+        """Seconds since t = 0; before that, the loop's own time."""
+        return self._loop.time() - self.zero
+
+    def start(self, zero: float) -> None:
+        """Time starts: t = 0 is `zero`, now or soon."""
+        self.zero = zero
+        self._calendar = self._clock.calendar() + zero - self._loop.time()
+        started = datetime.fromtimestamp(self._calendar, UTC)
+        self._recorder.begin(zero, started.isoformat(timespec="milliseconds"))
+
+    def event(self, name: str) -> None:
+        """Record a step, now."""
+        self._recorder.add(Event(self.now(), name))
+
+    def end(self, ending: Ending) -> None:
+        """Record how it ended, now, as the last fact."""
+        if not self._recorder.begun:  # time never started: all that happened lies before it
+            self.start(self._loop.time())
+        calendar = self._clock.calendar() - self._calendar
+        self._recorder.add(replace(ending, at=self.now(), calendar=calendar))
