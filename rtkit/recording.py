@@ -276,8 +276,8 @@ class Recorder:
         The file.
     on_event : callable, optional
         Called with each fact from `begin` on.
-    on_begin : callable, optional
-        Called with the session, in which nothing has happened yet, by `begin`.
+    tee : callable, optional
+        Called with whatever a file would get: its first line, and then each fact.
     writer : Writer, optional
         What writes the file, and others; one of its own without it.
     elsewhere : callable, optional
@@ -293,13 +293,13 @@ class Recorder:
         *,
         path: str | Path | None = None,
         on_event: Callable[[Fact], object] | None = None,
-        on_begin: Callable[[Session], object] | None = None,
+        tee: Callable[[Fact | str], object] | None = None,
         writer: Writer | None = None,
         elsewhere: Callable[[], Iterable[Fact]] = tuple,
     ) -> None:
         self.settings, self._host, self._reference = settings, host, reference
         self._started, self._zero = "", 0.0
-        self._on_event, self._on_begin = on_event, on_begin
+        self._on_event, self._tee = on_event, tee
         self._facts: list[Fact] = []
         self._begun = False
         self._file: FactFile | None = None
@@ -314,10 +314,8 @@ class Recorder:
         """Set t = 0; what was added before, in absolute time, is counted from it."""
         self._zero, self._started, self._begun = zero, started, True
         early, self._facts = self._facts, []
-        if self._file is not None:
-            self._file.put(self.session().opening())
-        if self._on_begin is not None:
-            self._on_begin(self.session())
+        if self._file is not None or self._tee is not None:
+            self._put(self.session().opening())
         for fact in early:
             if isinstance(fact, Message | Event):
                 self.add(replace(fact, at=fact.at - zero))
@@ -335,8 +333,7 @@ class Recorder:
         """Keep a fact; before `begin` its instant is absolute, afterwards counted from zero."""
         self._facts.append(fact)
         if self._begun:
-            if self._file is not None:
-                self._file.put(fact)
+            self._put(fact)
             # How loud it was is no event: it is known when all is over.
             if self._on_event is not None and not isinstance(fact, Level):
                 try:
@@ -344,6 +341,12 @@ class Recorder:
                 except BaseException:
                     self._on_event = None  # how the session ends is still to be recorded
                     raise
+
+    def _put(self, fact: Fact | str) -> None:
+        if self._file is not None:
+            self._file.put(fact)
+        if self._tee is not None:
+            self._tee(fact)
 
     def session(self) -> Session:
         """All facts so far."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from rtkit.audio import Clip
 from rtkit.pacing import Plan
-from rtkit.session import Fact, Session, Settings
+from rtkit.session import Fact, Settings
 
 __all__ = ["Options", "Shutdown", "host", "settings_of"]
 
@@ -39,7 +39,7 @@ class Shutdown(Enum):
 class Options:
     """How a session is run, as `rtkit.stream` describes it; checked when it is made.
 
-    `on_begin` is called with the session, in which nothing has happened yet, as its time starts.
+    `tee` is called with whatever a session's file would get.
 
     Raises
     ------
@@ -53,7 +53,7 @@ class Options:
     calibration: Calibration | None = None
     record: str | Path | None = None
     on_event: Callable[[Fact], object] | None = None
-    on_begin: Callable[[Session], object] | None = None
+    tee: Callable[[Fact | str], object] | None = None
     begin_timeout: float = 10.0
     termination_timeout: float = 10.0
     shutdown: Shutdown = Shutdown.WAIT

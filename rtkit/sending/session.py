@@ -28,7 +28,7 @@ async def run_session(
             clip.reference,
             path=options.record,
             on_event=options.on_event,
-            on_begin=options.on_begin,
+            tee=options.tee,
         )
     )
     failed: Failure | None = None
