@@ -52,12 +52,12 @@ from .views.player import play as play
 from .views.plots import plot_comparison as plot_comparison
 from .views.plots import plot_lateness as plot_lateness
 from .views.plots import plot_rescored as plot_rescored
-from .views.plots import plot_timeline as plot_timeline
-from .views.plots import plot_turn_latency as plot_turn_latency
 from .views.plots import save_figure as save_figure
 from .views.report import report as report
 from .views.saved import save_transcript as save_transcript
+from .views.timeline import plot_timeline as plot_timeline
 from .views.transcript import show_transcript as show_transcript
+from .views.turn_bars import plot_turn_latency as plot_turn_latency
 from .widgets.panel import panel as panel
 from .widgets.progress import progress as progress
 

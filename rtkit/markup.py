@@ -20,6 +20,8 @@ BOX = (
     "color: var(--jp-ui-font-color1, inherit); line-height: 1.7; max-width: 60em; "
     "font-family: var(--jp-ui-font-family, sans-serif); font-size: var(--jp-ui-font-size1, 14px)"
 )
+# No heading breaks inside a word, whatever the page around it does.
+CELL = "vertical-align: top; padding: 2px 12px; overflow-wrap: normal; word-break: normal"
 STYLES = {
     "struck": "background: rgba(213, 94, 0, 0.35); text-decoration: line-through",
     "instead": "background: rgba(0, 158, 115, 0.35)",
@@ -111,8 +113,7 @@ class Table:
         span = f' colspan="{len(self.columns)}"' if len(cells) == 2 else ""
         written = []
         for i, (cell, right) in enumerate(zip(cells, self._to_the_right(), strict=False)):
-            side = "right" if right else "left"
-            style = f'style="text-align: {side}; vertical-align: top; padding: 2px 12px"'
+            style = f'style="text-align: {"right" if right else "left"}; {CELL}"'
             written.append(f"<{tag}{span * (i > 0)} {style}>{html.escape(cell)}</{tag}>")
         return f"<tr>{''.join(written)}</tr>"
 

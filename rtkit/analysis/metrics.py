@@ -42,6 +42,7 @@ MS = Unit("ms", 1000, ".0f")
 TENTHS = Unit("ms", 1000, ".1f")
 PER_SECOND = Unit("ms per s of audio", 1000, ".2f")
 PERCENT = Unit("%", 100, ".0f")
+ROUNDED = 0.005  # a share that is written as 0 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,17 @@ def _half_width(quantile: str) -> Callable[[Session], float]:
 
 
 def _share_bound(side: int) -> Callable[[Session], float]:
-    return lambda session: senders_share_bounds(turn_latency(session))[side]
+    def value(session: Session) -> float:
+        known = not math.isnan(_senders_share(session))
+        return senders_share_bounds(turn_latency(session))[side] if known else math.nan
+
+    return value
+
+
+def _senders_share(session: Session) -> float:
+    """NaN, too, where audio left ahead of time: then nobody waited for the sender."""
+    share = senders_share(turn_latency(session))
+    return share if share > -ROUNDED else math.nan
 
 
 METRICS: Sequence[Metric] = (
@@ -162,7 +173,7 @@ METRICS: Sequence[Metric] = (
         "turn_latency_made_by_the_sender",
         "turn latency made by the sender",
         PERCENT,
-        lambda s: senders_share(turn_latency(s)),
+        _senders_share,
     ),
     Metric(
         "turn_latency_made_by_the_sender_low",

@@ -102,11 +102,11 @@ def validity(session: Session, *, budget: float = BUDGET, receive: float = RECEI
         raise ValueError(f"budget={budget:g} is no share of a chunk; give a number above 0")
     if not 0 < receive < math.inf:
         raise ValueError(f"receive={receive:g} is no duration; give seconds, above 0")
-    bound = budget * session.settings.chunk
-    return Validity(
-        tuple(_problems(session, bound, receive)),
-        tuple(_notes(session)),
-    )
+    return session.once(_judged, budget * session.settings.chunk, receive)
+
+
+def _judged(session: Session, bound: float, receive: float) -> Validity:
+    return Validity(tuple(_problems(session, bound, receive)), tuple(_notes(session)))
 
 
 def _problems(session: Session, bound: float, receive: float) -> Iterator[Problem]:

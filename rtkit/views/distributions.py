@@ -5,23 +5,25 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
 
 from rtkit.analysis.bootstrap import Interval, bootstrap_quantiles
 from rtkit.analysis.latency import quantiles
 from rtkit.analysis.naming import Sessions, named, said
 from rtkit.analysis.pooling import Pool, pool
-from rtkit.views.looks import legend_below, looks_of, minus, say_instead, signed, titled
+from rtkit.views.figure import ThemedFigure
+from rtkit.views.looks import OFF, legend_below, looks_of, say_instead, setting_the_axis, titled
+from rtkit.views.units import MS, Unit, duration, minus, unit_of
 
 __all__ = ["plot_distribution", "plot_distributions", "plot_lateness_distribution"]
 
 MEASURES = {
-    "word_latency": ("Word latency", "latency, ms", "words"),
-    "turn_latency": ("Turn latency", "latency, ms", "turns"),
-    "lateness": ("Lateness", "lateness, ms (logarithmic above 1)", "chunks"),
+    "word_latency": ("Word latency", "latency, {}", "words"),
+    "turn_latency": ("Turn latency", "latency, {}", "turns"),
+    "lateness": ("Lateness", "lateness (logarithmic above 1 ms)", "chunks"),
 }
 MARKED = (0.5, 0.95)
 RESAMPLES = 500
@@ -56,6 +58,10 @@ def plot_distribution(
     title, axis, things = MEASURES[of]
     pools = pool(sessions, of, by)
     one_each = {name: next(iter(one.sessions.values())) for name, one in pools.items()}
+    held = setting_the_axis(
+        {name: one_each[name] for name, one in pools.items() if len(one.values)}
+    )
+    unit = MS if of == "lateness" else unit_of(*[pools[name].values for name in held])
     artists: list[Artist] = []
     left_out = 0
     for (name, one), look in zip(pools.items(), looks_of(one_each), strict=True):
@@ -63,20 +69,27 @@ def plot_distribution(
             continue
         if by == "name":  # nothing is put together
             found = quantiles(one.values)
-            label = f"{said(name)}: p50 {signed(found.p50)}, p99 {signed(found.p99)}"
+            label = f"{said(name)}: p50 {duration(found.p50)}, p99 {duration(found.p99)}"
         else:
             drawn = bootstrap_quantiles(one.values, MARKED, groups=one.session, resamples=RESAMPLES)
             left_out += sum(bool(interval.note) for interval in drawn)
             label = _label(name, one, drawn)
-            _mark(ax, drawn, look["color"])
-        artists.append(ax.ecdf(one.values * 1000, label=label, linewidth=1.8, **look))
+            _mark(ax, drawn, look["color"], unit)
+        if name not in held:
+            label += f" {OFF}"
+        artists.append(ax.ecdf(one.values * unit.times, label=label, linewidth=1.8, **look))
     title = f"Distribution of {title.lower()}" if by == "name" else title
-    titled(ax, title, axis, f"share of {things}", named(sessions))
+    titled(ax, title, axis.format(unit.name), f"share of {things}", named(sessions))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     if not artists:
         say_instead(ax, f"no {things} to measure")
     elif of == "lateness":
         _logarithmic(ax)
+    if len(held) < len(artists):
+        values = np.concatenate([pools[name].values for name in held]) * unit.times
+        margin = 0.05 * float(np.ptp(values)) or 1.0
+        low = min(0.0, values.min()) - 0.5 if of == "lateness" else values.min() - margin
+        ax.set_xlim(low, values.max() + margin)
     few = f"intervals left out: {left_out} (too few sessions or {things})" if left_out else ""
     legend_below(ax, artists, title=few)
     return artists
@@ -87,15 +100,17 @@ def plot_lateness_distribution(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     return plot_distribution(sessions, "lateness", by="name", ax=ax)
 
 
-def plot_distributions(sessions: Sessions, *, by: str | Sequence[str] = "pacing") -> Figure:
+def plot_distributions(sessions: Sessions, *, by: str | Sequence[str] = "pacing") -> ThemedFigure:
     """Word latency, turn latency and lateness in one figure; see `plot_distribution`.
 
     Returns
     -------
-    matplotlib.figure.Figure
-        Not known to pyplot, so that nothing keeps it alive.
+    ThemedFigure
+        A matplotlib figure, not known to pyplot, so that nothing keeps it alive. A notebook shows
+        it light or dark, as its theme is.
     """
-    figure = Figure(figsize=(14, 4.2), layout="constrained")
+    alt = "Distributions of word latency, turn latency and lateness, a line a group"
+    figure = ThemedFigure(figsize=(14, 4.2), layout="constrained", alt=alt)
     lines = 0
     for of, ax in zip(MEASURES, figure.subplots(1, 3), strict=True):
         labels = [str(line.get_label()) for line in plot_distribution(sessions, of, by=by, ax=ax)]
@@ -104,13 +119,14 @@ def plot_distributions(sessions: Sessions, *, by: str | Sequence[str] = "pacing"
     return figure
 
 
-def _mark(ax: Axes, found: Sequence[Interval], color: str) -> None:
+def _mark(ax: Axes, found: Sequence[Interval], color: str, unit: Unit) -> None:
     """A point a quantile, and a bar for its interval where that can be trusted."""
     for height, interval in zip(MARKED, found, strict=True):
+        around = np.array([interval.value - interval.low, interval.high - interval.value])
         ax.errorbar(
-            interval.value * 1000,
+            interval.value * unit.times,
             height,
-            xerr=None if interval.note else _around(interval),
+            xerr=None if interval.note else np.maximum(around[:, None], 0) * unit.times,
             fmt="o",
             color=color,
             markersize=4,
@@ -121,26 +137,20 @@ def _mark(ax: Axes, found: Sequence[Interval], color: str) -> None:
 
 def _label(name: str, one: Pool, found: Sequence[Interval]) -> str:
     """Over two lines or more, because three such legends stand side by side."""
+    unit = unit_of(np.array([interval.value for interval in found]))
+
+    def written(seconds: float) -> str:
+        return duration(seconds, unit).rpartition(" ")[0]
+
     p50, p95 = (
-        _whole(i.value) + ("" if i.note else f" [{_whole(i.low)} to {_whole(i.high)}]")
+        written(i.value) + ("" if i.note else f" [{written(i.low)} to {written(i.high)}]")
         for i in found
     )
     number = len(one.sessions)
     counts = f"(n = {len(one.values)}, {number} session{'s' * (number > 1)})"
     unbroken = counts.replace(" ", "\N{NO-BREAK SPACE}")
     name = textwrap.fill(f"{said(name)} {unbroken}", WIDE).replace("\N{NO-BREAK SPACE}", " ")
-    return minus(f"{name}\np50 {p50}, p95 {p95} ms")
-
-
-def _around(interval: Interval) -> list[list[float]]:
-    """How far a bar reaches to the left and to the right, in milliseconds."""
-    below, above = interval.value - interval.low, interval.high - interval.value
-    return [[max(0.0, below) * 1000], [max(0.0, above) * 1000]]
-
-
-def _whole(seconds: float) -> str:
-    text = f"{seconds * 1000:.{0 if abs(seconds) >= 0.01 else 1}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
+    return f"{name}\np50 {p50}, p95 {p95} {unit.name}"
 
 
 def _logarithmic(ax: Axes) -> None:
@@ -149,4 +159,11 @@ def _logarithmic(ax: Axes) -> None:
     locator = SymmetricalLogLocator(base=10, linthresh=1)
     locator.set_params(numticks=5)
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: minus(f"{value:g}")))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _decade(value)))
+
+
+def _decade(milliseconds: float) -> str:
+    size = abs(milliseconds)
+    return minus(
+        f"{milliseconds / 1000:g} s" if size >= 1000 else f"{milliseconds:g} ms" if size else "0"
+    )

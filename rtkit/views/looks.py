@@ -1,56 +1,87 @@
-"""What all figures share: a look for each session, titles that tell of faults, legends below."""
+"""What all figures share: looks of sessions, titles that tell of faults, legends below.
+
+Ink and paper are matplotlib's settings, so that a dark style makes dark figures.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
 from typing import Any
 
+import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.font_manager import FontProperties
 from matplotlib.transforms import ScaledTranslation
 
 from rtkit.analysis.naming import Sessions, named, said
 from rtkit.analysis.validity import validity
-from rtkit.session import Session
-from rtkit.views.trace import COLORS
+from rtkit.session import Session, Stall
+from rtkit.views.colors import looks_for
 
-__all__ = ["legend_below", "listed", "looks_of", "minus", "say_instead", "signed", "titled"]
+__all__ = [
+    "OFF",
+    "ink",
+    "legend_below",
+    "listed",
+    "long_stalls",
+    "looks_of",
+    "outline",
+    "paper",
+    "say_instead",
+    "setting_the_axis",
+    "titled",
+]
 
-# Line styles and hatches serve print without color.
-OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
-STYLES = {"fixed_sleep": "--", "wall_clock": "-", "unpaced": ":"}
-OTHER_STYLES = ("-.", "-", "--", ":")  # the next one once the colors are used up
+RED = "#D32F2F"  # legible on white and on black
+OFF = "(off the axis)"
+NOTE = 64  # letters of the note above a figure
+LONG_STALL = 0.5  # of a chunk; shorter ones are made up for at once
+MOST = 20  # stalls of a session that are marked
+
+
+def ink(strength: float = 1.0) -> tuple[Any, float]:
+    """The color of text, as strong as is wanted."""
+    return matplotlib.rcParams["text.color"], strength
+
+
+def paper() -> Any:
+    """The color behind."""
+    return matplotlib.rcParams["axes.facecolor"]
+
+
+def outline(color: str) -> tuple[float, float, float]:
+    """A filling's color as a line, which has to stand out from the paper."""
+    inked = zip(to_rgb(color), to_rgb(matplotlib.rcParams["text.color"]), strict=True)
+    red, green, blue = (0.6 * own + 0.4 * text for own, text in inked)
+    return red, green, blue
 
 
 def looks_of(sessions: Sessions) -> list[Mapping[str, Any]]:
-    """A color and a line style for each session: the pacing's, as long as it is not taken."""
-    looks: list[Mapping[str, Any]] = []
-    others = product(OTHER_STYLES, OTHERS)
-    taken = set()
-    for session in named(sessions).values():
-        pacing = session.settings.pacing
-        if pacing in taken or pacing not in COLORS:
-            style, color = next(others, (OTHER_STYLES[0], OTHERS[-1]))
-            looks.append({"color": color, "linestyle": style})
-        else:
-            taken.add(pacing)
-            looks.append({"color": COLORS[pacing], "linestyle": STYLES[pacing]})
-    return looks
+    """A color and a line style for each session."""
+    pacings = [session.settings.pacing for session in named(sessions).values()]
+    return [look._asdict() for look in looks_for(pacings)]
+
+
+def setting_the_axis(sessions: Mapping[str, Session]) -> set[str]:
+    """The sessions that an axis has to hold: unpaced ones only where there are no others.
+
+    What was not paced is early by the length of the recording, beside which the others are flat.
+    """
+    paced = {name for name, one in sessions.items() if one.settings.pacing != "unpaced"}
+    return paced or set(sessions)
+
+
+def long_stalls(session: Session) -> list[Stall]:
+    """The longest stalls of the loop, of those that last for more than half a chunk."""
+    found = [one for one in session.stalls if one.seconds > LONG_STALL * session.settings.chunk]
+    return sorted(found, key=lambda stall: -stall.seconds)[:MOST]
 
 
 def listed(names: Iterable[str]) -> str:
     """Names in a row, none of which is broken over two lines."""
     return " | ".join(said(name).replace(" ", "\N{NO-BREAK SPACE}") for name in names)
-
-
-def minus(number: str) -> str:
-    return number.replace("-", "\N{MINUS SIGN}")
-
-
-def signed(seconds: float) -> str:
-    """A duration in milliseconds."""
-    return minus(f"{seconds * 1000:.{0 if abs(seconds) >= 0.01 else 1}f} ms")
 
 
 def legend_below(ax: Axes, artists: Sequence[Artist], *, title: str = "", columns: int = 1) -> None:
@@ -78,13 +109,13 @@ def legend_below(ax: Axes, artists: Sequence[Artist], *, title: str = "", column
 
 
 def say_instead(ax: Axes, sentence: str) -> None:
-    ax.text(0.5, 0.5, sentence, transform=ax.transAxes, ha="center", color="0.4")
+    ax.text(0.5, 0.5, sentence, transform=ax.transAxes, ha="center", color=ink(0.6))
     ax.set_xticks([])
     ax.set_yticks([])
 
 
 def titled(ax: Axes, title: str, x: str, y: str, sessions: Mapping[str, Session]) -> None:
-    """What is on the axes; and, over all figures of them, which sessions are not valid."""
+    """What is on the axes; and, on a line of its own above, which sessions are not valid."""
     ax.set_title(title, fontsize="medium", loc="left", fontweight="bold", parse_math=False)
     wrong = [
         f"{said(name)} ({', '.join(dict.fromkeys(problem.name for problem in found.problems))})"
@@ -93,11 +124,20 @@ def titled(ax: Axes, title: str, x: str, y: str, sessions: Mapping[str, Session]
     ]
     if wrong:
         note = f"not valid: {', '.join(wrong)}"
-        if len(note) > 50:  # it shares its line with the title
+        if len(note) > NOTE:
             note = f"not valid: {len(wrong)} of {len(sessions)} sessions"
-        ax.set_title(note, loc="right", fontsize="small", color="#B00020", parse_math=False)
+        ax.annotate(
+            note,
+            (0, 1),
+            (0, 1.75 * FontProperties(size="medium").get_size_in_points()),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontsize="small",
+            color=RED,
+            parse_math=False,
+        )
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(axis="y", color="0.92", linewidth=0.8)
+    ax.grid(axis="y", color=ink(0.1), linewidth=0.8)
     ax.set_axisbelow(True)

@@ -21,7 +21,8 @@ from rtkit.analysis.naming import Sessions, named
 from rtkit.audio import MAX_RATE, MIN_RATE, Clip
 from rtkit.markup import asset
 from rtkit.session import Session
-from rtkit.views.trace import LEFT, RIGHT, WIDTH, line_colors, round_marks, trace_svg
+from rtkit.views.colors import looks_for
+from rtkit.views.trace import LEFT, RIGHT, WIDTH, round_marks, trace_svg
 
 __all__ = ["Player", "play"]
 
@@ -111,8 +112,9 @@ def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Pla
     sound, rate = _sound(clip), rate or clip.rate
     title = f"{clip.name}, {clip.seconds:.1f} s{_wrongly(clip.rate, rate)}"
     lines = {name: _line(clip, one, offsets[name]) for name, one in by_name.items()}
-    pictures = trace_svg(lines, seconds=seconds) if lines else ""
-    pictures += _score(sound, rows, seconds=seconds, rate=clip.rate)
+    pacings = [session.settings.pacing for session in by_name.values()]
+    pictures = trace_svg(lines, seconds=seconds, pacings=pacings) if lines else ""
+    pictures += _score(sound, rows, pacings, seconds=seconds, rate=clip.rate)
     silence = np.zeros(math.ceil((seconds - clip.seconds) * clip.rate), dtype=np.int16)
     style = asset("views/player.css")
     return Player(
@@ -185,23 +187,28 @@ def _handler() -> str:
 
 
 def _score(
-    sound: np.ndarray, rows: Mapping[str, Sequence[_Word]], *, seconds: float, rate: int
+    sound: np.ndarray,
+    rows: Mapping[str, Sequence[_Word]],
+    pacings: Sequence[str],
+    *,
+    seconds: float,
+    rate: int,
 ) -> str:
     """The sound, and below it a row a session: each word as a stroke from its end to its answer."""
-    answered = {name: row for name, row in rows.items() if name}
+    answered = rows if pacings else {}  # or else they are the reference's
     scale = (WIDTH - LEFT - RIGHT) / seconds
     bottom = WAVE + LANE * len(answered)
     parts = [_outline(sound, len(sound) / rate * scale)]
-    for lane, (row, color) in enumerate(zip(answered.values(), line_colors(answered), strict=True)):
+    for lane, (row, look) in enumerate(zip(answered.values(), looks_for(pacings), strict=True)):
         y = WAVE + LANE * (lane + 0.6)
         for word in row:
             end, seen = (LEFT + min(at, seconds) * scale for at in (word.end, word.seen))
             parts.append(
                 f'<line x1="{end:.1f}" x2="{seen:.1f}" y1="{y:.1f}" y2="{y:.1f}" '
-                f'stroke="{color}" stroke-width="2"/>'
+                f'stroke="{look.color}" stroke-width="2"/>'
             )
             if word.seen <= seconds:
-                parts.append(f'<circle cx="{seen:.1f}" cy="{y:.1f}" r="2.5" fill="{color}"/>')
+                parts.append(f'<circle cx="{seen:.1f}" cy="{y:.1f}" r="2.5" fill="{look.color}"/>')
     for second in round_marks(seconds):
         parts.append(
             f'<text x="{LEFT + second * scale:.1f}" y="{bottom + 16}" text-anchor="middle">'

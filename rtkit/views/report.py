@@ -30,13 +30,9 @@ from rtkit.session import Session
 from rtkit.views.distributions import plot_lateness_distribution
 from rtkit.views.glossary import GLOSSARY
 from rtkit.views.page import page, picture, wide
-from rtkit.views.plots import (
-    describe,
-    plot_lateness,
-    plot_rescored,
-    plot_timeline,
-    plot_turn_latency,
-)
+from rtkit.views.plots import described, plot_lateness, plot_rescored
+from rtkit.views.timeline import plot_timeline
+from rtkit.views.turn_bars import plot_turn_latency
 
 __all__ = ["report"]
 
@@ -59,14 +55,13 @@ FIGURES: tuple[tuple[Callable[..., list[Artist]], float, str], ...] = (
         4.2,
         "How long a person waits from the end of a turn to its final, in parts that add up: for "
         "the chunk to be full, for the silence that ends the turn, for a late sender (hatched), "
-        "and for the service.",
+        "and for the service. A bar stands on its session's color; outlined ones do not count.",
     ),
     (
         plot_timeline,
         4.2,
-        "A grey bar spans a turn as it was spoken; the line goes on to the diamond at which its "
-        "final came back, and small ticks are its words. The longer the line, the longer the "
-        "wait.",
+        "A box spans a turn as it was spoken; the line goes on to the diamond at which its final "
+        "came back, and small ticks are its words. The longer the line, the longer the wait.",
     ),
     (
         plot_rescored,
@@ -111,7 +106,7 @@ def report(sessions: Sessions, path: str | Path, *, title: str | None = None) ->
 
 def _page(sessions: Mapping[str, Session], title: str | None) -> str:
     recordings = dict.fromkeys(session.settings.recording for session in sessions.values())
-    described = "<br>".join(map(_text, dict.fromkeys(map(describe, sessions.values()))))
+    streamed = "<br>".join(map(_text, described(sessions)))
     count = "One session" if len(sessions) == 1 else f"{len(sessions)} sessions"
     verdicts = "".join(_verdict(name, session) for name, session in sessions.items())
     caveats = _list(note for note in notes(sessions) if note.kind != "not valid")
@@ -120,7 +115,7 @@ def _page(sessions: Mapping[str, Session], title: str | None) -> str:
     )
     return page(
         title or ", ".join(recordings),
-        lede=f'<p class="lede">{count}. {described}</p>',
+        lede=f'<p class="lede">{count}. {streamed}</p>',
         sections={
             "May these figures be used?": verdicts + caveats,
             "The figures that matter": wide(replace(summarize(sessions), notes=())),

@@ -7,50 +7,67 @@ into 400). So the kernel only writes some hundred numbers into an SVG, and the b
 from __future__ import annotations
 
 import html
-import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["line_colors", "round_marks", "thin", "trace_svg"]
+from rtkit.analysis.naming import said
+from rtkit.views.colors import DASHES, looks_for
+from rtkit.views.units import Unit, unit_of
+
+__all__ = ["round_marks", "thin", "trace_svg"]
 
 WIDTH, HEIGHT = 640, 222
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 34, 44
 ENTRY, LETTER = 206, 6.2  # least width of a legend's entry, and what a letter takes of it
 ROW = 18
 COLUMNS = 250  # two points each: about what the picture can show
-# Okabe and Ito's colors, told apart by most color-blind people.
-COLORS = {"fixed_sleep": "#D55E00", "wall_clock": "#0072B2", "unpaced": "#009E73"}
-OTHERS = ("#CC79A7", "#E69F00", "#56B4E9")
-DASHES = {"fixed_sleep": "6 3", "unpaced": "2 2"}
 
 Values = Sequence[float] | np.ndarray
 
 
-def trace_svg(series: Mapping[str, tuple[Values, Values]], *, seconds: float) -> str:
-    """Lateness in milliseconds over audio time, a line a session.
+def trace_svg(
+    series: Mapping[str, tuple[Values, Values]],
+    *,
+    seconds: float,
+    pacings: Sequence[str] | None = None,
+) -> str:
+    """Lateness over audio time, a line a session.
 
     Parameters
     ----------
     series : mapping of str to (audio, lateness)
-        By the session's pacing; both in seconds, of one length.
+        By the session's name; both in seconds, of one length.
     seconds : float
         The clip's length: the whole width.
+    pacings : sequence of str, optional
+        The pacing of each session, by which it looks; without it, its name is one. Beside others,
+        an unpaced session runs along the edge: it is early by the length of the recording.
 
     Returns
     -------
     str
         An SVG in the colors of the page's theme, of bounded length whatever the series'.
     """
-    lines = {name: thin(np.array(x), np.array(y) * 1000) for name, (x, y) in series.items()}
-    labels = {name: _label(name, y) for name, (_, y) in lines.items()}
+    pacings = list(series) if pacings is None else pacings
+    late = {name: np.asarray(y, dtype=float) for name, (_, y) in series.items()}
+    paced = [
+        y for y, one in zip(late.values(), pacings, strict=True) if one != "unpaced" and len(y)
+    ]
+    held = paced or [*late.values()]
+    unit = unit_of(*held)
+    labels = {name: _label(name, y, unit) for name, y in late.items()}
     entry = max([ENTRY, *(34 + LETTER * len(label) for label in labels.values())])
     a_row = max(1, int(WIDTH // entry))
-    top = TOP + ROW * ((len(lines) - 1) // a_row if lines else 0)
+    top = TOP + ROW * ((len(late) - 1) // a_row if late else 0)
     height = HEIGHT + top - TOP
-    values = np.concatenate([[0.0, 10.0], *[y for _, y in lines.values()]])
+    values = np.concatenate([[0.0, 10.0], *[y * unit.times for y in held]])
     low, high = _round_limits(float(values.min()), float(values.max()))
+    lines = {
+        name: thin(np.array(series[name][0]), np.clip(y * unit.times, low, high))
+        for name, y in late.items()
+    }
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = LEFT + x / seconds * (WIDTH - LEFT - RIGHT)
@@ -68,8 +85,8 @@ def trace_svg(series: Mapping[str, tuple[Values, Values]], *, seconds: float) ->
     for second in round_marks(seconds):
         x, _ = place(second, 0)
         parts.append(f'<text x="{x:.1f}" y="{height - 26}" text-anchor="middle">{second:g}</text>')
-    for entries_before, (name, color) in enumerate(zip(lines, line_colors(lines), strict=True)):
-        look = f'stroke="{color}" stroke-width="2" stroke-dasharray="{DASHES.get(name, "")}"'
+    for entries_before, (name, one) in enumerate(zip(lines, looks_for(pacings), strict=True)):
+        look = f'stroke="{one.color}" stroke-width="2" stroke-dasharray="{DASHES[one.linestyle]}"'
         points = " ".join(
             "{:.1f},{:.1f}".format(*place(x, y)) for x, y in zip(*lines[name], strict=True)
         )
@@ -82,18 +99,12 @@ def trace_svg(series: Mapping[str, tuple[Values, Values]], *, seconds: float) ->
         )
     return (
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" '
-        'aria-label="Lateness of each chunk in milliseconds over seconds of audio" '
+        'aria-label="Lateness of each chunk over seconds of audio" '
         'style="width: 100%; max-width: 720px; font: 12px sans-serif; fill: currentColor; '
         f'color: var(--jp-ui-font-color1, #333)">{"".join(parts)}'
         f'<text x="{WIDTH - RIGHT}" y="{height - 8}" text-anchor="end">'
-        "lateness in ms, over seconds of audio</text></svg>"
+        f"lateness in {unit.name}, over seconds of audio</text></svg>"
     )
-
-
-def line_colors(names: Iterable[str]) -> list[str]:
-    """A color each: a pacing's own, others in turn."""
-    others = itertools.cycle(OTHERS)
-    return [COLORS.get(name) or next(others) for name in names]
 
 
 def round_marks(last: float) -> list[float]:
@@ -103,11 +114,12 @@ def round_marks(last: float) -> list[float]:
     return [float(f"{number * step:.6g}") for number in range(int(last / step + 1e-9) + 1)]
 
 
-def _label(name: str, lateness: np.ndarray) -> str:
-    said = name.replace("_", " ")
+def _label(name: str, lateness: np.ndarray, unit: Unit) -> str:
     if not len(lateness):
-        return said
-    return f"{said}: {abs(lateness[-1]):.1f} ms {'late' if lateness[-1] >= 0 else 'early'}"
+        return said(name)
+    last = lateness[-1]
+    late = f"{abs(last) * unit.times:.1f} {unit.name} {'late' if last >= 0 else 'early'}"
+    return f"{said(name)}: {late}"
 
 
 def thin(x: np.ndarray, y: np.ndarray, columns: int = COLUMNS) -> tuple[np.ndarray, np.ndarray]:

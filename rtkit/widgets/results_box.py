@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import html
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,13 +14,9 @@ from rtkit.analysis.naming import said
 from rtkit.analysis.summary import summarize
 from rtkit.markup import asset
 from rtkit.session import Session
+from rtkit.views.units import duration
 
 __all__ = ["ResultsBox", "headline"]
-
-SEEN = (
-    "Lateness of each chunk, its distribution, turn latency in its parts, and a timeline; "
-    "the table that follows holds the figures"
-)
 
 
 class ResultsBox(ipywidgets.VBox):  # type: ignore[misc]
@@ -34,7 +28,8 @@ class ResultsBox(ipywidgets.VBox):  # type: ignore[misc]
         self.saved = ipywidgets.HTML()
         for name in ("figure", "table", "saved"):
             getattr(self, name).add_class(f"rt-{name}")
-        style = ipywidgets.HTML("<style>" + asset("widgets/panel.css") + "</style>")
+        looks = asset("widgets/panel.css") + asset("views/figure.css")
+        style = ipywidgets.HTML(f"<style>{looks}</style>")
         super().__init__(
             [self.figure, self.table, self.saved, style], layout={"overflow": "visible"}
         )
@@ -58,8 +53,7 @@ class ResultsBox(ipywidgets.VBox):  # type: ignore[misc]
             return
         table = summarize(sessions)._repr_html_()
         self.table.value = f'<div style="line-height: 1.2">{table}</div>'
-        content = base64.b64encode(await asyncio.to_thread(draw, sessions)).decode()
-        self.figure.value = f'<img alt="{SEEN}" src="data:image/png;base64,{content}">'
+        self.figure.value = await asyncio.to_thread(draw, sessions)
         self.figure.layout.display = "block"
 
 
@@ -79,13 +73,21 @@ def headline(sessions: Mapping[str, Session], *, stopped: bool) -> str:
 
 
 def _late(session: Session) -> str:
-    late = session.lateness[-1] * 1000
-    return f"{abs(late):.{0 if abs(late) >= 10 else 1}f} ms {'late' if late >= 0 else 'early'}"
+    late = float(session.lateness[-1])
+    return f"{duration(abs(late))} {'late' if late >= 0 else 'early'}"
 
 
-def draw(sessions: Mapping[str, Session]) -> bytes:
-    from rtkit.views.plots import plot_comparison
+def draw(sessions: Mapping[str, Session]) -> str:
+    """The figures of a comparison, each an image, under what was streamed to whom."""
+    from matplotlib.figure import Figure
 
-    file = io.BytesIO()
-    plot_comparison(sessions).savefig(file, format="png", dpi=110)
-    return file.getvalue()
+    from rtkit.views.figure import image
+    from rtkit.views.plots import ALTS, COMPARED, described
+
+    images = []
+    for plot, alt in zip(COMPARED, ALTS, strict=True):
+        figure = Figure(figsize=(6.6, 4.2 + 0.2 * len(sessions)), layout="constrained")
+        plot(sessions, ax=figure.subplots())
+        images.append(image(figure, alt=alt))
+    lines = "".join(f"<div>{html.escape(line)}</div>" for line in described(sessions))
+    return f'{lines}<div class="rt-figures">{"".join(images)}</div>'

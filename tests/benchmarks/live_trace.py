@@ -29,7 +29,7 @@ PREPARE = """
 import asyncio, json, os
 import rtkit
 from rtkit.widgets import results_box
-results_box.draw = lambda sessions: b""  # figures come after the session; they are not waited for
+results_box.draw = lambda sessions: ""  # figures come after the session; they are not waited for
 print(os.getpid())
 """
 PANEL = """

@@ -17,6 +17,7 @@ from facts import call, session, turn, unstamped
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -25,16 +26,18 @@ from matplotlib.transforms import Bbox
 from rtkit.analysis.latency import drift, turn_latency
 from rtkit.analysis.naming import Sessions
 from rtkit.session import Session
+from rtkit.views.colors import PARTS
 from rtkit.views.distributions import plot_lateness_distribution
+from rtkit.views.looks import outline
 from rtkit.views.plots import (
     describe,
     plot_comparison,
     plot_lateness,
     plot_rescored,
-    plot_timeline,
-    plot_turn_latency,
     save_figure,
 )
+from rtkit.views.timeline import plot_timeline
+from rtkit.views.turn_bars import plot_turn_latency
 
 Plot = Callable[..., list[Artist]]
 TEN = [0.001 * i for i in range(10)]
@@ -84,6 +87,11 @@ def bars(artists: list[Artist]) -> list[Rectangle]:
 def labels(ax: Axes) -> list[str]:
     legend = ax.get_legend()
     return [] if legend is None else [text.get_text() for text in legend.get_texts()]
+
+
+def legend_title(ax: Axes) -> str:
+    legend = ax.get_legend()
+    return "" if legend is None else legend.get_title().get_text().replace("\xa0", " ")
 
 
 def stacks(artists: list[Artist]) -> dict[float, list[Rectangle]]:
@@ -151,11 +159,29 @@ def test_each_part_is_its_own_bar_and_negative_ones_hang_below_zero(ax: Axes) ->
     ]  # fmt: skip
 
 
-def test_a_turn_that_terminate_ended_is_faint(ax: Axes) -> None:
-    found = stacks(plot_turn_latency(three_turns(), ax=ax))
-    faint = [{bar.get_alpha() for bar in stack} for stack in found.values()]
-    assert faint == [{1.0}, {1.0}, {0.3}]
-    assert labels(ax)[-1] == "faint: ended by Terminate"
+def test_what_does_not_count_is_outlined_in_the_colors_of_its_parts(ax: Axes) -> None:
+    artists = plot_turn_latency(three_turns(), ax=ax)
+    found = stacks(artists)
+    filled = [{bar.get_alpha() for bar in stack} for stack in found.values()]
+    assert filled == [{1.0}, {1.0}, {0.0}]
+    assert labels(ax)[-1] == "outlined: not counted (ended by Terminate)"
+    boxes = [one for one in artists if isinstance(one, PolyCollection)]
+    edges = {
+        to_hex(np.asarray(one.get_edgecolor())[0].tolist())
+        for one in boxes
+        if np.asarray(one.get_facecolor())[0, 3] == 0
+    }
+    assert edges <= {to_hex(outline(part.color)) for part in PARTS}
+    assert len(edges) == len(found[3])
+    assert "nothing is counted" not in legend_title(ax)
+
+
+def test_where_nothing_counts_it_is_said(ax: Axes) -> None:
+    only = session(
+        TEN, turn(1.3, ("three", 0.8, 0.95), final=True, decided=1000, cause="terminate")
+    )
+    plot_turn_latency(only, ax=ax)
+    assert legend_title(ax) == "nothing is counted: each turn is outlined"
 
 
 def test_what_the_service_does_not_tell_apart_is_one_part(ax: Axes) -> None:

@@ -95,6 +95,19 @@ OUTGROWN = """() => [...document.querySelectorAll(".jp-OutputArea-output")].flat
   return faults;
 })"""
 
+# In how many columns the figures stand.
+COLUMNS = """() => new Set([...document.querySelectorAll(".rt-figure img")].map(
+  image => Math.round(image.getBoundingClientRect().left))).size"""
+# Headings of the table that are broken inside a word: over more lines than they have words.
+BROKEN_HEADINGS = """() => [
+  ...document.querySelectorAll(".rt-table th, .rt-table td:first-child")
+].filter(heading => {
+  const range = document.createRange();
+  range.selectNodeContents(heading);
+  const lines = new Set([...range.getClientRects()].map(line => Math.round(line.top))).size;
+  return lines > heading.innerText.split(/[\\s/-]+/).length;
+}).map(heading => heading.innerText)"""
+
 # What a person with a screen reader is told of the widget that the keyboard is at.
 FOCUSED = """() => {
   const one = document.activeElement;
@@ -384,10 +397,11 @@ def test_a_session_shows_itself_while_it_runs_and_its_figures_afterwards(
     page.screenshot(path=pictures / "running.png")
 
     expect(page.locator(".rt-status")).to_contain_text("Done: fixed sleep ended")
-    figure = page.locator(".rt-figure img")
+    expect(page.locator(".rt-figure img")).to_have_count(4)
+    figure = page.locator(".rt-figure img").first
     expect(figure).to_be_visible()
     page.wait_for_function("document.querySelector('.rt-figure img').naturalWidth > 0")
-    assert (figure.get_attribute("alt") or "").startswith("Lateness of each chunk")
+    assert (figure.get_attribute("alt") or "").startswith("how late each chunk left")
     expect(page.locator(".rt-table td", has_text="chunks sent")).to_be_visible()
     expect(page.locator(".rt-saved")).to_contain_text("wall_clock.jsonl")
     above = "e => e.getBoundingClientRect().top"
@@ -412,8 +426,20 @@ def test_an_earlier_session_is_set_beside(page: Page) -> None:
 def test_the_panel_is_looked_at(page: Page, pictures: Path, theme: str, width: int) -> None:
     themed(page, theme, width)
     is_faultless(page)
+    assert width < 1920 or page.evaluate(COLUMNS) == 2
     picture(page, ".rt-panel", pictures / f"panel-{theme}-{width}.png")
     page.screenshot(path=pictures / f"screen-{theme}-{width}.png")
+
+
+def test_on_a_narrow_screen_figures_stack_and_headings_stay_whole(
+    page: Page, pictures: Path
+) -> None:
+    for width in (1024, 800):
+        themed(page, "light", width)
+        assert page.evaluate(COLUMNS) == 1
+        assert page.evaluate(BROKEN_HEADINGS) == []
+        picture(page, ".rt-panel", pictures / f"panel-light-{width}.png")
+    themed(page, "dark", 1280)
 
 
 def test_what_was_measured_is_heard(page: Page, pictures: Path) -> None:
@@ -429,7 +455,7 @@ def test_stop_in_the_middle_keeps_what_was_measured(page: Page, pictures: Path) 
     expect(page.locator(".rt-status")).to_contain_text("wall clock:")
     page.locator("button.rt-stop").click()
     expect(page.locator(".rt-status")).to_contain_text("Stopped; what was recorded is kept")
-    expect(page.locator(".rt-figure img")).to_be_visible()
+    expect(page.locator(".rt-figure img").first).to_be_visible()
     expect(page.locator("button.rt-run")).to_be_enabled()
     page.screenshot(path=pictures / "stopped.png")
 
@@ -562,7 +588,7 @@ def test_the_page_without_code_is_looked_at(
     choose(page, pacing="wall clock", chunk=100, seconds=1)
     page.locator("button.rt-run").click()
     expect(page.locator(".rt-status")).to_contain_text("Done: wall clock ended")
-    expect(page.locator(".rt-figure img")).to_be_visible()
+    expect(page.locator(".rt-figure img").first).to_be_visible()
     page.locator("button.rt-hear").click()
     plays(page, ".rt-player .rt-playback")
     for width in (1280, 1920):

@@ -58,7 +58,7 @@ def drawn() -> None:
 @pytest.fixture(autouse=True)
 def _without_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(results_box, "draw", lambda sessions: b"not drawn")
+        monkeypatch.setattr(results_box, "draw", lambda sessions: "not drawn")
 
 
 @pytest.fixture
@@ -108,12 +108,14 @@ def said(panel: Panel) -> str:
     return html.unescape(re.sub(r"<[^>]*>", "", panel.status.value))
 
 
-def picture(panel: Panel) -> bytes:
-    """What the figure's image holds."""
-    (content,) = re.findall(
-        r'<img alt="[^"]+" src="data:image/png;base64,([^"]+)"', panel.figure.value
+def pictures(panel: Panel) -> list[bytes]:
+    """What the four images of the figure hold."""
+    contents = re.findall(
+        r'<img class="rt-drawn" alt="[^"]+" style="" src="data:image/png;base64,([^"]+)"',
+        panel.figure.value,
     )
-    return base64.b64decode(content)
+    assert len(contents) == 4
+    return [base64.b64decode(content) for content in contents]
 
 
 def alerts(panel: Panel) -> bool:
@@ -182,7 +184,8 @@ def test_a_comparison_gives_sessions_figures_and_files(runs: Path) -> None:
         assert said(panel).startswith("Done: fixed sleep ended ")
         assert "wall clock ended" in said(panel)
         assert not alerts(panel)
-        assert picture(panel).startswith(b"\x89PNG")
+        assert all(picture.startswith(b"\x89PNG") for picture in pictures(panel))
+        assert "library_call.wav, 3 s in chunks of 100 ms" in panel.figure.value
         assert panel.figure.layout.display == "block"
         for heading in ("fixed_sleep", "wall_clock", "drift, ms per s of audio"):
             assert heading in panel.table.value
@@ -479,7 +482,7 @@ def kept(runs: Path, name: str, started: str, **options: Any) -> rtkit.Session:
 def test_yesterdays_sessions_are_compared_with_todays(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results_box, "draw", lambda sessions: " and ".join(sessions).encode())
+    monkeypatch.setattr(results_box, "draw", " and ".join)
     yesterday = kept(
         runs,
         "2026-11-24_09-30-00_library_call_100ms_fixed_sleep.jsonl",
@@ -500,13 +503,13 @@ def test_yesterdays_sessions_are_compared_with_todays(
         assert said(panel) == f"Added: fixed sleep, {when}, of library_call.wav."
         assert panel.added[name].chunks == yesterday.chunks
         assert name in panel.table.value  # before anything was measured today
-        assert picture(panel).decode() == name
+        assert panel.figure.value == name
 
         await finish(panel)
         assert list(panel.sessions) == ["wall_clock"]
         for shown in ("wall_clock", name):
             assert shown in panel.table.value
-        assert picture(panel).decode() == f"wall_clock and {name}"
+        assert panel.figure.value == f"wall_clock and {name}"
         assert len(panel.earlier.file.options) == 2  # today's can be added tomorrow
 
         await press(panel, panel.earlier.add)
@@ -783,7 +786,7 @@ def test_a_service_that_breaks_off_is_said_and_what_came_is_shown(
 
 
 def test_an_error_nobody_foresaw_is_said(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def draw(sessions: object) -> bytes:
+    def draw(sessions: object) -> str:
         raise RuntimeError("no <ink> left")
 
     monkeypatch.setattr(results_box, "draw", draw)

@@ -1,0 +1,56 @@
+"""A figure that a notebook shows light or dark, with words for whoever cannot see it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from typing import Any
+
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from rtkit.markup import asset
+
+__all__ = ["ThemedFigure", "image"]
+
+DPI = 110  # of the image; it is shown at 72, so that it is sharp on fine screens, too
+
+
+class ThemedFigure(Figure):
+    """A matplotlib figure, not known to pyplot, so that nothing keeps it alive.
+
+    As the last line of a cell it is shown as an image, which dark themes turn over.
+
+    Parameters
+    ----------
+    alt : str
+        What is to be seen on it.
+    """
+
+    def __init__(self, *args: Any, alt: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._alt = alt
+
+    def _repr_html_(self) -> str:
+        width = f"width: {72 * self.get_figwidth():.0f}px; max-width: 100%"
+        return (
+            f"<style>{asset('views/figure.css')}</style>{image(self, alt=self._alt, style=width)}"
+        )
+
+    def _ipython_display_(self) -> None:
+        """Show the HTML alone: pyplot's own image would double what a notebook keeps."""
+        from IPython.display import display
+
+        display({"text/plain": repr(self), "text/html": self._repr_html_()}, raw=True)
+
+
+def image(figure: Figure, *, alt: str, style: str = "") -> str:
+    """A figure as an image in HTML; one on light paper is marked for dark themes to turn over."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI)
+    light = sum(to_rgb(figure.get_facecolor())) > 1.5
+    return (
+        f'<img class="{"rt-drawn" if light else ""}" alt="{html.escape(alt)}" style="{style}" '
+        f'src="data:image/png;base64,{base64.b64encode(drawn.getvalue()).decode()}">'
+    )
