@@ -13,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.font_manager import FontProperties
+from matplotlib.offsetbox import AnchoredText
 from matplotlib.transforms import ScaledTranslation
 
 from rtkit.analysis.naming import Sessions, named, said
@@ -126,16 +127,18 @@ def titled(ax: Axes, title: str, x: str, y: str, sessions: Mapping[str, Session]
         note = f"not valid: {', '.join(wrong)}"
         if len(note) > NOTE:
             note = f"not valid: {len(wrong)} of {len(sessions)} sessions"
-        ax.annotate(
+        line = 1.75 * FontProperties(size="medium").get_size_in_points() / 72
+        above = AnchoredText(
             note,
-            (0, 1),
-            (0, 1.75 * FontProperties(size="medium").get_size_in_points()),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            fontsize="small",
-            color=RED,
-            parse_math=False,
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            bbox_transform=ax.transAxes + ScaledTranslation(0, line, ax.figure.dpi_scale_trans),
+            pad=0,
+            borderpad=0,
+            frameon=False,
+            prop={"size": "small", "color": RED, "parse_math": False},
         )
+        ax.add_artist(above)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.spines[["top", "right"]].set_visible(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,13 @@ from rtkit.views.looks import (
     legend_below,
     listed,
     looks_of,
+    outline,
     paper,
     say_instead,
     setting_the_axis,
     titled,
 )
-from rtkit.views.units import unit_of
+from rtkit.views.units import Unit, unit_of
 
 __all__ = ["boxes", "plot_turn_latency"]
 
@@ -37,7 +39,7 @@ REASONS = {
     "terminated": "ended by Terminate",
     "unmatched": "not in the reference",
     "ambiguous": "whose last word is not sure",
-    "foretold": "answered before it was sent",
+    "early": "result before it was sent",
 }
 
 
@@ -46,14 +48,15 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
 
     The parts add up to the latency; a negative one is drawn below zero. What does not count is
     outlined, above all a turn that Terminate ended: it says nothing of the service's endpointing. A
-    bar stands on a foot in its session's color. Of more turns than the figure has room for, it
+    bar stands on a foot in its session's color; a line across shows where lateness may end, where
+    that is only known within bounds. Of more turns than the figure has room for, it
     shows the quickest and the slowest of each so many, and says so.
 
     Returns
     -------
     list of Artist
         The boxes of each part that there is, session by session, those that do not count apart;
-        then the feet.
+        then lines and feet.
     """
     by_name = named(sessions)
     latencies = {name: turn_latency(session) for name, session in by_name.items()}
@@ -62,54 +65,17 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     together = sum(map(len, latencies.values()))
     each = 1 if together <= BARS else math.ceil(2 * together / BARS)
     width = 0.8 * (1 if each == 1 else each / 2) / max(1, len(latencies))
-    edge = {"linewidth": 0 if together > FINE else 0.4, "edgecolor": paper()}
     artists: list[Artist] = []
-    feet: list[Artist] = []
-    shown: dict[str, Patch] = {}
+    marks: list[Artist] = []
     reach = [0.0]
     for place, (name, look) in enumerate(zip(latencies, looks_of(by_name), strict=True)):
-        latency = latencies[name]
-        drawn, middle = _extremes(latency.latency, each)
+        drawn, middle = _extremes(latencies[name].latency, each)
         left = middle + (place - len(latencies) / 2 + 0.04) * width
-        counts = latency.counted[drawn]
-        above, below = np.zeros(len(drawn)), np.zeros(len(drawn))
-        for part, every in _stack(latency):
-            values = every[drawn] * unit.times
-            bottom = np.where(values >= 0, above, below)
-            hatch = "" if together > FINE else part.hatch
-            for chosen, filling in (
-                (counts, {"facecolor": part.color, **edge}),
-                (
-                    ~counts,
-                    {"facecolor": (part.color, 0), "edgecolor": part.color, "linewidth": 0.9},
-                ),
-            ):
-                some = chosen & (values != 0)
-                if some.any():
-                    at = left[some], bottom[some], width * 0.92, values[some]
-                    artists.append(boxes(ax, *at, hatch=hatch, **filling))
-                    key = Patch(facecolor=part.color, hatch=part.hatch, edgecolor=paper())
-                    key.set_label(part.title)
-                    shown.setdefault(part.name, key)
-            above += np.maximum(values, 0)
-            below += np.minimum(values, 0)
-        if len(drawn):
-            foot = ax.hlines(
-                np.zeros(len(drawn)),
-                left,
-                left + width * 0.92,
-                color=look["color"],
-                linewidth=3,
-                transform=ax.get_xaxis_transform(),
-                clip_on=False,
-            )
-            feet.append(foot)
+        bars = _Bars(ax, latencies[name], drawn, left, width * 0.92, unit)
+        artists += bars.draw(fine=together > FINE)
+        marks += bars.mark(look["color"])
         if name in held:
-            reach += [*above, *below]
-    out = dict.fromkeys(why for one in latencies.values() for why in one.excluded.tolist() if why)
-    if out:
-        said = f"outlined: not counted ({', '.join(REASONS[why] for why in out)})"
-        shown["out"] = Patch(facecolor="none", edgecolor=ink(0.6), label=said)
+            reach += [*bars.above, *bars.below]
     titled(
         ax,
         "Turn latency, and whose it is",
@@ -125,21 +91,102 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
         ax.set_ylim(low - 0.05 * (high - low) * (low < 0), high + 0.05 * (high - low))
     else:
         say_instead(ax, "no turn came to its end")
-    legend_below(ax, [*shown.values()], title=_told(latencies, held), columns=2)
-    return [*artists, *feet]
+    legend_below(ax, _keys([*latencies.values()]), title=_told(latencies, held), columns=2)
+    return [*artists, *marks]
 
 
-def _told(latencies: dict[str, Latency], held: set[str]) -> str:
-    """Whose the bars are, and whether any of them counts."""
+class _Bars:
+    """The bars of one session: those of `drawn` turns, each at its own `left`."""
+
+    def __init__(
+        self,
+        ax: Axes,
+        latency: Latency,
+        drawn: np.ndarray,
+        left: np.ndarray,
+        width: float,
+        unit: Unit,
+    ) -> None:
+        self._ax, self._left, self._width = ax, left, width
+        self._counts = latency.counted[drawn]
+        self._parts = [(part, every[drawn] * unit.times) for part, every in _stack(latency)]
+        self._doubt = np.nan_to_num(latency.half_width[drawn]) * unit.times
+        self._end_of_lateness = np.zeros(len(drawn))
+        self.above, self.below = np.zeros(len(drawn)), np.zeros(len(drawn))
+
+    def draw(self, *, fine: bool) -> list[Artist]:
+        """The parts one on the other: filled where they count, else outlined."""
+        artists: list[Artist] = []
+        filled = {"linewidth": 0 if fine else 0.4, "edgecolor": paper()}
+        for part, values in self._parts:
+            bottom = np.where(values >= 0, self.above, self.below)
+            for chosen, filling in (
+                (self._counts, {"facecolor": part.color, **filled}),
+                (~self._counts, {"facecolor": (part.color, 0), "edgecolor": outline(part.color)}),
+            ):
+                some = chosen & (values != 0)
+                if some.any():
+                    at = self._left[some], bottom[some], self._width, values[some]
+                    hatch = "" if fine else part.hatch
+                    artists.append(boxes(self._ax, *at, hatch=hatch, **filling))
+            self.above += np.maximum(values, 0)
+            self.below += np.minimum(values, 0)
+            if part.name == "lateness":
+                self._end_of_lateness = np.where(values >= 0, self.above, self.below)
+        return artists
+
+    def mark(self, color: str) -> list[Artist]:
+        """Between which values lateness ends, where that is all that is known; and feet."""
+        marks: list[Artist] = []
+        unsure = self._doubt > 0
+        if unsure.any():
+            middle, doubt = (self._left + self._width / 2)[unsure], self._doubt[unsure]
+            end = self._end_of_lateness[unsure]
+            marks.append(self._ax.vlines(middle, end - doubt, end + doubt, color=ink(), lw=1.2))
+        if len(self._left):
+            foot = self._ax.hlines(
+                np.zeros(len(self._left)),
+                self._left,
+                self._left + self._width,
+                color=color,
+                linewidth=3,
+                transform=self._ax.get_xaxis_transform(),
+                clip_on=False,
+            )
+            marks.append(foot)
+        return marks
+
+
+def _keys(latencies: Sequence[Latency]) -> list[Artist]:
+    """What the legend explains, of what there is."""
+    keys: list[Artist] = []
+    for part, values in zip(
+        (*PARTS, UNDECIDED), zip(*map(_stack, latencies), strict=True), strict=False
+    ):
+        if any(np.any(each) for _, each in values):
+            look = {"facecolor": part.color, "hatch": part.hatch, "edgecolor": paper()}
+            keys.append(Patch(**look, label=part.title))
+    out = dict.fromkeys(why for one in latencies for why in one.excluded.tolist() if why)
+    if out:
+        why = ", ".join(REASONS.get(reason, reason) for reason in out)
+        keys.append(
+            Patch(facecolor="none", edgecolor=ink(0.6), label=f"outlined: not counted ({why})")
+        )
+    return keys
+
+
+def _told(latencies: Mapping[str, Latency], held: set[str]) -> str:
+    """Whose the bars are, whether any of them counts, and what the lines across are."""
     told = []
     if len(latencies) > 1:
         off = {name for name, one in latencies.items() if len(one)} - held
         names = listed(f"{name} {OFF}" if name in off else name for name in latencies)
         told.append(textwrap.fill(f"bars, from the left: {names}", 70))
-    if any(map(len, latencies.values())) and not any(
-        one.counted.any() for one in latencies.values()
-    ):
+    turns = [one for one in latencies.values() if len(one)]
+    if turns and not any(one.counted.any() for one in turns):
         told.append("nothing is counted: each turn is outlined")
+    if any(one.half_width.any() for one in turns):
+        told.append("a line across: between which values lateness ends")
     return "\n".join(told)
 
 

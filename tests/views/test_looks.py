@@ -266,12 +266,9 @@ def test_the_note_of_what_is_not_valid_covers_nothing(plot: Plot, width: float) 
         ax = figure.subplots()
         plot(some, ax=ax)
         figure.draw_without_rendering()
-        (note,) = [one for one in ax.texts if one.get_text().startswith("not valid")]
-        title = next(
-            one
-            for one in ax.findobj(Text)
-            if isinstance(one, Text) and one.get_text() == ax.get_title(loc="left")
-        )
+        words = [one for one in ax.findobj(Text) if isinstance(one, Text)]
+        (note,) = [one for one in words if one.get_text().startswith("not valid")]
+        (title,) = [one for one in words if one.get_text() == ax.get_title(loc="left")]
         box = note.get_window_extent()
         assert not box.overlaps(title.get_window_extent())
         assert not box.overlaps(ax.bbox)

@@ -189,10 +189,22 @@ def test_what_the_service_does_not_tell_apart_is_one_part(ax: Axes) -> None:
     latency = turn_latency(one)
     found = stacks(plot_turn_latency(one, ax=ax))
     assert labels(ax) == ["chunk wait", "lateness (the sender's)", "endpoint wait + service time"]
+    assert legend_title(ax) == "a line across: between which values lateness ends"
     together = [stack[-1].get_height() for stack in found.values()]
     assert together == pytest.approx((latency.endpoint_wait + latency.service_time) * 1000)
     for stack, whole in zip(found.values(), latency.latency, strict=True):
         assert sum(heights(stack)) == pytest.approx(whole * 1000)
+
+
+def test_where_lateness_may_end_is_a_line_across(ax: Axes) -> None:
+    one = unstamped(three_turns())
+    latency = turn_latency(one)
+    across = next(one for one in plot_turn_latency(one, ax=ax) if isinstance(one, LineCollection))
+    unsure = latency.half_width > 0
+    ends = ((latency.chunk_wait + latency.lateness) * 1000)[unsure]
+    doubt = (latency.half_width * 1000)[unsure]
+    assert [span[0][1] for span in spans(across)] == pytest.approx(ends - doubt)
+    assert [span[1][1] for span in spans(across)] == pytest.approx(ends + doubt)
 
 
 def test_sessions_stand_side_by_side(ax: Axes) -> None:
