@@ -50,7 +50,7 @@ HEARTBEAT = 5.0  # seconds from one to the next
 Frame = dict[str, Any] | Mapping[str, Any] | str | Close
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Behavior:
     """How the service behaves in time.
 

@@ -10,27 +10,21 @@ import subprocess
 import threading
 import uuid
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import IO, Any, cast
 
 from rtkit.boundary.children import child_command, child_environment
-from rtkit.loopback.admission import Admission
-from rtkit.loopback.conversation import MAX_DURATION, Behavior
-from rtkit.loopback.faults import Written, read_faults
-from rtkit.loopback.recognizer import recognizer_name
-from rtkit.reference import Reference, read_reference
-from rtkit.services.assemblyai.client import DEFAULT_MODEL, endpoint
+from rtkit.loopback.options import Options
+from rtkit.reference import Reference
 from rtkit.services.endpoint import Endpoint, is_secret
-from rtkit.services.service import ASSEMBLYAI
+from rtkit.services.service import ASSEMBLYAI, dialect_named, part_of
 
 __all__ = ["Loopback", "embedded"]
 
-ENGINES = ("script", "recognizer")
 
-
-class Loopback:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Loopback(Options):
     """The embedded service, in a process of its own, bound to 127.0.0.1.
 
     It starts when it is first needed and ends with `close`, with the ``with`` block, or with this
@@ -40,6 +34,8 @@ class Loopback:
 
     Parameters
     ----------
+    protocol : str
+        Whose protocol it speaks: a folder's name in `rtkit.services`.
     engine : {"script", "recognizer"}
         What it hears with. The recognizer is pocketsphinx, in a process of its own; it comes with
         ``pip install 'rtkit[recognizer]'``, understands US English, and gives no punctuation.
@@ -51,26 +47,26 @@ class Loopback:
     seed : int
         Of the spread.
     max_speed : float
-        It hears at most so many seconds of audio a second, as the real one does.
+        It hears at most so many seconds of audio a second, as real ones do.
     backlog : float
-        Seconds of audio that may wait before it closes the session.
-    speech_model : str
-        By whose rules it ends turns: a model's of Universal-Streaming, or a newer one's.
-    format_turns : bool
-        Casing and punctuation in what it says; newer models always have them.
+        Seconds of audio that may wait before it ends the session.
     finals : int
-        With `format_turns`: 1 final message a turn, or 2, the second one formatted.
+        With formatted turns: 1 final message a turn, or 2, the second one formatted.
     faults : str or iterable of str
         What it does wrong, on demand: ``"drop@2.5"`` breaks the connection after 2.5 s of audio,
         ``"refuse=503x2"`` refuses the first two sessions. `rtkit.loopback.faults` lists all.
     max_duration : float
-        It closes a session after so many seconds, as the real one does after three hours.
+        It ends a session after so many seconds.
     key : str, optional
         A made-up key, the only one that it takes; any will do without it.
     max_sessions, sessions_per_minute : int, optional
         How many sessions may be open at once, and how many may be opened within a minute.
     compression : bool
         Whether it compresses for clients that offer to.
+    speech_model : str, optional
+        By whose rules it ends turns: one of the vendor's models; its usual one without it.
+    format_turns : bool
+        Casing and punctuation in what it says; some models always have them.
     parameters : mapping, optional
         Further parameters of rtkit's own sessions, by the protocol's own names, such as
         ``{"min_turn_silence": 160}``.
@@ -86,56 +82,18 @@ class Loopback:
         If the script cannot be read.
     """
 
-    def __init__(
-        self,
-        *,
-        engine: str = "script",
-        script: str | Path | Reference | None = None,
-        delay: float | None = None,
-        delay_spread: float = 0.0,
-        seed: int = 0,
-        max_speed: float = 1.25,
-        backlog: float = 300.0,
-        speech_model: str = DEFAULT_MODEL,
-        format_turns: bool = False,
-        finals: int = 1,
-        faults: str | Iterable[str] = (),
-        max_duration: float = MAX_DURATION,
-        key: str | None = None,
-        max_sessions: int | None = None,
-        sessions_per_minute: int | None = None,
-        compression: bool = True,
-        parameters: Mapping[str, Any] | None = None,
-    ) -> None:
-        if engine not in ENGINES:
-            raise ValueError(f"unknown engine {engine!r}; one of {', '.join(map(repr, ENGINES))}")
-        self._recognizer = recognizer_name() if engine == "recognizer" else None
-        if self._recognizer is not None and (script is not None or format_turns):
+    speech_model: str | None = None
+    format_turns: bool = False
+    parameters: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.recognizer is not None and self.format_turns:
             raise ValueError(
-                "a recognizer hears for itself and gives words without casing and punctuation; "
-                "leave script and format_turns out"
+                "a recognizer hears for itself, and gives words without casing and punctuation; "
+                "leave format_turns out"
             )
-        if delay is None:
-            delay = 0.15 if self._recognizer is None else 0.0
-        self._behavior = Behavior(
-            delay, delay_spread, seed, max_speed, backlog, finals, max_duration
-        )
-        self._faults = read_faults(faults)
-        Admission(key, max_sessions, sessions_per_minute)  # raises here what would be wrong there
-        self._key = key
-        self._house = {
-            "admission": {
-                "key": key,
-                "max_sessions": max_sessions,
-                "sessions_per_minute": sessions_per_minute,
-            },
-            "compression": compression,
-        }
-        self._script = read_reference(Path(script)) if isinstance(script, str | Path) else script
-        self._asks = {"speech_model": speech_model, "format_turns": format_turns}
-        self._parameters = dict(parameters or {})
-        self._lock = threading.Lock()
-        self._child: _Child | None = None
+        vars(self)["_process"] = _Process(self)
 
     async def connect_info(self, rate: int, reference: Reference | None = None) -> Endpoint:
         """Where a session with audio of `rate` samples per second connects.
@@ -143,80 +101,76 @@ class Loopback:
         Hands the service the session's script, under an id in the URL.
         """
         name = uuid.uuid4().hex
-        script = self._script or reference if self._recognizer is None else None
-        port = await asyncio.to_thread(self._hand_over, name, script)
-        parameters = {**self._asks, **self._parameters, "script": name}
-        return endpoint(f"ws://127.0.0.1:{port}", self._key or name, rate, parameters)
+        script = self.reference or reference if self.recognizer is None else None
+        port = await asyncio.to_thread(self._running.hand_over, name, script)
+        asked = {**self._asks, **(self.parameters or {})}
+        dialect = dialect_named(self.protocol)
+        there = dialect.endpoint(f"ws://127.0.0.1:{port}", self.key or name, rate, asked)
+        return replace(there, url=f"{there.url}{'&' if '?' in there.url else '?'}script={name}")
 
     def describe(self, reference: Reference | None = None) -> dict[str, Any]:
         """What a session records of its service."""
-        hears = {"engine": "energy" if (self._script or reference) is None else "script"}
-        if self._recognizer is not None:
-            hears = {"engine": "recognizer", "recognizer": self._recognizer}
+        hears = {"engine": "energy" if (self.reference or reference) is None else "script"}
+        if self.recognizer is not None:
+            hears = {"engine": "recognizer", "recognizer": self.recognizer}
+        dialect, behavior = dialect_named(self.protocol), self.behavior
+        usual = {"speech_model": dialect.default_model, "format_turns": False, **behavior.usual}
+        told = {name: getattr(behavior, name) for name in RECORDED}
+        parameters = (self.parameters or {}).items()
         return {
-            "name": "embedded",
-            "dialect": ASSEMBLYAI,
+            "name": "embedded" if self.protocol == ASSEMBLYAI else f"embedded {self.protocol}",
+            "dialect": self.protocol,
+            "usual": usual,
             **hears,
-            "delay": self._behavior.delay,
-            "delay_spread": self._behavior.delay_spread,
-            "seed": self._behavior.seed,
-            "max_speed": self._behavior.max_speed,
-            **self._asks,
-            "usual": {**self._behavior.usual, "speech_model": DEFAULT_MODEL, "format_turns": False},
-            "parameters": {
-                name: value for name, value in self._parameters.items() if not is_secret(name)
-            },
-            **({"faults": [str(fault) for fault in self._faults]} if self._faults else {}),
+            **told,
+            "speech_model": self.speech_model or dialect.default_model,
+            "format_turns": self.format_turns,
+            "parameters": {name: value for name, value in parameters if not is_secret(name)},
+            **({"faults": list(self.faults)} if self.faults else {}),
         }
 
     @property
     def url(self) -> str | None:
         """Where other clients can reach it; None while it does not run."""
-        return None if self._child is None else f"ws://127.0.0.1:{self._child.port}/v3/ws"
+        port, path = self._running.port, part_of(self.protocol, "server").Server.PATHS[0]
+        return None if port is None else f"ws://127.0.0.1:{port}{path}"
 
     def close(self) -> None:
         """End the process; it starts anew if it is needed again."""
-        with self._lock:
-            if self._child is not None:
-                self._child.end()
-            self._child = None
+        self._running.close()
 
     async def __aenter__(self) -> Loopback:
-        await asyncio.to_thread(self._start)
+        await asyncio.to_thread(self._running.start)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.close)
 
-    def _start(self) -> None:
-        with self._lock:
-            self._started()
+    @property
+    def _running(self) -> _Process:
+        return cast(_Process, vars(self)["_process"])
 
-    def _started(self) -> _Child:
-        """The running child; called with the lock held."""
-        if self._child is None or not self._child.alive:
-            recognizer = self._recognizer is not None
-            self._child = _Child(
-                self._behavior, self._script, recognizer, self._house, self._faults
-            )
-        return self._child
-
-    def _hand_over(self, name: str, script: Reference | None) -> int:
-        with self._lock:
-            child = self._started()
-            child.ask({"id": name, "script": script and script.to_json()})
-            return child.port
+    @property
+    def _asks(self) -> dict[str, Any]:
+        """What its own sessions ask for, by the vendor's names."""
+        asked: dict[str, Any] = {"format_turns": True} if self.format_turns else {}
+        if self.speech_model is not None:
+            asked[dialect_named(self.protocol).model_parameter] = self.speech_model
+        return asked
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy in another process needs: there it starts a process of its own."""
-        return {**vars(self), "_lock": None, "_child": None}
+        return {name: value for name, value in vars(self).items() if name != "_process"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.Lock())
+        vars(self).update(state, _process=_Process(self))
 
     def __repr__(self) -> str:
-        state = "not running" if self.url is None else self.url
-        return f"<Loopback, delay {self._behavior.delay * 1000:g} ms, {state}>"
+        delay, url = self.behavior.delay * 1000, self.url
+        return f"<Loopback, delay {delay:g} ms, {'not running' if url is None else url}>"
+
+
+RECORDED = ("delay", "delay_spread", "seed", "max_speed")
 
 
 @functools.cache
@@ -225,21 +179,50 @@ def embedded(engine: str = "script") -> Loopback:
     return Loopback(engine=engine)
 
 
-class _Child:
-    """The process, asked over its standard input; when that closes, it ends."""
+class _Process:
+    """A service's process, which starts when it is first needed."""
 
-    def __init__(
-        self,
-        behavior: Behavior,
-        script: Reference | None,
-        recognizer: bool,
-        house: Mapping[str, Any],
-        faults: Sequence[Written] = (),
-    ) -> None:
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._child: _Child | None = None
+
+    @property
+    def port(self) -> int | None:
+        return None if self._child is None else self._child.port
+
+    def start(self) -> None:
+        with self._lock:
+            self._started()
+
+    def hand_over(self, name: str, script: Reference | None) -> int:
+        """Tell it a coming session's script; returns its port."""
+        with self._lock:
+            child = self._started()
+            child.ask({"id": name, "script": script and script.to_json()})
+            return child.port
+
+    def close(self) -> None:
+        with self._lock:
+            if self._child is not None:
+                self._child.end()
+            self._child = None
+
+    def _started(self) -> _Child:
+        """The running child; called with the lock held."""
+        if self._child is None or not self._child.alive:
+            self._child = _Child(self._options)
+        return self._child
+
+
+class _Child:
+    """The process itself, asked over its standard input; when that closes, it ends."""
+
+    def __init__(self, options: Options) -> None:
         # A session of its own keeps an interrupt at the terminal from reaching the service before
-        # the sender has said Terminate.
+        # the sender has ended its session.
         self._process = subprocess.Popen(
-            child_command("rtkit.loopback", "--child"),
+            child_command("rtkit.loopback.child"),
             env=child_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -247,17 +230,7 @@ class _Child:
             start_new_session=True,
         )
         self._end = weakref.finalize(self, _end, self._process)
-        script_json = script and script.to_json()
-        answer = self.ask(
-            {
-                "behavior": asdict(behavior),
-                "script": script_json,
-                "recognizer": recognizer,
-                "faults": [str(fault) for fault in faults],
-                **house,
-            }
-        )
-        self.port = int(answer["port"])
+        self.port = int(self.ask(options.to_json())["port"])
 
     @property
     def alive(self) -> bool:

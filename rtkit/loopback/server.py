@@ -8,7 +8,7 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -21,17 +21,18 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from rtkit.loopback.admission import Admission, Visit
-from rtkit.loopback.conversation import MAX_DURATION, Behavior, Conversation
+from rtkit.loopback.admission import Visit
+from rtkit.loopback.conversation import MAX_DURATION, Conversation
 from rtkit.loopback.engines import Energy, Engine, Script, SlowEngine
-from rtkit.loopback.faults import Written
+from rtkit.loopback.faults import read_faults
 from rtkit.loopback.line import Demand, Line
 from rtkit.loopback.log import Log
+from rtkit.loopback.options import Options
 from rtkit.loopback.recognizer import Recognizer, Recognizers
 from rtkit.reference import Reference
 from rtkit.services.messages import Close, Refusal
-from rtkit.services.service import ASSEMBLYAI, part_of
 from rtkit.services.service import Server as Protocol
+from rtkit.services.service import part_of
 
 __all__ = ["Scripts", "serve_loopback"]
 
@@ -39,6 +40,8 @@ LONGEST_FRAME = 1 << 20  # bytes; a second of audio at the highest rate is a fif
 MOST_SESSIONS = 1024  # at once; each may have some frames waiting,
 FRAMES = 4  # so many
 PATIENCE = 30.0  # seconds that a client may take to read a message
+GOODBYE = 1.0  # seconds in which sessions may still close when the service ends
+HTTP_REFUSALS = range(400, 600)
 
 
 class Scripts:
@@ -63,63 +66,60 @@ class Scripts:
         return lambda rate: Script(script, rate)
 
 
+@contextlib.asynccontextmanager
 async def serve_loopback(
     port: int,
+    options: Options | None = None,
     *,
-    scripts: Scripts,
-    behavior: Behavior,
-    recognizers: Recognizers | None = None,
-    admission: Admission | None = None,
-    compression: bool = True,
-    faults: Sequence[Written] = (),
+    scripts: Scripts | None = None,
     log: Log | None = None,
-    dialect: str = ASSEMBLYAI,
-) -> Server:
-    """Listen on 127.0.0.1; port 0 takes a free one. With recognizers, no script is spoken."""
-    host = _Host(
-        part_of(dialect, "server").Server,
-        scripts,
-        behavior,
-        recognizers,
-        admission or Admission(),
-        faults,
-        log or Log(),
-    )
-    return await serve(
-        host.session,
-        "127.0.0.1",
-        port,
-        process_request=host.let_in,
-        process_response=host.answered,
-        # Any web page may open a websocket to this host. A browser then says where the page came
-        # from, and cannot be kept from it; other clients have no origin. So: those only.
-        origins=[None],
-        compression="deflate" if compression else None,
-        max_size=LONGEST_FRAME,
-        max_queue=FRAMES,
-        ping_interval=None,  # a client that computes for long is late, not gone
-        server_header=None,
-    )
+) -> AsyncIterator[Server]:
+    """Listen on 127.0.0.1; port 0 takes a free one. At the end sessions are closed, or cut off."""
+    options = options or Options()
+    host = _Host(options, scripts or Scripts(options.reference), log or Log())
+    server = None
+    try:
+        if host.recognizers is not None:
+            await host.recognizers.prepare()
+        server = await serve(
+            host.session,
+            "127.0.0.1",
+            port,
+            process_request=host.let_in,
+            process_response=host.answered,
+            # Any web page may open a websocket to this host. A browser then says where the page
+            # came from, and cannot be kept from it; other clients have no origin. So: those only.
+            origins=[None],
+            compression="deflate" if options.compression else None,
+            max_size=LONGEST_FRAME,
+            max_queue=FRAMES,
+            ping_interval=None,  # a client that computes for long is late, not gone
+            server_header=None,
+        )
+        yield server
+    finally:
+        if server is not None:
+            server.close()
+            with contextlib.suppress(TimeoutError):  # a fault does not hold up who ends it
+                async with asyncio.timeout(GOODBYE):
+                    await server.wait_closed()
+            for connection in server.connections:
+                connection.transport.abort()
+        if host.recognizers is not None:
+            await host.recognizers.close()
 
 
 class _Host:
     """What all sessions of a service share, and who gets one."""
 
-    def __init__(
-        self,
-        protocol: type[Protocol],
-        scripts: Scripts,
-        behavior: Behavior,
-        recognizers: Recognizers | None,
-        admission: Admission,
-        faults: Sequence[Written],
-        log: Log,
-    ) -> None:
-        self._protocol, self._scripts, self._behavior = protocol, scripts, behavior
-        self._recognizers, self._admission, self._log = recognizers, admission, log
-        self._demand = Demand(faults)
+    def __init__(self, options: Options, scripts: Scripts, log: Log) -> None:
+        self._protocol: type[Protocol] = part_of(options.protocol, "server").Server
+        self._behavior, self._admission = options.behavior, options.admission
+        self._scripts, self._log = scripts, log
+        self._demand = Demand(read_faults(options.faults))
         self._lines: WeakKeyDictionary[ServerConnection, Line] = WeakKeyDictionary()
         self._open = 0
+        self.recognizers = None if options.recognizer is None else Recognizers()
 
     async def let_in(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a request for anything but a session; None goes on to the session."""
@@ -172,10 +172,10 @@ class _Host:
             with self._admission.visit(credential, _now()) as visit:
                 if visit.refused is not None and refused is None:
                     refused = self._protocol.refusal(visit.refused)
-                if self._recognizers is None or refused is not None:
+                if self.recognizers is None or refused is not None:
                     await self._talk(connection, line, query, visit, refused)
                     return
-                async with self._recognizers.lend() as recognizer:
+                async with self.recognizers.lend() as recognizer:
                     await self._talk(connection, line, query, visit, None, recognizer)
         finally:
             self._open -= 1
@@ -211,9 +211,6 @@ class _Host:
         finally:
             if begins:
                 self._log.closed(connection, conversation)
-
-
-HTTP_REFUSALS = range(400, 600)
 
 
 def _now() -> float:

@@ -258,6 +258,8 @@ class Dialect:
         Whether the service says `Begin`, which is then waited for before any audio is sent.
     audio : callable
         What a chunk of little-endian 16-bit mono travels as: bytes, or text.
+    model_parameter, default_model : str
+        What the vendor calls the parameter that chooses a model, and its usual value.
     keep_alive : tuple of (str or bytes, float) or None
         What is sent after so many seconds without audio.
     bearer : bool
@@ -271,6 +273,8 @@ class Dialect:
     shutdown: Callable[[int], tuple[Step, ...]]
     begins: bool = True
     audio: Callable[[bytes], bytes | str] = _as_it_is
+    model_parameter: str = "model"
+    default_model: str = ""
     keep_alive: tuple[str | bytes, float] | None = None
     bearer: bool = False
     limits: Limits = NO_LIMITS

@@ -258,7 +258,7 @@ def describe(session: Session) -> str:
         heard = {"script": "scripted", "energy": "energy-marking"}.get(
             settings.engine, str(service.get("recognizer"))
         )
-        where = " in virtual time" if service.get("name") != "embedded" else ""
+        where = " in virtual time" if service.get("name") == "embedded, in memory" else ""
         answering = f"; {heard} service{where}, delay {service.get('delay', 0) * 1000:g} ms"
     else:
         known = [str(service[key]) for key in ("name", "speech_model") if key in service]

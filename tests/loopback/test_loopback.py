@@ -367,9 +367,9 @@ def test_a_closed_service_is_gone_and_starts_anew_when_needed(make_clip: MakeCli
 
 
 def kill_child(service: Loopback) -> None:
-    assert service._child is not None
-    service._child._process.kill()
-    service._child._process.wait()
+    assert service._running._child is not None
+    service._running._child._process.kill()
+    service._running._child._process.wait()
 
 
 def test_a_service_that_crashed_fails_the_session_and_starts_anew_for_the_next(

@@ -504,8 +504,8 @@ def test_force_endpoint_flushes_what_was_said(hasty: Loopback) -> None:
 
 def recognizers(service: Loopback) -> list[int]:
     """The recognizers among the processes of the service."""
-    assert service._child is not None
-    found = children(service._child._process.pid)
+    assert service._running._child is not None
+    found = children(service._running._child._process.pid)
     return [child for child, line in found.items() if "rtkit.loopback.recognizer" in line]
 
 
@@ -537,8 +537,8 @@ def test_a_service_that_is_killed_takes_its_recognizer_with_it() -> None:
     asyncio.run(service.connect_info(16000))
     found = recognizers(service)
     assert len(found) == 1
-    assert service._child is not None
-    service._child._process.kill()
+    assert service._running._child is not None
+    service._running._child._process.kill()
     assert soon(lambda: not alive(found[0]))
     service.close()
 

@@ -20,11 +20,11 @@ import rtkit.services
 from rtkit.analysis.latency import Latency, first_word_latency, turn_latency, word_latency
 from rtkit.audio import Clip, open_clip
 from rtkit.experiments.many import stream_many
-from rtkit.loopback.admission import Admission
 from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Script
 from rtkit.loopback.in_memory import InMemoryConnection
-from rtkit.loopback.server import Scripts, serve_loopback
+from rtkit.loopback.options import Options
+from rtkit.loopback.server import serve_loopback
 from rtkit.recording import StreamError, load_session
 from rtkit.reference import Reference
 from rtkit.sending.stream import stream
@@ -198,21 +198,14 @@ class Parrot:
 
 
 async def served(clips: list[Clip], key: str = "seed", **behavior: Any) -> list[Session]:
-    server = await serve_loopback(
-        0,
-        scripts=Scripts(clips[0].reference),
-        behavior=Behavior(delay=0.02, **behavior),
-        admission=Admission("seed"),
-        dialect="parrot",
+    options = Options(
+        protocol="parrot", script=clips[0].reference, delay=0.02, key="seed", **behavior
     )
-    try:
+    async with serve_loopback(0, options) as server:
         service = Parrot(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", key)
         if len(clips) == 1:
             return [await stream(clips[0], service=service)]
         return list((await stream_many(clips, service=service)).sessions)
-    finally:
-        server.close()
-        await server.wait_closed()
 
 
 @pytest.mark.parametrize("count", [1, 3])

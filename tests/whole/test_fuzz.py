@@ -27,6 +27,7 @@ from rtkit.audio import open_clip
 from rtkit.clock.alarm import sleep_until
 from rtkit.loopback.conversation import Behavior, Conversation, Say
 from rtkit.loopback.engines import Script
+from rtkit.loopback.options import Options
 from rtkit.loopback.server import Scripts, serve_loopback
 from rtkit.recording import StreamError, load_session
 from rtkit.sending.listen import LAST_WORDS
@@ -177,10 +178,8 @@ def test_the_server_survives_any_frames_and_any_bytes() -> None:
 
     async def once(sent: list[bytes | str], query: dict[str, str], raw: bytes) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, fault: logged.append(fault))
-        scripts, behavior = Scripts(HELLO), Behavior(delay=0.0)
-        server = await serve_loopback(0, scripts=scripts, behavior=behavior)
-        port = server.sockets[0].getsockname()[1]
-        try:
+        async with serve_loopback(0, Options(delay=0.0), scripts=Scripts(HELLO)) as server:
+            port = server.sockets[0].getsockname()[1]
             async with asyncio.timeout(PATIENCE):
                 url = protocol.endpoint(f"ws://127.0.0.1:{port}", "any", 8000, query).url
                 code = await spoken_to(url, sent)
@@ -189,9 +188,6 @@ def test_the_server_survives_any_frames_and_any_bytes() -> None:
                     await asyncio.to_thread(thrown, port, opening + raw)
                 well = protocol.endpoint(f"ws://127.0.0.1:{port}", "any", 8000, {}).url
                 assert await spoken_to(well, [bytes(1600)]) == 1000
-        finally:
-            server.close()
-            await server.wait_closed()
 
     throw()
     assert logged == []

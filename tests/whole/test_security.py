@@ -28,7 +28,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import rtkit
 from rtkit.loopback import server as embedded_server
-from rtkit.loopback.conversation import Behavior
+from rtkit.loopback.options import Options
 from rtkit.loopback.server import LONGEST_FRAME, Scripts, serve_loopback
 from rtkit.recording import StreamError
 from rtkit.reference import Reference
@@ -300,12 +300,8 @@ def test_nothing_in_rtkit_switches_the_verification_off() -> None:
 @contextlib.asynccontextmanager
 async def embedded(**how: Any) -> AsyncIterator[tuple[Server, str]]:
     scripts = how.pop("scripts", None) or Scripts(spoken(("Hello.", 0.0, 0.1)))
-    server = await serve_loopback(0, scripts=scripts, behavior=Behavior(delay=0.0), **how)
-    try:
+    async with serve_loopback(0, Options(delay=0.0), scripts=scripts, **how) as server:
         yield server, f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        await server.wait_closed()
 
 
 def opened(url: str, **how: Any) -> connect:

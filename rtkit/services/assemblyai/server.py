@@ -62,7 +62,7 @@ TOKEN_LIMITS = {  # seconds
 class Server:
     """One session as the service sees it."""
 
-    PATHS: ClassVar[tuple[str, ...]] = ("/", "/v3/ws")
+    PATHS: ClassVar[tuple[str, ...]] = ("/v3/ws", "/")
 
     def __init__(self, query: Mapping[str, str]) -> None:
         self._query = dict(query)

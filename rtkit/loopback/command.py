@@ -1,0 +1,101 @@
+"""The command line of the embedded service, made of its options."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from dataclasses import fields
+from typing import Any
+
+from rtkit.loopback.faults import FAULTS
+from rtkit.loopback.log import Log
+from rtkit.loopback.options import Options
+from rtkit.loopback.server import serve_loopback
+from rtkit.reference import SidecarError
+from rtkit.services.service import part_of
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    parser = _parser()
+    given = vars(parser.parse_args())
+    port, quiet = given.pop("port"), given.pop("quiet")
+    try:
+        options = Options(**given)
+    except (SidecarError, ValueError, ImportError) as error:
+        parser.error(str(error))
+    log = Log(None if quiet else _tell, key=options.key)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(port, options, log))
+
+
+async def _serve(port: int, options: Options, log: Log) -> None:
+    try:
+        async with serve_loopback(port, options, log=log) as server:
+            with contextlib.suppress(NotImplementedError):  # where there are no such signals
+                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
+            at = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            path = part_of(options.protocol, "server").Server.PATHS[0]
+            print(f"Listening on ws://{at}{path}; Ctrl-C ends it.", flush=True)
+            await server.wait_closed()
+    except OSError as error:
+        sys.exit(f"Port {port} cannot be had ({error.strerror}); try another one with --port.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m rtkit.loopback",
+        description="An embedded streaming speech-to-text service on 127.0.0.1.\n"
+        "Any key will do, unless --key names one.",
+        epilog=_faults(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--port", type=_port, default=8765, help="0 for a free one (%(default)s)")
+    for one in fields(Options):
+        how: dict[str, Any] = {"default": one.default, "dest": one.name, **one.metadata}
+        flag = how.pop("flag", "--" + one.name.replace("_", "-"))
+        if isinstance(one.default, bool):
+            how["action"] = argparse.BooleanOptionalAction
+        elif "action" in how:
+            how["default"] = []
+        else:
+            how.setdefault("type", type(one.default))
+        parser.add_argument(flag, **how)
+    parser.add_argument(
+        "--quiet",
+        action="store_true",
+        help="without a line on standard error for each client that comes, is let down, or leaves",
+    )
+    return parser
+
+
+def _faults() -> str:
+    """What --fault takes, as a table."""
+    rows = (
+        f"  {name + ('' if kind.usual is None else f'={kind.usual:.10g}'):<18}"
+        f"{'@' if kind.timed else '':<3}{kind.does}"
+        for name, kind in FAULTS.items()
+    )
+    return (
+        "what it may do wrong (--fault), with the value that it has without one:\n"
+        + "\n".join(rows)
+        + "\n\nThose marked @ happen once, after so many seconds of audio: drop@2.5; without a "
+        "time,\nbefore Begin. x2 behind any of them: only in the first two sessions."
+    )
+
+
+def _tell(line: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        print(time.strftime("%H:%M:%S"), line, file=sys.stderr, flush=True)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is no port; give one of 0 to 65535")
+    return port

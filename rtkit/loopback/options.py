@@ -1,0 +1,137 @@
+"""What may be asked of the embedded service: once, for code, command line and child process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, cast
+
+from rtkit.loopback.admission import Admission
+from rtkit.loopback.conversation import MAX_DURATION, Behavior
+from rtkit.loopback.faults import read_faults
+from rtkit.loopback.recognizer import recognizer_name
+from rtkit.reference import Reference, read_reference
+from rtkit.services.service import ASSEMBLYAI, part_of
+
+__all__ = ["ENGINES", "Options"]
+
+ENGINES = ("script", "recognizer")
+
+
+def _asked(default: Any, told: str, **how: Any) -> Any:
+    """A field, and what ``--help`` tells of it."""
+    return field(default=default, metadata={"help": told, **how})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the service is to be like; `rtkit.Loopback` describes each. Checked when it is made.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, a fault or protocol unknown, or something is asked of a
+        recognizer that it cannot give.
+    ImportError
+        If the recognizer is not installed.
+    SidecarError
+        If the script cannot be read.
+    """
+
+    protocol: str = _asked(ASSEMBLYAI, "whose protocol it speaks (%(default)s)")
+    engine: str = _asked(
+        ENGINES[0],
+        "what it hears with; the recognizer needs pip install 'rtkit[recognizer]'",
+        choices=ENGINES,
+    )
+    script: str | Path | Reference | None = field(
+        default=None,
+        metadata={"help": "a reference (JSON) to speak; without it, by energy", "type": Path},
+    )
+    delay: float | None = _asked(
+        None,
+        f"seconds from hearing to answering ({Behavior.delay:g}; with the recognizer, 0)",
+        type=float,
+    )
+    delay_spread: float = _asked(
+        Behavior.delay_spread,
+        "each answer is later by 0 to so many seconds more, drawn evenly (%(default)g)",
+    )
+    seed: int = _asked(
+        Behavior.seed,
+        "of the random numbers of --delay-spread, the same in each session (%(default)s)",
+    )
+    max_speed: float = _asked(
+        Behavior.max_speed,
+        "how fast it hears: at most so many seconds of audio a second; what comes faster waits "
+        "(%(default)g)",
+    )
+    backlog: float = _asked(
+        Behavior.backlog,
+        "ends a session when more than so many seconds of audio wait to be heard (%(default)g)",
+    )
+    finals: int = _asked(
+        Behavior.finals, "messages at a formatted turn's end (%(default)s)", choices=(1, 2)
+    )
+    faults: str | Iterable[str] = _asked(
+        (),
+        "a fault on demand, of those listed below; again for more",
+        action="append",
+        metavar="NAME[=VALUE][@SECONDS][xTIMES]",
+        flag="--fault",
+    )
+    max_duration: float = _asked(MAX_DURATION, "ends a session after so many seconds (%(default)g)")
+    key: str | None = _asked(None, "a made-up key, the only one that it takes", type=str)
+    max_sessions: int | None = _asked(None, "how many may be open at once", type=int)
+    sessions_per_minute: int | None = _asked(
+        None, "how many may be opened within a minute", type=int
+    )
+    compression: bool = _asked(True, "compress for clients that offer to")
+
+    def __post_init__(self) -> None:
+        part_of(self.protocol, "server")
+        if self.engine not in ENGINES:
+            known = ", ".join(map(repr, ENGINES))
+            raise ValueError(f"unknown engine {self.engine!r}; one of {known}")
+        written = [self.faults] if isinstance(self.faults, str) else self.faults
+        settled: dict[str, Any] = {"faults": tuple(map(str, read_faults(written)))}
+        if self.recognizer is not None and self.script is not None:
+            raise ValueError("a recognizer hears for itself; leave script out")
+        if self.delay is None:
+            settled["delay"] = Behavior.delay if self.recognizer is None else 0.0
+        if isinstance(self.script, str | Path):
+            settled["script"] = read_reference(Path(self.script))
+        for name, value in settled.items():
+            object.__setattr__(self, name, value)
+        _ = self.behavior, self.admission  # they refuse what cannot be
+
+    @property
+    def behavior(self) -> Behavior:
+        """How it behaves in time."""
+        return Behavior(**{one.name: getattr(self, one.name) for one in fields(Behavior)})
+
+    @property
+    def admission(self) -> Admission:
+        """Who may come in; nobody has, yet."""
+        return Admission(self.key, self.max_sessions, self.sessions_per_minute)
+
+    @property
+    def recognizer(self) -> str | None:
+        """The recognizer's name and version, where one is to hear."""
+        return recognizer_name() if self.engine == "recognizer" else None
+
+    @property
+    def reference(self) -> Reference | None:
+        """The script, as it was read."""
+        return cast("Reference | None", self.script)
+
+    def to_json(self) -> dict[str, Any]:
+        """What another process makes the same of; the key is in it."""
+        said = {one.name: getattr(self, one.name) for one in fields(Options)}
+        return {**said, "script": self.reference and self.reference.to_json()}
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> Options:
+        script = said["script"] and Reference.from_json(said["script"])
+        return cls(**{**said, "script": script})
