@@ -149,6 +149,8 @@ def test_figures_are_in_the_rows_unit() -> None:
         "word latency p50, ms": 500,
         "word latency p95, ms": 590,
         "word service time p50, ms": (390 + 580) / 2,
+        "word first right p50 (PR50), ms": 500,
+        "word first right p90 (PR90), ms": 580,
         "first-word latency p50, ms": 500,
         "turn latency made by the sender, %": 7.5,
         "loop stalls": 0,
@@ -230,7 +232,9 @@ def test_what_the_service_does_not_tell_apart_is_a_dash_and_a_note() -> None:
     final = turn(0.6, ("so", 0.0, 0.2), final=True)
     table = summarize({"a": session(LATE, final)})
     assert math.isnan(table["turn service time p50, ms"]["a"])
-    assert table["turn endpoint wait + service time p50, ms"]["a"] == pytest.approx(370)
+    # The word's chunk was 10 ms late, the last one before the final 30: between them, 20 +- 10.
+    assert table["turn endpoint wait + service time p50, ms"]["a"] == pytest.approx(380)
+    assert table["lateness of turns known to ±, max, ms"]["a"] == pytest.approx(10)
     assert any("only known together" in note for note in table.notes)
 
 
