@@ -116,20 +116,28 @@ def say_instead(ax: Axes, sentence: str) -> None:
 
 
 def titled(ax: Axes, title: str, x: str, y: str, sessions: Mapping[str, Session]) -> None:
-    """What is on the axes; and, on a line of its own above, which sessions are not valid."""
+    """What is on the axes; and above, on lines of their own, what to know of which sessions.
+
+    They are not valid; or their chunks were due before they had been spoken, so that every latency
+    is a chunk better than live audio can have it.
+    """
     ax.set_title(title, fontsize="medium", loc="left", fontweight="bold", parse_math=False)
     wrong = [
         f"{said(name)} ({', '.join(dict.fromkeys(problem.name for problem in found.problems))})"
         for name, session in sessions.items()
         if not (found := validity(session))
     ]
-    if wrong:
-        note = f"not valid: {', '.join(wrong)}"
-        if len(note) > NOTE:
-            note = f"not valid: {len(wrong)} of {len(sessions)} sessions"
+    ahead = [said(name) for name, one in sessions.items() if one.settings.phase == "start"]
+    notes = []
+    for what, whose in (("not valid", wrong), ("phase 'start', latency a chunk too good", ahead)):
+        if whose:
+            note = f"{what}: {', '.join(whose)}"
+            fits = len(note) <= NOTE
+            notes.append(note if fits else f"{what}: {len(whose)} of {len(sessions)} sessions")
+    if notes:
         line = 1.75 * FontProperties(size="medium").get_size_in_points() / 72
         above = AnchoredText(
-            note,
+            "\n".join(notes),
             loc="lower left",
             bbox_to_anchor=(0, 1),
             bbox_transform=ax.transAxes + ScaledTranslation(0, line, ax.figure.dpi_scale_trans),

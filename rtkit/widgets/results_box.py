@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ipywidgets
 
-from rtkit.analysis.latency import senders_share, turn_latency
+from rtkit.analysis.latency import senders_share_bounds, turn_latency
 from rtkit.analysis.naming import said
 from rtkit.analysis.summary import summarize
 from rtkit.markup import asset
@@ -64,11 +64,13 @@ def headline(sessions: Mapping[str, Session], *, stopped: bool) -> str:
         return "Stopped before anything was sent."
     ends = ", ".join(f"{said(name)} ended {_late(one)}" for name, one in sent.items())
     text = f"{'Stopped; what was recorded is kept:' if stopped else 'Done:'} {ends}"
-    shares = {name: senders_share(turn_latency(session)) for name, session in sent.items()}
-    measured = {name: share for name, share in shares.items() if share >= 0}  # or it is nan
+    shares = {name: senders_share_bounds(turn_latency(one)) for name, one in sent.items()}
+    measured = {name: share for name, share in shares.items() if sum(share) >= 0}  # or it is nan
     if measured and "unpaced" not in sent:
-        name = max(measured, key=measured.__getitem__)
-        text += f"; of {said(name)}'s turn latency the sender made {measured[name]:.0%} itself"
+        name = max(measured, key=lambda one: sum(measured[one]))
+        low, high = (f"{share:.0%}" for share in measured[name])
+        share = low if low == high else f"{low} to {high}"
+        text += f"; of {said(name)}'s turn latency the sender made {share} itself"
     return f"{text}."
 
 

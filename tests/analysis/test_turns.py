@@ -178,6 +178,29 @@ def test_a_missed_word_behind_one_that_another_turn_claims_is_ambiguous_too() ->
     assert found.excluded.tolist() == ["ambiguous", "unmatched", ""]
 
 
+def test_a_missed_word_looks_no_further_than_to_its_neighbors() -> None:
+    coat = ("coat", 9.6, 10.0)
+    one = heard(
+        final(10.6, THE, coat),  # clever was missed, goat misheard
+        final(13.7, YES, PLEASE, order=1),
+        said=said((*GOAT_TURN, YES, PLEASE)),
+    )
+    assert turn_latency(one).excluded.tolist() == ["", ""]
+    assert first_word_latency(one).excluded.tolist() == ["", ""]
+    assert first_word_latency(one).end == exactly(9.0, 12.4)
+
+
+def test_equal_words_at_the_very_beginning_are_no_doubt_of_the_end() -> None:
+    twins = ("no", 8.0, 8.3), ("no", 8.4, 8.7)
+    one = heard(
+        final(10.6, ("no", 8.2, 8.5), *GOAT_TURN),
+        final(13.7, YES, PLEASE, order=1),
+        said=said((*twins, *GOAT_TURN, YES, PLEASE)),
+    )
+    assert first_word_latency(one).excluded.tolist() == ["", ""]
+    assert turn_latency(one).excluded.tolist() == ["", ""]
+
+
 def test_what_was_spoken_after_a_turn_had_ended_does_not_belong_to_it() -> None:
     whole = (*GOAT_TURN, YES, PLEASE)
     found = turns(final(10.6, *GOAT_TURN), said=said(whole))  # the rest was never heard

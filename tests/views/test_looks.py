@@ -276,6 +276,14 @@ def test_the_note_of_what_is_not_valid_covers_nothing(plot: Plot, width: float) 
         assert box.x1 <= figure.bbox.x1 + 1
 
 
+@pytest.mark.parametrize("plot", PLOTS)
+def test_figures_tell_of_chunks_that_were_due_before_they_were_spoken(plot: Plot, ax: Axes) -> None:
+    plot({"a": session([0.0] * 10), "b": session([0.0] * 10, phase="start")}, ax=ax)
+    shown = [one.get_text() for one in ax.findobj(Text) if isinstance(one, Text)]
+    (note,) = [text for text in shown if "phase" in text]
+    assert note.split("\n")[-1] == "phase 'start', latency a chunk too good: b"
+
+
 # Stalls, and ticks.
 
 
