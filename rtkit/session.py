@@ -66,6 +66,7 @@ class Settings:
     channel: Count | None = None  # the one that was taken, in place of the average
     total: Count | None = None  # samples in the whole recording, where that is known
     looks_like: str | None = None  # what bytes that were sent as 16-bit samples seem to be
+    resampled_from: Annotated[int, Within(1, 1e9)] | None = None  # the recording's rate, if another
 
     @property
     def seconds(self) -> float:

@@ -4,12 +4,11 @@ from rtkit.audio.clip import AudioError, Clip, Header, check_numbers, silence
 from rtkit.audio.coding import Coding, coding_of
 from rtkit.audio.kinds import Kind, is_wav, kind_of
 from rtkit.audio.levels import Level, Meter
-from rtkit.audio.opening import MAX_RATE, MIN_RATE, SUFFIXES, bundled, open_clip
+from rtkit.audio.opening import SUFFIXES, bundled, open_clip
 from rtkit.audio.raw import open_raw
+from rtkit.audio.resampled import Resampled, resample
 
 __all__ = [
-    "MAX_RATE",
-    "MIN_RATE",
     "SUFFIXES",
     "AudioError",
     "Clip",
@@ -18,6 +17,7 @@ __all__ = [
     "Kind",
     "Level",
     "Meter",
+    "Resampled",
     "bundled",
     "check_numbers",
     "coding_of",
@@ -25,5 +25,6 @@ __all__ = [
     "kind_of",
     "open_clip",
     "open_raw",
+    "resample",
     "silence",
 ]

@@ -15,9 +15,8 @@ from rtkit.audio.kinds import START, kind_of
 from rtkit.audio.promises import JOINED, NotWhole
 from rtkit.reference import Reference, check_within, find_reference
 
-__all__ = ["MAX_RATE", "MIN_RATE", "SUFFIXES", "bundled", "check_file", "open_clip"]
+__all__ = ["SUFFIXES", "bundled", "check_file", "open_clip"]
 
-MIN_RATE, MAX_RATE = 8000, 96000
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au", ".w64", ".caf", ".opus")
 
@@ -51,8 +50,8 @@ def open_clip(
     Raises
     ------
     AudioError
-        If the file is missing, empty, not audio, out of the service's range of sample rates, was
-        cut or joined from several; if the excerpt or the channel lies outside it.
+        If the file is missing, empty, not audio, was cut or joined from several; if the excerpt or
+        the channel lies outside it.
     SidecarError
         If a sidecar lies beside the recording and cannot be read, or its times are no seconds.
 
@@ -67,11 +66,6 @@ def open_clip(
         raise AudioError(f"{path} is empty (0 bytes). Record or copy it again.")
     held = _look(path)
     rate = held.rate
-    if not MIN_RATE <= rate <= MAX_RATE:
-        raise AudioError(
-            f"{path} has a sample rate of {rate} Hz; the service takes {MIN_RATE} to {MAX_RATE} "
-            "Hz. Resample it, for example: ffmpeg -i INPUT -ar 16000 OUTPUT.wav"
-        )
     _check_channel(channel, path, held.channels)
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise AudioError(f"seconds={seconds:g} is no length; give a number of seconds above 0.")

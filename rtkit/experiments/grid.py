@@ -20,7 +20,7 @@ from rtkit.boundary.text import told
 from rtkit.experiments.simulate import Models, simulate
 from rtkit.pacing import Plan
 from rtkit.recording import load_session
-from rtkit.sending.connect import way_to
+from rtkit.sending.connect import fitted, way_to
 from rtkit.sending.options import Options
 from rtkit.sending.stream import check_sides, stream
 from rtkit.services.service import Service
@@ -103,6 +103,7 @@ def make_grid(
     for clip in clips:
         check_sides(clip, service)
         content = _content(clip)
+        clip = fitted(clip, service)
         described = {} if service is None else service.describe(clip.reference)
         for chunk, pacing, repeat in product(chunks, pacings, range(repeats)):
             own = dict(options)

@@ -19,7 +19,7 @@ from rtkit.clock.timetable import Timetable
 from rtkit.experiments.concurrent_result import ConcurrentResult
 from rtkit.experiments.member import Audio, Member, Sent, WritableConnection, read_once
 from rtkit.recording import Recorder, StreamError
-from rtkit.sending.connect import Way, way_through, way_to
+from rtkit.sending.connect import Way, fitted, way_through, way_to
 from rtkit.sending.listen import Conversation
 from rtkit.sending.options import host, settings_of
 from rtkit.sending.run import Run, Unwritten
@@ -110,6 +110,9 @@ async def stream_many(
         raise ValueError(
             f"{len(connections)} connections for {len(clips)} clips; give one a clip, or none"
         )
+    first = None if connections is None else connections[0]
+    once = {id(clip): fitted(clip, service, first) for clip in clips}
+    clips = [once[id(clip)] for clip in clips]
     if connections is None:
         ways = [way_to(service, clip) for clip in clips]
     else:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from rtkit.audio import Clip
+from rtkit.audio import Clip, resample
 from rtkit.clock.alarm import sleep_until
 from rtkit.sending.listen import Conversation
 from rtkit.sending.run import Run
@@ -18,7 +18,7 @@ from rtkit.sending.websocket import Failure, open_websocket
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.service import Connection, Dialect, Limits, Service, dialect_of
 
-__all__ = ["Way", "endpoint_of", "way_through", "way_to"]
+__all__ = ["Way", "endpoint_of", "fitted", "way_through", "way_to"]
 
 PAUSES = (0.5, 1.0)  # seconds before the second and the third try to connect
 
@@ -45,6 +45,21 @@ class Way:
     def limits(self) -> Limits:
         """What the service takes."""
         return dialect_of(self.described).limits
+
+
+def fitted(
+    clip: Clip, service: Service | None = None, connection: Connection | None = None
+) -> Clip:
+    """The clip as the other side takes it: resampled, where it takes some rates only."""
+    described: Mapping[str, Any] = {}
+    if connection is not None:
+        described = way_through(connection).described
+    elif service is not None:
+        described = service.describe(clip.reference)
+    limits = dialect_of(described).limits
+    if not limits.resampled or limits.rates is None or clip.rate in limits.rates:
+        return clip
+    return resample(clip, limits.rates[0])
 
 
 def way_to(service: Service | None, clip: Clip) -> Way:

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
-from rtkit.audio import Clip
+from rtkit.audio import Clip, Resampled
 from rtkit.pacing import Plan
 from rtkit.session import Fact, Settings
 
@@ -90,6 +90,7 @@ def settings_of(
         recording=clip.name,
         rate=clip.rate,
         first=clip.first,
+        resampled_from=clip.source.rate if isinstance(clip, Resampled) else None,
         samples=clip.samples,
         channels=clip.channels,
         coding=clip.coding,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rtkit.audio import Clip
 from rtkit.pacing import Plan
-from rtkit.sending.connect import Way, way_through, way_to
+from rtkit.sending.connect import Way, fitted, way_through, way_to
 from rtkit.sending.options import Calibration, Options, settings_of
 from rtkit.sending.session import run_session
 from rtkit.services.service import Connection, Service, Vendor
@@ -92,6 +92,7 @@ async def stream(
     """
     # What cannot be is refused before anything is sent, a service started or a file replaced.
     check_sides(clip, service)
+    clip = fitted(clip, service, connection)
     way = way_to(service, clip) if connection is None else way_through(connection)
     plan = Plan.of(
         clip, chunk=chunk, pacing=pacing, phase=phase, catch_up=catch_up, limits=way.limits

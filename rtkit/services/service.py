@@ -113,8 +113,10 @@ class Limits:
     ----------
     min_chunk, max_chunk : float or None
         Seconds of audio in a message.
-    rates : container of int or None
+    rates : range or tuple of int or None
         Samples per second, as a range or a tuple.
+    resampled : bool
+        Whether audio of another rate is resampled to the first of these, and not refused.
     otherwise : str
         What it does with a chunk out of bounds, as the end of a sentence.
     """
@@ -122,6 +124,7 @@ class Limits:
     min_chunk: float | None = None
     max_chunk: float | None = None
     rates: range | tuple[int, ...] | None = None
+    resampled: bool = False
     otherwise: str = ""
 
     def check(self, rate: int, chunk: float) -> None:

@@ -18,13 +18,15 @@ import soundfile
 
 from rtkit.analysis.latency import heard_words
 from rtkit.analysis.naming import Sessions, named
-from rtkit.audio import MAX_RATE, MIN_RATE, Clip
+from rtkit.audio import Clip
 from rtkit.markup import asset
 from rtkit.session import Session
 from rtkit.views.colors import looks_for
 from rtkit.views.trace import LEFT, RIGHT, WIDTH, round_marks, trace_svg
 
 __all__ = ["Player", "play"]
+
+MIN_RATE, MAX_RATE = 8000, 96000  # what every browser plays
 
 MOST = 4_800_000  # samples, five minutes at 16000 Hz: as speech some 7 MB in the page, at most 13
 WAVE, LANE, MARKS = 44, 14, 24  # heights of the sound's picture, a session's words, the axis
@@ -99,7 +101,7 @@ def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Pla
         )
     if rate is not None and not MIN_RATE <= rate <= MAX_RATE:
         raise ValueError(
-            f"rate={rate} is no sample rate that the service takes; "
+            f"rate={rate} is no sample rate to pass the sound off as; "
             f"give {MIN_RATE} to {MAX_RATE} Hz"
         )
     by_name = named(sessions)
@@ -133,19 +135,19 @@ def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Pla
 def _offset(clip: Clip, name: str, session: Session) -> float:
     """Where in the clip the session's audio begins, in seconds."""
     settings = session.settings
-    if (settings.recording, settings.rate) != (clip.name, clip.rate):
+    rate = settings.resampled_from or settings.rate
+    if (settings.recording, rate) != (clip.name, clip.rate):
         raise ValueError(
-            f"{name} is a session of {settings.recording} at {settings.rate} Hz, not of "
+            f"{name} is a session of {settings.recording} at {rate} Hz, not of "
             f"{clip.name} at {clip.rate} Hz; open the clip that it was streamed from"
         )
-    if settings.first >= clip.first + clip.samples or clip.first >= (
-        settings.first + settings.samples
-    ):
+    first, start = settings.first / settings.rate, clip.first / clip.rate
+    if first >= start + clip.seconds or start >= first + settings.seconds:
         raise ValueError(
             f"{name} is a session of another part of {clip.name}: "
-            f"{settings.seconds:.1f} s from {settings.first / clip.rate:.1f} s on; open that part"
+            f"{settings.seconds:.1f} s from {first:.1f} s on; open that part"
         )
-    return (settings.first - clip.first) / clip.rate
+    return first - start
 
 
 def _heard(clip: Clip, session: Session, offset: float) -> Iterator[_Word]:
@@ -158,7 +160,7 @@ def _heard(clip: Clip, session: Session, offset: float) -> Iterator[_Word]:
 
 def _line(clip: Clip, session: Session, offset: float) -> tuple[np.ndarray, np.ndarray]:
     """Audio and lateness of the chunks within the clip."""
-    audio = np.array([chunk.stop for chunk in session.chunks]) / clip.rate + offset
+    audio = np.array([chunk.stop for chunk in session.chunks]) / session.settings.rate + offset
     within = (audio >= 0) & (audio <= clip.seconds + 1e-9)
     return audio[within], session.lateness[within]
 

@@ -264,9 +264,12 @@ def describe(session: Session) -> str:
         known = [str(service[key]) for key in ("name", "speech_model") if key in service]
         answering = f"; {' '.join(known)}" if known else ""
     lasts = f"{round(settings.seconds, 0 if settings.seconds >= 10 else 2):g}"
+    made = ""
+    if settings.resampled_from is not None:
+        made = f", resampled from {settings.resampled_from} to {settings.rate} Hz"
     return (
         f"{settings.recording}, {lasts} s in chunks of {settings.chunk * 1000:g} ms"
-        f"{doing}{answering}"
+        f"{made}{doing}{answering}"
     )
 
 

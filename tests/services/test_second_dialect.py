@@ -32,6 +32,7 @@ from rtkit.services.endpoint import Endpoint
 from rtkit.services.messages import Begin, Finalized, Other, Termination, Turn
 from rtkit.services.service import dialect_named, part_of
 from rtkit.session import Session
+from rtkit.views.plots import describe
 
 PARTS = ("chunk_wait", "endpoint_wait", "lateness", "service_time")
 
@@ -48,9 +49,11 @@ def parrot(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def talk(clip: Clip, dialect: str, *, delay: float = 0.15, **how: Any) -> Session:
     script = clip.reference
     assert script is not None
+    limits = dialect_named(dialect).limits
+    rate = limits.rates[0] if limits.resampled and limits.rates else clip.rate
     connection = InMemoryConnection(
         lambda rate: Script(script, rate),
-        rate=clip.rate,
+        rate=rate,
         behavior=Behavior(delay),
         dialect=dialect,
     )
@@ -162,6 +165,32 @@ def test_what_it_does_not_take_is_refused_before_connecting(
     clip = replace(make_clip(1.0, rate=rate), reference=spoken(("Yes.", 0.1, 0.4)))
     with pytest.raises(ValueError, match=told):
         simulate(talk(clip, "parrot", chunk=chunk))
+
+
+@pytest.mark.parametrize("rate", [4000, 192000])
+def test_what_assemblyai_does_not_take_is_refused_too(make_clip: MakeClip, rate: int) -> None:
+    clip = replace(make_clip(1.0, rate=rate), reference=spoken(("Yes.", 0.1, 0.4)))
+    with pytest.raises(ValueError, match=f"rate of {rate} Hz; the service takes 8000 to 96000 Hz"):
+        asyncio.run(stream(clip, service=rtkit.AssemblyAI(key="nothing-real")))
+
+
+@pytest.mark.parametrize("rate", [4000, 16000, 44100])
+def test_a_rate_of_its_own_is_made_of_any_and_the_figures_stay(rate: int, tmp_path: Path) -> None:
+    """Word ends, and chunks in seconds, are those of the recording; the rate is another."""
+    soxr, soundfile = pytest.importorskip("soxr"), pytest.importorskip("soundfile")
+    samples, own = soundfile.read(CALL, dtype="int16", frames=16000 * 10)
+    path = tmp_path / "call.wav"
+    soundfile.write(path, soxr.resample(samples, own, rate), rate, subtype="PCM_16")
+    clip = replace(open_clip(path), reference=open_clip(CALL, seconds=10).reference)
+    limits = replace(dialect_named("parrot").limits, rates=(24000,), resampled=True)
+    object.__setattr__(dialect_named("parrot"), "limits", limits)
+    session = simulate(talk(clip, "parrot", record=tmp_path / "a.jsonl"))
+    assert (session.settings.rate, session.settings.resampled_from) == (24000, rate)
+    assert session.bytes_sent == 2 * 24000 * 10
+    assert session.sent == pytest.approx(np.arange(0.1, 10.05, 0.1))
+    same(turn_latency(session), turn_latency(simulate(talk(open_clip(CALL, seconds=10), "parrot"))))
+    assert load_session(tmp_path / "a.jsonl") == session
+    assert f"resampled from {rate} to 24000 Hz" in describe(session)
 
 
 def test_chunks_are_as_short_as_it_takes_them(make_clip: MakeClip) -> None:

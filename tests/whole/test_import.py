@@ -11,15 +11,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from facts import CALL
 
 import rtkit
+from rtkit.audio import open_clip
 
 PACKAGE = Path(rtkit.__file__).parent
 
 
-def fresh(script: str) -> str:
+def fresh(script: str, *arguments: str) -> str:
     """What a script prints in an interpreter of its own."""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -53,6 +56,35 @@ def test_importing_rtkit_loads_nothing_heavy() -> None:
 def test_each_heavy_library_is_met_where_it_is_used(module: str, unneeded: tuple[str, ...]) -> None:
     script = f"import {module}, sys, json; print(json.dumps(sorted(sys.modules)))"
     assert set(unneeded).isdisjoint(json.loads(fresh(script)))
+
+
+JUDGED = """
+import json, sys
+import matplotlib
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import rtkit
+session = rtkit.load_session(sys.argv[1])
+assert session.turns
+rtkit.to_frame(session)
+rtkit.summarize(session)
+rtkit.report(session, sys.argv[2])
+rtkit.plot_comparison(session)
+for plot in (rtkit.plot_lateness, rtkit.plot_turn_latency, rtkit.plot_timeline):
+    plot(session, ax=plt.figure().subplots())
+rtkit.validity(session), rtkit.diagnose(session), rtkit.explain(session), rtkit.rescore(session)
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_judging_a_session_loads_no_sender_no_websocket_and_no_service(tmp_path: Path) -> None:
+    path = rtkit.simulate(open_clip(CALL, seconds=10)).save(tmp_path / "a.jsonl")
+    loaded = json.loads(fresh(JUDGED, str(path), str(tmp_path / "page.html")))
+    unneeded = ("rtkit.sending", "rtkit.loopback", "rtkit.experiments", "websockets")
+    assert [name for name in loaded if name.startswith(unneeded)] == []
+    # Of services, what reads their messages and explains their endings; no double.
+    vendors = [name for name in loaded if name.startswith("rtkit.services.assemblyai.")]
+    assert {name.rpartition(".")[2] for name in vendors} <= {"client", "closures"}
 
 
 def test_importing_rtkit_leaves_asyncio_alone() -> None:
