@@ -116,15 +116,16 @@ def _of_turns(session: Session) -> Iterator[tuple[str, str]]:
         here = latency.counted & (latency.known == known)
         if not here.any():
             continue
-        low, high = senders_share_bounds(latency)
+        low, high = (f"{share * 100:.0f}" for share in senders_share_bounds(latency))
+        share = low if low == high else f"{low} to {high}"
         found = quantiles(latency.half_width[here])
         together = "endpoint wait and service time are only known together"
         parts = f"; {together}, and they and lateness" if known == "bounded" else "; lateness"
         yield (
             kind,
             f"{told} ({int(here.sum())} of {turns}){parts} to ±{found.p50 * 1000:.1f} ms in the "
-            f"median, ±{found.max * 1000:.1f} ms at most; the sender made {low * 100:.0f} to "
-            f"{high * 100:.0f} % of the latency.",
+            f"median, ±{found.max * 1000:.1f} ms at most; the sender made {share} % of the "
+            "latency.",
         )
     for excluded, why in _EXCLUDED.items():
         if count := int((latency.excluded == excluded).sum()):

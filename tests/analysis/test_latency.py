@@ -25,6 +25,7 @@ from rtkit.analysis.latency import (
     turn_latency,
     word_latency,
 )
+from rtkit.services.messages import Turn
 from rtkit.session import Chunk, Session
 
 EXACT = 1e-9
@@ -443,6 +444,51 @@ def test_endpoint_wait_is_the_silence_that_was_asked_for_on_the_grid_of_chunks(
     assert parts(found) == exactly(0.07, wait, 0, 0.15)
     assert found.decided.all()
     assert not found.terminated.any()
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        pytest.param([("the", 0.1, 0.3), ("clever", 0.35, 0.6)], id="the last word missed"),
+        pytest.param(
+            [("the", 0.1, 0.3), ("clever", 0.35, 0.6), ("coat.", 0.6, 0.8)], id="misheard, early"
+        ),
+        pytest.param(
+            [("the", 0.1, 0.3), ("clever", 0.35, 0.6), ("goat", 0.65, 0.95), ("okay.", 1.0, 1.2)],
+            id="one made up",
+        ),
+    ],
+)
+def test_the_end_of_a_turn_is_the_spoken_one_whatever_the_service_understood(
+    make_clip: MakeClip, heard: list[tuple[str, float, float]]
+) -> None:
+    truth = spoken(("the", 0.1, 0.3), ("clever", 0.35, 0.6), ("goat", 0.65, 0.95))
+    one = simulate(converse(make_clip(3.0, reference=spoken(*heard))))
+    found = turn_latency(replace(one, reference=truth))
+    replies = [(at, reply) for at, reply in one.replies if isinstance(reply, Turn)]
+    (final,) = (at for at, reply in replies if reply.end_of_turn and reply.words)
+    assert found.latency == exactly(final - 0.95)
+    assert found.excluded.tolist() == [""]
+    assert found.service_time == exactly(0.15)
+    assert_sums(found)
+
+
+@pytest.mark.parametrize("pacing", ["wall_clock", "fixed_sleep"])
+def test_bounds_hold_the_truth_and_are_as_wide_as_the_sender_is_late(pacing: str) -> None:
+    one = call(25, pacing=pacing, work=0.004)
+    stamped, bounded = turn_latency(one), turn_latency(unstamped(one))
+    both = stamped.counted & bounded.counted
+    assert both.sum() > 5
+    for part in ("lateness", "since_sent"):
+        low, high = (values[both] for values in bounded.bounds(part))
+        truth = getattr(stamped, part)[both]
+        assert (low - EXACT <= truth).all()
+        assert (truth <= high + EXACT).all()
+    # From the chunk that holds the end to the last one before the final, 4 ms more with each.
+    chunks = (bounded.endpoint_wait / 0.1).round()
+    width = 0.004 * chunks if pacing == "fixed_sleep" else 0 * chunks
+    assert 2 * bounded.half_width[both] == exactly(*width[both])
+    assert_sums(bounded)
 
 
 def test_what_is_open_at_the_end_is_ended_by_terminate(make_clip: MakeClip) -> None:

@@ -44,6 +44,12 @@ def test_bounds_are_told_with_their_width_and_the_senders_share_as_a_range() -> 
     assert table["turn latency made by the sender, %"][name] == pytest.approx(3.5 / 0.41)
 
 
+def test_a_punctual_senders_share_is_no_range() -> None:
+    one = unstamped(session([0.0] * 10, turn(0.66, GOAT, final=True), reference=[GOAT]))
+    (note,) = told(one, "undecided")
+    assert "±0.0 ms at most; the sender made 0 % of the latency." in note
+
+
 def test_what_a_service_states_is_told_apart() -> None:
     one = unstamped(session(LATE, turn(0.65, GOAT, final=True), reference=[GOAT]))
     stated = saying(one, lambda turn: replace(turn, heard=0.4))  # chunks 2 and 3: 20 to 30 ms

@@ -509,6 +509,22 @@ def test_a_turn_that_never_ended_has_words_of_its_own() -> None:
     assert [turn.ended for turn in heard_turns(one)] == [True, False]
 
 
+@pytest.mark.parametrize("reference", [None, said(GOAT_TURN)])
+def test_a_turn_whose_words_were_all_taken_back_has_no_latency(reference: object) -> None:
+    messages = turn(9.9, THE), turn(10.4), turn(10.6, final=True)
+    one = heard(*messages, final(13.7, YES, order=1), said=reference)
+    assert turn_latency(one).turn.tolist() == [1]
+    assert first_word_latency(one).turn.tolist() == [1]
+    assert word_latency(one, unmatched=True).texts == ("yes",)
+    assert [turn.ended for turn in heard_turns(one)] == [True, True]
+
+
+def test_a_final_without_words_ends_the_turn_and_the_next_one_words_it() -> None:
+    one = heard(turn(9.9, THE), turn(10.4, final=True), final(10.6, *GOAT_TURN))
+    assert turn_latency(one).latency == exactly(0.4)
+    assert turn_latency(one, final="formatted").latency == exactly(0.6)
+
+
 def test_each_is_measured_once() -> None:
     one = heard(final(10.6, *GOAT_TURN), said=said(GOAT_TURN))
     assert turn_latency(one) is turn_latency(one)
