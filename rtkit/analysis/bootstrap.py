@@ -1,29 +1,59 @@
-"""How sure a figure is: bootstrap intervals, and paired differences with their effect sizes.
+"""How sure a number is: intervals by drawing units anew.
 
-Numbers in, numbers out. Everything that is drawn is drawn from a seeded generator.
+Numbers in, numbers out. What varies as a whole is drawn as a whole: the turns of a session have
+its network and its host in common, so sessions are drawn, and recordings where there are several.
+Whatever is drawn comes from a seeded generator. Each choice below is held to the truth by
+``tests/benchmarks/coverage.py``, which prints how often the intervals hold it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 
-__all__ = ["Interval", "Paired", "bootstrap_quantiles", "paired_difference"]
+__all__ = [
+    "FEW",
+    "LEAST",
+    "RESAMPLES",
+    "ROUNDING",
+    "Interval",
+    "blocks",
+    "bootstrap",
+    "bootstrap_quantiles",
+    "check",
+    "needed",
+    "ratio_interval",
+]
 
-EXACT = 14  # pairs; up to here every way to swap them is looked at
-BLOCK = 1_000_000  # resampled values held at a time
-FEW = 10  # what is drawn from; of fewer, intervals are too narrow
+RESAMPLES = 5000
+FEW = 10  # units; from fewer a bootstrap cannot tell how far its own draws are off
+LEAST = 3  # units; two say too little of how they vary
+WIDER = 0.25  # of a share's tail: percentiles of draws are too narrow where few units hold it
+BLOCK = 1_000_000  # drawn numbers held at a time
+ROUNDING = 1e-9  # seconds, or a share; what is the same differs by less
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure, and between which values it lies at `level`; of `count` values in `groups`.
+    """A number, and between which bounds it lies at `level`.
 
-    `note` says why the interval is not to be trusted; it is empty where nothing speaks against it.
+    Attributes
+    ----------
+    value : float
+    low, high : float
+        Infinite on a side where what was measured gives no bound, NaN where there is no interval.
+    level : float
+    count : int
+        How many values, pairs or words it comes from.
+    units : int
+        How many units could be drawn: recordings, sessions, turns.
+    note : str
+        Why the interval is not to be trusted; empty where nothing speaks against it.
     """
 
     value: float
@@ -31,251 +61,292 @@ class Interval:
     high: float
     level: float
     count: int
-    groups: int
+    units: int
     note: str = ""
 
+    @property
+    def holds_zero(self) -> bool:
+        """Whether no difference is shown; so, too, where there is no interval."""
+        return not (self.low > 0 or self.high < 0)
 
-def bootstrap_quantiles(
-    values: np.ndarray,
-    quantiles: Sequence[float] = (0.5, 0.95, 0.99),
-    *,
-    groups: Sequence[Hashable] | np.ndarray | None = None,
-    level: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> tuple[Interval, ...]:
-    """Quantiles with percentile-bootstrap intervals.
+
+def check(level: float, resamples: int) -> None:
+    """Raise ValueError, in a sentence, where no interval can come of it."""
+    if not 0 < level < 1:
+        raise ValueError(f"level={level:g} is no level of confidence; give 0.95, say")
+    if resamples < 100:
+        raise ValueError(f"resamples={resamples} are too few for an interval; give 100 or more")
+
+
+def bootstrap(sums: np.ndarray, *, resamples: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw as many units as there are, with replacement, time and again, and add them up.
 
     Parameters
     ----------
-    values : ndarray, shape (n,)
-    quantiles : sequence of float
-        Between 0 and 1.
-    groups : sequence, shape (n,), optional
-        Which values belong together: the words of one session share its network and its host, so
-        whole sessions are drawn, not words. Without it, or with one group, each value is drawn by
-        itself, and the interval is too narrow where neighbors resemble each other.
-    level : float
-        Of the interval.
+    sums : ndarray, shape (units, columns)
+        What each unit adds to each sum.
     resamples : int
-    seed : int
+    generator : numpy.random.Generator
 
     Returns
     -------
-    tuple of Interval
-        One for each quantile; NaN where there are no values, and for the bounds of one value.
-
-    Raises
-    ------
-    ValueError
-        If a quantile or the level lies outside its range.
-
-    Notes
-    -----
-    The percentile bootstrap of Efron and Tibshirani (1993), chapter 13; by groups it is the
-    cluster bootstrap. With fewer than some ten groups, or in a tail that few values reach, the
-    intervals are too narrow, which their notes say: a p99 of 50 values is little more than their
-    maximum. n values reach the quantile q with an upper bound if ``q**n <= (1 - level) / 2``, or
-    else all of them lie below it too often (and likewise with 1 - q for the lower bound).
+    ndarray, shape (resamples, columns)
+        The sums of each draw.
     """
-    values = np.asarray(values, dtype=float)
-    if not all(0 <= quantile <= 1 for quantile in quantiles):
-        raise ValueError(f"quantiles={list(quantiles)} do not all lie between 0 and 1")
-    _check(level, resamples)
-    if not len(values):
-        return tuple(Interval(np.nan, np.nan, np.nan, level, 0, 0, "no values") for _ in quantiles)
-    found = np.quantile(values, quantiles)
-    members = _members(values, groups)
-    if len(values) == 1:
-        note = "1 value: there is no interval"
-        return tuple(Interval(float(v), np.nan, np.nan, level, 1, 1, note) for v in found)
-    number = len(members) or 1
-    generator = np.random.default_rng(seed)
-    drawn = np.array(
-        [np.quantile(_draw(values, members, generator), quantiles) for _ in range(resamples)]
-    )
-    low, high = np.quantile(drawn, _tails(level), axis=0)
-    return tuple(
-        Interval(
-            float(value),
-            float(below),
-            float(above),
-            level,
-            len(values),
-            number,
-            _note(quantile, level, len(values), None if groups is None else number),
-        )
-        for quantile, value, below, above in zip(quantiles, found, low, high, strict=True)
-    )
-
-
-def _note(quantile: float, level: float, values: int, sessions: int | None) -> str:
-    """How many there are of how many that are needed, where an interval says too little."""
-    far = max(quantile, 1 - quantile)
-    if far == 1:
-        return "too narrow: no number of values tells the ends"
-    needed = math.ceil(math.log((1 - level) / 2) / math.log(far))
-    if sessions is None:
-        needed = max(needed, FEW)
-    short = [f"{sessions} of {FEW} sessions"] if sessions is not None and sessions < FEW else []
-    short += [f"{values} of {needed} values"] if values < needed else []
-    return f"too narrow: {', '.join(short)}" if short else ""
-
-
-def _members(
-    values: np.ndarray, groups: Sequence[Hashable] | np.ndarray | None
-) -> list[np.ndarray]:
-    """The values of each group; none where all are one."""
-    if groups is None:
-        return []
-    if len(groups) != len(values):
-        raise ValueError(f"{len(groups)} groups for {len(values)} values; give one for each")
-    numbers: dict[Hashable, int] = {}
-    place = np.array([numbers.setdefault(group, len(numbers)) for group in groups])
-    return [values[place == number] for number in range(len(numbers))] if len(numbers) > 1 else []
-
-
-def _draw(
-    values: np.ndarray, members: list[np.ndarray], generator: np.random.Generator
-) -> np.ndarray:
-    if not members:
-        return np.asarray(values[generator.integers(len(values), size=len(values))])
-    return np.concatenate([members[i] for i in generator.integers(len(members), size=len(members))])
-
-
-@dataclass(frozen=True, slots=True)
-class Paired:
-    """What one way of doing it adds over another, over things that were done both ways.
-
-    Attributes
-    ----------
-    differences : mapping
-        After - before, by pair.
-    mean : Interval
-        The mean difference, with a bootstrap interval over the pairs.
-    effect : float
-        Cohen's d_z: the mean difference in standard deviations of the differences. Infinite where
-        all differences are the same and not 0.
-    rank_biserial : float
-        From -1 (each pair fell) to 1 (each pair rose): the share of rank sums above 0, minus that
-        below (Kerby 2014). It does not mind outliers.
-    p : float
-        Of the sign-flip test: how often chance alone makes so large a mean difference, either way.
-    left_out : int
-        Pairs of which only one half is known.
-    """
-
-    differences: Mapping[Any, float]
-    mean: Interval
-    effect: float
-    rank_biserial: float
-    p: float
-    left_out: int = 0
-
-    def __str__(self) -> str:
-        low, high = self.mean.low * 1000, self.mean.high * 1000
-        rose = sum(difference > 0 for difference in self.differences.values())
-        text = (
-            f"{self.mean.value * 1000:+.1f} ms ({self.mean.level:.0%} interval {low:+.1f} to "
-            f"{high:+.1f}) over {len(self.differences)} files, of which {rose} rose; "
-            f"effect size d_z {self.effect:+.2f}, rank-biserial {self.rank_biserial:+.2f}, "
-            f"p {self.p:.2g}"
-        )
-        return text + (f"; {self.left_out} files left out" if self.left_out else "")
-
-
-def paired_difference(
-    before: Mapping[Any, float],
-    after: Mapping[Any, float],
-    *,
-    level: float = 0.95,
-    resamples: int = 10000,
-    seed: int = 0,
-) -> Paired:
-    """Compare two figures of the same things: after - before, pair by pair, in seconds.
-
-    Parameters
-    ----------
-    before, after : mapping
-        A figure by what was measured (a file, say). NaN counts as not known.
-    level, resamples, seed
-        As for `bootstrap_quantiles`.
-
-    Raises
-    ------
-    ValueError
-        If fewer than two pairs are whole: one says nothing of others.
-    """
-    _check(level, resamples)
-    keys = dict.fromkeys([*before, *after])
-    differences = {key: after.get(key, np.nan) - before.get(key, np.nan) for key in keys}
-    whole = {key: float(value) for key, value in differences.items() if np.isfinite(value)}
-    if len(whole) < 2:
-        raise ValueError(
-            f"{len(whole)} of {len(keys)} files were measured both ways, and a comparison over "
-            "files needs 2 or more; below 6 no p falls under 0.05"
-        )
-    values = np.array(list(whole.values()))
-    generator = np.random.default_rng(seed)
-    means = np.concatenate(
+    codes = np.zeros(len(sums), dtype=int)  # what is alike is drawn together
+    for column in sums.T:
+        kinds, kind = np.unique(column, return_inverse=True)
+        codes = np.unique(codes * len(kinds) + kind, return_inverse=True)[1]
+    _, first, times = np.unique(codes, return_index=True, return_counts=True)
+    rows, shares = sums[first], times / len(sums)
+    return np.concatenate(
         [
-            values[generator.integers(len(values), size=(rows, len(values)))].mean(axis=1)
-            for rows in _blocks(resamples, len(values))
+            generator.multinomial(len(sums), shares, size=size) @ rows
+            for size in blocks(resamples, len(rows))
         ]
     )
-    low, high = np.quantile(means, _tails(level))
-    mean, spread = float(values.mean()), float(values.std(ddof=1))
-    if spread > 1e-12:  # seconds; less is rounding
-        effect = mean / spread
-    else:
-        effect = 0.0 if abs(mean) <= 1e-12 else float(np.copysign(np.inf, mean))
-    return Paired(
-        whole,
-        Interval(mean, float(low), float(high), level, len(values), len(values)),
-        effect,
-        _rank_biserial(values),
-        _sign_flip(values, resamples, generator),
-        len(keys) - len(whole),
-    )
 
 
-def _rank_biserial(values: np.ndarray) -> float:
-    """(Ranks above 0 - ranks below 0) / all ranks; equal sizes share ranks, zeros have none."""
-    sizes = np.abs(values[values != 0])
-    if not len(sizes):
-        return 0.0
-    ordered = np.sort(sizes)
-    first = np.searchsorted(ordered, sizes, "left")
-    last = np.searchsorted(ordered, sizes, "right")
-    ranks = (first + last + 1) / 2
-    return float((ranks * np.sign(values[values != 0])).sum() / ranks.sum())
-
-
-def _sign_flip(values: np.ndarray, resamples: int, generator: np.random.Generator) -> float:
-    """Had either half of a pair been called *after*: the share of means at least as far from 0."""
-    size, seen = abs(values.sum()) * (1 - 1e-9), 0
-    if len(values) <= EXACT:
-        bits = np.arange(2 ** len(values))[:, None] >> np.arange(len(values)) & 1
-        return float((np.abs((1 - 2 * bits) @ values) >= size).mean())
-    for rows in _blocks(resamples, len(values)):
-        signs = generator.choice((-1.0, 1.0), size=(rows, len(values)))
-        seen += int((np.abs(signs @ values) >= size).sum())
-    return (seen + 1) / (resamples + 1)
-
-
-def _blocks(resamples: int, width: int) -> list[int]:
+def blocks(resamples: int, width: int) -> list[int]:
     """So many rows at a time that a block stays small."""
     rows = max(1, BLOCK // width)
     whole, rest = divmod(resamples, rows)
     return [rows] * whole + [rest] * (rest > 0)
 
 
-def _tails(level: float) -> tuple[float, float]:
-    return (1 - level) / 2, (1 + level) / 2
+# Quantiles.
 
 
-def _check(level: float, resamples: int) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level={level:g} is no level of confidence; give 0.95, say")
-    if resamples < 1:
-        raise ValueError(f"resamples={resamples} draws nothing; give 1000, say")
+def bootstrap_quantiles(
+    values: np.ndarray,
+    quantiles: Sequence[float] = (0.5, 0.95, 0.99),
+    *,
+    units: Sequence[Hashable] | np.ndarray | None = None,
+    called: str = "units",
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[Interval, ...]:
+    """Quantiles, and between which values they lie.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+    quantiles : sequence of float
+        Between 0 and 1.
+    units : sequence, shape (n,), optional
+        To which unit each value belongs. Whole units are drawn. Without them, or with a single one,
+        each value is drawn by itself.
+    called : str
+        What units are called in notes.
+    level : float
+        Of the intervals.
+    resamples : int
+    seed : int
+
+    Returns
+    -------
+    tuple of Interval
+        One for each quantile. A bound is infinite where too few units lie beyond the quantile to
+        give one, and NaN where there are fewer than two values.
+
+    Raises
+    ------
+    ValueError
+        If a quantile or the level lies outside its range, there are fewer than 100 resamples, or
+        not as many units as values.
+
+    Notes
+    -----
+    Drawn is not the quantile but the share of values that lie below it (Woodruff 1952), in which
+    units differ by how many of their values do; the bounds are the values at the ends of that
+    share. Where each value is a unit these are the binomial bounds, which hold for every
+    distribution. Where units are larger, the share's tails are those of Student's t for so few
+    units (Hesterberg 2015, section 4.3), and wider still, since few units hold a quantile's tail.
+
+    How rare a bad session is, only sessions tell: if one in twenty is bad, sixty good ones in a row
+    are no surprise. n units bound the quantile q from above if ``q**n <= (1 - level) / 2``, or else
+    all of them lie below it too often; from below likewise with 1 - q. At 95 % a p95 takes 72
+    units, and a p99 368.
+    """
+    values = np.asarray(values, dtype=float)
+    if not all(0 <= quantile <= 1 for quantile in quantiles):
+        raise ValueError(f"quantiles={list(quantiles)} do not all lie between 0 and 1")
+    check(level, resamples)
+    places, number = _places(len(values), units)
+    if len(values) < 2:
+        note = "1 value: there is no interval" if len(values) else "no values"
+        value = float(values[0]) if len(values) else np.nan
+        nothing = Interval(value, np.nan, np.nan, level, len(values), number, note)
+        return (nothing,) * len(quantiles)
+    alone = units is not None and number == 1
+    if alone:
+        places = np.arange(len(values))
+    drawable = len(values) if alone else number
+    columns = [*(_below(values, quantile) for quantile in quantiles), np.ones(len(values))]
+    sums = np.zeros((drawable, len(columns)))
+    np.add.at(sums, places, np.stack(columns, axis=1))
+    drawn = bootstrap(sums, resamples=resamples, generator=np.random.default_rng(seed))
+    exact = drawable == len(values)  # binomial
+    tail = (1 - level) / 2 if exact else WIDER * _share_tail(level, drawable)
+    shares = np.quantile(drawn[:, :-1] / drawn[:, -1:], (tail, 1 - tail), axis=0)
+    ordered = np.sort(values)
+    found = []
+    for quantile, (low, high) in zip(quantiles, shares.T.tolist(), strict=True):
+        low, high = _between(ordered, quantile, level, drawable, low, high)
+        value = float(np.quantile(values, quantile))
+        bounds = Interval(value, low, high, level, len(values), number)
+        notes = [_note(bounds, quantile, drawable, "values" if units is None or alone else called)]
+        if alone:
+            notes.append(f"too narrow: 1 of {FEW} {called}")
+        found.append(replace(bounds, note="; ".join(filter(None, notes))))
+    return tuple(found)
+
+
+def _places(count: int, units: Sequence[Hashable] | np.ndarray | None) -> tuple[np.ndarray, int]:
+    """The number of each value's unit, and how many units there are."""
+    if units is None:
+        return np.arange(count), count
+    if len(units) != count:
+        raise ValueError(f"{len(units)} units for {count} values; give one for each")
+    numbers: dict[Hashable, int] = {}
+    places = np.array([numbers.setdefault(unit, len(numbers)) for unit in units], dtype=int)
+    return places, len(numbers)
+
+
+def _below(values: np.ndarray, quantile: float) -> np.ndarray:
+    """How much of each value lies below a quantile: 1, 0, or a part of those at the border."""
+    rank = len(values) * quantile
+    border = np.sort(values)[max(0, math.ceil(rank - 1e-9) - 1)]
+    less, equal = values < border, values == border
+    return np.where(less, 1.0, np.where(equal, (rank - less.sum()) / equal.sum(), 0.0))
+
+
+def _between(
+    ordered: np.ndarray, quantile: float, level: float, units: int, low: float, high: float
+) -> tuple[float, float]:
+    """The values at either end of a share, infinite where so few units give no bound."""
+    tail, count = (1 - level) / 2, len(ordered)
+    first, last = math.floor(count * low + 1e-9), math.floor(count * high + 1e-9) + 1
+    return (
+        float(ordered[first - 1]) if first >= 1 and (1 - quantile) ** units <= tail else -np.inf,
+        float(ordered[last - 1]) if last <= count and quantile**units <= tail else np.inf,
+    )
+
+
+def needed(quantile: float, level: float = 0.95) -> int:
+    """How many units it takes to bound a quantile on both sides."""
+    far = max(quantile, 1 - quantile)
+    return max(FEW, math.ceil(math.log((1 - level) / 2) / math.log(far)))
+
+
+def _note(found: Interval, quantile: float, units: int, called: str) -> str:
+    """Why an interval says too little: how many units there are of how many that are needed."""
+    what = {
+        (True, True): "no bounds",
+        (True, False): "no lower bound",
+        (False, True): "no upper bound",
+        (False, False): "too narrow",
+    }[math.isinf(found.low), math.isinf(found.high)]
+    if quantile in (0, 1):
+        return f"{what}: no number of {called} tells the ends"
+    if units < needed(quantile, found.level):
+        return f"{what}: {units} of {needed(quantile, found.level)} {called}"
+    return "" if what == "too narrow" else f"{what}: too few {called} reach beyond it"
+
+
+def _share_tail(level: float, units: int) -> float:
+    """What to leave out at either end: less than the level says, the fewer the units."""
+    t = _student(level, units - 1) * math.sqrt(units / (units - 1))
+    return NormalDist().cdf(-t)
+
+
+# Means and rates.
+
+
+def ratio_interval(
+    numerators: np.ndarray,
+    denominators: np.ndarray,
+    *,
+    level: float,
+    resamples: int,
+    generator: np.random.Generator,
+) -> tuple[float, float]:
+    """Between which bounds the ratio of two sums over units lies; of a mean, with ones below.
+
+    Parameters
+    ----------
+    numerators, denominators : ndarray, shape (units,)
+    level : float
+    resamples : int
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    low, high : float
+        NaN for fewer than three units; infinite where too many draws show no spread to bound it.
+
+    Notes
+    -----
+    Student's t with the ratio's linearized error. From ten units on it is widened to the
+    bootstrap-t interval (Efron and Tibshirani 1993, section 12.5), in which each draw is measured
+    in its own error, as far as that reaches further: it follows the skew of rare clumps.
+    """
+    units = len(numerators)
+    if units < LEAST:
+        return np.nan, np.nan
+    ratio = float(numerators.sum() / denominators.sum())
+    off = numerators - ratio * denominators
+    off[np.abs(off) < ROUNDING] = 0
+    whole = np.stack(
+        [off, denominators, off * off, off * denominators, denominators * denominators], axis=1
+    )
+    (error,) = _errors(whole.sum(axis=0, keepdims=True), units)
+    t = _student(level, units - 1)
+    low, high = ratio - t * error, ratio + t * error
+    if units < FEW or error == 0:
+        return float(low), float(high)
+    drawn = bootstrap(whole, resamples=resamples, generator=generator)
+    moved, errors = drawn[:, 0] / drawn[:, 1], _errors(drawn, units)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        in_errors = np.where(moved == 0, 0.0, moved / errors)  # infinite where nothing spreads
+    tail = (1 - level) / 2
+    furthest = np.quantile(in_errors, 1 - tail, method="higher")
+    least = np.quantile(in_errors, tail, method="lower")
+    return float(min(low, ratio - furthest * error)), float(max(high, ratio - least * error))
+
+
+def _errors(sums: np.ndarray, units: int) -> np.ndarray:
+    """The standard error of each ratio off/denominators, from its sums, shape (ratios, 5)."""
+    off, denominators, squares, products, denominator_squares = sums.T
+    ratio = off / denominators
+    spread = squares - 2 * ratio * products + ratio**2 * denominator_squares
+    return np.asarray(np.sqrt(np.maximum(spread, 0) * units / (units - 1)) / denominators)
+
+
+@lru_cache(maxsize=256)
+def _student(level: float, freedom: int) -> float:
+    """Student's t that leaves out 1 - `level` at both ends together.
+
+    Found by halving in the closed form of its distribution (Abramowitz and Stegun, 26.7.3 and
+    26.7.4). Beyond 1000 degrees of freedom it is the normal's but for a thousandth.
+    """
+    freedom = min(freedom, 1000)
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        angle = (low + high) / 2
+        low, high = (angle, high) if _within(angle, freedom) < level else (low, angle)
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def _within(angle: float, freedom: int) -> float:
+    """How probable it is that t lies within sqrt(freedom) * tan(angle) of 0."""
+    cosine, term, total = math.cos(angle), 1.0, 0.0
+    odd = freedom % 2
+    if odd:
+        term = cosine
+    for k in range(odd, freedom - 1, 2):
+        total += term
+        term *= cosine**2 * (k + 1) / (k + 2)
+    total *= math.sin(angle)
+    return 2 / math.pi * (angle + total) if odd else total

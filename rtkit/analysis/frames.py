@@ -71,7 +71,8 @@ def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
         times), ``terminated`` (ended by Terminate), ``excluded`` (why it does not count, as in
         `rtkit.analysis.latency.Latency`) and ``counted`` (in quantiles).
 
-        ``"sessions"``: a row a session: the settings; ``service`` (its name, and all that tells
+        ``"sessions"``: a row a session: ``recording``, ``clip_start`` and ``clip_seconds`` (which
+        stretch of it), the other settings; ``service`` (its name, and all that tells
         it from others), ``speech_model``, ``service_delay`` (of the embedded one; NaN where it is
         not known) and ``service_parameters`` (JSON); ``ending``, ``valid``, ``problems``, and the
         metrics of `rtkit.summarize` (``lateness_p50``, ``turn_latency_p95``, ...), in seconds too;
@@ -196,7 +197,8 @@ def session_row(session: Session) -> dict[str, Any]:
     found, delay, parameters = validity(session), service.get("delay"), parameters_of(session)
     return {
         "recording": settings.recording,
-        "seconds": settings.seconds,
+        "clip_start": settings.first / settings.rate,
+        "clip_seconds": settings.seconds,
         "rate": settings.rate,
         "pacing": settings.pacing,
         "phase": settings.phase,

@@ -1,4 +1,4 @@
-"""Many sessions as one: what was measured, how sure it is, and where it was worst.
+"""Many sessions as one: what was measured, how sure it is, and by how much two differ.
 
 What is measured has three names here: ``"word_latency"``, ``"turn_latency"`` and ``"lateness"``.
 """
@@ -6,15 +6,18 @@ What is measured has three names here: ``"word_latency"``, ``"turn_latency"`` an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rtkit.analysis.bootstrap import Paired, bootstrap_quantiles, paired_difference
+from rtkit.analysis.bootstrap import RESAMPLES, Interval, bootstrap_quantiles
 from rtkit.analysis.frames import pandas_for
 from rtkit.analysis.latency import Latency, turn_latency, word_latency
+from rtkit.analysis.metrics import METRICS, MS
 from rtkit.analysis.naming import Sessions, named, service_of
+from rtkit.analysis.paired import Paired, paired_difference
+from rtkit.analysis.validity import validity
 from rtkit.session import Session
 
 if TYPE_CHECKING:
@@ -22,33 +25,76 @@ if TYPE_CHECKING:
 
 __all__ = ["Pool", "compare_pacings", "compare_paired", "pool", "quantile_intervals"]
 
-PARTS = ("chunk_wait", "endpoint_wait", "lateness", "service_time", "since_sent")
-_SAID = {part: part.replace("_", " ") for part in PARTS}
-_SAID["since_sent"] = "endpoint wait + service time"
-_RIGHT = 'style="text-align: right; padding: 2px 12px"'
-_LEFT = 'style="text-align: left; padding: 2px 12px"'
-_WORD = ("chunk_wait", "lateness", "service_time")
-_TURN = ("chunk_wait", "endpoint_wait", "lateness", "service_time")
-_UNDECIDED = ("chunk_wait", "lateness", "since_sent")  # the service did not say what decided
 SENDER = ("pacing", "chunk", "phase", "isolation", "work")
 SERVICE = ("speech_model", "service_delay", "service_parameters")
 BY = (*SENDER, "recording", "service", "speech_model", "name")
 
 
+# Problems that pacings themselves make are what pacings are compared for; and what the sender did
+# is known, whatever it means for the service's metrics.
+OF_PACING = {"fixed_sleep": {"late"}, "unpaced": {"unpaced", "late", "backpressure"}}
+OF_SENDER = ("lateness", "last_chunk_late_by", "drift", "jitter", "loop_stalls", "chunks_sent")
+
+
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Values of sessions that share something; `session` names each one's, shape (n,), seconds."""
+    """Values of sessions that share something, in seconds.
+
+    Attributes
+    ----------
+    values : ndarray, shape (n,)
+    session : ndarray, shape (n,)
+        The name of each value's session.
+    sessions : mapping
+        The sessions by name.
+    left_out : tuple of str
+        The names of those that have values and are not valid.
+    """
 
     values: np.ndarray
     session: np.ndarray
     sessions: Mapping[str, Session]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def recordings(self) -> int:
+        return len({one.settings.recording for one in self.sessions.values()})
+
+    def intervals(
+        self,
+        quantiles: Sequence[float],
+        *,
+        level: float = 0.95,
+        resamples: int = RESAMPLES,
+        seed: int = 0,
+    ) -> tuple[Interval, ...]:
+        """Quantiles with intervals; recordings are drawn where there are several, or sessions."""
+        several = self.recordings > 1
+        return bootstrap_quantiles(
+            self.values,
+            quantiles,
+            units=[
+                self.sessions[name].settings.recording if several else name for name in self.session
+            ],
+            called="recordings" if several else "sessions",
+            level=level,
+            resamples=resamples,
+            seed=seed,
+        )
 
 
-def pool(sessions: Sessions, of: str, by: str | Sequence[str] = "pacing") -> dict[str, Pool]:
+def pool(
+    sessions: Sessions,
+    of: str,
+    by: str | Sequence[str] = "pacing",
+    *,
+    include_invalid: bool = False,
+) -> dict[str, Pool]:
     """What was measured, put together by one setting or several.
 
     Different services are never put together: where that would happen, each group is one of a
-    service, too, and bears its name.
+    service, too, and bears its name. Latencies of sessions that are not valid are left out, except
+    by name and of a session alone, where nothing is put together.
 
     Raises
     ------
@@ -61,15 +107,38 @@ def pool(sessions: Sessions, of: str, by: str | Sequence[str] = "pacing") -> dic
         if setting not in BY:
             raise ValueError(f"unknown setting {setting!r}; by= takes {', '.join(map(repr, BY))}")
     by_name = named(sessions)
+    include_invalid |= of == "lateness" or "name" in settings or len(by_name) == 1
     together = _together(by_name, settings)
     if any(len(set(map(service_of, members.values()))) > 1 for members in together.values()):
         together = _together(by_name, [*settings, "service"])
     pools = {}
     for key, members in together.items():
-        values = [measure(session) for session in members.values()]
-        names = np.repeat(np.array([*members], dtype=object), [len(v) for v in values])
-        pools[key] = Pool(np.concatenate(values), names, members)
+        values = {name: measure(session) for name, session in members.items()}
+        left_out = tuple(
+            name
+            for name, session in members.items()
+            if not include_invalid and len(values[name]) and not _speaks(session, settings)
+        )
+        kept = {name: session for name, session in members.items() if name not in left_out}
+        names = np.array([*kept], dtype=object)
+        pools[key] = Pool(
+            np.concatenate([np.empty(0), *(values[name] for name in kept)]),
+            np.repeat(names, [len(values[name]) for name in kept]),
+            kept,
+            left_out,
+        )
     return pools
+
+
+def _speaks(session: Session, by: Sequence[str]) -> bool:
+    """Whether a session's metrics may be compared by these settings."""
+    problems = [problem.name for problem in validity(session).problems]
+    return _valid(problems, session.settings.pacing, by)
+
+
+def _valid(problems: Sequence[str], pacing: str, by: Sequence[str]) -> bool:
+    its_own: set[str] = OF_PACING.get(pacing, set()) if "pacing" in by else set()
+    return set(problems) <= its_own
 
 
 def _together(by_name: Mapping[str, Session], by: Sequence[str]) -> dict[str, dict[str, Session]]:
@@ -86,15 +155,16 @@ def quantile_intervals(
     *,
     by: str | Sequence[str] = "pacing",
     quantiles: Sequence[float] = (0.5, 0.95, 0.99),
+    include_invalid: bool = False,
     level: float = 0.95,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Quantiles with bootstrap intervals, of all sessions of a pacing together.
 
-    Whole sessions are drawn, where there are several: their words have more in common than words.
-    Different services are never put together: where sessions of one group differ in it, each group
-    is one of a service, too, and bears its name.
+    Whole recordings are drawn where there are several, else whole sessions: their words have more
+    in common than words. Different services are never put together: where sessions of one group
+    differ in it, each group is one of a service, too, and bears its name.
 
     Parameters
     ----------
@@ -103,6 +173,11 @@ def quantile_intervals(
     by : str or several
         What is put together: ``"pacing"``, ``"chunk"``, ``"phase"``, ``"isolation"``, ``"work"``,
         ``"recording"``, ``"service"``, ``"speech_model"``, or ``"name"``, the mapping's own.
+    include_invalid : bool
+        Whether latencies of sessions that are not valid (`rtkit.validity`) count as well. Lateness
+        always counts, by ``"name"`` every session does, and so does a session alone. By
+        ``"pacing"``, being late or unpaced is no reason to leave out a session with another pacing
+        than ``"wall_clock"``: what a pacing does is what is compared.
     quantiles, level, resamples, seed
         As for `rtkit.analysis.bootstrap.bootstrap_quantiles`.
 
@@ -110,9 +185,11 @@ def quantile_intervals(
     -------
     pandas.DataFrame
         A row a group and quantile: ``group``, ``quantile``, ``value``, ``low``, ``high`` (in
-        seconds; NaN where there are fewer than two values), ``count`` (values), ``sessions``, and
-        ``note``: how many sessions and values there are of those that it takes to trust the
-        interval, empty where there are enough.
+        seconds; infinite where too few recordings or sessions reach beyond the quantile to give a
+        bound, NaN where there are fewer than two values), ``count`` (values), ``sessions``,
+        ``recordings``, ``left_out`` (sessions that are not valid), and ``note``: how many
+        recordings, sessions or values there are of those that it takes to trust the interval,
+        empty where there are enough.
 
     Raises
     ------
@@ -123,20 +200,14 @@ def quantile_intervals(
     """
     pd = pandas_for("quantile_intervals")
     rows = []
-    for name, one in pool(sessions, of, by).items():
-        found = bootstrap_quantiles(
-            one.values,
-            quantiles,
-            groups=one.session,
-            level=level,
-            resamples=resamples,
-            seed=seed,
-        )
+    for name, one in pool(sessions, of, by, include_invalid=include_invalid).items():
+        found = one.intervals(quantiles, level=level, resamples=resamples, seed=seed)
         for quantile, interval in zip(quantiles, found, strict=True):
-            figures = (interval.value, interval.low, interval.high)
-            counts = interval.count, len(one.sessions)
-            rows.append((name, quantile, *figures, *counts, interval.note))
-    columns = ["group", "quantile", "value", "low", "high", "count", "sessions", "note"]
+            bounds = (interval.value, interval.low, interval.high)
+            counts = (interval.count, len(one.sessions), one.recordings, len(one.left_out))
+            rows.append((name, quantile, *bounds, *counts, interval.note))
+    columns = ["group", "quantile", "value", "low", "high"]
+    columns += ["count", "sessions", "recordings", "left_out", "note"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -146,6 +217,7 @@ def compare_pacings(
     *,
     before: str = "wall_clock",
     after: str = "fixed_sleep",
+    include_invalid: bool = False,
     level: float = 0.95,
     seed: int = 0,
 ) -> Paired:
@@ -154,7 +226,14 @@ def compare_pacings(
     It is `compare_paired` by ``"pacing"``.
     """
     return compare_paired(
-        table, metric, by="pacing", before=before, after=after, level=level, seed=seed
+        table,
+        metric,
+        by="pacing",
+        before=before,
+        after=after,
+        include_invalid=include_invalid,
+        level=level,
+        seed=seed,
     )
 
 
@@ -165,21 +244,22 @@ def compare_paired(
     by: str = "service",
     before: object,
     after: object,
+    include_invalid: bool = False,
     level: float = 0.95,
     seed: int = 0,
 ) -> Paired:
     """What a figure is more with one service than with another, say, over the same files.
 
-    Like is compared with like: a file, a chunk duration, a pacing and so on that both were
-    measured with. These are then averaged, and so are repeats: a file counts once, whatever was
-    done with it.
+    Like is compared with like: a file, or an excerpt of one, a chunk duration, a pacing and so on
+    that both were measured with. These are then averaged, and so are repeats: a file counts once,
+    whatever was done with it.
 
     Parameters
     ----------
     table : pandas.DataFrame
         From `rtkit.sweep`, or ``rtkit.to_frame(sessions, "sessions")``.
     metric : str
-        One of its columns that holds seconds.
+        One of its columns that holds numbers.
     by : str
         The column in which the two differ: ``"service"``, ``"speech_model"``, ``"service_delay"``,
         ``"service_parameters"``, ``"pacing"``, ``"chunk"``, ``"phase"``, ``"isolation"``,
@@ -187,6 +267,11 @@ def compare_paired(
         has the service where the sender's setting is compared.
     before, after
         Two of its values; the difference is after - before.
+    include_invalid : bool
+        Whether sessions count that the table's columns ``valid`` and ``problems`` call not valid;
+        as for `quantile_intervals`.
+    level, seed
+        As for `rtkit.analysis.bootstrap.bootstrap_quantiles`.
 
     Raises
     ------
@@ -214,16 +299,50 @@ def compare_paired(
             raise ValueError(f"the table holds no session with {by} {value!r}; it has {there}")
     if before == after:
         raise ValueError(f"before and after are both {before!r}; give two values of {by}")
-    file = table["recording"].astype(str)
-    if "clip_start" in table:
-        starts = [f" from {start:g} s" if start else "" for start in table["clip_start"]]
-        file = file + starts
-    same = [table[name].astype(str) for name in _the_same(by) if name in table and name != by]
-    means = table[metric].groupby([file.rename("file"), *same, table[by]]).mean().unstack(by)
+    table = table[table[by].isin([before, after])]
+    include_invalid |= metric.startswith(OF_SENDER)
+    kept = table if include_invalid else table[_valid_rows(table, by)]
+    for value in (before, after):
+        if value not in set(kept[by]):
+            raise ValueError(
+                f"no session with {by} {value!r} is valid; include_invalid=True takes them in"
+            )
+    file = _files(kept)
+    same = [kept[name].astype(str) for name in _the_same(by) if name in kept and name != by]
+    means = kept[metric].groupby([file, *same, kept[by]]).mean().unstack(by)
     both = means[[before, after]].dropna().groupby(level="file").mean()
     everything = dict.fromkeys(file, float("nan"))
     halves = [{**everything, **both[half].to_dict()} for half in (before, after)]
-    return paired_difference(*halves, level=level, seed=seed)
+    units = {one.name: one.unit for one in METRICS}
+    found = paired_difference(*halves, level=level, seed=seed)
+    return replace(found, invalid=len(table) - len(kept), unit=units.get(metric, MS))
+
+
+def _valid_rows(table: pd.DataFrame, by: str) -> list[bool]:
+    """Which sessions may be compared; all of a table that does not say which are valid."""
+    if "valid" not in table:
+        return [True] * len(table)
+    problems = table["problems"] if "problems" in table else [""] * len(table)
+    pacing = table["pacing"] if "pacing" in table else [""] * len(table)
+    return [
+        bool(valid) or (names != "" and _valid(str(names).split(", "), str(how), [by]))
+        for valid, names, how in zip(table["valid"], problems, pacing, strict=True)
+    ]
+
+
+def _files(table: pd.DataFrame) -> pd.Series:
+    """What is paired: recordings, and excerpts of one by where they begin and how long they are."""
+    file = table["recording"].astype(str)
+    if "clip_start" in table:
+        file = file + [f" from {start:g} s" if start else "" for start in table["clip_start"]]
+    if "clip_seconds" in table:
+        lengths = table.groupby(file)["clip_seconds"].transform("nunique")
+        several = [
+            f", {seconds:g} s" if number > 1 else ""
+            for seconds, number in zip(table["clip_seconds"], lengths, strict=True)
+        ]
+        file = file + several
+    return file.rename("file")
 
 
 def _the_same(by: str) -> tuple[str, ...]:
@@ -231,9 +350,6 @@ def _the_same(by: str) -> tuple[str, ...]:
     if by in SENDER:
         return (*SENDER, "service")
     return (*SENDER, *SERVICE) if by in SERVICE else SENDER
-
-
-# The worst.
 
 
 # What is measured.

@@ -12,29 +12,28 @@ from urllib.parse import quote
 import numpy as np
 
 from rtkit.analysis.naming import Sessions, named
-from rtkit.analysis.pooling import (
-    _LATENCIES,
-    _LEFT,
-    _RIGHT,
-    _SAID,
-    _TURN,
-    _UNDECIDED,
-    _WORD,
-    PARTS,
-    _counted,
-    _measure,
-)
+from rtkit.analysis.pooling import _LATENCIES, _counted, _measure
 from rtkit.recording import load_session
 from rtkit.session import Session
 
 __all__ = ["Worst", "worst_cases"]
+
+PARTS = ("chunk_wait", "endpoint_wait", "lateness", "service_time", "since_sent")
+_SAID = {part: part.replace("_", " ") for part in PARTS}
+_SAID["since_sent"] = "endpoint wait + service time"
+_RIGHT = 'style="text-align: right; padding: 2px 12px"'
+_LEFT = 'style="text-align: left; padding: 2px 12px"'
+_WORD = ("chunk_wait", "lateness", "service_time")
+_TURN = ("chunk_wait", "endpoint_wait", "lateness", "service_time")
+_UNDECIDED = ("chunk_wait", "lateness", "since_sent")  # the service did not say what decided
 
 
 @dataclass(frozen=True)
 class Case:
     """One bad case: how long it took, where it is, and what made it so long. Seconds.
 
-    `at` counts from the start of the recording, `parts` add up to `seconds`.
+    `at` counts from the start of the recording, `parts` add up to `seconds`. Where the service does
+    not say which audio decided, two of them are only known to within `half_width`.
     """
 
     recording: str
@@ -44,6 +43,15 @@ class Case:
     seconds: float
     parts: Mapping[str, float]
     file: Path | None = None
+    half_width: float = 0.0
+
+    def part(self, name: str) -> str:
+        """In ms, and how far that may lie from the truth."""
+        if name not in self.parts:
+            return ""
+        unsure = name != "chunk_wait" and round(self.half_width * 1000) > 0
+        width = f" ± {self.half_width * 1000:.0f}" if unsure else ""
+        return f"{self.parts[name] * 1000:.0f}{width}"
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Worst:
                 what = f" {case.text!r}" if case.text else ""
                 lines.append(
                     f"  {case.seconds * 1000:6.0f} ms at {_clock(case.at)}{what}: "
-                    f"{_sum(case.parts)} [{case.session}]"
+                    f"{_sum(case)} [{case.session}]"
                 )
         return "\n".join(lines) or "No cases."
 
@@ -161,14 +169,15 @@ def _cases(name: str, session: Session, of: str, file: Path | None) -> Iterable[
             names = _UNDECIDED
         parts = {part: float(getattr(latency, part)[i]) for part in names}
         seconds, at = float(latency.latency[i]), first + float(latency.end[i])
-        yield Case(settings.recording, name, at, latency.texts[i], seconds, parts, file)
+        half_width = float(latency.half_width[i])
+        yield Case(settings.recording, name, at, latency.texts[i], seconds, parts, file, half_width)
 
 
 def _row(case: Case, names: Sequence[str]) -> str:
     session = html.escape(case.session)
     if case.file is not None:
         session = f'<a href="{quote(Path(os.path.relpath(case.file)).as_posix())}">{session}</a>'
-    parts = [f"{case.parts[n] * 1000:.0f}" if n in case.parts else "" for n in names]
+    parts = [case.part(name) for name in names]
     text = case.text if len(case.text) <= 60 else f"… {case.text[-58:]}"
     figures = [f"{case.seconds * 1000:.0f}", _clock(case.at)]
     cells = [(_RIGHT, cell) for cell in figures] + [(_LEFT, html.escape(text))]
@@ -176,8 +185,8 @@ def _row(case: Case, names: Sequence[str]) -> str:
     return f"<tr>{''.join(f'<td {side}>{cell}</td>' for side, cell in cells)}</tr>"
 
 
-def _sum(parts: Mapping[str, float]) -> str:
-    return " + ".join(f"{_SAID[name]} {s * 1000:.0f}" for name, s in parts.items())
+def _sum(case: Case) -> str:
+    return " + ".join(f"{_SAID[name]} {case.part(name)}" for name in case.parts)
 
 
 def _clock(seconds: float) -> str:

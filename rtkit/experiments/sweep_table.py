@@ -36,7 +36,7 @@ def make_table(cells: list[Cell], order: list[Cell], errors: Mapping[Path, str])
             "error": errors.get(cell.path, ""),
         }
         if cell.path in errors:
-            row |= {"ending": "failed", "valid": False, "seconds": cell.clip.seconds}
+            row |= {"ending": "failed", "valid": False, "clip_seconds": cell.clip.seconds}
         else:
             session = load_session(cell.path)
             row |= {"open_seconds": _open_seconds(session), **session_row(session)}

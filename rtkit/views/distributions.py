@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
 
-from rtkit.analysis.bootstrap import Interval, bootstrap_quantiles
+from rtkit.analysis.bootstrap import Interval
 from rtkit.analysis.latency import quantiles
 from rtkit.analysis.naming import Sessions, named, said
 from rtkit.analysis.pooling import Pool, pool
@@ -26,18 +26,23 @@ MEASURES = {
     "lateness": ("Lateness", "lateness (logarithmic above 1 ms)", "chunks"),
 }
 MARKED = (0.5, 0.95)
-RESAMPLES = 500
 WIDE = 52  # letters of a legend under one of three axes
 
 
 def plot_distribution(
-    sessions: Sessions, of: str = "word_latency", *, by: str | Sequence[str] = "pacing", ax: Axes
+    sessions: Sessions,
+    of: str = "word_latency",
+    *,
+    by: str | Sequence[str] = "pacing",
+    include_invalid: bool = False,
+    ax: Axes,
 ) -> list[Artist]:
     """Which share of the words, turns or chunks took no longer than so many milliseconds (ECDF).
 
-    The horizontal bars are 95 % bootstrap intervals of p50 and p95; whole sessions are drawn where
-    there are several. There is no bar where an interval is not to be trusted, for fewer than ten
-    sessions above all: `rtkit.quantile_intervals` holds it, with the reason.
+    The horizontal bars are 95 % bootstrap intervals of p50 and p95; whole recordings or sessions
+    are drawn where there are several. There is no bar where an interval is not to be trusted: with
+    fewer than ten of them at p50, and fewer than 72 at p95. `rtkit.quantile_intervals` has the
+    reason.
 
     Parameters
     ----------
@@ -48,6 +53,9 @@ def plot_distribution(
         ``"recording"``, ``"service"``, ``"name"``, ... as in `rtkit.quantile_intervals`. Different
         services are never one line.
         By name each session is a line of its own: with p50 and p99, and without intervals.
+    include_invalid : bool
+        Whether latencies of sessions that are not valid count, as in `rtkit.quantile_intervals`.
+        The legend says how many were left out.
     ax : matplotlib.axes.Axes
 
     Returns
@@ -56,22 +64,20 @@ def plot_distribution(
         A line a group.
     """
     title, axis, things = MEASURES[of]
-    pools = pool(sessions, of, by)
+    pools = pool(sessions, of, by, include_invalid=include_invalid)
+    invalid = sum(len(one.left_out) for one in pools.values())
+    pools = {name: one for name, one in pools.items() if len(one.values)}
     one_each = {name: next(iter(one.sessions.values())) for name, one in pools.items()}
-    held = setting_the_axis(
-        {name: one_each[name] for name, one in pools.items() if len(one.values)}
-    )
+    held = setting_the_axis(one_each)
     unit = MS if of == "lateness" else unit_of(*[pools[name].values for name in held])
     artists: list[Artist] = []
     left_out = 0
     for (name, one), look in zip(pools.items(), looks_of(one_each), strict=True):
-        if not len(one.values):
-            continue
         if by == "name":  # nothing is put together
             found = quantiles(one.values)
             label = f"{said(name)}: p50 {duration(found.p50)}, p99 {duration(found.p99)}"
         else:
-            drawn = bootstrap_quantiles(one.values, MARKED, groups=one.session, resamples=RESAMPLES)
+            drawn = one.intervals(MARKED)
             left_out += sum(bool(interval.note) for interval in drawn)
             label = _label(name, one, drawn)
             _mark(ax, drawn, look["color"], unit)
@@ -82,7 +88,7 @@ def plot_distribution(
     titled(ax, title, axis.format(unit.name), f"share of {things}", named(sessions))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     if not artists:
-        say_instead(ax, f"no {things} to measure")
+        say_instead(ax, f"no {things} to measure{' in valid sessions' if invalid else ''}")
     elif of == "lateness":
         _logarithmic(ax)
     if len(held) < len(artists):
@@ -90,8 +96,13 @@ def plot_distribution(
         margin = 0.05 * float(np.ptp(values)) or 1.0
         low = min(0.0, values.min()) - 0.5 if of == "lateness" else values.min() - margin
         ax.set_xlim(low, values.max() + margin)
-    few = f"intervals left out: {left_out} (too few sessions or {things})" if left_out else ""
-    legend_below(ax, artists, title=few)
+    notes = []
+    if left_out:
+        units = "recordings" if any(one.recordings > 1 for one in pools.values()) else "sessions"
+        notes.append(f"intervals left out: {left_out} (too few {units} or {things})")
+    if invalid:
+        notes.append(f"sessions left out, not valid: {invalid}")
+    legend_below(ax, artists, title="\n".join(notes))
     return artists
 
 

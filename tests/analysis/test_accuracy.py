@@ -16,7 +16,6 @@ from facts import CALL, call, converse, session, turn
 
 import rtkit
 from rtkit.analysis.error_rate import Edit, WordErrorRate
-from rtkit.analysis.rate_bootstrap import drawn
 from rtkit.audio import open_clip
 from rtkit.reference import Reference, SidecarError, SpokenTurn, read_cues
 from rtkit.session import Session
@@ -241,41 +240,76 @@ def test_words_of_a_clump_do_not_make_the_interval_narrow() -> None:
     assert widths[1] == 0
 
 
-def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
-    """The rate of 300 sessions of 40 turns with clumps of errors, the truth being 0.15."""
-    generator = np.random.default_rng(5)
-    held = 0
-    for number in range(300):
-        errors = generator.binomial(10, generator.beta(1.5, 8.5, 40)).astype(float)
-        low, high = drawn(errors, np.full(40, 10.0), 0.95, 400, number)
-        held += low <= 0.15 <= high
-    assert 0.88 <= held / 300 <= 0.99
-
-
-def test_few_segments_widen_it_and_are_named() -> None:
+def test_too_few_segments_to_meet_rare_clumps_are_named() -> None:
     errors = [0, 1, 2, 1]
-    few, many = rated(errors, 10), rated(errors * 10, 10)
-    assert "They are few" in few.interval.sentence
-    assert "They are few" not in many.interval.sentence
+    few, many = rated(errors, 10), rated(errors * 18 + [1], 10)
+    almost = rated([*errors * 17, 0, 1, 2], 10)
+    assert few.interval.note == "too narrow where errors come in rare clumps: 4 of 72 turns"
+    assert almost.interval.note == "too narrow where errors come in rare clumps: 71 of 72 turns"
+    assert rated(errors * 18, 10).interval.note == many.interval.note == ""
     assert few.interval.high - few.interval.low > many.interval.high - many.interval.low
+    assert f"({few.interval.note}). It tells what chance may do" in str(few)
 
 
-def test_one_piece_or_no_error_gives_no_interval_and_says_why() -> None:
-    one = rtkit.wer(heard("a b"), "a c").interval
-    assert math.isnan(one.low)
-    assert "one cannot draw among one" in one.sentence
-    none = rated([0] * 30, 10).interval
-    assert math.isnan(none.high)
-    assert "Up to 10%" in none.sentence or "up to 10%" in none.sentence
+def test_few_segments_have_students_interval_of_the_ratio() -> None:
+    """Errors 1, 4, 1 of 10, 20, 30 words: the rate is a tenth, and off are 0, 2, -2."""
+    edits = tuple(
+        Edit("substitution" if i < wrong else "hit", "w", "x" if i < wrong else "w", k)
+        for k, (wrong, words) in enumerate(((1, 10), (4, 20), (1, 30)))
+        for i in range(words)
+    )
+    found = WordErrorRate(edits, 3, "turns").interval
+    reach = 4.30265 * math.sqrt(8 * 3 / 2) / 60
+    assert (found.value, found.count, found.units) == (0.1, 60, 3)
+    assert (found.low, found.high) == pytest.approx((0, 0.1 + reach), rel=1e-5)  # never below 0
+
+
+def test_errors_in_too_few_segments_give_no_upper_bound() -> None:
+    found = rated([9] + [0] * 79, 10)
+    assert found.interval.high == math.inf
+    assert found.interval.note == "errors in too few turns to bound it"
+    assert "% or more (errors in too few turns to bound it)" in str(found)
+    better = found.difference(rated([0] * 80, 10))
+    assert f"{better.interval.low * 100:.1f} % or more (errors" in str(better)
+    worse = rated([0] * 80, 10).difference(found)
+    assert f"{worse.interval.high * 100:.1f} % or less (errors" in str(worse)
+
+
+@pytest.mark.parametrize(
+    ("errors", "sentence"),
+    [
+        ([1], "it takes 3 turns to tell how they vary, and there is one"),
+        ([1, 2], "it takes 3 turns to tell how they vary, and there are two"),
+        ([0] * 30, "by the rule of three up to 10% of such turns may still hold one"),
+    ],
+)
+def test_too_little_gives_no_interval_and_says_why(errors: list[int], sentence: str) -> None:
+    score = rated(errors, 10)
+    assert np.isnan([score.interval.low, score.interval.high]).all()
+    assert score.interval.note.endswith(sentence)
+    assert f"No interval: {score.interval.note}." in str(score)
+    assert "(no interval)" in repr(score)
+
+
+def test_an_interval_is_printed_in_percent() -> None:
+    score = rated([1, 0, 2, 0] * 20, 10)
+    found = score.interval
+    bounds = f"{found.low * 100:.1f} to {found.high * 100:.1f} %"
+    assert f"95% interval: {bounds}. It tells what chance may do with such speech" in str(score)
+    assert f"(95%: {bounds})" in repr(score)
+    assert f"95% interval: {bounds}" in score._repr_html_()
 
 
 @pytest.mark.parametrize(
     ("how", "sentence"),
-    [({"level": 95}, "level=95 is no share"), ({"draws": 3}, "draws=3 are too few")],
+    [({"level": 95}, "level=95 is no level"), ({"resamples": 3}, "resamples=3 are too few")],
 )
 def test_an_interval_that_cannot_be_is_loud(how: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        rated([0, 1], 5).bootstrap(**how)
+    for errors in ([0, 1], [0, 0], [1]):  # also where there is none anyway
+        with pytest.raises(ValueError, match=sentence):
+            rated(errors, 5).bootstrap(**how)
+        with pytest.raises(ValueError, match=sentence):
+            rated(errors, 5).difference(rated(errors, 5), **how)
 
 
 def test_a_difference_is_taken_segment_by_segment() -> None:
@@ -285,6 +319,7 @@ def test_a_difference_is_taken_segment_by_segment() -> None:
     found = worse.difference(better)
     assert found.rate == pytest.approx(0.1)
     assert [found.interval.low, found.interval.high] == pytest.approx([0.1, 0.1])
+    assert str(found).startswith("+10.0 percentage points. 95% interval: 10.0 to 10.0 % (")
     assert "It leaves out 0" in str(found)
     assert worse.interval.low < better.interval.high  # the intervals by themselves overlap
 
@@ -292,7 +327,15 @@ def test_a_difference_is_taken_segment_by_segment() -> None:
 def test_a_difference_that_chance_explains_is_said_to_be_none() -> None:
     found = rated([1, 0, 2, 0] * 5, 10).difference(rated([0, 1, 0, 2] * 5, 10))
     assert found.interval.low < 0 < found.interval.high
-    assert "no difference is shown" in str(found)
+    assert "It holds 0: no difference is shown" in str(found)
+
+
+def test_two_segments_show_no_difference() -> None:
+    found = rated([1, 3], 10).difference(rated([0, 0], 10))
+    assert found.rate == pytest.approx(0.2)
+    assert np.isnan(found.interval.low)
+    assert "there are two" in str(found)
+    assert "It leaves out" not in str(found)
 
 
 def test_equal_scores_show_no_difference_and_do_not_prove_that_there_is_none() -> None:

@@ -1,124 +1,277 @@
-"""Intervals hold what they promise, and paired differences what is known by hand."""
+"""Intervals by drawing units: exact where that is known, and honest where nothing is."""
 
 from __future__ import annotations
+
+import math
+from itertools import product
 
 import numpy as np
 import pytest
 
-from rtkit.analysis.bootstrap import bootstrap_quantiles, paired_difference
+from rtkit.analysis.bootstrap import (
+    Interval,
+    _student,
+    blocks,
+    bootstrap,
+    bootstrap_quantiles,
+    needed,
+    ratio_interval,
+)
 
 
-def test_the_interval_of_a_median_holds_the_truth_about_as_often_as_it_says() -> None:
-    generator = np.random.default_rng(3)
-    held = 0
-    for seed in range(200):
-        (median,) = bootstrap_quantiles(
-            generator.exponential(size=60), (0.5,), level=0.9, resamples=300, seed=seed
-        )
-        held += median.low <= np.log(2) <= median.high
-    assert 168 <= held <= 192  # 180 are expected; a standard deviation is 4
+def bounds(*found: Interval) -> list[tuple[float, float]]:
+    return [(interval.low, interval.high) for interval in found]
 
 
-def test_groups_that_differ_widen_the_interval() -> None:
+# Drawing.
+
+
+def test_as_many_units_are_drawn_as_there_are_and_added_up() -> None:
+    sums = np.array([[1.0, 10.0], [2.0, 20.0], [2.0, 20.0], [4.0, 40.0]])
+    drawn = bootstrap(sums, resamples=4000, generator=np.random.default_rng(0))
+    assert drawn.shape == (4000, 2)
+    np.testing.assert_array_equal(drawn[:, 1], 10 * drawn[:, 0])  # whole units
+    assert {*drawn[:, 0]} == {sum(four) for four in product((1.0, 2.0, 4.0), repeat=4)}
+    assert drawn[:, 0].mean() == pytest.approx(9, abs=0.1)
+    assert drawn[:, 0].var() == pytest.approx(4 * sums[:, 0].var(), rel=0.1)
+
+
+def test_unlike_units_with_the_same_sums_in_one_column_are_not_taken_for_one() -> None:
+    sums = np.array([[0.0, 1.0], [0.0, 3.0], [1.0, 1.0], [1.0, 3.0]])
+    drawn = bootstrap(sums, resamples=2000, generator=np.random.default_rng(0))
+    assert {*drawn[:, 0]} == {0, 1, 2, 3, 4}
+    assert {*drawn[:, 1]} == {4, 6, 8, 10, 12}
+    assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.1
+
+
+def test_draws_come_in_blocks_that_are_whole() -> None:
+    assert blocks(2500, 1000) == [1000, 1000, 500]
+    assert blocks(2000, 1000) == [1000, 1000]
+    assert blocks(3, 10**7) == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("level", "freedom", "t"),
+    [  # from the tables
+        (0.95, 1, 12.7062),
+        (0.95, 2, 4.30265),
+        (0.95, 3, 3.18245),
+        (0.95, 4, 2.77645),
+        (0.95, 9, 2.26216),
+        (0.95, 30, 2.04227),
+        (0.95, 100, 1.98397),
+        (0.9, 5, 2.01505),
+        (0.99, 2, 9.92484),
+        (0.99, 7, 3.49948),
+        (0.5, 1, 1.0),
+    ],
+)
+def test_students_t_is_that_of_the_tables(level: float, freedom: int, t: float) -> None:
+    assert _student(level, freedom) == pytest.approx(t, rel=3e-6)
+
+
+def test_students_t_ends_at_the_normals() -> None:
+    assert _student(0.95, 100_000) == _student(0.95, 1000) == pytest.approx(1.95996, rel=2e-3)
+
+
+# Quantiles.
+
+
+@pytest.mark.parametrize(
+    ("values", "units", "quantile", "note"),
+    [
+        (9, None, 0.5, "too narrow: 9 of 10 values"),
+        (6, None, 0.5, "too narrow: 6 of 10 values"),  # 0.5**6 <= 0.025 < 0.5**5
+        (5, None, 0.5, "no bounds: 5 of 10 values"),
+        (10, None, 0.5, ""),
+        (71, None, 0.95, "no upper bound: 71 of 72 values"),
+        (72, None, 0.95, ""),  # 0.95**72 <= 0.025 < 0.95**71: how often all lie below it
+        (71, None, 0.05, "no lower bound: 71 of 72 values"),
+        (900, 10, 0.95, "no upper bound: 10 of 72 files"),
+        (900, 71, 0.95, "no upper bound: 71 of 72 files"),
+        (900, 90, 0.95, ""),
+        (900, 90, 0.99, "no upper bound: 90 of 368 files"),
+        (900, 2, 0.5, "no bounds: 2 of 10 files"),
+        (900, 9, 0.5, "too narrow: 9 of 10 files"),
+        (900, 10, 0.5, ""),
+        (900, 1, 0.5, "too narrow: 1 of 10 files"),
+        (367, 1, 0.99, "no upper bound: 367 of 368 values; too narrow: 1 of 10 files"),
+        (400, None, 1.0, "no upper bound: no number of values tells the ends"),
+        (400, None, 0.0, "no lower bound: no number of values tells the ends"),
+    ],
+)
+def test_an_interval_of_too_little_says_so(
+    values: int, units: int | None, quantile: float, note: str
+) -> None:
+    numbers = np.random.default_rng(0).permutation(values)
+    labels = None if units is None else np.arange(values) % units
+    (found,) = bootstrap_quantiles(numbers.astype(float), (quantile,), units=labels, called="files")
+    assert found.note == note
+    assert np.isinf(found.high) == ("no upper" in note or "no bounds" in note)
+    assert np.isinf(found.low) == ("no lower" in note or "no bounds" in note)
+    assert (found.count, found.units) == (values, units or values)
+
+
+def test_how_many_units_a_quantile_takes() -> None:
+    assert [needed(quantile) for quantile in (0.5, 0.9, 0.95, 0.99, 0.05)] == [10, 36, 72, 368, 72]
+    assert [needed(0.95, level) for level in (0.9, 0.99)] == [59, 104]
+
+
+def test_values_by_themselves_have_the_binomial_bounds() -> None:
+    """Of 200 the 86th and the 115th: as of any table of them, and of every distribution."""
+    values = np.arange(1.0, 201)
+    (found,) = bootstrap_quantiles(values, (0.5,), resamples=200_000)
+    assert (found.value, found.low, found.high) == (100.5, 86, 115)
+    chance = [math.comb(200, k) / 2**200 for k in range(201)]  # that k lie below the median
+    assert sum(chance[:86]) <= 0.025 < sum(chance[:87])
+    assert sum(chance[115:]) <= 0.025 < sum(chance[114:])
+    each = bootstrap_quantiles(values, (0.5,), units=values, called="files", resamples=200_000)
+    assert bounds(*each) == [(86, 115)]
+
+
+def test_the_bounds_are_values_that_were_measured_and_the_level_widens_them() -> None:
+    values = np.random.default_rng(1).exponential(size=300)
+    wide, narrow = (bootstrap_quantiles(values, (0.25, 0.5), level=level) for level in (0.99, 0.8))
+    for one, other in zip(wide, narrow, strict=True):
+        assert one.low < other.low < one.value == other.value < other.high < one.high
+        assert {one.low, one.high, other.low, other.high} <= {*values.tolist()}
+
+
+def test_units_that_differ_widen_the_interval() -> None:
     generator = np.random.default_rng(5)
-    groups = np.repeat(np.arange(12), 40)
-    values = generator.normal(size=12)[groups] + 0.1 * generator.normal(size=480)
+    units = np.repeat(np.arange(12), 40)
+    values = generator.normal(size=12)[units] + 0.1 * generator.normal(size=480)
     (alone,) = bootstrap_quantiles(values, (0.5,))
-    (together,) = bootstrap_quantiles(values, (0.5,), groups=groups)
+    (together,) = bootstrap_quantiles(values, (0.5,), units=units)
     assert alone.value == together.value == np.median(values)
     assert together.high - together.low > 3 * (alone.high - alone.low)
-    assert (alone.groups, together.groups, together.count) == (1, 12, 480)
+    assert (alone.units, together.units, together.count) == (480, 12, 480)
+
+
+def test_units_count_by_their_values_whatever_they_are_called() -> None:
+    """A unit with more values weighs more; labels only tell units apart."""
+    values = np.concatenate([np.zeros(60), np.ones(40), np.arange(2.0, 12)])
+    numbers = np.concatenate([np.repeat(np.arange(4), 25), np.arange(4, 14)])
+    names = [f"file {number}" for number in numbers]
+    assert bootstrap_quantiles(values, (0.5,), units=names) == bootstrap_quantiles(
+        values, (0.5,), units=numbers
+    )
+
+
+def test_values_that_are_all_the_same_are_their_own_bounds() -> None:
+    (same,) = bootstrap_quantiles(np.full(40, 0.25), (0.5,), units=np.arange(40) % 20)
+    assert (same.value, same.low, same.high, same.note) == (0.25, 0.25, 0.25, "")
+
+
+def test_ties_at_the_border_belong_to_all_units_alike() -> None:
+    """Half of every unit's values are 0 and half are 1: no unit differs from another."""
+    values = np.tile([0.0, 1.0], 100)
+    (found,) = bootstrap_quantiles(values, (0.25,), units=np.repeat(np.arange(20), 10))
+    assert (found.low, found.high) == (0, 0)
+
+
+def test_a_single_session_has_the_interval_of_its_values_and_a_note() -> None:
+    values = np.random.default_rng(2).normal(size=50)
+    (alone,) = bootstrap_quantiles(values, (0.5,))
+    (single,) = bootstrap_quantiles(values, (0.5,), units=["a"] * 50, called="sessions")
+    assert single.low < single.value < single.high
+    assert bounds(single) == bounds(alone)
+    assert (single.units, single.note) == (1, "too narrow: 1 of 10 sessions")
 
 
 def test_it_is_repeatable_and_takes_the_edges() -> None:
     values = np.random.default_rng(0).normal(size=50)
     assert bootstrap_quantiles(values, seed=4) == bootstrap_quantiles(values, seed=4)
-    assert bootstrap_quantiles(values, seed=4) != bootstrap_quantiles(values, seed=5)
-    (one,) = bootstrap_quantiles(np.array([2.0]), (0.5,))
-    assert one.value == 2
+    seeds = {bounds(*bootstrap_quantiles(values, seed=seed, resamples=100))[0] for seed in range(9)}
+    assert len(seeds) > 1
+    (one,) = bootstrap_quantiles(np.array([2.0]), (0.5,), units=["a"])
+    assert (one.value, one.count, one.units) == (2, 1, 1)
     assert np.isnan([one.low, one.high]).all()  # a single value says nothing of others
     assert one.note == "1 value: there is no interval"
-    (none,) = bootstrap_quantiles(np.array([]), (0.5,))
-    assert np.isnan(none.value)
-    assert none.count == 0
-
-
-@pytest.mark.parametrize(
-    ("values", "sessions", "quantile", "note"),
-    [
-        (9, None, 0.5, "too narrow: 9 of 10 values"),
-        (10, None, 0.5, ""),
-        (71, None, 0.95, "too narrow: 71 of 72 values"),
-        (72, None, 0.95, ""),  # 0.95**72 <= 0.025 < 0.95**71: how often all lie below it
-        (71, None, 0.05, "too narrow: 71 of 72 values"),
-        (368, 2, 0.99, "too narrow: 2 of 10 sessions"),
-        (367, 1, 0.99, "too narrow: 1 of 10 sessions, 367 of 368 values"),
-        (368, 10, 0.99, ""),
-        (400, None, 1.0, "too narrow: no number of values tells the ends"),
-    ],
-)
-def test_an_interval_of_too_little_says_so(
-    values: int, sessions: int | None, quantile: float, note: str
-) -> None:
-    groups = None if sessions is None else np.arange(values) % sessions
-    (found,) = bootstrap_quantiles(
-        np.arange(float(values)), (quantile,), groups=groups, resamples=5
-    )
-    assert found.note == note
-
-
-def test_a_paired_difference_by_hand() -> None:
-    before = {"a": 1.0, "b": 5.0, "c": 9.0, "d": 2.0, "e": 1.0}
-    after = {"a": 2.0, "b": 7.0, "c": 8.5, "d": float("nan"), "f": 3.0}
-    found = paired_difference(before, after)
-    assert found.differences == {"a": 1.0, "b": 2.0, "c": -0.5}
-    assert found.left_out == 3
-    assert found.mean.value == pytest.approx(2.5 / 3)
-    assert found.effect == pytest.approx((2.5 / 3) / np.std([1, 2, -0.5], ddof=1))
-    assert found.rank_biserial == pytest.approx((2 + 3 - 1) / 6)
-    # Of the 8 ways to flip three signs, the sums of size 2.5 or more are 2.5, 3.5 and theirs below.
-    assert found.p == 4 / 8
-    assert found.mean.low == pytest.approx(-0.5)  # the least of all that can be drawn
-    assert found.mean.high == pytest.approx(2.0)
-    assert "over 3 files, of which 2 rose" in str(found)
-    assert "3 files left out" in str(found)
-
-
-def test_ties_share_their_ranks_and_zeros_have_none() -> None:
-    found = paired_difference(dict.fromkeys("abcd", 0.0), {"a": 1, "b": 1, "c": -1, "d": 0})
-    assert found.rank_biserial == pytest.approx((2 + 2 - 2) / 6)
-
-
-def test_the_same_everywhere_has_no_spread() -> None:
-    same = paired_difference({"a": 0.0, "b": 1.0}, {"a": 0.0, "b": 1.0})
-    assert (same.mean.value, same.effect, same.rank_biserial, same.p) == (0, 0, 0, 1)
-    less = paired_difference({"a": 1.0, "b": 2.0}, {"a": 0.0, "b": 1.0})
-    assert less.effect == -np.inf
-
-
-def test_many_pairs_are_flipped_by_chance_and_agree_with_the_exact_answer() -> None:
-    values = np.random.default_rng(1).normal(0.4, 1, size=14)
-    exact = paired_difference(dict.fromkeys(range(14), 0.0), dict(enumerate(values)))
-    by_chance = paired_difference(
-        dict.fromkeys(range(15), 0.0), dict(enumerate([*values, 0.0]))
-    )  # a 0 changes no sum
-    assert by_chance.p == pytest.approx(exact.p, abs=0.02)
+    none = bootstrap_quantiles(np.array([]), (0.5, 0.9))
+    assert [math.isnan(interval.value) for interval in none] == [True, True]
+    assert [(i.count, i.units, i.note) for i in none] == [(0, 0, "no values")] * 2
+    assert np.isnan(bounds(*none)).all()
 
 
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
         ({"quantiles": (1.5,)}, "do not all lie between 0 and 1"),
+        ({"quantiles": (-0.1,)}, "do not all lie between 0 and 1"),
         ({"level": 95}, "level=95 is no level"),
-        ({"resamples": 0}, "resamples=0 draws nothing"),
-        ({"groups": [1]}, "1 groups for 2 values"),
+        ({"level": 0}, "level=0 is no level"),
+        ({"level": 1}, "level=1 is no level"),
+        ({"resamples": 99}, "resamples=99 are too few"),
+        ({"units": [1]}, "1 units for 2 values"),
     ],
 )
 def test_what_cannot_be_is_refused(asked: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         bootstrap_quantiles(np.array([1.0, 2.0]), **asked)  # type: ignore[arg-type]
+    bootstrap_quantiles(np.array([1.0, 2.0]), (0, 1), resamples=100)
 
 
-def test_one_file_is_no_comparison() -> None:
-    with pytest.raises(ValueError, match="1 of 2 files were measured both ways"):
-        paired_difference({"a": 1.0, "b": 1.0}, {"a": 2.0})
+# Means and rates.
+
+
+def between(
+    numerators: list[float], denominators: list[float] | None = None, **how: float
+) -> tuple[float, float]:
+    how = {"level": 0.95, "resamples": 4000, **how}
+    below = np.ones(len(numerators)) if denominators is None else np.array(denominators)
+    return ratio_interval(
+        np.array(numerators),
+        below,
+        level=how["level"],
+        resamples=int(how["resamples"]),
+        generator=np.random.default_rng(int(how.get("seed", 0))),
+    )
+
+
+def test_few_have_students_interval() -> None:
+    values = [1.0, 2.0, 6.0]
+    error = np.std(values, ddof=1) / math.sqrt(3)
+    assert between(values) == pytest.approx((3 - 4.30265 * error, 3 + 4.30265 * error), rel=1e-5)
+    nine = [*range(9)]
+    error = np.std(nine, ddof=1) / 3
+    assert between([*map(float, nine)]) == pytest.approx(
+        (4 - 2.306 * error, 4 + 2.306 * error), rel=1e-5
+    )
+
+
+def test_a_ratios_error_is_that_of_what_is_off() -> None:
+    """Errors 1, 4, 1 of 10, 20, 30 words: the rate is a tenth, and off are 0, 2, -2."""
+    error = math.sqrt(8 * 3 / 2) / 60
+    expected = (0.1 - 4.30265 * error, 0.1 + 4.30265 * error)
+    assert between([1, 4, 1], [10, 20, 30]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_two_have_none() -> None:
+    assert np.isnan(between([1.0, 2.0])).all()
+    assert np.isnan(between([1.0])).all()
+
+
+def test_what_does_not_vary_has_no_width() -> None:
+    assert between([0.1 + 0.2] * 3) == pytest.approx((0.3, 0.3), abs=1e-15)
+    assert between([0.3, 0.1 + 0.2] * 10) == pytest.approx((0.3, 0.3), abs=1e-15)
+    assert between([1.0, 2.0] * 10, [10.0, 20.0] * 10) == pytest.approx((0.1, 0.1))
+
+
+def test_from_ten_on_it_reaches_as_far_as_skew_asks() -> None:
+    generator = np.random.default_rng(4)
+    values = generator.exponential(size=20)
+    error = values.std(ddof=1) / math.sqrt(20)
+    low, high = between([*values])
+    t = 2.09302  # of 19 degrees of freedom
+    assert low == pytest.approx(values.mean() - t * error, rel=1e-4)  # never narrower than t
+    assert high > values.mean() + 1.2 * t * error
+    mirrored = between([*-values])
+    assert mirrored == pytest.approx((-high, -low), rel=0.1)
+
+
+def test_nothing_bounds_a_rate_whose_errors_lie_in_one_unit() -> None:
+    low, high = between([0.0] * 19 + [9.0], [10.0] * 20)
+    assert high == math.inf
+    assert low < 9 / 200
+    assert between([0.0] * 19 + [-9.0], [10.0] * 20)[0] == -math.inf

@@ -122,6 +122,7 @@ def test_a_row_a_session_is_the_summary_in_seconds(calls: dict[str, Session]) ->
     assert table.pacing.tolist() == ["wall_clock", "fixed_sleep"]
     assert table.valid.tolist() == [True, False]
     assert table.problems.tolist() == ["", "late"]
+    assert table[["clip_start", "clip_seconds"]].to_numpy().tolist() == [[0, 12], [0, 12]]
     for column, row, unit in [
         ("chunks_sent", "chunks sent", 1),
         ("lateness_p99", "lateness p99, ms", 1000),
@@ -130,6 +131,13 @@ def test_a_row_a_session_is_the_summary_in_seconds(calls: dict[str, Session]) ->
         ("turn_latency_made_by_the_sender", "turn latency made by the sender, %", 100),
     ]:
         assert (table[column] * unit).tolist() == pytest.approx([*summary[row].values()])
+
+
+def test_a_sessions_row_says_which_stretch_was_streamed() -> None:
+    (row,) = to_frame(
+        session([0.0] * 3, first=2500, samples=300, recording="a.wav"), "sessions"
+    ).itertuples()
+    assert (row.recording, row.clip_start, row.clip_seconds) == ("a.wav", 2.5, 0.3)
 
 
 @pytest.mark.parametrize("what", KINDS)

@@ -16,9 +16,11 @@ from matplotlib.lines import Line2D
 
 import rtkit
 from rtkit.analysis.naming import service_of
+from rtkit.analysis.paired import Paired
 from rtkit.analysis.pooling import pool
+from rtkit.analysis.worst import Case, Worst
 from rtkit.audio import open_clip
-from rtkit.session import Session
+from rtkit.session import Ending, Session
 
 CALL = Path(__file__).parents[2] / "data" / "library_call.wav"
 
@@ -207,6 +209,93 @@ def test_an_unknown_name_is_loud(
         rtkit.quantile_intervals(sessions, of, by=by)
 
 
+def recorded(one: Session, recording: str) -> Session:
+    return replace(one, settings=replace(one.settings, recording=recording))
+
+
+def test_recordings_are_drawn_where_there_are_several(sessions: dict[str, Session]) -> None:
+    """Five sessions of each of two files are two units, and not ten."""
+    paced = [one for name, one in sessions.items() if name.startswith("wall")]
+    ten = [
+        recorded(replace(one, started=str(again)), f"{number} of 2.wav")
+        for again in range(5)
+        for number, one in enumerate(paced[:2])
+    ]
+    table = rtkit.quantile_intervals(ten, "word_latency")
+    assert table.recordings.tolist() == [2] * 3
+    assert table.sessions.tolist() == [10] * 3
+    assert table.note.tolist() == [
+        "no bounds: 2 of 10 recordings",
+        "no upper bound: 2 of 72 recordings",
+        "no upper bound: 2 of 368 recordings",
+    ]
+    assert np.isinf(table.high).all()
+    each = rtkit.quantile_intervals(ten, "word_latency", by="recording", quantiles=(0.5,))
+    assert each.note.tolist() == ["no bounds: 5 of 10 sessions"] * 2
+    many = [recorded(one, f"{number}.wav") for number, one in enumerate(ten)]
+    (row,) = rtkit.quantile_intervals(many, "word_latency", quantiles=(0.5,)).itertuples()
+    assert (row.recordings, row.note) == (10, "")
+    assert row.low < row.value < row.high
+
+
+def stopped(one: Session) -> Session:
+    """The same session, which did not end by itself."""
+    return replace(one, ending=Ending("stopped"))
+
+
+def test_sessions_that_are_not_valid_are_left_out_and_counted(
+    sessions: dict[str, Session], ax: Axes
+) -> None:
+    some = {
+        "fine": sessions["wall_clock 0 0"],
+        "stopped": stopped(sessions["wall_clock 10 0"]),
+        "naive": sessions["fixed_sleep 0 0"],
+        "naive, stopped": stopped(sessions["fixed_sleep 10 0"]),
+    }
+    for by, names in (
+        ("pacing", [("fine",), ("naive",)]),  # what pacings do is what is compared
+        ("chunk", [("fine",)]),
+        (("pacing", "chunk"), [("fine",), ("naive",)]),
+        ("name", [(name,) for name in some]),  # each for itself
+    ):
+        pools = [*pool(some, "word_latency", by).values()]
+        assert [tuple(one.sessions) for one in pools] == names
+        left_out = {name for one in pools for name in one.left_out}
+        assert left_out == {*some} - {name for group in names for name in group}
+    everything = pool(some, "word_latency", "chunk", include_invalid=True)["100 ms"]
+    assert (tuple(everything.sessions), everything.left_out) == ((*some,), ())
+    late = pool(some, "lateness", "chunk")["100 ms"]
+    assert (tuple(late.sessions), late.left_out) == ((*some,), ())  # lateness is what it is
+
+    table = rtkit.quantile_intervals(some, "word_latency", by="chunk", quantiles=(0.5,))
+    assert table[["sessions", "left_out"]].to_numpy().tolist() == [[1, 3]]
+    taken = rtkit.quantile_intervals(
+        some, "word_latency", by="chunk", quantiles=(0.5,), include_invalid=True
+    )
+    assert taken[["sessions", "left_out"]].to_numpy().tolist() == [[4, 0]]
+    assert taken["count"][0] > table["count"][0]
+
+    rtkit.plot_distribution(some, "word_latency", by="chunk", ax=ax)
+    legend = ax.get_legend()
+    assert legend is not None
+    assert legend.get_title().get_text().endswith("sessions left out, not valid: 3")
+    (line,) = rtkit.plot_distribution(
+        some, "word_latency", by="chunk", include_invalid=True, ax=Figure().subplots()
+    )
+    assert "4 sessions" in str(line.get_label()).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_where_none_is_valid_that_is_said(sessions: dict[str, Session], ax: Axes) -> None:
+    none = {name: stopped(sessions[f"wall_clock {name} 0"]) for name in ("0", "10")}
+    (row,) = rtkit.quantile_intervals(none, "word_latency", quantiles=(0.5,)).itertuples()
+    assert (row.count, row.sessions, row.left_out, row.note) == (0, 0, 2, "no values")
+    assert np.isnan(row.value)
+    assert rtkit.plot_distribution(none, "word_latency", ax=ax) == []
+    assert [text.get_text() for text in ax.texts] == ["no words to measure in valid sessions"]
+    alone = rtkit.quantile_intervals(none["0"], "word_latency", quantiles=(0.5,))
+    assert (alone.sessions[0], alone.left_out[0]) == (1, 0)  # it is compared with nothing
+
+
 def rows(*figures: tuple[str, float, str, float]) -> pd.DataFrame:
     return pd.DataFrame(figures, columns=["recording", "chunk", "pacing", "word_latency_p50"])
 
@@ -247,19 +336,24 @@ def test_services_are_compared_file_by_file(sessions: dict[str, Session]) -> Non
     }  # fmt: skip
     fast = {name: served(one, delay=0.1) for name, one in sessions.items()}
     table = rtkit.to_frame({**fast, **slower}, "sessions")
-    starts = [int(name.removeprefix("slow ").split()[1]) for name in table.session]
-    table["recording"] = [f"call {start}.wav" for start in starts]
     before, after = table.service.unique()
     found = rtkit.compare_paired(table, "word_latency_p50", before=before, after=after)
-    assert [*found.differences] == ["call 0.wav", "call 10.wav", "call 20.wav"]
+    name = "library_call.wav"
+    assert [*found.differences] == [name, f"{name} from 10 s", f"{name} from 20 s"]
     np.testing.assert_allclose([*found.differences.values()], 0.25, atol=1e-6)
+    assert found.invalid == 12  # the naive ones, of either service
     delays = rtkit.compare_paired(
         table, "word_latency_p50", by="service_delay", before=0.1, after=0.35
     )
     assert delays == found
     naive = table[table.service.eq(before) | table.pacing.eq("fixed_sleep")]
-    only = rtkit.compare_paired(naive, "word_latency_p50", before=before, after=after)
+    only = rtkit.compare_paired(
+        naive, "word_latency_p50", before=before, after=after, include_invalid=True
+    )
     np.testing.assert_allclose([*only.differences.values()], 0.25, atol=1e-6)  # like with like
+    assert only.invalid == 0
+    with pytest.raises(ValueError, match=r"no session with service '.* 350 ms' is valid"):
+        rtkit.compare_paired(naive, "word_latency_p50", before=before, after=after)
     halves = table[table.service.eq(before) == table.pacing.eq("fixed_sleep")]
     with pytest.raises(ValueError, match="0 of 3 files were measured both ways"):
         rtkit.compare_pacings(halves, "word_latency_p50")  # each pacing with another service
@@ -285,6 +379,116 @@ def test_a_comparison_by_a_column_of_ones_own() -> None:
             rtkit.compare_paired(table, "word_latency_p50", by=by, before="eu", after=after)
 
 
+def judged(
+    *figures: tuple[str, float, str, float, bool, str],
+    by: str = "pacing",
+    include_invalid: bool = False,
+) -> Paired:
+    columns = ["recording", "chunk", "pacing", "word_latency_p50", "valid", "problems"]
+    table = pd.DataFrame(figures, columns=columns)
+    before, after = table[by].unique()
+    return rtkit.compare_paired(
+        table,
+        "word_latency_p50",
+        by=by,
+        before=before,
+        after=after,
+        include_invalid=include_invalid,
+    )
+
+
+def test_rows_that_are_not_valid_are_left_out_and_counted() -> None:
+    good = [
+        (name, chunk, "wall_clock", seconds, True, "")
+        for name in "abc"
+        for chunk, seconds in ((0.1, 1.0), (0.2, 1.5))
+    ]
+    bad = ("c", 0.2, "wall_clock", 9.0, False, "stall")
+    found = judged(*good, bad, by="chunk")
+    assert found.differences == {"a": 0.5, "b": 0.5, "c": 0.5}
+    assert found.invalid == 1
+    assert "1 session left out, not valid" in str(found)
+    taken = judged(*good, bad, by="chunk", include_invalid=True)
+    assert taken.differences["c"] == pytest.approx((1.5 + 9) / 2 - 1)
+    assert taken.invalid == 0
+    lost = judged(*good[:5], ("c", 0.2, "wall_clock", 9.0, False, "stall"), by="chunk")
+    assert (lost.differences, lost.left_out) == ({"a": 0.5, "b": 0.5}, 1)
+
+
+@pytest.mark.parametrize(
+    ("pacing", "problems", "counts"),
+    [
+        ("fixed_sleep", "late", True),  # it is what pacings are compared for
+        ("unpaced", "unpaced", True),
+        ("unpaced", "late, unpaced, backpressure", True),
+        ("fixed_sleep", "late, backpressure", False),
+        ("fixed_sleep", "late, stall", False),
+        ("fixed_sleep", "incomplete", False),
+    ],
+)
+def test_what_a_pacing_does_is_no_reason_to_leave_it_out(
+    pacing: str, problems: str, counts: bool
+) -> None:
+    paced = [(name, 0.1, "wall_clock", 1.0, True, "") for name in "abc"]
+    other = [(name, 0.1, pacing, 2.0, False, problems) for name in "abc"]
+    if counts:
+        assert judged(*paced, *other).differences == {"a": 1, "b": 1, "c": 1}
+    else:
+        with pytest.raises(ValueError, match=f"no session with pacing '{pacing}' is valid; incl"):
+            judged(*paced, *other)
+    late = [(name, 0.1, "wall_clock", 1.0, False, "late") for name in "abc"]
+    with pytest.raises(ValueError, match="no session with pacing 'wall_clock' is valid"):
+        judged(*late, *other)
+
+
+def test_what_the_sender_did_counts_in_every_session() -> None:
+    table = rows(*[(name, 0.1, how, 1.0) for name in "abc" for how in ("wall_clock", "unpaced")])
+    table["lateness_p99"], table["valid"], table["problems"] = 0.5, False, "stall"
+    assert rtkit.compare_pacings(table, "lateness_p99", after="unpaced").invalid == 0
+
+
+def test_excerpts_are_paired_by_where_they_begin_and_how_long_they_are() -> None:
+    table = rows(
+        *[("a", 0.1, how, seconds) for seconds in (1.0, 2.0) for how in ("wall_clock", "unpaced")],
+        ("a", 0.1, "wall_clock", 3.0),
+        ("a", 0.1, "unpaced", 5.0),
+        ("b", 0.1, "wall_clock", 1.0),
+        ("b", 0.1, "unpaced", 2.0),
+    )
+    table["clip_start"] = [0.0, 0.0, 5.0, 5.0, 0.0, 0.0, 0.0, 0.0]
+    table["clip_seconds"] = [10.0, 10.0, 10.0, 10.0, 20.0, 20.0, 10.0, 10.0]
+    found = rtkit.compare_pacings(table, "word_latency_p50", after="unpaced")
+    assert found.differences == {"a, 10 s": 0, "a, 20 s": 2, "a from 5 s": 0, "b": 1}
+    lengths = table[table.pacing.eq("unpaced") == table.clip_seconds.eq(20)]
+    with pytest.raises(ValueError, match="0 of 4 files were measured both ways"):
+        rtkit.compare_pacings(lengths, "word_latency_p50", after="unpaced")
+
+
+def test_only_files_of_the_two_are_counted_as_left_out() -> None:
+    table = rows(
+        *[(name, 0.1, how, 1.0) for name in "ab" for how in ("wall_clock", "fixed_sleep")],
+        ("c", 0.1, "unpaced", 1.0),
+        ("d", 0.1, "wall_clock", 1.0),
+    )
+    assert rtkit.compare_pacings(table, "word_latency_p50").left_out == 1
+
+
+@pytest.mark.parametrize(
+    ("metric", "shown"),
+    [
+        ("word_latency_p50", "+250.0 ms ("),
+        ("turn_latency_made_by_the_sender", "+25.0 percentage points ("),
+        ("drift", "+250.0 ms per s of audio ("),
+        ("loop_stalls", "+0.2 ("),
+        ("my_own", "+250.0 ms ("),
+    ],
+)
+def test_a_difference_is_printed_in_its_metrics_unit(metric: str, shown: str) -> None:
+    table = rows(*[(name, 0.1, how, 1.0) for name in "ab" for how in ("wall_clock", "fixed_sleep")])
+    table[metric] = [1.0, 1.25] * 2
+    assert str(rtkit.compare_pacings(table, metric)).startswith(shown)
+
+
 def test_a_comparison_that_cannot_be_is_refused() -> None:
     table = rows(("a", 0.1, "wall_clock", 1.0), ("a", 0.1, "fixed_sleep", 2.0))
     with pytest.raises(ValueError, match="1 of 1 files were measured both ways"):
@@ -308,12 +512,63 @@ def test_the_worst_cases_are_the_longest_and_add_up(sessions: dict[str, Session]
             assert started <= case.at <= started + 10  # in the recording, not in the excerpt
 
 
-def test_an_undecided_turn_has_one_part_for_two() -> None:
+def test_an_undecided_turn_has_one_part_for_two_and_says_how_well_it_is_known() -> None:
     heard = unstamped(session([0.0] * 10, turn(0.75, ("one", 0.0, 0.15), final=True)))
     (case,) = rtkit.worst_cases(heard)["call.wav"]
     assert set(case.parts) == {"chunk_wait", "lateness", "since_sent"}
-    assert "endpoint wait + service time" in str(rtkit.worst_cases(heard))
     assert sum(case.parts.values()) == pytest.approx(case.seconds)
+    late = replace(case, parts={"chunk_wait": 0.05, "lateness": 0.1}, half_width=0.02)
+    assert [late.part(name) for name in ("chunk_wait", "lateness", "since_sent")] == [
+        *("50", "100 ± 20", ""),
+    ]
+    assert replace(late, half_width=0.0004).part("lateness") == "100"
+    worst = Worst("turn_latency", {"call.wav": (case, late)})
+    assert "chunk wait 50 + lateness 100 ± 20 [" in str(worst)
+    assert ">100 ± 20</td>" in worst._repr_html_()
+
+
+def test_cases_of_unlike_parts_share_a_table_and_keep_their_own() -> None:
+    decided = session([0.0] * 10, turn(0.75, ("one", 0.0, 0.15), final=True, decided=600))
+    heard = {"stamped": decided, "bare": unstamped(decided)}
+    worst = rtkit.worst_cases(heard)
+    stamped, bare = worst["call.wav"]
+    assert [case.session for case in (stamped, bare)] == [*heard]
+    page = worst._repr_html_()
+    head, *cells = (row.split("</t")[:-2] for row in page.split("<tr>")[1:])
+    shown = [[cell.rpartition(">")[2] for cell in row] for row in (head, *cells)]
+    chunk, endpoint, late, service, since = (shown[0].index(name) for name in (
+        "chunk wait", "endpoint wait", "lateness", "service time", "endpoint wait + service time",
+    ))  # fmt: skip
+    assert [shown[1][i] == "" for i in (chunk, endpoint, late, service, since)] == [
+        *(False, False, False, False, True),
+    ]
+    assert [shown[2][i] == "" for i in (chunk, endpoint, late, service, since)] == [
+        *(False, True, False, True, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.0, "0:00.0"), (59.94, "0:59.9"), (59.96, "1:00.0"), (61.25, "1:01.2"), (3671.5, "61:11.5")],
+)
+def test_where_a_case_is_counts_minutes(seconds: float, shown: str) -> None:
+    case = Case("a.wav", "s", seconds, "", 0.1, {"lateness": 0.1})
+    assert f" at {shown}: lateness 100 [s]" in str(Worst("lateness", {"a.wav": (case,)}))
+    assert f", at {shown}</summary>" in Worst("lateness", {"a.wav": (case,)})._repr_html_()
+
+
+def test_each_recording_is_named_over_its_cases(sessions: dict[str, Session]) -> None:
+    one = sessions["wall_clock 0 0"]
+    both = {"a": recorded(one, "a.wav"), "b": recorded(one, "b.wav")}
+    worst = rtkit.worst_cases(both, "word_latency", count=2)
+    lines = str(worst).splitlines()
+    assert [line for line in lines if not line.startswith("  ")] == ["a.wav", "b.wav"]
+    assert len(lines) == 6
+    assert [len(cases) for cases in worst.cases.values()] == [2, 2]
+    assert [case.recording for case in worst["b.wav"]] == ["b.wav"] * 2
+    assert worst._repr_html_().count("<b>a.wav</b>") == 1
+    with pytest.raises(ValueError, match="count=0 shows nothing"):
+        rtkit.worst_cases(both, count=0)
 
 
 def test_worst_cases_fold_out_and_link_to_the_sessions_file(tmp_path: Path) -> None:
@@ -379,8 +634,8 @@ def test_its_bars_are_the_intervals_that_can_be_trusted(
 ) -> None:
     twice = {**sessions, **{f"{name} again": one for name, one in sessions.items()}}
     rtkit.plot_distribution(twice, "turn_latency", ax=ax)
-    table = rtkit.quantile_intervals(twice, "turn_latency", quantiles=(0.5, 0.95), resamples=500)
-    assert table.note.str.contains("of 72 values").tolist() == [False, True] * 2
+    table = rtkit.quantile_intervals(twice, "turn_latency", quantiles=(0.5, 0.95))
+    assert table.note.tolist() == ["", "no upper bound: 12 of 72 sessions"] * 2
     drawn = bars(ax)
     assert [bar is None for bar in drawn] == [False, True] * 2
     for bar, row in zip(drawn, table.itertuples(), strict=True):

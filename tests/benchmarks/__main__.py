@@ -56,6 +56,7 @@ BENCHMARKS = (
     Benchmark("live_trace", "--seconds 10 --rounds 3", 65, "--seconds 6 --rounds 1", 20),
     Benchmark("simulation", "--hours 3", 10, "--hours 1", 5),
     Benchmark("calibration", "--rounds 10", 150, "--rounds 3 --seconds 2", 35),
+    Benchmark("coverage", "--rounds 500", 600, "--rounds 50", 60),
     Benchmark("recognizer", "--seconds 10 --rounds 5", 125, "--seconds 8 --rounds 1", 30),
     Benchmark("long_files", "--hours 3", 70, "--hours 0.5", 20),
     Benchmark(

@@ -5,6 +5,7 @@ How fast or late anything is, is for the benchmarks to say; here nothing is meas
 
 from __future__ import annotations
 
+import ast
 import base64
 import math
 import os
@@ -22,10 +23,12 @@ from matplotlib.figure import Figure
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
+from mutants import mutants  # noqa: E402
 from page import Outcome, draw_ratios, draw_scale, page  # noqa: E402
 from ratios import Ratio, ratio, read  # noqa: E402
 
 NOT_COMMANDS = {"__main__", "host", "page", "ratios", "receiver"}
+ALONE = {"mutants"}  # it judges tests, and no machine
 COMMANDS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if path.stem not in NOT_COMMANDS)
 RATIOS = [
     Ratio("lateness p99 / asyncio's wall clock", 0.035, 0.1),
@@ -189,4 +192,44 @@ def test_all_are_run() -> None:
         [sys.executable, BENCHMARKS, "--help"], capture_output=True, text=True, check=True
     ).stdout
     (choices,) = set(re.findall(r"\{([\w,\s]+)\}", usage))
-    assert sorted(re.split(r"[,\s]+", choices)) == COMMANDS
+    assert sorted({*re.split(r"[,\s]+", choices), *ALONE}) == COMMANDS
+
+
+def test_every_mutant_is_another_module_in_one_place() -> None:
+    source = """
+from math import floor
+def bounded(values: list[int | None], most: int = 3, *, strict=False) -> float:
+    if not values or len(values) > most:
+        raise ValueError(f"{len(values):.2f}")
+    values.sort()
+    return -1.5 + floor(values[0]) if strict else min(values) * 2
+"""
+    found = list(mutants(source))
+    assert [mutant.number for mutant in found] == list(range(len(found)))
+    same = ast.unparse(ast.parse(source))
+    assert len({mutant.source for mutant in found} - {same}) == len(found)
+    for mutant in found:
+        compile(mutant.source, "mutant", "exec")
+        changed = [
+            (one, other)
+            for one, other in zip(same.splitlines(), mutant.source.splitlines(), strict=True)
+            if one != other
+        ]
+        assert len(changed) == 1
+    assert sorted({mutant.what for mutant in found}) == sorted(
+        {
+            *("3  ->  4", "False  ->  True", "not values  ->  values", "0  ->  1", "2  ->  3"),
+            "not values or len(values) > most  ->  not (not values or len(values) > most)",
+            "not values or len(values) > most  ->  not values and len(values) > most",
+            "len(values) > most  ->  len(values) >= most",
+            "raise ValueError(f'{len(values):.2f}')  ->  pass",
+            *("values.sort()  ->  pass", "strict  ->  not strict", "-1.5  ->  +1.5"),
+            *(
+                "1.5  ->  3.0",
+                "floor  ->  ceil",
+                "min  ->  max",
+                "min(values) * 2  ->  min(values) / 2",
+            ),
+            "-1.5 + floor(values[0])  ->  -1.5 - floor(values[0])",
+        }
+    )

@@ -1,0 +1,266 @@
+"""Would the tests notice? Changes a module a little, time and again, and runs its tests.
+
+    python tests/benchmarks/mutants.py bootstrap pooling [--count 50] [--seed 1] [--only 12 40]
+
+Each mutant differs from the module in one place: an operator, a comparison, a condition, a number,
+a function that has an opposite, a call or an error that is left out. Of all there are, `--count`
+are drawn. A mutant that no test fails is printed with its line; some of them change nothing that
+matters (they make the same numbers another way), and are for people to judge. The tests are those
+of the module's name and all that import it; `--tests` names others.
+
+Nothing in the source tree is changed: mutants live in a copy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from ratios import ratio
+
+ROOT = Path(__file__).resolve().parents[2]
+AIM = 0.03  # survivors, of what matters
+OPPOSITES: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Div,
+    ast.Mod: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.USub: ast.UAdd,
+    ast.Break: ast.Continue,
+    ast.Continue: ast.Break,
+}
+NAMES = {
+    "min": "max", "max": "min", "any": "all", "all": "any", "floor": "ceil", "ceil": "floor",
+    "minimum": "maximum", "maximum": "minimum", "sin": "cos", "cos": "sin",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change: the `number`th of the module's, and where it is."""
+
+    number: int
+    line: int
+    what: str
+    source: str
+
+
+def mutants(source: str) -> Iterator[Mutant]:
+    """All changes of a module, in its order."""
+    tree = ast.parse(source)
+    for number, change in enumerate(_changes(tree)):
+        before = ast.unparse(change.node)
+        undo = change.make()
+        yield Mutant(number, change.node.lineno, f"{before}  ->  {change.after}", ast.unparse(tree))
+        undo()
+
+
+@dataclass(frozen=True)
+class Change:
+    """A place in the tree: what stands in `holder` under `name`, and at `index` of a list."""
+
+    node: ast.expr | ast.stmt
+    holder: ast.AST
+    name: str
+    index: int | None
+    new: object
+
+    def make(self) -> Callable[[], object]:
+        """Put the new one there; what comes back puts the old one back."""
+        return partial(self._put, self._put(self.new))
+
+    def _put(self, new: object) -> object:
+        there = getattr(self.holder, self.name)
+        if self.index is None:
+            setattr(self.holder, self.name, new)
+            return there
+        old, there[self.index] = there[self.index], new
+        return old
+
+    @property
+    def after(self) -> str:
+        if self.holder is not self.node:
+            assert isinstance(self.new, ast.AST)
+            return ast.unparse(self.new)
+        undo = self.make()
+        text = ast.unparse(self.node)
+        undo()
+        return text
+
+
+def _changes(tree: ast.AST) -> Iterator[Change]:
+    for holder, name, index, node in _places(tree):
+        own = Change(node, node, "", None, None)
+        if isinstance(node, ast.BinOp | ast.AugAssign | ast.BoolOp | ast.UnaryOp):
+            if type(node.op) in OPPOSITES:
+                yield replace(own, name="op", new=OPPOSITES[type(node.op)]())
+            elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+                yield Change(node, holder, name, index, node.operand)
+        elif isinstance(node, ast.Compare):
+            for i, operator in enumerate(node.ops):
+                yield replace(own, name="ops", index=i, new=OPPOSITES[type(operator)]())
+        elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
+            yield replace(own, name="value", new=not node.value)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+            more = node.value + 1 if isinstance(node.value, int) else node.value * 2 or 1.0
+            yield replace(own, name="value", new=more)
+        elif isinstance(node, ast.If | ast.While | ast.IfExp):
+            # Shown is the condition, not all that hangs on it.
+            no = ast.UnaryOp(ast.Not(), node.test)
+            yield Change(node.test, node, "test", None, no)
+        elif isinstance(node, ast.Name) and node.id in NAMES:
+            yield replace(own, name="id", new=NAMES[node.id])
+        elif isinstance(node, ast.Attribute) and node.attr in NAMES:
+            yield replace(own, name="attr", new=NAMES[node.attr])
+        elif isinstance(node, ast.Break | ast.Continue):
+            yield Change(node, holder, name, index, OPPOSITES[type(node)]())
+        elif isinstance(node, ast.Raise) or (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.YieldFrom)
+        ):
+            yield Change(node, holder, name, index, ast.Pass())
+
+
+def _places(
+    holder: ast.AST,
+) -> Iterator[tuple[ast.AST, str, int | None, ast.expr | ast.stmt]]:
+    """Every statement and expression that is computed with, and where it stands."""
+    for name, value in ast.iter_fields(holder):
+        if name in ("annotation", "returns", "decorator_list", "format_spec"):
+            continue
+        for index, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
+            if isinstance(node, ast.Import | ast.ImportFrom) or _is_for_types(node):
+                continue
+            if isinstance(node, ast.expr | ast.stmt):
+                yield holder, name, index, node
+            if isinstance(node, ast.AST):
+                yield from _places(node)
+
+
+def _is_for_types(node: object) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+# Running the tests.
+
+
+def find(name: str) -> Path:
+    """The module of a name: ``bootstrap``, or ``analysis/bootstrap`` where there are several."""
+    found = sorted((ROOT / "rtkit").rglob(f"{name.removesuffix('.py')}.py"))
+    if len(found) != 1:
+        there = ", ".join(str(path.relative_to(ROOT)) for path in found) or "none"
+        raise SystemExit(f"modules named {name!r}: {there}; give one, with its folder")
+    return found[0].relative_to(ROOT)
+
+
+def tests_of(module: Path) -> list[str]:
+    """The test of the module's name first, then all that import it."""
+    dotted = ".".join(module.with_suffix("").parts)
+    tests = ROOT / "tests"
+    own = tests.joinpath(*module.parts[1:-1], f"test_{module.name}")
+    others = [
+        path
+        for path in sorted(tests.rglob("test_*.py"))
+        if path != own and dotted in path.read_text(encoding="utf-8")
+    ]
+    return [str(path.relative_to(ROOT)) for path in [own, *others] if path.is_file()]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the package, which the tests find before the one in the source tree."""
+
+    folder: Path
+    tests: Sequence[str]
+
+    def fails(self, timeout: float | None = None) -> bool:
+        """Whether a test fails, or takes too long; without a time to end in, it is shown."""
+        # -P: not the working directory's package. -B: no bytecode that outlives a change.
+        command = [sys.executable, "-P", "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+        try:
+            done = subprocess.run(
+                [*command, *self.tests],
+                cwd=ROOT,
+                env=os.environ | {"PYTHONPATH": str(self.folder)},
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+            )
+        except subprocess.TimeoutExpired:
+            return True
+        if done.returncode not in (0, 1, 2):  # passed, failed, and a module that cannot be imported
+            raise SystemExit(f"pytest ended with status {done.returncode}:\n{done.stdout[-2000:]}")
+        return done.returncode != 0
+
+
+def judge(module: Path, tests: Sequence[str], count: int, seed: int, only: Sequence[int]) -> None:
+    source = (ROOT / module).read_text(encoding="utf-8")
+    everything = list(mutants(source))
+    chosen = random.Random(seed).sample(everything, min(count, len(everything)))
+    if only:
+        chosen = [everything[number] for number in only]
+    print(f"{module}: {len(chosen)} of {len(everything)} mutants; {' '.join(tests)}", flush=True)
+    survivors = []
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Copy(Path(folder), tests)
+        hidden = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "rtkit", copy.folder / "rtkit", ignore=hidden)
+        (copy.folder / "data").symlink_to(ROOT / "data")
+        began = time.monotonic()
+        if copy.fails():
+            raise SystemExit("the tests fail on the module as it is")
+        timeout = 5 * (time.monotonic() - began) + 10
+        for done, mutant in enumerate(sorted(chosen, key=lambda one: one.number), start=1):
+            (copy.folder / module).write_text(mutant.source, encoding="utf-8")
+            killed = copy.fails(timeout)
+            survivors += [] if killed else [mutant]
+            verdict = "killed  " if killed else "SURVIVED"
+            place = f"{module.name}:{mutant.line}"
+            print(f"{done:4} {verdict} #{mutant.number} {place}: {mutant.what[:160]}", flush=True)
+    print(f"\n{len(chosen) - len(survivors)} killed, {len(survivors)} survived.")
+    ratio(f"survivors of {module.stem} / mutants", len(survivors) / len(chosen), AIM)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("modules", nargs="*", default=["bootstrap"], help="such as bootstrap")
+    parser.add_argument("--count", type=int, default=50, help="mutants of each module")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=int, nargs="+", default=[], help="mutants by number")
+    parser.add_argument("--tests", nargs="+", help="files of tests, in place of the module's")
+    options = parser.parse_args()
+    for name in options.modules:
+        module = find(name)
+        tests = options.tests or tests_of(module)
+        judge(module, tests, options.count, options.seed, options.only)
+
+
+if __name__ == "__main__":
+    main()
