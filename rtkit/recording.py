@@ -19,18 +19,16 @@ from rtkit.session import (
     FORMAT,
     KINDS,
     Chunk,
-    Ending,
     Event,
     Fact,
     Message,
     Session,
     Settings,
-    Stall,
     without_collecting,
 )
 from rtkit.writing import FactFile, Writer
 
-__all__ = ["Recorder", "StreamError", "fact_of", "load_session", "read_opening"]
+__all__ = ["Recorder", "StreamError", "fact_of", "load_session", "read_opening", "session_of"]
 
 
 LONGEST_OPENING = 1 << 26  # characters of a first line, the reference of a long recording included
@@ -88,7 +86,7 @@ def _load_folder(folder: Path) -> dict[str, Session]:
 
 
 def _load_file(path: Path) -> Session:
-    facts: dict[str, list[Any]] = {kind: [] for kind in KINDS}
+    facts: list[Fact] = []
     try:
         lines = path.read_text(encoding="utf-8").splitlines() or [""]
     except UnicodeDecodeError as error:
@@ -104,20 +102,13 @@ def _load_file(path: Path) -> Session:
                 raise ValueError(f"{path}, line {number}, is damaged: {told(error)}") from error
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"{path}, line {number}, is damaged: {told(error)}") from error
-            facts[fact.kind].append(fact)
+            facts.append(fact)
+    found = session.holding(facts)
     try:
-        _check_order(facts["chunk"])
+        _check_order(found.chunks)
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
-    return replace(
-        session,
-        chunks=tuple(facts["chunk"]),
-        messages=tuple(facts["message"]),
-        stalls=tuple(facts["stall"]),
-        events=tuple(facts["event"]),
-        ending=facts["ending"][0] if facts["ending"] else None,
-        levels=tuple(facts["level"]),
-    )
+    return found
 
 
 def read_opening(path: Path) -> Session:
@@ -134,7 +125,7 @@ def read_opening(path: Path) -> Session:
 
 def _opening(path: Path, line: str) -> Session:
     try:
-        return _session_of(json.loads(line))
+        return session_of(json.loads(line))
     except (ValueError, RecursionError) as error:
         why = told(error)
         if isinstance(error, json.JSONDecodeError):
@@ -175,8 +166,14 @@ def _check_order(chunks: Sequence[Chunk]) -> None:
         stop, due, sent = chunk.stop, chunk.due, chunk.sent
 
 
-def _session_of(said: Any) -> Session:
-    """A session in which nothing has happened yet, by the first line of its file."""
+def session_of(said: Any) -> Session:
+    """A session in which nothing has happened yet, by the first line of its file, read as JSON.
+
+    Raises
+    ------
+    ValueError
+        If that is none.
+    """
     if not isinstance(said, dict) or said.get("kind") != "session":
         raise ValueError("its first line tells of no session")
     opening = made_of(_Opening, said)
@@ -350,23 +347,8 @@ class Recorder:
 
     def session(self) -> Session:
         """All facts so far."""
-
-        def of(kind: type[Any]) -> tuple[Any, ...]:
-            return tuple(fact for fact in self._facts if isinstance(fact, kind))
-
-        return Session(
-            self.settings,
-            self._host,
-            self._started,
-            self._zero,
-            self._reference,
-            of(Chunk),
-            of(Message),
-            of(Stall),
-            of(Event),
-            next(iter(of(Ending)), None),
-            of(Level),
-        )
+        empty = Session(self.settings, self._host, self._started, self._zero, self._reference)
+        return empty.holding(self._facts)
 
     def close(self) -> None:
         """Write what is left and close the file; what is added from then on, it does not hold.

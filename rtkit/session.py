@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -243,6 +243,21 @@ class Session:
     events: tuple[Event, ...] = ()
     ending: Ending | None = None
     levels: tuple[Level, ...] = ()
+
+    def holding(self, facts: Iterable[Fact]) -> Session:
+        """The session in which these facts happened, in this order."""
+        by_kind: dict[str, list[Any]] = {kind: [] for kind in KINDS}
+        for fact in facts:
+            by_kind[fact.kind].append(fact)
+        return replace(
+            self,
+            chunks=tuple(by_kind["chunk"]),
+            messages=tuple(by_kind["message"]),
+            stalls=tuple(by_kind["stall"]),
+            events=tuple(by_kind["event"]),
+            ending=by_kind["ending"][0] if by_kind["ending"] else None,
+            levels=tuple(by_kind["level"]),
+        )
 
     @property
     def complete(self) -> bool:

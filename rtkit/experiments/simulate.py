@@ -15,7 +15,7 @@ from typing import Any
 
 from rtkit.audio import Clip, silence
 from rtkit.clock.alarm import sleep_until
-from rtkit.clock.thread import in_thread
+from rtkit.clock.thread import in_loop
 from rtkit.clock.virtual import VirtualLoop
 from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Energy, Engine, Script
@@ -188,12 +188,9 @@ def simulate_plan(clip: Clip, plan: Plan, models: Models) -> Session:
         )
         return await stream_plan(clip, plan, options, way_through(connection))
 
-    def run() -> Session:
-        wake = model(models.wake, models.wake_spread)
-        with asyncio.Runner(loop_factory=lambda: VirtualLoop(wake)) as runner:
-            return runner.run(session())
-
-    found = in_thread("rtkit-simulate", run).result()  # the caller may sit in a running loop
+    wake = model(models.wake, models.wake_spread)
+    # The caller may sit in a running loop.
+    found = in_loop("rtkit-simulate", session, lambda: VirtualLoop(wake)).result()
     service = {**found.settings.service, "simulated": models.to_json()}
     asked = found.settings.work if models.work_spread else models.work
     return replace(found, settings=replace(found.settings, service=service, work=asked))

@@ -17,34 +17,43 @@ import pickle
 import queue
 import subprocess
 import sys
-import tempfile
 import threading
-from concurrent.futures import Future
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-from rtkit.audio import Clip
+from rtkit.audio import Clip, Level
 from rtkit.boundary.children import child_command, child_environment
 from rtkit.clock.thread import in_thread
 from rtkit.pacing import Plan
-from rtkit.recording import StreamError, fact_of, load_session
+from rtkit.recording import StreamError, fact_of, session_of
 from rtkit.reference import Reference
-from rtkit.sending.connect import way_to
+from rtkit.sending.connect import Way, endpoint_of, way_to
+from rtkit.sending.listen import Conversation
 from rtkit.sending.options import Options
+from rtkit.sending.run import Run
 from rtkit.sending.session import run_session
-from rtkit.sending.thread import or_stop, watching
+from rtkit.sending.thread import PATIENCE, or_stop, watching
+from rtkit.sending.websocket import Failure
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.service import Service, dialect_of
 from rtkit.session import Fact, Message, Session, Settings, write_fact
 
 __all__ = ["run_in_process"]
 
+START = 5.0  # seconds that the child may take until it is ready to connect
+
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """How it ended: ``"complete"``, ``"stopped"``, or else why not, in a sentence."""
+    """How it ended: ``"complete"``, ``"stopped"``, or else why not, in a sentence.
+
+    `how` is then ``"failed"`` for a session that did not run to its end, ``"refused"`` for one that
+    cannot be, and ``"broken"`` for whatever else went wrong.
+    """
 
     kind: ClassVar[str] = "outcome"
     how: str
@@ -52,13 +61,6 @@ class _Outcome:
 
     def to_line(self) -> str:
         return json.dumps({"kind": self.kind, **asdict(self)}) + "\n"
-
-
-def _read(line: str) -> Fact | _Outcome:
-    said = json.loads(line)
-    if said["kind"] == _Outcome.kind:
-        return _Outcome(said["how"], said["sentence"])
-    return fact_of(said)
 
 
 async def run_in_process(
@@ -71,60 +73,132 @@ async def run_in_process(
         raise ValueError(
             f"isolation='process' reads the clip from its file; there is no {clip.path}"
         )
-    there = replace(clip, path=clip.path.absolute())
-    endpoint = await service.connect_info(clip.rate, clip.reference)
-    with tempfile.TemporaryDirectory(prefix="rtkit-") as folder:
-        path = _cleared(options.record or f"{folder}/session.jsonl")
-        how = replace(options, record=path, on_event=None, calibration=None)
-        started: Future[subprocess.Popen[str]] = Future()
-
-        async with watching(settings, options.on_event) as see:
-
-            def read() -> _Outcome | None:
-                outcome = None
-                # Closes the pipes and waits for its end; if it died at once, its exit code tells.
-                with contextlib.suppress(BrokenPipeError), _start_child() as child:
-                    writing = cast(TextIOWrapper, child.stdin)
-                    try:
-                        pickle.dump((there, plan, settings, how, endpoint), writing.buffer)
-                        writing.flush()
-                    finally:
-                        started.set_result(child)
-                    reader = dialect_of(settings.service).reader(settings.rate)
-                    for said in map(_read, cast(TextIOWrapper, child.stdout)):
-                        if isinstance(said, _Outcome):
-                            outcome = said
-                        elif isinstance(said, Message):  # what it says does not cross over
-                            see(replace(said, replies=reader.read(said.text)))
-                        else:
-                            see(said)
-                return outcome
-
-            def stop() -> None:
-                with contextlib.suppress(OSError):
-                    cast(TextIOWrapper, started.result().stdin).close()
-
-            outcome = await or_stop(in_thread("rtkit-facts", read), started, stop)
-        if outcome is not None and outcome.how == "complete":
-            whole: Session = await asyncio.to_thread(load_session, path)
-            return whole
-        sentence = (outcome and outcome.sentence) or (
-            "The sender's process ended unexpectedly (exit code "
-            f"{started.result().returncode}); its own error stands in this program's standard "
-            "error."
+    try:
+        endpoint = await endpoint_of(service, clip, options.begin_timeout)
+    except Failure as failure:
+        way = Way(settings.service, partial(_fail, failure))
+        return await run_session(clip, plan, settings, options, way)
+    request = (*_wherever(clip, plan, settings, options), endpoint)
+    async with watching(settings, options.on_event) as see:
+        child = _Child(settings, see, options.begin_timeout + START)
+        await or_stop(
+            in_thread("rtkit-facts", lambda: child.run(request)),
+            (child.ask, PATIENCE),
+            (child.end, 1.0),
+            (child.kill, 1.0),
         )
-        try:
-            session = load_session(path)
-        except (OSError, ValueError):  # it got nowhere
-            raise RuntimeError(sentence) from None
-        raise StreamError(sentence, session)
+    return child.session()
 
 
-def _cleared(record: str | Path) -> Path:
-    """Where the child writes: an older session that lies there must not pass for this one."""
-    path = Path(record).absolute()
-    path.unlink(missing_ok=True)
-    return path
+def _wherever(clip: Clip, plan: Plan, settings: Settings, options: Options) -> tuple[object, ...]:
+    """What another process can take, whatever it works in."""
+    record = None if options.record is None else Path(options.record).absolute()
+    clip = replace(clip, path=clip.path.absolute())
+    return clip, plan, settings, replace(options, record=record, on_event=None, calibration=None)
+
+
+async def _fail(failure: Failure, run: Run, timeout: float) -> Conversation:
+    raise failure
+
+
+class _Child:
+    """The child process, as its parent sees it: what it is told, and what it tells.
+
+    Parameters
+    ----------
+    see : callable
+        Called with each event that it tells of.
+    patience : float
+        Seconds until the session must have begun, or have been given up.
+    """
+
+    def __init__(self, settings: Settings, see: Callable[[Fact], object], patience: float) -> None:
+        self._see, self._patience = see, patience
+        self._reader = dialect_of(settings.service).reader(settings.rate)
+        self._process: subprocess.Popen[str] | None = None
+        self._empty: Session | None = None  # in which nothing has happened yet
+        self._facts: list[Fact] = []
+        self._outcome: _Outcome | None = None
+        self._told = self._unwanted = self._late = False
+
+    def run(self, request: tuple[object, ...]) -> None:
+        """Start it, tell it what to do, and take down what it tells, until it has ended."""
+        # Closes the pipes and waits for its end; if it died at once, its exit code tells.
+        with contextlib.suppress(BrokenPipeError), _start_child() as self._process:
+            late = threading.Timer(self._patience, self._give_up)
+            late.daemon = True
+            late.start()
+            try:
+                writing = cast(TextIOWrapper, self._process.stdin)
+                pickle.dump(request, writing.buffer)
+                writing.flush()
+                self._told = True
+                if self._unwanted:
+                    self.ask()
+                for line in cast(TextIOWrapper, self._process.stdout):
+                    late.cancel()
+                    self._take(json.loads(line))
+                    if self._outcome is not None:
+                        self._process.wait(PATIENCE)
+                        break
+            except subprocess.TimeoutExpired:  # it has told all
+                self.kill()
+            finally:
+                late.cancel()
+
+    def session(self) -> Session:
+        """What it came to."""
+        outcome = self._outcome
+        if outcome is None:
+            code = None if self._process is None else self._process.returncode
+            outcome = _Outcome(
+                "broken",
+                f"The sender's process was ended, because it had not begun within "
+                f"{self._patience:g} s. Try again, or give it longer with begin_timeout."
+                if self._late
+                else f"The sender's process ended unexpectedly (exit code {code}); its own error "
+                "stands in this program's standard error.",
+            )
+        if self._empty is not None:
+            session = self._empty.holding(self._facts)
+            if outcome.how == "complete":
+                return session
+            raise StreamError(outcome.sentence, session)
+        raise (ValueError if outcome.how == "refused" else RuntimeError)(outcome.sentence)
+
+    def ask(self) -> None:
+        """Ask it to stop: it says goodbye, and how it ended."""
+        self._unwanted = True
+        if self._process is not None and self._told:
+            with contextlib.suppress(OSError, ValueError):  # it has ended, or was asked before
+                cast(TextIOWrapper, self._process.stdin).close()
+
+    def end(self) -> None:
+        """End it; what it has told is kept."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """End it, even where it stands still."""
+        if self._process is not None:
+            self._process.kill()
+
+    def _give_up(self) -> None:
+        self._late = True
+        self.kill()
+
+    def _take(self, said: dict[str, Any]) -> None:
+        if said["kind"] == _Outcome.kind:
+            self._outcome = _Outcome(said["how"], said["sentence"])
+        elif said["kind"] == "session":
+            self._empty = session_of(said)
+        else:
+            fact = fact_of(said)
+            if isinstance(fact, Message):  # what it says does not cross over
+                fact = replace(fact, replies=self._reader.read(fact.text))
+            self._facts.append(fact)
+            if not isinstance(fact, Level):
+                self._see(fact)
 
 
 def _start_child() -> subprocess.Popen[str]:
@@ -154,51 +228,55 @@ class _Given:
         return {}
 
 
-async def _child(
+async def _run(
     clip: Clip, plan: Plan, settings: Settings, options: Options, endpoint: Endpoint
-) -> _Outcome:
-    facts: queue.SimpleQueue[Fact | None] = queue.SimpleQueue()
+) -> None:
+    """Run the session, and tell of it on standard output until all is told."""
+    lines: queue.SimpleQueue[Fact | str | None] = queue.SimpleQueue()
 
     def write() -> None:  # in a thread: a parent that does not read must not make the sender late
-        while (fact := facts.get()) is not None:
+        while (line := lines.get()) is not None:
             try:
-                sys.stdout.write(write_fact(fact))
+                sys.stdout.write(line if isinstance(line, str) else write_fact(line))
                 sys.stdout.flush()
             except BrokenPipeError:  # the parent was killed: nobody is there to read, or to tell
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, sys.stdout.fileno())
 
-    loop = asyncio.get_running_loop()
-    options = replace(options, on_event=facts.put)
-    task = asyncio.create_task(
-        run_session(clip, plan, settings, options, way_to(_Given(endpoint), clip))
-    )
+    loop, way = asyncio.get_running_loop(), way_to(_Given(endpoint), clip)
+    options = replace(options, tee=lines.put)
+    task = asyncio.create_task(run_session(clip, plan, settings, options, way))
 
     def listen() -> None:
         sys.stdin.read()
-        with contextlib.suppress(RuntimeError):  # the session has ended, and its loop with it
-            loop.call_soon_threadsafe(task.cancel)
+        loop.call_soon_threadsafe(task.cancel)
 
     writing = threading.Thread(target=write)
     writing.start()
     threading.Thread(target=listen, daemon=True).start()
     try:
         await asyncio.wait({task})
+        lines.put(_outcome_of(task).to_line())
     finally:
-        facts.put(None)
+        lines.put(None)
         await asyncio.to_thread(writing.join)
+
+
+def _outcome_of(task: asyncio.Task[Session]) -> _Outcome:
     if task.cancelled():
-        return _Outcome("stopped")
+        return _Outcome("stopped", "The sender's process was asked to stop.")
     error = task.exception()
     if error is None:
         return _Outcome("complete")
-    return _Outcome("failed" if isinstance(error, StreamError) else "refused", str(error))
+    if isinstance(error, StreamError):
+        return _Outcome("failed", str(error))
+    refused = isinstance(error, ValueError | OSError)
+    return _Outcome("refused" if refused else "broken", str(error))
 
 
 def main() -> None:
-    outcome = asyncio.run(_child(*pickle.load(sys.stdin.buffer)))
-    sys.stdout.write(outcome.to_line())
-    sys.stdout.flush()
+    asyncio.Runner().run(_run(*pickle.load(sys.stdin.buffer)))
+    os._exit(0)  # all is told; whatever a thread still waits for, a resolver say, nobody does
 
 
 if __name__ == "__main__":

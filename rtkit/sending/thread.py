@@ -7,20 +7,24 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rtkit.audio import Clip
 from rtkit.clock.real import running_clock
-from rtkit.clock.thread import in_thread
+from rtkit.clock.thread import in_loop
 from rtkit.pacing import Plan
 from rtkit.sending.connect import Way
 from rtkit.sending.options import Options
 from rtkit.sending.session import run_session
 from rtkit.session import Event, Fact, Session, Settings
 
-__all__ = ["or_stop", "run_in_thread", "watching"]
+__all__ = ["PATIENCE", "or_stop", "run_in_thread", "watching"]
 
 T = TypeVar("T")
+
+# Seconds that a sender elsewhere may take to end when it is asked to: it waits for the service's
+# last word, closes, and writes what is left.
+PATIENCE = 8.0
 
 
 async def run_in_thread(
@@ -37,16 +41,15 @@ async def run_in_thread(
             inner.set_result((asyncio.get_running_loop(), task))
             return await task
 
-        def run() -> Session:
-            with asyncio.Runner() as runner:
-                return runner.run(session())
-
         def stop() -> None:
             loop, task = inner.result()
             with contextlib.suppress(RuntimeError):  # the session has ended, and its loop with it
                 loop.call_soon_threadsafe(task.cancel)
 
-        return await or_stop(in_thread("rtkit-sender", run), inner, stop)
+        return await or_stop(
+            in_loop("rtkit-sender", session),
+            (lambda: inner.add_done_callback(lambda _: stop()), PATIENCE),
+        )
 
 
 @contextlib.asynccontextmanager
@@ -81,14 +84,25 @@ async def watching(
             timer.cancel()
 
 
-async def or_stop(outcome: Future[T], started: Future[Any], stop: Callable[[], object]) -> T:
-    """Wait for the outcome; when cancelled, stop what has started and wait until it has ended."""
+async def or_stop(outcome: Future[T], *means: tuple[Callable[[], object], float]) -> T:
+    """Wait for the outcome; when cancelled, stop what brings it about, and wait until it has ended.
+
+    Each of the means is a function and the seconds in which it may help; then the next one is
+    tried. A second cancel tries the others at once.
+    """
     waiting = asyncio.wrap_future(outcome)
     try:
         return await asyncio.shield(waiting)
     except asyncio.CancelledError:
-        started.add_done_callback(lambda _: stop())
-        await asyncio.wait({waiting})
-        if not waiting.cancelled():
-            waiting.exception()  # it was stopped: what it says of that is not news
+        # It is stopped: what it says of that is not news.
+        waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
+        left = list(means)
+        try:
+            while left and not waiting.done():
+                stop, seconds = left.pop(0)
+                stop()
+                await asyncio.wait({waiting}, timeout=seconds)
+        finally:
+            for stop, _ in left if not waiting.done() else ():
+                stop()
         raise

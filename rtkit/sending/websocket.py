@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import socket
 import ssl
+from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies
 
+from rtkit.clock.thread import in_thread
 from rtkit.services.closures import Closure
 from rtkit.services.endpoint import Closed, Endpoint, strike_out
 from rtkit.services.explain import explain, explain_own
@@ -102,7 +107,6 @@ class WebSocket:
 
 async def open_websocket(endpoint: Endpoint, dialect: str) -> WebSocket:
     """Connect, or tell in one sentence why not; for as long as the caller cares to wait."""
-    from websockets.asyncio.client import connect
     from websockets.exceptions import InvalidStatus, WebSocketException
 
     host = endpoint.host
@@ -112,21 +116,13 @@ async def open_websocket(endpoint: Endpoint, dialect: str) -> WebSocket:
             "connect with wss:// (ws:// is for this machine only)."
         )
     try:
-        return WebSocket(
-            await connect(
-                endpoint.url,
-                additional_headers=dict(endpoint.headers),
-                compression=None,  # it would cost the sender more than it saves
-                open_timeout=None,
-                close_timeout=CLOSE_TIMEOUT,
-                max_size=LONGEST_MESSAGE,
-                ping_interval=None,  # a busy notebook must not look like a dead network
-                proxy=None if endpoint.local else True,
-                logger=_quiet_logger(),
-                user_agent_header=f"rtkit/{version('rtkit')}",
-            ),
-            endpoint,
-        )
+        for place, last in await _places(endpoint):
+            try:
+                return WebSocket(await _connect(endpoint, place), endpoint)
+            except OSError:
+                if last:
+                    raise
+        raise AssertionError
     except InvalidStatus as refused:
         status = refused.response.status_code
         closure = explain(status, dialect=dialect)
@@ -147,6 +143,39 @@ async def open_websocket(endpoint: Endpoint, dialect: str) -> WebSocket:
             f"{host} cannot be reached ({told}). Look at the network and at the host's name.",
             0.0 if _passing(error) else None,
         ) from None
+
+
+async def _connect(endpoint: Endpoint, place: Mapping[str, Any]) -> ClientConnection:
+    from websockets.asyncio.client import connect
+
+    return await connect(
+        endpoint.url,
+        additional_headers=dict(endpoint.headers),
+        compression=None,  # it would cost the sender more than it saves
+        open_timeout=None,
+        close_timeout=CLOSE_TIMEOUT,
+        max_size=LONGEST_MESSAGE,
+        ping_interval=None,  # a busy notebook must not look like a dead network
+        proxy=None if endpoint.local else True,
+        logger=_quiet_logger(),
+        user_agent_header=f"rtkit/{version('rtkit')}",
+        **place,
+    )
+
+
+async def _places(endpoint: Endpoint) -> list[tuple[dict[str, Any], bool]]:
+    """Where the host can be reached, and whether that is the last place.
+
+    A loop resolves names on threads of its own, and whoever closes it waits for them, however long
+    a resolver takes; for this one nobody waits. This machine needs no resolver, and a proxy asks
+    its own.
+    """
+    if endpoint.local or getproxies():
+        return [({}, True)]
+    ask = partial(socket.getaddrinfo, endpoint.host, None, type=socket.SOCK_STREAM)
+    found = await asyncio.wrap_future(in_thread("rtkit-resolve", ask))
+    hosts = list(dict.fromkeys(str(address[0]) for *_, address in found))
+    return [({"host": host}, host == hosts[-1]) for host in hosts]
 
 
 def _passing(error: Exception) -> bool:

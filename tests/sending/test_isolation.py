@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from rtkit.loopback.process import Loopback
 from rtkit.recording import StreamError, load_session
 from rtkit.reference import Reference
 from rtkit.sending import isolation as isolation_room
+from rtkit.sending import thread as thread_module
 from rtkit.sending.stream import stream
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.messages import Termination
@@ -399,3 +401,227 @@ def test_the_children_end_quietly_when_the_parent_is_killed(make_clip: MakeClip)
         assert soon(lambda: not any(map(command_line, orphans)))
         assert parent.stderr is not None
         assert parent.stderr.read() == ""
+
+
+# Bounds.
+
+
+@linux
+def test_stop_ends_a_child_that_stands_still(
+    service: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked, then ended, then killed; what it had told and written by then is kept."""
+    monkeypatch.setattr(isolation_room, "PATIENCE", 0.3)
+    path = tmp_path / "frozen.jsonl"
+
+    async def frozen() -> float:
+        begun = asyncio.Event()
+
+        def on_event(fact: Fact) -> None:
+            if isinstance(fact, Chunk) and fact.index == 14:
+                begun.set()
+
+        task = asyncio.create_task(
+            stream(clip(), service=service, isolation="process", record=path, on_event=on_event)
+        )
+        await begun.wait()
+        for sender in senders():
+            os.kill(sender, signal.SIGSTOP)
+        stopped = time.monotonic()
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+        return time.monotonic() - stopped
+
+    assert asyncio.run(frozen()) < 30
+    assert senders() == []
+    assert load_session(path).ending is None
+
+
+@linux
+def test_a_child_that_never_begins_is_ended(
+    service: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation_room, "START", 0.1)
+
+    def deaf() -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", "import time; time.sleep(60)"]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(isolation_room, "_start_child", deaf)
+    began = time.monotonic()
+    with pytest.raises(RuntimeError, match=r"had not begun within 0\.6 s"):
+        asyncio.run(stream(clip(), service=service, isolation="process", begin_timeout=0.5))
+    assert time.monotonic() - began < 30
+
+
+SLOW = """
+import socket, time
+from functools import wraps
+
+resolve = socket.getaddrinfo
+
+@wraps(resolve)
+def slowly(host, *args, **more):
+    if str(host).endswith(".example"):
+        time.sleep(20)
+        raise socket.gaierror("at last")
+    return resolve(host, *args, **more)
+
+socket.getaddrinfo = slowly
+"""
+
+
+@dataclass(frozen=True)
+class Faraway:
+    """A service whose name takes a resolver long."""
+
+    async def connect_info(self, rate: int, reference: Reference | None) -> Endpoint:
+        return Endpoint("wss://faraway.example/v3/ws", {"Authorization": "none"})
+
+    def describe(self, reference: Reference | None) -> dict[str, Any]:
+        return {"name": "faraway"}
+
+
+SCRIPT = """
+import asyncio, sys
+sys.path.insert(0, {folder!r})
+import sitecustomize_slow, rtkit
+from test_isolation import Faraway, clip
+
+async def main():
+    try:
+        await rtkit.stream(
+            clip(0.5), service=Faraway(), isolation={isolation!r}, begin_timeout=0.5
+        )
+    except rtkit.StreamError as error:
+        print(error)
+
+asyncio.run(main())
+"""
+
+
+@linux
+@pytest.mark.parametrize("isolation", ["loop", *AWAY])
+def test_a_slow_resolver_is_not_waited_for(tmp_path: Path, isolation: str) -> None:
+    """Neither by the session, nor by whoever closes the loop or the process after it."""
+    for name in ("sitecustomize", "sitecustomize_slow"):
+        (tmp_path / f"{name}.py").write_text(SLOW)
+    script = SCRIPT.format(folder=str(tmp_path), isolation=isolation)
+    paths = [str(tmp_path), *filter(None, sys.path)]
+    clean = {name: value for name, value in os.environ.items() if "proxy" not in name.casefold()}
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**clean, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "faraway.example did not answer within 0.5 s" in done.stdout, done.stderr
+    assert time.monotonic() - began < 15
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """A service that does not say where it is."""
+
+    async def connect_info(self, rate: int, reference: Reference | None) -> Endpoint:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    def describe(self, reference: Reference | None) -> dict[str, Any]:
+        return {"name": "undecided"}
+
+
+@pytest.mark.parametrize("isolation", ["loop", *AWAY])
+def test_a_service_that_does_not_say_where_it_is_is_given_up(isolation: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(StreamError, match=r"did not say within 0\.2 s where to connect") as caught:
+        asyncio.run(stream(clip(), service=Undecided(), isolation=isolation, begin_timeout=0.2))
+    assert time.monotonic() - began < 15
+    assert caught.value.session.settings.isolation == isolation
+
+
+def test_stop_does_not_wait_for_work_that_never_returns(
+    service: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thread_module, "PATIENCE", 0.3)
+    working, free = threading.Event(), threading.Event()
+
+    def work(_: bytes) -> None:
+        working.set()
+        free.wait(60)
+
+    async def stopped() -> float:
+        task = asyncio.create_task(stream(clip(), service=service, isolation="thread", work=work))
+        await asyncio.to_thread(working.wait)
+        began = time.monotonic()
+        task.cancel()
+        await asyncio.wait({task})
+        return time.monotonic() - began
+
+    try:
+        assert asyncio.run(stopped()) < 10
+    finally:
+        free.set()
+
+
+# The disk.
+
+
+@linux
+@pytest.mark.parametrize("isolation", ["loop", *AWAY])
+def test_a_folder_that_is_removed_costs_the_file_alone(
+    service: Loopback, tmp_path: Path, isolation: str
+) -> None:
+    folder = tmp_path / "runs"
+
+    def on_event(fact: Fact) -> None:
+        if isinstance(fact, Chunk) and fact.index == 9:
+            shutil.rmtree(folder)
+
+    with pytest.raises(StreamError, match="file could not be written") as caught:
+        asyncio.run(
+            stream(
+                clip(),
+                service=service,
+                isolation=isolation,
+                record=folder / "a.jsonl",
+                on_event=on_event,
+            )
+        )
+    session = caught.value.session
+    assert session.complete
+    assert len(session.chunks) == 20
+    assert session.transcript == "good morning this is the"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="There is no device that is full.")
+@pytest.mark.parametrize("isolation", ["loop", *AWAY])
+def test_a_full_disk_costs_the_file_alone(service: Loopback, isolation: str) -> None:
+    with pytest.raises(StreamError, match="No space left on device") as caught:
+        asyncio.run(stream(clip(0.5), service=service, isolation=isolation, record="/dev/full"))
+    assert caught.value.session.complete
+    assert caught.value.session.levels
+    assert len(caught.value.session.chunks) == 5
+
+
+@pytest.mark.parametrize("isolation", ["loop", *AWAY])
+def test_two_senders_on_one_path_are_told_in_every_isolation(
+    service: Loopback, tmp_path: Path, isolation: str
+) -> None:
+    path = tmp_path / "a.jsonl"
+
+    async def both() -> Session:
+        begun = asyncio.Event()
+        first = asyncio.create_task(
+            stream(clip(), service=service, record=path, on_event=lambda _: begun.set())
+        )
+        await begun.wait()
+        with pytest.raises(ValueError, match=r"a\.jsonl is being written by another session"):
+            await stream(clip(0.5), service=service, isolation=isolation, record=path)
+        return await first
+
+    first = asyncio.run(both())
+    assert load_session(path) == first
