@@ -334,7 +334,7 @@ class Session:
 
     @property
     def terminated(self) -> float | None:
-        """When Terminate was sent; None if it was not."""
+        """When the service was told that no more audio comes; None if it was not."""
         return next((event.at for event in self.events if event.name == "terminate"), None)
 
     @property

@@ -13,7 +13,7 @@ from rtkit.audio import Clip, Header, Level, coding_of, is_wav, kind_of
 from rtkit.audio.coding import MOST
 from rtkit.audio.levels import decibels
 
-__all__ = ["BELIEVES", "SILENT", "in_clip", "inaudible", "misread", "unheeded", "wav_header"]
+__all__ = ["SILENT", "in_clip", "inaudible", "misread", "unheeded", "wav_header"]
 
 SILENT = -80.0  # dBFS of the loudest second in all; below it nothing was recorded
 QUIET = -50.0  # dBFS, as `Level.loud` has it; speech is at -30 to -15
@@ -52,12 +52,6 @@ def in_clip(clip: Clip) -> Iterator[Mistake]:
         yield from inaudible(clip.levels(), clip.channel)
 
 
-BELIEVES = (
-    "It reckons by the rate that is stated: words come out wrong, and chunks that count as too "
-    "short or too long close the session (3007)."
-)
-
-
 def unheeded(header: Header, rate: int, seconds: float, lasts: str) -> Iterator[Mistake]:
     """What a file says of itself, against what it was sent as."""
     became = f"{header.seconds:.2f} s of recording {lasts} {seconds:.2f} s for the service"
@@ -67,8 +61,7 @@ def unheeded(header: Header, rate: int, seconds: float, lasts: str) -> Iterator[
             "The audio is passed off as another sample rate than the file's: the service hears it "
             f"{rate / header.rate:.2g} times as fast as it was spoken, and times move with it.",
             f"{rate} Hz stated, {header.rate} Hz in the file; {became}",
-            "Pass the file's own rate as sample_rate; rtkit.open_clip does.",
-            BELIEVES,
+            "State the file's own rate; rtkit.open_clip does.",
         )
     if header.channels > 1:
         yield Mistake(
@@ -78,7 +71,6 @@ def unheeded(header: Header, rate: int, seconds: float, lasts: str) -> Iterator[
             f"{header.channels} channels in the file, 1 stated; {became}",
             "Mix down to one channel first; rtkit.open_clip does, or: ffmpeg -i INPUT -ac 1 "
             "OUTPUT.wav",
-            "By its guide, it uses one channel at best and refuses at worst.",
         )
     if header.bits != 16:
         yield Mistake(

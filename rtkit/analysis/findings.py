@@ -36,7 +36,7 @@ class Mistake:
     sentence: str
     evidence: str
     fix: str
-    service: str
+    service: str = "Not documented."
 
 
 _HEADINGS = ("mistake", "what it is", "what shows it", "fix", "what the real service does")

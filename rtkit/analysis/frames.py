@@ -68,7 +68,7 @@ def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
         ``half_width`` (how far ``lateness``, ``since_sent`` and ``service_time`` may lie from the
         truth) and ``known`` (how it is known which audio decided: ``"stamped"``, ``"stated"`` or
         ``"bounded"``); ``first_word`` (first-word latency); ``decided``, ``referenced`` (whose word
-        times), ``terminated`` (ended by Terminate), ``excluded`` (why it does not count, as in
+        times), ``terminated`` (ended by the shutdown), ``excluded`` (why it does not count, as in
         `rtkit.analysis.latency.Latency`) and ``counted`` (in quantiles).
 
         ``"sessions"``: a row a session: ``recording``, ``clip_start`` and ``clip_seconds`` (which

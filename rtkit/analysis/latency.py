@@ -136,7 +136,7 @@ class Latency:
         ``"held"``: by definition they count from the chunk that holds them.
     excluded : ndarray of str
         Why it is shown and left out of quantiles; empty where it counts. ``"terminated"``:
-        Terminate ended the turn; ``"unmatched"``: nothing of it matches the reference, or a word
+        the shutdown ended the turn; ``"unmatched"``: nothing of it matches the reference, or a word
         has no known end; ``"ambiguous"``: a missed word at its end may belong to this turn or to
         the next; ``"early"``: the result came before the word had begun to be sent.
     referenced : ndarray of bool
@@ -176,7 +176,7 @@ class Latency:
 
     @property
     def terminated(self) -> np.ndarray:
-        """Which turns were ended by Terminate."""
+        """Which turns were ended by the shutdown."""
         return np.asarray(self.excluded == "terminated")
 
     @property
@@ -348,7 +348,7 @@ def _excluded(edge: Edge, early: bool) -> str:
 
 
 def _ended_by_terminate(session: Session, at: float, turn: Turn) -> bool:
-    """What the service says, or else whether the result came after Terminate was sent."""
+    """What the service says, or else whether the result came after the shutdown began."""
     if turn.cause is not None:
         return turn.cause == "terminate"
     return session.terminated is not None and at >= session.terminated

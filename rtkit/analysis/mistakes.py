@@ -1,17 +1,17 @@
-"""Which common mistake a session or a clip shows: a sentence, the figure that shows it, the cure.
+"""Which common mistake a session or a clip shows: a sentence, the figure that shows it, the fix.
 
 Each is found in recorded facts, never in what somebody says was done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from rtkit.analysis.agreement import agreement
 from rtkit.analysis.audio_mistakes import (
-    BELIEVES,
     in_clip,
     inaudible,
     misread,
@@ -24,7 +24,7 @@ from rtkit.analysis.matching import align_texts
 from rtkit.analysis.turns import heard_turns, never_ended
 from rtkit.audio import Clip, Header
 from rtkit.services.messages import ServiceError, Termination, Turn
-from rtkit.services.service import dialect_named
+from rtkit.services.service import Dialect, dialect_of
 from rtkit.session import Session
 
 __all__ = ["Mistake", "Mistakes", "diagnose"]
@@ -56,12 +56,22 @@ def diagnose(what: Session | Clip, *, transcript: str | None = None) -> Mistakes
         If it is neither a session nor a clip.
     """
     if isinstance(what, Clip):
-        return Mistakes(in_clip(what))
+        return _answered(in_clip(what), dialect_of({}))
     if isinstance(what, Session):
-        return Mistakes(_in_session(what, transcript))
+        return _answered(_in_session(what, transcript), dialect_of(what.settings.service))
     raise TypeError(
         f"a {type(what).__name__} cannot be diagnosed; give a session, or a clip from "
         "rtkit.open_clip(PATH). For a code or an error there is rtkit.explain"
+    )
+
+
+def _answered(found: Iterable[Mistake], dialect: Dialect) -> Mistakes:
+    """With what the service does about each, and its own fix, as far as they are known."""
+    return Mistakes(
+        one
+        if (habit := dialect.habits.get(one.name)) is None
+        else replace(one, service=habit.service, fix=habit.fix or one.fix)
+        for one in found
     )
 
 
@@ -113,7 +123,6 @@ def _off_speed(session: Session) -> Iterator[Mistake]:
             f"stated, about {rate / speed:.0f} Hz heard",
             "State the rate at which the file was recorded; if the file's own header is wrong, "
             "make it anew.",
-            BELIEVES,
         )
 
 
@@ -131,8 +140,14 @@ def _shifted_times(session: Session) -> Iterator[Mistake]:
             "it belongs to this recording, and whether an excerpt was cut out of only one of them. "
             "Or else audio went ahead of the recording, a header or silence, or the service "
             "counts otherwise.",
-            "Nothing: it counts times from the first audio that it received.",
         )
+
+
+def _bounds(least: float, most: float) -> str:
+    """What lies outside, in words."""
+    under = f"less than {least * 1000:g} ms" if least else ""
+    over = f"more than {most * 1000:g} ms" if most < np.inf else ""
+    return " or ".join(filter(None, (under, over)))
 
 
 def _durations(session: Session) -> Iterator[Mistake]:
@@ -140,7 +155,7 @@ def _durations(session: Session) -> Iterator[Mistake]:
     samples = np.array([chunk.bytes for chunk in session.chunks]) / 2
     lasts = samples / session.settings.rate
     grace = 0.5 / session.settings.rate
-    limits = dialect_named(session.settings.dialect).limits
+    limits = dialect_of(session.settings.service).limits
     least, most = limits.min_chunk or 0.0, limits.max_chunk or np.inf
     wrong = (lasts > most + grace) | (lasts < least - grace)
     alone = wrong.sum() == 1 and wrong[-1] and lasts[-1] < least
@@ -148,13 +163,11 @@ def _durations(session: Session) -> Iterator[Mistake]:
         worst = lasts[wrong][0] * 1000
         yield Mistake(
             "chunk out of bounds",
-            "A message held less than 50 ms or more than 1000 ms of audio, reckoned by the sample "
-            "rate that is stated.",
+            f"A message held {_bounds(least, most)} of audio, reckoned by the sample rate that is "
+            "stated.",
             f"{worst:.1f} ms, in {int(wrong.sum())} of {len(wrong)} chunks",
-            "Send chunks of 0.05 to 1 s, and let the rest at the end join its neighbor; "
-            "rtkit.stream does.",
-            "It closes the session (3007), up to a second later; one short message at the very "
-            "end is let pass.",
+            "Keep chunks within that, and let the rest at the end join its neighbor; rtkit.stream "
+            "does.",
         )
 
 
@@ -175,8 +188,6 @@ def _pace(session: Session) -> Iterator[Mistake]:
             f"{session.due[-1] - session.due[0]:.1f} s of audio left within {took * 1000:.0f} ms, "
             f"{ahead:.1f} s ahead of time",
             "Pace it: pacing='wall_clock'.",
-            "It queues a short file and answers late; it closes the session (3007) when about "
-            "5 minutes wait.",
         )
     rise = float(lateness[-1] - lateness[0])
     if session.settings.pacing == "fixed_sleep" and rise > TOLERATED * chunk:
@@ -187,7 +198,6 @@ def _pace(session: Session) -> Iterator[Mistake]:
             f"{rise * 1000:.0f} ms late at the end, {drift(session) * 1000:.1f} ms more for each "
             "second of audio",
             "Sleep until due times that are counted from one start: pacing='wall_clock'.",
-            "Nothing: it waits, and its answers come as late as the audio.",
         )
 
 
@@ -204,24 +214,21 @@ def _farewell(session: Session) -> Iterator[Mistake]:
     if session.terminated is None:
         yield Mistake(
             "no Terminate",
-            "The session ended without Terminate: the last turn has no final, and the service "
-            "is left to wait.",
+            "The session ended without telling the service so: the last turn has no final, and "
+            "the service is left to wait.",
             f"no Termination; {left}",
-            'Send {"type": "Terminate"} after the last chunk and wait for Termination.',
-            "It drops what is open; where the connection stays, it bills until its time-out, "
-            "up to 3 hours.",
+            "Tell the service after the last chunk, and wait for its last word; rtkit.stream does.",
         )
         return
     closed = next((event.at for event in session.events if event.name == "closed"), None)
     if closed is not None and closed - session.terminated < PATIENCE:
         yield Mistake(
             "closed too soon",
-            "The connection was closed without waiting for Termination: what the service was about "
-            "to say is lost.",
-            f"closed {(closed - session.terminated) * 1000:.0f} ms after Terminate; {left}",
-            "Wait for Termination, then close.",
-            "It takes 0.5 to 1.2 s from Terminate to Termination, and says nothing to a closed "
-            "connection.",
+            "The connection was closed without waiting for the service's last word: what it was "
+            "about to say is lost.",
+            f"closed {(closed - session.terminated) * 1000:.0f} ms after it was asked to end; "
+            f"{left}",
+            "Wait for its last word, then close.",
         )
 
 
@@ -251,7 +258,6 @@ def _left_unended(session: Session) -> Iterator[Mistake]:
             f"word{'s' * (words != 1)}",
             "Read until Termination, and keep turns by their number; if the final did not come "
             "at all, look at session.messages and ask the vendor.",
-            "Not documented: it ends every turn that it began, at Terminate at the latest.",
         )
 
 
@@ -263,8 +269,7 @@ def _bearer_prefix() -> Mistake:
         "Bearer prefix",
         "The key went with the word Bearer before it.",
         'Authorization began with "Bearer "',
-        "Send the key alone as Authorization; rtkit.AssemblyAI does.",
-        'It accepts the connection and then closes it (1008, "Invalid API key").',
+        "Send the key alone as Authorization.",
     )
 
 
@@ -279,7 +284,6 @@ def _counted_twice(session: Session, transcript: str) -> Iterator[Mistake]:
             "A turn's formatted final replaces the one without format, and was counted beside it.",
             f"{own} words for {once} that were said; {len(finals)} finals of "
             f"{len(session.turns)} turns",
-            "Keep turns by turn_order and let a later message replace an earlier one; "
+            "Keep turns by their number and let a later message replace an earlier one; "
             "session.turns does.",
-            "With format_turns some models send two finals a turn, others one.",
         )

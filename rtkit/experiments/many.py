@@ -89,7 +89,7 @@ async def stream_many(
     Notes
     -----
     Session *i* sends at the phase ``i * 0.618... mod 1`` of a chunk: neighbors lie far apart,
-    however many there are. Cancelling the task ends every session cleanly with Terminate.
+    however many there are. Cancelling the task ends every session as its service wants it.
     """
     if isinstance(clips, Clip) or not isinstance(clips, Iterable):
         raise TypeError(

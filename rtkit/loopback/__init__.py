@@ -1,15 +1,15 @@
-"""The embedded service: AssemblyAI's Streaming API v3 on this machine, without a key.
+"""The embedded service: a vendor's protocol on this machine, without a key.
 
 ``python -m rtkit.loopback --port 8765`` serves it to any client of that protocol.
 
-- `engine`: what it hears in the audio
-- `recognizer`: a real recognizer, in processes of its own
-- `parameters`: what a client may ask for
+- `options`: all that may be asked of it; `command`, `child` and `process` are made of that
+- `engines`: what it hears in the audio; `recognizer`: a real one, in processes of its own
 - `turns`: which silence ends a turn, and when its words are told
-- `conversation`: what it says, and when; no I/O
+- `conversation`: what it says, and when, in rtkit's own words; no I/O
 - `admission`: keys, tokens, and how many sessions
-- `server`: the websocket around a conversation
-- `faults`: faults on demand
-- `memory`: an in-memory connection around a conversation
+- `line` and `faults`: a session's frames in both directions, and faults on demand
+- `server`: websockets around conversations; `in_memory`: a connection without a network
 - `process`: the child process that a session uses
+
+What a vendor's wire looks like lies in `rtkit.services`.
 """

@@ -30,8 +30,8 @@ class Calibration(Protocol):
 class Shutdown(Enum):
     """What a session does when all audio is sent; only mistakes on purpose do not wait."""
 
-    WAIT = "says Terminate and waits for the service's last word"
-    HASTY = "says Terminate and closes at once"
+    WAIT = "ends the session and waits for the service's last word"
+    HASTY = "ends the session and closes at once"
     NONE = "closes"
 
 

@@ -87,7 +87,7 @@ async def stream(
 
     Notes
     -----
-    Cancelling the task ends the session cleanly with Terminate; the file, if any, tells what
+    Cancelling the task ends the session as its service wants it; the file, if any, tells what
     happened up to then.
     """
     # What cannot be is refused before anything is sent, a service started or a file replaced.

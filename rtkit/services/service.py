@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
@@ -40,6 +40,7 @@ __all__ = [
     "NO_LIMITS",
     "Connection",
     "Dialect",
+    "Habit",
     "Limits",
     "Reader",
     "Server",
@@ -237,6 +238,14 @@ def _clean(message: Any) -> Any:
     return message
 
 
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """What a service does about a mistake, and how to avoid it there, where that is its own."""
+
+    service: str
+    fix: str = ""
+
+
 def _as_it_is(pcm: bytes) -> bytes:
     return pcm
 
@@ -268,6 +277,8 @@ class Dialect:
     bearer : bool
         Whether the key goes with the word Bearer before it.
     limits : Limits
+    habits : mapping
+        What the service does about the mistakes that `rtkit.diagnose` names, as far as is known.
     """
 
     vendor: type[Vendor] | None = None
@@ -281,6 +292,7 @@ class Dialect:
     keep_alive: tuple[str | bytes, float] | None = None
     bearer: bool = False
     limits: Limits = NO_LIMITS
+    habits: Mapping[str, Habit] = field(default_factory=dict)
 
 
 class Tokens(Protocol):

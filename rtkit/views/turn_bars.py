@@ -36,7 +36,7 @@ __all__ = ["boxes", "plot_turn_latency"]
 BARS = 600  # a figure's; more would be thinner than a pixel
 FINE = 150  # bars from which hatches and edges would fill them
 REASONS = {
-    "terminated": "ended by Terminate",
+    "terminated": "ended by the shutdown",
     "unmatched": "not in the reference",
     "ambiguous": "whose last word is not sure",
     "early": "result before it was sent",
@@ -47,9 +47,9 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     """Each turn's latency, stacked in its parts, a bar a session.
 
     The parts add up to the latency; a negative one is drawn below zero. What does not count is
-    outlined, above all a turn that Terminate ended: it says nothing of the service's endpointing. A
-    bar stands on a foot in its session's color; a line across shows where lateness may end, where
-    that is only known within bounds. Of more turns than the figure has room for, it
+    outlined, above all a turn that the shutdown ended: it says nothing of the service's
+    endpointing. A bar stands on a foot in its session's color; a line across shows where lateness
+    may end, where that is only known within bounds. Of more turns than the figure has room for, it
     shows the quickest and the slowest of each so many, and says so.
 
     Returns

@@ -174,7 +174,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self.task = self._loop.create_task(self._do(job, before), name="rtkit-panel")
 
     def stop_session(self) -> None:
-        """Stop the running session, if any: it says Terminate and keeps what was recorded."""
+        """Stop the running session, if any: it ends cleanly and keeps what was recorded."""
         task = self.task
         if task is not None and not task.done():
             self._loop.call_soon_threadsafe(task.cancel)

@@ -295,7 +295,7 @@ def test_closed_too_soon(make_clip: MakeClip) -> None:
     session = sent(make_clip(1.0), shutdown=Shutdown.HASTY)
     mistake = only(diagnose(session))
     assert mistake.name == "closed too soon"
-    assert mistake.evidence.startswith("closed 0 ms after Terminate")
+    assert mistake.evidence.startswith("closed 0 ms after it was asked to end")
 
 
 def test_wav_header(tmp_path: Path) -> None:
@@ -439,8 +439,8 @@ def test_raw_audio_that_cannot_be_is_refused(tmp_path: Path) -> None:
     empty.touch()
     with pytest.raises(AudioError, match=r"no WAV header; say its sample rate"):
         open_raw(bare)
-    with pytest.raises(AudioError, match=r"rate=4000 Hz: the service takes 8000 to 96000"):
-        open_raw(bare, rate=4000)
+    with pytest.raises(AudioError, match=r"rate=0 is no sample rate"):
+        open_raw(bare, rate=0)
     with pytest.raises(AudioError, match="holds no samples"):
         open_raw(empty, rate=8000)
     with pytest.raises(AudioError, match="There is no file"):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
+from rtkit.services.assemblyai.mistakes import HABITS
 from rtkit.services.endpoint import Endpoint, is_secret
 from rtkit.services.keys import find_key
 from rtkit.services.messages import (
@@ -173,6 +174,7 @@ def _word(word: Mapping[str, Any]) -> Word:
 
 
 DIALECT = Dialect(
+    habits=HABITS,
     vendor=AssemblyAI,
     endpoint=endpoint,
     reader=Messages,
