@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import inspect
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -35,6 +37,7 @@ __all__ = [
     "Session",
     "Settings",
     "Stall",
+    "check_session",
     "without_collecting",
     "write_fact",
 ]
@@ -380,6 +383,34 @@ class Session:
             f"<Session {self.settings.recording}, {self.label}: {ending}, "
             f"{len(self.chunks)} chunks, {len(self.turns)} turns{late}>"
         )
+
+
+def check_session(what: object) -> None:
+    """Refuse what is not one session; a forgotten ``await`` is said to be one.
+
+    Raises
+    ------
+    TypeError
+        With what to do.
+    """
+    if isinstance(what, Session):
+        return
+    if inspect.isawaitable(what):
+        if inspect.iscoroutine(what):
+            what.close()  # or Python would complain of it as well, somewhere else
+        raise TypeError(
+            "a session that has not run is no session: await it, as in session = await "
+            "rtkit.stream(clip)"
+        )
+    if isinstance(what, str | os.PathLike):
+        raise TypeError(f"{str(what)!r} is no session; give rtkit.load_session(PATH)")
+    if isinstance(what, Mapping) and any(isinstance(one, Session) for one in what.values()):
+        names = ", ".join(map(repr, what))
+        raise TypeError(f"these are several sessions; give one of them, by its name: {names}")
+    raise TypeError(
+        f"a {type(what).__name__} is no session; give what rtkit.stream or rtkit.load_session "
+        "returned"
+    )
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from rtkit.analysis.error_rate import Edit, Kind, WordErrorRate
 from rtkit.analysis.languages import normalizer
 from rtkit.analysis.texts import is_path, read_file, said_in
 from rtkit.reference import Reference
-from rtkit.session import Session
+from rtkit.session import Session, check_session
 
 __all__ = ["wer"]
 
@@ -77,6 +77,7 @@ def wer(
     or Hebrew), spelt-out numbers in other languages, traditional for simplified characters,
     hiragana for katakana, spaces within words, and misspellings.
     """
+    check_session(session)
     if session.settings.marks_speech:
         raise ValueError(
             "the service only marked where speech is, so there are no words to score; stream to "

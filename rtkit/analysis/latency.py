@@ -31,7 +31,7 @@ from rtkit.analysis.turns import (
     sent_from,
 )
 from rtkit.services.messages import Turn
-from rtkit.session import Session
+from rtkit.session import Session, check_session
 
 __all__ = [
     "HeardWord",
@@ -86,6 +86,7 @@ def drift(session: Session) -> float:
     -----
     Theil and Sen's estimator, over all pairs of at most 1000 chunks, evenly chosen.
     """
+    check_session(session)
     count = len(session.chunks)
     if count < 2:
         return float("nan")
@@ -100,6 +101,7 @@ def jitter(session: Session) -> np.ndarray:
 
     The trend is the line of `drift`, moved so that half of the chunks lie on either side.
     """
+    check_session(session)
     if len(session.chunks) < 2:
         return np.zeros(len(session.chunks))
     residual = session.lateness - drift(session) * session.due
@@ -230,6 +232,7 @@ def word_latency(session: Session, *, unmatched: bool = False) -> Latency:
     known end. Without, all words count, by the service's own times. What does not count is there
     where `unmatched` words are asked for.
     """
+    check_session(session)
     return session.once(_words, "received", unmatched)
 
 
@@ -239,6 +242,7 @@ def partial_latency(session: Session) -> Latency:
     The word may have gone again before it came to stay. The median and the 90th percentile are
     known as PR50 and PR90 (FastEmit, ICASSP 2021).
     """
+    check_session(session)
     return session.once(_words, "first_correct", False)
 
 
@@ -271,6 +275,7 @@ def first_word_latency(session: Session) -> Latency:
     With a reference it is the first spoken word that belongs to the turn, heard or not. A message
     that came before that word had begun to be sent does not count.
     """
+    check_session(session)
     return session.once(_first_words)
 
 
@@ -313,6 +318,7 @@ def turn_latency(session: Session, *, final: Literal["first", "formatted"] = "fi
     --------
     Latency.excluded : why a turn is shown and not counted.
     """
+    check_session(session)
     return session.once(_turns, final)
 
 

@@ -5,6 +5,7 @@ Each is found in recorded facts, never in what somebody says was done.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -25,7 +26,7 @@ from rtkit.analysis.turns import heard_turns, never_ended
 from rtkit.audio import Clip, Header
 from rtkit.services.messages import ServiceError, Termination, Turn
 from rtkit.services.service import Dialect, dialect_of
-from rtkit.session import Session
+from rtkit.session import Session, check_session
 
 __all__ = ["Mistake", "Mistakes", "diagnose"]
 
@@ -59,6 +60,8 @@ def diagnose(what: Session | Clip, *, transcript: str | None = None) -> Mistakes
         return _answered(in_clip(what), dialect_of({}))
     if isinstance(what, Session):
         return _answered(_in_session(what, transcript), dialect_of(what.settings.service))
+    if inspect.isawaitable(what):
+        check_session(what)
     raise TypeError(
         f"a {type(what).__name__} cannot be diagnosed; give a session, or a clip from "
         "rtkit.open_clip(PATH). For a code or an error there is rtkit.explain"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import cast
 
 from rtkit.services.described import usual_of
 from rtkit.services.endpoint import is_secret
-from rtkit.session import Session
+from rtkit.session import Session, check_session
 
 __all__ = ["Sessions", "named", "parameters_of", "said", "service_of"]
 
@@ -21,12 +22,14 @@ PASSED_OVER = ("name", "dialect", "engine", "parameters", "simulated", "usual")
 
 def named(sessions: Sessions) -> dict[str, Session]:
     """Sessions by name: given names, or labels of their settings, numbered where they repeat."""
-    if isinstance(sessions, str | Path):
-        raise TypeError(f"{str(sessions)!r} is no session; give rtkit.load_session(PATH)")
     if isinstance(sessions, Mapping):
+        for session in sessions.values():
+            check_session(session)
         return dict(sessions)
+    one = isinstance(sessions, Session | str | Path) or not isinstance(sessions, Iterable)
     result: dict[str, Session] = {}
-    for session in [sessions] if isinstance(sessions, Session) else sessions:
+    for session in cast(Iterable[Session], [sessions] if one else sessions):
+        check_session(session)
         name, number = session.label, 1
         while name in result:
             number += 1

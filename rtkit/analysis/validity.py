@@ -16,7 +16,7 @@ from rtkit.analysis.turns import holding_chunk
 from rtkit.audio.levels import decibels
 from rtkit.clock.stalls import LEAST
 from rtkit.services.messages import Begin, Other, Termination, Turn
-from rtkit.session import Ending, Session
+from rtkit.session import Ending, Session, check_session
 
 __all__ = ["Problem", "Validity", "validity"]
 
@@ -98,6 +98,7 @@ def validity(session: Session, *, budget: float = BUDGET, receive: float = RECEI
     ValueError
         If `budget` is no share, or `receive` no duration: 0 or less, or not finite.
     """
+    check_session(session)
     if not 0 < budget < math.inf:
         raise ValueError(f"budget={budget:g} is no share of a chunk; give a number above 0")
     if not 0 < receive < math.inf:

@@ -28,7 +28,7 @@ class AudioError(ValueError):
     """A recording that cannot be used; the message names the file, the fault and the fix."""
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(clean(sentence))
+        super().__init__(clean(str(sentence)))
 
 
 @dataclass(frozen=True, slots=True)

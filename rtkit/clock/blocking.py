@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import inspect
+import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 __all__ = ["run"]
@@ -17,11 +19,77 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
     In a plain script this is `asyncio.run`. Inside a running event loop, as in a notebook's cell,
     it nests with nest-asyncio2, which from then on slows the tasks of the whole process down: in
-    a notebook prefer ``await``. An interrupt stops the coroutine cleanly.
-    """
-    with contextlib.suppress(RuntimeError):  # no loop runs
-        asyncio.get_running_loop()
-        import nest_asyncio2
+    a notebook prefer ``await``. Where that cannot nest, because the loop is none of asyncio's own
+    (uvloop) or nest-asyncio has patched it already, the coroutine runs in a thread with a loop of
+    its own while the caller's stands still; nothing is patched then. An interrupt stops the
+    coroutine cleanly.
 
-        nest_asyncio2.apply()
+    Raises
+    ------
+    TypeError
+        If it is no coroutine.
+    """
+    given: object = coroutine
+    if not inspect.iscoroutine(given):
+        raise TypeError(
+            f"rtkit.run takes a coroutine, as rtkit.stream(clip) makes one, and not "
+            f"{type(given).__name__}"
+        )
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # none runs
+        why = None
+    else:
+        why = _nest(loop)
+    if why is not None:
+        return _in_a_thread(coroutine, why)
     return asyncio.run(coroutine)
+
+
+def _nest(loop: asyncio.AbstractEventLoop) -> str | None:
+    """Make the running loop one that can be nested; or tell why it cannot be made one."""
+    if hasattr(asyncio, "_nest_patched") and not hasattr(asyncio, "_nest_asyncio2"):
+        return "nest_asyncio, which loses a notebook's cells, has patched this loop"
+    if not isinstance(loop, asyncio.BaseEventLoop):
+        return f"{type(loop).__module__}'s loop cannot be nested"
+    import nest_asyncio2
+
+    nest_asyncio2.apply()
+    return None
+
+
+def _in_a_thread(coroutine: Coroutine[Any, Any, T], why: str) -> T:
+    """Run it in a loop of its own, and wait; what belongs to the caller's loop fails there."""
+    began: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = Future()
+    outcome: Future[T] = Future()
+
+    async def body() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        began.set_result((asyncio.get_running_loop(), task))
+        return await coroutine
+
+    def work() -> None:
+        try:
+            # asyncio's own loop: another may have been chosen for the process.
+            with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+                outcome.set_result(runner.run(body()))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    thread = threading.Thread(target=work, name="rtkit-run")
+    thread.start()
+    try:
+        return outcome.result()
+    except BaseException as error:
+        if not outcome.done():  # an interrupt: end what runs, and only then give way
+            loop, task = began.result()
+            loop.call_soon_threadsafe(task.cancel)
+        elif isinstance(error, RuntimeError) and "different" in str(error) and "loop" in str(error):
+            error.add_note(
+                f"rtkit.run used a thread with a loop of its own, because {why}; what was begun in "
+                "the caller's loop cannot be used there: await it instead."
+            )
+        raise
+    finally:
+        thread.join()

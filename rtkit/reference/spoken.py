@@ -40,7 +40,7 @@ class SidecarError(ValueError):
     """A sidecar that cannot be used; the message names the file, the fault and the fix."""
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(clean(sentence))
+        super().__init__(clean(str(sentence)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -34,6 +36,16 @@ _UNREADABLE = Closure(
     "Look at the network, a proxy above all, and try again: a new session starts at 0.",
     False,
 )
+# Where a code stands in what people paste: as websockets, other clients, and logs write it. The one
+# that was received comes first, because the other side repeats it.
+_PASTED = (
+    r"received (\d{4})\b",
+    r"\bHTTP(?:/[\d.]+)?[ :]+(\d{3})\b",
+    r"\b(?:status|response)(?: code)?[ :=]+(\d{3})\b",
+    r"\b(?:error_|close |status |Close)?code[\"']?[ :=]+(\d{3,4})\b",
+    r"\bclosed?(?: with)?[ :=]+(\d{4})\b",
+)
+_BARE = r"(?<![\d.:])(\d{3,4})(?![\d.:]\d| ?(?:ms|s|sec|seconds|bytes|Hz|samples|chunks)\b)\b"
 _FAULTS = (500, 502, 503, 504)
 # What a code means wherever the vendor gives it no meaning of its own: of websockets, and of HTTP
 # answers to the request for one.
@@ -202,6 +214,10 @@ def explain(what: object, text: str = "", *, dialect: str = ASSEMBLYAI) -> Closu
         return _of_session(what)
     if isinstance(what, BaseException):
         return _of_exception(what, dialect)
+    if inspect.isawaitable(what):
+        if inspect.iscoroutine(what):
+            what.close()
+        raise TypeError("what has not run has no ending: await it, and explain what it raised")
     raise TypeError(
         f"{type(what).__name__} tells of no ending; give a close code, the service's words, an "
         "exception or a session"
@@ -244,9 +260,17 @@ def explain_own(code: int) -> Closure:
 
 
 def _by_words(text: str, dialect: str) -> Closure:
+    text = re.sub(r"^\s*(?:\w+\.)+\w+: ", "", text)  # an exception's class is not what was said
     found = _by_words_and_code(-1, text, dialect)
     if found.name != "unknown":
         return found
+    if re.search("no close frame received", text):  # whatever this side then sent
+        return _by_words_and_code(None, "", dialect)
+    known = _tables(dialect)[1]
+    codes = [int(one[1]) for kind in _PASTED for one in re.finditer(kind, text, re.IGNORECASE)]
+    codes += [code for code in map(int, re.findall(_BARE, text)) if code in known]
+    if codes:
+        return _by_words_and_code(codes[0], "", dialect)
     return Closure("unknown", f'Nothing is known of "{text}".', "Look at it as it stands.", False)
 
 

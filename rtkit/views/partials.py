@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rtkit.analysis.matching import align, normalize
 from rtkit.markup import SMALL, box, marked
 from rtkit.services.messages import Turn, Word
-from rtkit.session import Session
+from rtkit.session import Session, check_session
 
 __all__ = ["Partials", "show_partials"]
 
@@ -107,6 +107,7 @@ def _piece(piece: tuple[str, str, str]) -> str:
 
 def show_partials(session: Session) -> Partials:
     """How each turn read in the end, and a row for each of its partials that was revised."""
+    check_session(session)
     states: dict[int, list[tuple[float, Turn]]] = {}
     for at, reply in session.replies:
         if isinstance(reply, Turn) and reply.words:

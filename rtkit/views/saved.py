@@ -14,7 +14,7 @@ from rtkit.boundary.files import replacing
 from rtkit.boundary.text import short_name
 from rtkit.services.endpoint import is_secret
 from rtkit.services.messages import Begin
-from rtkit.session import Session
+from rtkit.session import Session, check_session
 from rtkit.views.captions import as_srt, as_vtt
 
 __all__ = ["save_transcript"]
@@ -38,6 +38,7 @@ def save_transcript(session: Session, path: str | Path | None = None) -> Path:
         If the suffix is none of these, the session has no id to be named after, a turn without
         word times is to be captioned, or a transcript would be taken for the recording's reference.
     """
+    check_session(session)
     path = Path() if path is None else Path(path)
     if path.is_dir():
         path = path / _default_name(session)

@@ -11,7 +11,7 @@ import numpy as np
 
 from rtkit.analysis.latency import word_latency
 from rtkit.markup import SMALL, box, tinted
-from rtkit.session import Session
+from rtkit.session import Session, check_session
 
 __all__ = ["Transcript", "show_transcript"]
 
@@ -100,6 +100,7 @@ def show_transcript(
     ValueError
         If there is no such part, or the edges are not four that rise.
     """
+    check_session(session)
     if part not in PARTS:
         raise ValueError(f"unknown part {part!r}; one of {', '.join(map(repr, PARTS))}")
     latency = word_latency(session, unmatched=True)

@@ -180,3 +180,45 @@ def test_of_a_session_that_went_well_nothing_is_to_be_tried_again() -> None:
     assert str(rtkit.explain(1000)) == "complete: The session ended as it should. Nothing to do."
     assert str(rtkit.explain(3006)).endswith("Trying again does not help.")
     assert str(rtkit.explain(1006)).endswith("Trying again may help.")
+
+
+@pytest.mark.parametrize(
+    ("pasted", "code"),
+    [
+        ("server rejected WebSocket connection: HTTP 401", 401),
+        (
+            "websockets.exceptions.InvalidStatus: server rejected WebSocket connection: HTTP 429",
+            429,
+        ),
+        ("received 1011 (internal error) Oops; then sent 1011 (internal error) Oops", 1011),
+        ("received 3007 (registered) Hm; then sent 3007 (registered) Hm", 3007),
+        ("sent 1009 (message too big); then received 1009 (message too big)", 1009),
+        ("no close frame received or sent", None),
+        ("sent 1011 (internal error) keepalive ping timeout; no close frame received", None),
+        ("code 4001: Hm", 4001),
+        ("WebSocket closed: code=1012, reason=''", 1012),
+        ("CloseEvent {isTrusted: true, wasClean: false, code: 1013}", 1013),
+        ("Error: Unexpected server response: 403", 403),
+        ("Handshake status 404 Not Found", 404),
+        ("websocket: close 1012: hm", 1012),
+        ('{"type": "Error", "error_code": 3007, "error": "Hm"}', 3007),
+        ("HTTP/1.1 503 Service Unavailable", 503),
+        ("it said 1013 and went away", 1013),
+    ],
+)
+def test_codes_are_found_in_text_as_people_paste_it(pasted: str, code: int | None) -> None:
+    assert explain(pasted) == explain(code)
+
+
+@pytest.mark.parametrize(
+    "text", ["it lasted 429 seconds", "429 ms", "at 12:1011", "v1.401.2", "hm"]
+)
+def test_numbers_that_are_no_codes_tell_nothing(text: str) -> None:
+    assert explain(text).name == "unknown"
+
+
+def test_a_forgotten_await_has_no_ending() -> None:
+    async def session() -> None: ...
+
+    with pytest.raises(TypeError, match="await it"):
+        explain(session())

@@ -154,6 +154,19 @@ def test_the_blocking_door_works_in_a_cell_and_queued_cells_still_run(kernel: Ke
     assert [second, *others] == ["True", "True", "True", "sync", "async", "last"]
 
 
+def test_whoever_applied_the_old_nest_asyncio_loses_no_cell(kernel: Kernel) -> None:
+    pytest.importorskip("nest_asyncio")
+    first, *others = kernel.run(
+        SETUP.format(seconds=0.5) + "\nimport nest_asyncio; nest_asyncio.apply()",
+        "print(rtkit.run(rtkit.stream(clip)).complete)",
+        "print(rtkit.run(rtkit.stream(clip, pacing='fixed_sleep')).complete)",
+        "await asyncio.sleep(0.1); print('async')",
+        "print('last')",
+    )
+    assert first == ""
+    assert others == ["True", "True", "async", "last"]
+
+
 @pytest.mark.parametrize(
     "call",
     [

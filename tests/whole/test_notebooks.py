@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +64,6 @@ def test_there_are_notebooks() -> None:
 
 @each_notebook
 def test_it_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
-    for folder in ("notebooks", "data"):
-        shutil.copytree(
-            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("runs", ".*", "__*")
-        )
     notebook: Any = nbformat.read(path, as_version=4)
     assigned = python(parameters(notebook).source).body
     for name, less in SHORTER.items():
@@ -75,7 +73,7 @@ def test_it_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
         notebook,
         timeout=180,
         kernel_name="python3",
-        resources={"metadata": {"path": str(tmp_path / "notebooks")}},
+        resources={"metadata": {"path": str(tmp_path)}},  # it runs in any folder
     )
     client.execute()
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
@@ -191,3 +189,24 @@ def test_papermill_runs_a_notebook_with_a_changed_parameter(tmp_path: Path) -> N
         if output.output_type == "stream"
     )
     assert "0.1 hours of sessions, 3600 chunks" in printed
+
+
+def test_the_readmes_command_runs_from_the_root(tmp_path: Path) -> None:
+    """As it stands there, but for the length; in a copy without what a run leaves behind."""
+    shutil.copytree(
+        ROOT / "notebooks", tmp_path / "notebooks", ignore=shutil.ignore_patterns("runs")
+    )
+    text = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
+    commands = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    assert any(line.startswith("papermill notebooks/") for line in commands)
+    script = "\n".join(f"{line} -p seconds 2" if "papermill" in line else line for line in commands)
+    bin_first = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-e", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": bin_first},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "build" / "mine.ipynb").is_file()
