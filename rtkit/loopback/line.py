@@ -9,12 +9,13 @@ from functools import partial
 from typing import Any
 
 from rtkit.loopback.faults import FAULTS
-from rtkit.loopback.faults.fault import Fault, Sent, Wire, Written
+from rtkit.loopback.faults.fault import Fault, On, Sent, Wire, Written
 from rtkit.services.messages import CAUSES, Begin, Close, Refusal, Reply
 from rtkit.services.service import Server
 
 __all__ = ["Demand", "Line"]
 
+_Step = Callable[[Any, On], Awaitable[None]]
 EXAMPLE = {"received": "314.9", "took": "1.3", "seconds": "5"}  # facts of refusals on demand
 
 
@@ -90,8 +91,7 @@ class Line:
             await self._through([fault.up for fault in self._faults], on, frame)
             for one in passed:
                 yield one
-            if isinstance(frame, bytes):
-                await self._commit(self.heard())
+            await self._commit(self.heard())
 
     async def send(self, frame: Sent) -> None:
         """Send what the service says."""
@@ -110,20 +110,16 @@ class Line:
     def tell(self, fault: Fault) -> None:
         self._note(f"let down: {fault.written}")
 
-    def frames(self, reply: Reply) -> list[str]:
-        """The text frames of the vendor's for it."""
+    def frames(self, reply: Reply) -> list[str | Close]:
+        """What the vendor sends for it."""
         found = self._server.write(reply)
-        return [
-            json.dumps(frame) if isinstance(frame, Mapping) else frame
-            for frame in found
-            if not isinstance(frame, Close)
-        ]
+        return [json.dumps(frame) if isinstance(frame, Mapping) else frame for frame in found]
 
     async def say(self, reply: Reply, *, close: bool = True) -> None:
         """Say it to the client at once, past all faults, and close as it asks for."""
-        for frame in list(self._server.write(reply)):
+        for frame in self.frames(reply):
             if not isinstance(frame, Close):
-                await self.wire.send(json.dumps(frame) if isinstance(frame, Mapping) else frame)
+                await self.wire.send(frame)
             elif close:
                 await self.wire.close(frame.code, frame.reason)
 
@@ -138,16 +134,12 @@ class Line:
     async def _deliver(self, frame: Sent) -> None:
         await self.wire.send(frame.text)
 
-    async def _through(
-        self,
-        steps: Sequence[Callable[[Any, Callable[[Any], Awaitable[None]]], Awaitable[None]]],
-        end: Callable[[Any], Awaitable[None]],
-        frame: Any,
-    ) -> None:
-        on = end
-        for step in reversed(steps):
-            on = partial(_onward, step, on)
-        await on(frame)
+    async def _through(self, steps: Sequence[_Step], on: On, frame: Any) -> None:
+        """Have the steps pass it on, from one to the next, and the last one `on`."""
+        if steps:
+            await steps[0](frame, partial(self._through, steps[1:], on))
+        else:
+            await on(frame)
 
     async def _commit(self, heard: float | None) -> None:
         """What is due once so much audio has come; None for before Begin."""
@@ -162,11 +154,3 @@ class Line:
 
 def _when(fault: Fault) -> float:
     return -1.0 if fault.written.at is None else fault.written.at
-
-
-async def _onward(
-    step: Callable[[Any, Callable[[Any], Awaitable[None]]], Awaitable[None]],
-    on: Callable[[Any], Awaitable[None]],
-    frame: Any,
-) -> None:
-    await step(frame, on)

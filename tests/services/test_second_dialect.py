@@ -14,24 +14,27 @@ import numpy as np
 import pytest
 from conftest import MakeClip, simulate, spoken
 from facts import CALL
+from scripted import Scripted
 
 import rtkit
 import rtkit.services
 from rtkit.analysis.latency import Latency, first_word_latency, turn_latency, word_latency
 from rtkit.audio import Clip, open_clip
+from rtkit.clock.alarm import sleep_until
 from rtkit.experiments.many import stream_many
 from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Script
 from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.loopback.options import Options
 from rtkit.loopback.server import serve_loopback
-from rtkit.recording import StreamError, load_session
+from rtkit.recording import Recorder, StreamError, load_session
 from rtkit.reference import Reference
+from rtkit.sending.run import Run
 from rtkit.sending.stream import stream
-from rtkit.services.endpoint import Endpoint
+from rtkit.services.endpoint import Closed, Endpoint
 from rtkit.services.messages import Begin, Finalized, Other, Termination, Turn
-from rtkit.services.service import dialect_named, part_of
-from rtkit.session import Session
+from rtkit.services.service import Step, dialect_named, part_of
+from rtkit.session import Session, Settings
 from rtkit.views.plots import describe
 
 PARTS = ("chunk_wait", "endpoint_wait", "lateness", "service_time")
@@ -258,6 +261,78 @@ def test_a_session_that_breaks_off_says_why_in_its_words(make_clip: MakeClip) ->
         asyncio.run(served([make_clip(2.0)], max_duration=0.3))
     assert rtkit.explain(failure.value).name == "bad manners"
     assert failure.value.session.chunks
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("drop@0.3", "broke without a word"),
+        ("close=4001@0.3", "The parrot was offended"),
+        ("error=4001@0.3", 'the words "SQUAWK: no cracker'),
+        ("refuse=401", "does not know this API key"),
+        ("huge@0.3", "larger than rtkit accepts"),
+    ],
+)
+def test_faults_on_demand_speak_its_words(make_clip: MakeClip, fault: str, told: str) -> None:
+    with pytest.raises(StreamError, match=told) as failure:
+        asyncio.run(served([make_clip(2.0)], faults=fault))
+    assert bool(failure.value.session.chunks) is ("@" in fault)
+
+
+@pytest.mark.parametrize("fault", ["turn", "bad_json@0.2", "unknown@0.2", "duplicate_finals"])
+def test_faults_that_can_be_borne_are(make_clip: MakeClip, fault: str) -> None:
+    clip = make_clip(0.8, reference=spoken(("Hello", 0.02, 0.12), ("there.", 0.15, 0.3)))
+    (session,) = asyncio.run(served([clip], faults=fault))
+    assert session.complete
+    assert "hello there" in session.transcript
+
+
+def ending_with(monkeypatch: pytest.MonkeyPatch, *steps: Step) -> None:
+    """Have clients of the dialect end sessions so."""
+    counted = Step(json.dumps({"chunks": 5}))
+    ends = replace(dialect_named("parrot"), shutdown=lambda chunks: (counted, *steps))
+    monkeypatch.setattr(part_of("parrot", "client"), "DIALECT", ends)
+
+
+@pytest.mark.parametrize("steps", [(Step("", Closed),), (Step(""),), (Step("", Finalized),)])
+def test_a_session_may_end_with_the_close_or_with_nothing_at_all(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch, steps: tuple[Step, ...]
+) -> None:
+    ending_with(monkeypatch, *steps)
+    clip = make_clip(0.5, reference=spoken(("Hello", 0.02, 0.12), ("there.", 0.15, 0.3)))
+    session = simulate(talk(clip, "parrot"))
+    assert session.complete
+    assert session.transcript == "hello there"  # what came after the last step was still heard
+
+
+@pytest.mark.parametrize(("until", "missing"), [(Closed, "close"), (Finalized, "Finalized")])
+def test_what_does_not_come_at_the_end_is_named(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch, until: Any, missing: str
+) -> None:
+    ending_with(monkeypatch, Step('{"still": "here"}', until))
+    clip = make_clip(0.5, reference=spoken(("Hello", 0.02, 0.12)))
+    with pytest.raises(StreamError, match=f"The service sent no {missing} within 2 s"):
+        simulate(talk(clip, "parrot", termination_timeout=2.0))
+
+
+async def kept_alive(clip: Clip) -> list[bytes | str]:
+    """What a client says that is let wait for 12 s, and then sends its audio."""
+    connection = Scripted([])
+    settings = Settings(
+        "x.wav", 8000, 0, 8000, 1, "", 0.1, "wall_clock", service={"dialect": "parrot"}
+    )
+    run = Run(Recorder(settings, {}, None))
+    conversation = await run.begin(connection, opening=("hello",), timeout=1.0)
+    await sleep_until(12.0)
+    conversation.audio_flows()
+    await sleep_until(60.0)
+    await conversation.close()
+    return connection.heard
+
+
+def test_a_session_is_kept_alive_until_audio_flows(make_clip: MakeClip) -> None:
+    heard = simulate(kept_alive(make_clip(1.0)))
+    assert heard == ["hello", '{"still": "here"}', '{"still": "here"}']
 
 
 def test_every_dialect_has_its_three_parts() -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from rtkit.services.messages import Reply
+from rtkit.services.messages import Close, Reply
 
 __all__ = ["Fault", "Line", "On", "Sent", "Wire", "Written", "read_written"]
 
@@ -77,8 +77,8 @@ class Line(Protocol):
     def tell(self, fault: Fault) -> None:
         """Tell whoever watches the service what is done now."""
 
-    def frames(self, reply: Reply) -> list[str]:
-        """The text frames of the vendor's for it."""
+    def frames(self, reply: Reply) -> list[str | Close]:
+        """What the vendor sends for it."""
 
     async def say(self, reply: Reply, *, close: bool = True) -> None:
         """Say it to the client at once, past all faults, and close as it asks for."""

@@ -32,7 +32,7 @@ class BadJson(Fault):
     timed = True
 
     async def now(self, line: Line) -> None:
-        await line.wire.send(line.frames(NOBODY)[0][:50])
+        await line.wire.send(str(line.frames(NOBODY)[0])[:50])
 
 
 class Unknown(Fault):
