@@ -93,7 +93,10 @@ class Log:
             )
             return
         by_client = protocol.close_rcvd is not None and protocol.close_rcvd_then_sent
-        code, reason = protocol.close_code, protocol.close_reason
+        # What the service sent: the client's echo need not say the same.
+        frame = protocol.close_rcvd if by_client else protocol.close_sent
+        assert frame is not None
+        code, reason = frame.code, frame.reason
         if refusal is not None and not by_client and code == refusal.code:
             reason = refusal.text
         who = "the client" if by_client else "the service"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -87,6 +88,14 @@ class Options:
     sessions_per_minute: int | None = _asked(
         None, "how many may be opened within a minute", type=int
     )
+    origins: tuple[str, ...] = _asked(
+        (),
+        "web pages from there may come in, such as http://localhost:3000; again for more. Its own "
+        "address and clients that are no pages always may",
+        action="append",
+        metavar="ORIGIN",
+        flag="--origin",
+    )
     compression: bool = _asked(True, "compress for clients that offer to")
 
     def __post_init__(self) -> None:
@@ -96,6 +105,7 @@ class Options:
             raise ValueError(f"unknown engine {self.engine!r}; one of {known}")
         written = [self.faults] if isinstance(self.faults, str) else self.faults
         settled: dict[str, Any] = {"faults": tuple(map(str, read_faults(written)))}
+        settled["origins"] = _origins(self.origins)
         if self.recognizer is not None and self.script is not None:
             raise ValueError("a recognizer hears for itself; leave script out")
         if self.delay is None:
@@ -135,3 +145,13 @@ class Options:
     def from_json(cls, said: dict[str, Any]) -> Options:
         script = said["script"] and Reference.from_json(said["script"])
         return cls(**{**said, "script": script})
+
+
+def _origins(said: str | Iterable[str]) -> tuple[str, ...]:
+    origins = (said,) if isinstance(said, str) else tuple(said)
+    for origin in origins:
+        if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+/?", origin, re.IGNORECASE):
+            raise ValueError(
+                f"origin {origin!r} is none; give scheme and host, such as http://localhost:3000"
+            )
+    return origins

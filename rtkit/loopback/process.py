@@ -61,6 +61,9 @@ class Loopback(Options):
         A made-up key, the only one that it takes; any will do without it.
     max_sessions, sessions_per_minute : int, optional
         How many sessions may be open at once, and how many may be opened within a minute.
+    origins : sequence of str
+        Web pages from there may come in, such as ``"http://localhost:3000"``. Its own address and
+        clients that are no pages always may.
     compression : bool
         Whether it compresses for clients that offer to.
     speech_model : str, optional

@@ -21,6 +21,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from rtkit.boundary.text import told
 from rtkit.loopback.admission import Visit
 from rtkit.loopback.conversation import MAX_DURATION, Conversation
 from rtkit.loopback.engines import Energy, Engine, Script, SlowEngine
@@ -34,7 +35,7 @@ from rtkit.services.messages import Close, Refusal
 from rtkit.services.service import Server as Protocol
 from rtkit.services.service import part_of
 
-__all__ = ["Scripts", "serve_loopback"]
+__all__ = ["Scripts", "origin_of", "serve_loopback"]
 
 LONGEST_FRAME = 1 << 20  # bytes; a second of audio at the highest rate is a fifth of it
 MOST_SESSIONS = 1024  # at once; each may have some frames waiting,
@@ -42,6 +43,7 @@ FRAMES = 4  # so many
 PATIENCE = 30.0  # seconds that a client may take to read a message
 GOODBYE = 1.0  # seconds in which sessions may still close when the service ends
 HTTP_REFUSALS = range(400, 600)
+OWN_HOSTS = ("127.0.0.1", "localhost", "::1")  # what this service is called on this machine
 
 
 class Scripts:
@@ -87,9 +89,6 @@ async def serve_loopback(
             port,
             process_request=host.let_in,
             process_response=host.answered,
-            # Any web page may open a websocket to this host. A browser then says where the page
-            # came from, and cannot be kept from it; other clients have no origin. So: those only.
-            origins=[None],
             compression="deflate" if options.compression else None,
             max_size=LONGEST_FRAME,
             max_queue=FRAMES,
@@ -116,6 +115,7 @@ class _Host:
         self._protocol: type[Protocol] = part_of(options.protocol, "server").Server
         self._behavior, self._admission = options.behavior, options.admission
         self._scripts, self._log = scripts, log
+        self._origins = {origin_of(one) for one in options.origins}
         self._demand = Demand(read_faults(options.faults))
         self._lines: WeakKeyDictionary[ServerConnection, Line] = WeakKeyDictionary()
         self._open = 0
@@ -127,9 +127,13 @@ class _Host:
         page = self._protocol.page(path, query, _headers(request), self._admission, _now())
         if page is not None:
             return _response(*page)
-        if path not in self._protocol.PATHS:
+        if (path.rstrip("/") or "/") not in self._protocol.PATHS:
             paths = ", ".join(self._protocol.PATHS)
             return _response(404, f"Nothing here. Connect to one of {paths}.\n")
+        if (foreign := self._foreign(connection, request)) is not None:
+            return _response(
+                403, f"A page from {foreign} may not come in; --origin {foreign} lets it.\n"
+            )
         if self._open >= MOST_SESSIONS:
             return _response(503, f"{self._open} sessions are open; end some first.\n")
         try:
@@ -150,13 +154,29 @@ class _Host:
         status = await line.door()
         return None if status is None else _response(status, "Refused on demand.\n")
 
+    def _foreign(self, connection: ServerConnection, request: Request) -> str | None:
+        """The origin of whoever comes, if it is one that may not.
+
+        Any web page may open a websocket to this host, and its browser says where the page came
+        from. Some clients say so too, and name this service itself: websocket-client, Go's.
+        """
+        said = request.headers.get("Origin")
+        if said is None:
+            return None
+        port = connection.local_address[1]
+        own = {("http", host, port) for host in OWN_HOSTS}
+        return None if origin_of(said) in own | self._origins else told(said, 60)
+
     def answered(self, connection: ServerConnection, request: Request, response: Response) -> None:
         """Tell of an answer that opens no session."""
         status = response.status_code
         if status != HTTPStatus.SWITCHING_PROTOCOLS and response.body != b"ok\n":
             path, how = urlsplit(request.path).path, "answered" if status < 300 else "refused"
+            why = ""
+            if status == HTTPStatus.FORBIDDEN and response.body is not None:
+                why = f". {response.body.decode().strip()}"
             self._log.note(
-                connection, f"{how}: HTTP {status} {response.reason_phrase} for {path[:60]}"
+                connection, f"{how}: HTTP {status} {response.reason_phrase} for {path[:60]}{why}"
             )
 
     async def session(self, connection: ServerConnection) -> None:
@@ -211,6 +231,17 @@ class _Host:
         finally:
             if begins:
                 self._log.closed(connection, conversation)
+
+
+def origin_of(said: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of an origin; with and without encryption it is the same."""
+    try:
+        parts = urlsplit(said.strip().lower())
+        usual = {"http": 80, "ws": 80, "https": 443, "wss": 443}.get(parts.scheme)
+        scheme = "http" if usual is not None else parts.scheme
+        return scheme, parts.hostname or "", parts.port or usual
+    except ValueError:  # no port that can be
+        return "", said, None
 
 
 def _now() -> float:

@@ -23,7 +23,10 @@ from conftest import MakeClip, spoken
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+import rtkit
+from rtkit.loopback.log import Log
 from rtkit.loopback.process import Loopback, embedded
+from rtkit.loopback.server import serve_loopback
 from rtkit.recording import StreamError
 from rtkit.reference import Reference
 from rtkit.sending.stream import stream
@@ -673,3 +676,107 @@ def test_a_refused_upgrade_is_told_of_with_its_status(
     elsewhere = At(f"ws://127.0.0.1:{port_of(service)}/elsewhere")
     with pytest.raises(StreamError, match="HTTP status 404"):
         asyncio.run(stream(make_clip(0.5), service=elsewhere))
+
+
+@pytest.mark.parametrize("said", ["http://127.0.0.1:{port}", "http://localhost:{port}",
+                                  "ws://127.0.0.1:{port}", "https://[::1]:{port}/"])  # fmt: skip
+@pytest.mark.parametrize("path", ["/v3/ws", "/v3/ws/"])
+def test_a_client_that_names_the_service_as_its_origin_comes_in(said: str, path: str) -> None:
+    """As websocket-client does, and Go's x/net/websocket."""
+
+    async def run() -> None:
+        async with serve_loopback(0) as server:
+            port = server.sockets[0].getsockname()[1]
+            url = f"ws://127.0.0.1:{port}{path}?sample_rate=8000"
+            headers = {"Authorization": "any", "Origin": said.format(port=port)}
+            async with connect(url, additional_headers=headers) as connection:
+                assert json.loads(await connection.recv())["type"] == "Begin"
+
+    asyncio.run(run())
+
+
+def test_websocket_client_gets_a_session() -> None:
+    websocket = pytest.importorskip("websocket")
+
+    async def begun() -> None:
+        async with rtkit.Loopback() as service:
+            await asyncio.to_thread(begins, f"{service.url}?sample_rate=8000")
+
+    def begins(url: str) -> None:
+        connection = websocket.create_connection(
+            url, header={"Authorization": "any"}, timeout=PATIENCE
+        )
+        assert json.loads(connection.recv())["type"] == "Begin"
+        connection.close()
+
+    asyncio.run(begun())
+
+
+def test_an_origin_comes_in_where_it_is_named_and_the_log_names_the_cause_where_not() -> None:
+    with command("--port", "0", "--origin", "http://localhost:3000") as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[2].rstrip(";") + "?sample_rate=8000"
+
+        async def come(origin: str) -> None:
+            headers = {"Authorization": "any", "Origin": origin}
+            async with connect(url, additional_headers=headers) as connection:
+                assert json.loads(await connection.recv())["type"] == "Begin"
+
+        asyncio.run(come("http://localhost:3000"))
+        with pytest.raises(InvalidStatus):
+            asyncio.run(come("https://example.com"))
+        process.terminate()
+        _, told = process.communicate(timeout=PATIENCE)
+    assert (
+        "client 2 refused: HTTP 403 Forbidden for /v3/ws. A page from https://example.com may not "
+        "come in; --origin https://example.com lets it." in told
+    )
+
+
+@pytest.mark.parametrize("origin", ["localhost", "http://", "http://a b"])
+def test_what_is_no_origin_is_refused(origin: str) -> None:
+    with pytest.raises(ValueError, match="give scheme and host"):
+        rtkit.Loopback(origins=(origin,))
+
+
+def test_the_log_tells_the_code_that_was_sent_and_not_the_clients_echo() -> None:
+    """websocket-client and browsers answer any close with 1000."""
+    told: list[str] = []
+
+    async def run() -> None:
+        async with serve_loopback(0, log=Log(told.append)) as server:
+            port = server.sockets[0].getsockname()[1]
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(
+                f"GET /v3/ws?sample_rate=8000 HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+                "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nAuthorization: any\r\n\r\n".encode()
+            )
+            await reader.readuntil(b"\r\n\r\n")
+            mask = bytes(4)  # a mask of zeros leaves frames as they are
+            for _ in range(40):  # far too short, again and again
+                writer.write(b"\x82\x88" + mask + bytes(8))
+            async with asyncio.timeout(PATIENCE):
+                while b"\x88" not in (said := await reader.read(1 << 16)):
+                    assert said
+                writer.write(b"\x88\x82" + mask + (1000).to_bytes(2, "big"))
+                await reader.read()
+                for _ in range(1000):
+                    if any("closed" in line for line in told):
+                        break
+                    await asyncio.sleep(0.01)
+            writer.close()
+
+    asyncio.run(run())
+    assert any("closed by the service: 3007 " in line for line in told), told
+
+
+def test_the_printed_address_is_a_host_that_assemblyai_takes() -> None:
+    async def run() -> None:
+        async with rtkit.Loopback() as service:
+            assert service.url is not None
+            for host in (service.url, service.url + "/", service.url.removesuffix("/v3/ws")):
+                there = await rtkit.AssemblyAI(key="any", host=host).connect_info(8000)
+                assert there.url.startswith(f"{service.url}?")
+
+    asyncio.run(run())

@@ -352,6 +352,23 @@ def test_a_page_from_elsewhere_cannot_use_the_service() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    "origin",
+    ["http://127.0.0.1.example.com:{port}", "http://localhost:1", "http://localhost", "null",
+     "file://", "http://[::1", "http://127.0.0.1:{port}@example.com", "http://localhost:x"],
+)  # fmt: skip
+def test_nor_can_one_that_only_looks_like_it_comes_from_here(origin: str) -> None:
+    async def run() -> None:
+        async with embedded() as (_, url):
+            port = url.rpartition(":")[2].partition("/")[0]
+            with pytest.raises(InvalidStatus) as refused:
+                async with opened(f"{url}/v3/ws", origin=origin.format(port=port)):
+                    pass
+            assert refused.value.response.status_code == HTTPStatus.FORBIDDEN
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("frame", [bytes(LONGEST_FRAME + 1), "x" * (LONGEST_FRAME + 1)])
 def test_a_message_that_is_too_large_ends_its_session_only(frame: bytes | str) -> None:
     async def run() -> None:

@@ -31,6 +31,7 @@ __all__ = ["DIALECT", "AssemblyAI"]
 DEFAULT_MODEL = "universal-streaming-english"
 KEY_VARIABLE = "ASSEMBLYAI_API_KEY"
 HOST = "streaming.assemblyai.com"
+PATH = "/v3/ws"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class AssemblyAI:
         """
         key = self.find_key()
         parameters = {"speech_model": self.speech_model, "format_turns": self.format_turns}
-        host = self.host.rstrip("/")
+        host = self.host.rstrip("/").removesuffix(PATH)  # as the embedded service prints its own
         base = host if "://" in host else f"wss://{host}"
         if urlsplit(base).scheme not in ("ws", "wss"):
             raise ValueError(
@@ -113,7 +114,7 @@ def endpoint(base: str, key: str, rate: int, parameters: Mapping[str, Any]) -> E
     query: dict[str, str] = {"sample_rate": str(rate), "encoding": "pcm_s16le"}
     for name, value in parameters.items():
         query[name] = value if isinstance(value, str) else json.dumps(value)
-    return Endpoint(f"{base}/v3/ws?{urlencode(query)}", {"Authorization": key})
+    return Endpoint(f"{base}{PATH}?{urlencode(query)}", {"Authorization": key})
 
 
 # What the client says. Audio goes as binary messages and needs no words.
