@@ -111,12 +111,10 @@ class Chunk:
     bytes : int
         What went out, of which `padding` bytes are silence added to reach the least message that
         the service takes.
-    unacknowledged : int or None
+    unacknowledged, window : int or None
         How many bytes of earlier chunks, headers included, the other side had not acknowledged when
-        this one was sent. None where the kernel does not tell.
-    window : int or None
-        How many bytes the other side still had room for then. It is asked for twice a second, and
-        None in between and where the kernel does not tell.
+        this one was sent, and for how many more it had room. None where the kernel does not tell,
+        or was not asked: where many sessions are sent at once it is asked twice a second.
     left : float or None
         When the last of its bytes left, where `send` took long and the kernel tells: between `sent`
         and `returned`. None elsewhere.

@@ -152,8 +152,8 @@ def _late(session: Session, bound: float, receive: float) -> Iterator[Problem]:
         found = f"lateness p99 is {p99 * 1000:.1f} ms, more than {bound * 1000:g} ms"
     elif (carried > single).any():
         found = (
-            f"{(carried > single).sum()} chunks that hold or decide a result were late by more "
-            f"than {single * 1000:g} ms, up to {carried.max() * 1000:.1f} ms"
+            f"{(carried > single).sum()} of {len(carried)} chunks that hold or decide a result "
+            f"were late by more than {single * 1000:g} ms, up to {carried.max() * 1000:.1f} ms"
         )
     else:
         return
@@ -220,14 +220,18 @@ def _unread(session: Session) -> np.ndarray:
     kernel does not tell. Shape (chunks,), in seconds.
     """
     chunks = session.chunks
-    window = np.array([np.nan if one.window is None else one.window for one in chunks])
-    filled = np.nan_to_num(np.fmax.accumulate(window) - window)
-    bytes_there = np.array([one.unacknowledged or 0 for one in chunks]) + filled
+    facts = [(one.unacknowledged, one.window) for one in chunks]
+    unacknowledged, window = np.array(facts, dtype=float).T  # None is NaN
+    filled = np.fmax.accumulate(window) - window
     before = np.append(0, np.cumsum([one.bytes + HEADERS for one in chunks]))
     place = np.arange(len(chunks))
-    oldest = np.searchsorted(before, before[place] - bytes_there, side="right") - 1
-    there = session.sent - session.sent[np.clip(oldest, 0, place)]
-    return np.asarray(there - np.median(there))
+    longer = np.zeros(len(chunks))
+    for there in unacknowledged, np.nan_to_num(unacknowledged) + filled:
+        if (known := ~np.isnan(there)).any():
+            oldest = np.searchsorted(before, (before[place] - there)[known], side="right") - 1
+            since = session.sent[known] - session.sent[np.clip(oldest, 0, place[known])]
+            longer[known] = np.maximum(longer[known], since - np.median(since))
+    return longer
 
 
 def _on_the_way(session: Session) -> float:

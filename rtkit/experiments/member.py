@@ -15,6 +15,7 @@ from rtkit.audio import AudioError, Clip
 from rtkit.clock.timetable import Timetable
 from rtkit.pacing import Plan
 from rtkit.sending.connect import Way
+from rtkit.sending.kernel import EVERY, LONG, Kernel
 from rtkit.sending.listen import Conversation
 from rtkit.sending.run import Run
 from rtkit.sending.websocket import Failure
@@ -63,10 +64,16 @@ class Sent:
         self.due: list[float] = plan.due.tolist()
         self.zero = 0.0
         self._sent, self._returned, self._sizes = array("d"), array("d"), array("l")
+        self._asked: dict[int, tuple[int | None, int | None]] = {}  # of some, as `_left` is
+        self._left: dict[int, float] = {}
         self._told = 0
 
     def __len__(self) -> int:
         return len(self._sizes)
+
+    def ask(self, kernel: Kernel) -> None:
+        """Before the next chunk leaves, what the kernel tells of those before it."""
+        self._asked[len(self)] = kernel.outgoing()
 
     def add(self, sent: float, returned: float, size: int) -> None:
         """The next chunk left at `sent`, in the loop's own time."""
@@ -74,9 +81,15 @@ class Sent:
         self._returned.append(returned)
         self._sizes.append(size)
 
+    def ask_when_left(self, kernel: Kernel) -> None:
+        """After a send that took long, when the bytes of that chunk left, if the kernel tells."""
+        left = kernel.left(self._sent[-1], self._returned[-1])
+        if left is not None:
+            self._left[len(self) - 1] = left
+
     def chunk(self, index: int) -> Chunk:
         start, stop = self.edges[index : index + 2]
-        size = self._sizes[index]
+        size, left = self._sizes[index], self._left.get(index)
         return Chunk(
             index,
             start,
@@ -86,6 +99,8 @@ class Sent:
             self._returned[index] - self.zero,
             size,
             size - 2 * (stop - start),
+            *self._asked.get(index, (None, None)),
+            None if left is None else left - self.zero,
         )
 
     def chunks(self) -> Iterator[Chunk]:
@@ -105,6 +120,9 @@ class Member:
         self.failure: Failure | None = None
         self.on_event: Callable[[Fact], object] | None = None
         self.sent = sent
+        # With many connections a question finds nothing in the caches: one for each chunk would
+        # cost a tenth of all the rest.
+        self._looks = max(1, round(EVERY / audio.plan.chunk))
         self._audio, self._plan = audio, audio.plan
         self._travels = dialect_of(way.described).audio
         self._time = asyncio.get_running_loop().time
@@ -144,13 +162,17 @@ class Member:
             return None
 
     def _send_next(self) -> float | None:
-        now = self._time()
         outlet = self.run.outlet
         if outlet.leaving is None:
-            outlet.leaving = now
+            if len(self.sent) % self._looks == 0:
+                self.sent.ask(self._conversation.kernel)
+            outlet.leaving = self._time()
         if not self._write(self._frame):
-            return now + AGAIN
-        self.sent.add(outlet.leaving, self._time(), self._size)
+            return self._time() + AGAIN
+        sent, returned = outlet.leaving, self._time()
+        self.sent.add(sent, returned, self._size)
+        if returned - sent > LONG:
+            self.sent.ask_when_left(self._conversation.kernel)
         outlet.leaving = None
         index = len(self.sent)
         if self.on_event is not None:
@@ -159,7 +181,7 @@ class Member:
         self._conversation.audio_sent = self.sent.edges[index] / self._plan.rate
         if index == len(self.sent.due):
             self._last()
-            return now + self._plan.chunk
+            return returned + self._plan.chunk
         self._read_next()
         return self.sent.zero + self.sent.due[index]
 

@@ -7,21 +7,22 @@ import struct
 import sys
 from asyncio import Transport
 
-if sys.platform == "linux":
-    import fcntl
-    import termios
+__all__ = ["EVERY", "LONG", "NOTHING", "Kernel"]
 
-__all__ = ["NOTHING", "Kernel"]
-
-# Where `struct tcp_info` has them, from linux/tcp.h: 32 bits each, times in milliseconds.
-_LAST_DATA_SENT, _LAST_DATA_RECEIVED, _NOT_SENT, _SEND_WINDOW = 44, 52, 144, 228
-_WORD = struct.Struct("=I")
+LONG = 0.002  # seconds that a send takes where it is worth asking when its bytes left
+EVERY = 0.5  # seconds of audio from one question to the next where there are many connections
+# Parts of `struct tcp_info`, from linux/tcp.h; times in milliseconds. The way out: bytes
+# acknowledged, not sent yet, sent, sent again, and the other side's window.
+_RECEIVED = struct.Struct("=52xI")
+_LEFT = struct.Struct("=44xI96xI")  # when data was last sent, and bytes not sent yet
+_OUT = struct.Struct("=120xQ16xI52xQQ12xI")
 
 
 class Kernel:
-    """Asks about the TCP connection under a transport; about a microsecond a question.
+    """Asks about the TCP connection under a transport; some microseconds a question.
 
-    Every answer is None where the kernel does not tell: it is Linux that does, and only of TCP.
+    Every answer is None where the kernel does not tell: it is Linux that does, since 5.4, and only
+    of TCP.
 
     Parameters
     ----------
@@ -30,51 +31,50 @@ class Kernel:
     """
 
     def __init__(self, transport: Transport | None) -> None:
-        asked = None if transport is None else transport.get_extra_info("socket")
-        self._transport, self._socket, self._count = transport, asked, bytearray(4)
-        if self._word(_LAST_DATA_RECEIVED) is None:
-            self._socket = None
+        self._transport, self._socket = transport, None
+        if transport is not None and sys.platform == "linux":
+            self._socket = transport.get_extra_info("socket")
 
     def waited(self) -> float | None:
         """For how many seconds the newest of the data that came in has been there."""
-        return _seconds(self._word(_LAST_DATA_RECEIVED))
+        told = self._ask(_RECEIVED)
+        return None if told is None else told[0] / 1000
 
-    def unacknowledged(self) -> int | None:
-        """How many bytes were written to the transport that the other side has not acknowledged."""
-        if self._socket is None or self._transport is None:
+    def outgoing(self) -> tuple[int | None, int | None]:
+        """How many bytes the other side has not acknowledged, and for how many it has room.
+
+        Of the bytes that were written to the transport. What the other side acknowledges and does
+        not read takes up its room.
+        """
+        told = self._ask(_OUT)
+        if told is None or self._transport is None:
+            return None, None
+        acknowledged, waiting, sent, again, window = told
+        # What opens the connection is acknowledged, too, and counts for a byte.
+        there = max(0, sent - again - acknowledged + 1) if sent else 0
+        return there + waiting + self._transport.get_write_buffer_size(), window
+
+    def left(self, sent: float, returned: float) -> float | None:
+        """When the last of the bytes of a send left that has just returned.
+
+        None also where some of them have not left. It is worth asking where the send took `LONG`.
+        """
+        told = self._ask(_LEFT)
+        if told is None or self._transport is None:
+            return None
+        since, waiting = told
+        if waiting or self._transport.get_write_buffer_size():
+            return None
+        return max(sent, returned - since / 1000)
+
+    def _ask(self, parts: struct.Struct) -> tuple[int, ...] | None:
+        if self._socket is None:
             return None
         try:
-            fcntl.ioctl(self._socket, termios.TIOCOUTQ, self._count)
-        except (OSError, ValueError):  # it is closed
-            return None
-        in_kernel: int = _WORD.unpack(self._count)[0]
-        return in_kernel + self._transport.get_write_buffer_size()
-
-    def window(self) -> int | None:
-        """How many bytes more the other side has room for; what it does not read takes it up."""
-        return self._word(_SEND_WINDOW)
-
-    def since_sent(self) -> float | None:
-        """How many seconds ago the last of the data left; None also where some has not."""
-        if self._transport is None or self._transport.get_write_buffer_size():
-            return None
-        if self._word(_NOT_SENT) != 0:
-            return None
-        return _seconds(self._word(_LAST_DATA_SENT))
-
-    def _word(self, offset: int) -> int | None:
-        if self._socket is None or sys.platform != "linux":
-            return None
-        try:
-            told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, offset + 4)
-            word: int = _WORD.unpack_from(told, offset)[0]
+            told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, parts.size)
+            return parts.unpack(told)
         except (AttributeError, TypeError, OSError, struct.error):  # closed, no TCP, an old kernel
             return None
-        return word
-
-
-def _seconds(milliseconds: int | None) -> float | None:
-    return None if milliseconds is None else milliseconds / 1000
 
 
 NOTHING = Kernel(None)

@@ -10,6 +10,7 @@ from typing import Any
 
 from rtkit.boundary.text import told
 from rtkit.recording import Recorder
+from rtkit.sending.kernel import NOTHING, Kernel
 from rtkit.sending.timeline import Timeline
 from rtkit.sending.websocket import Failure
 from rtkit.services import messages
@@ -50,6 +51,9 @@ class Conversation:
 
     Attributes
     ----------
+    connection : Connection
+    kernel : Kernel
+        What tells of it, if anything does.
     state : State
     given_up : ServiceError or Termination or None
         With what the service has ended the session unasked. Then it hears no more, whether or not
@@ -64,6 +68,7 @@ class Conversation:
 
     def __init__(self, connection: Connection, recorder: Recorder, timeline: Timeline) -> None:
         self.connection = connection
+        self.kernel: Kernel = getattr(connection, "kernel", NOTHING)
         self.dialect = dialect_of(recorder.settings.service)
         self.state = State.OPEN
         self.given_up: messages.ServiceError | messages.Termination | None = None
@@ -192,11 +197,11 @@ class Conversation:
             while True:
                 async with asyncio.timeout_at(until):
                     text = await self.connection.recv()
-                at = self._timeline.now()
+                at, waited = self._timeline.now(), self.kernel.waited()
                 if isinstance(text, bytes):
                     text = text.decode("utf-8", "replace")
                 replies = read(text)
-                self._recorder.add(Message(at, text, replies))
+                self._recorder.add(Message(at, text, replies, waited))
                 for reply in replies:
                     self._hear(reply)
                 if until is None and self.given_up is not None:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from rtkit.audio import Clip, Meter, is_wav
 from rtkit.clock.alarm import Alarm, sleep_until
 from rtkit.pacing import Plan
+from rtkit.sending.kernel import LONG
 from rtkit.sending.listen import Conversation
 from rtkit.sending.run import Run
 from rtkit.session import Chunk
@@ -40,6 +41,7 @@ async def _send(
     pace, due, least = plan.pace, plan.due.tolist(), plan.least  # plain numbers
     loop, outlet, record = asyncio.get_running_loop(), run.outlet, run.recorder.add
     send, travels = conversation.connection.send, conversation.dialect.audio
+    kernel = conversation.kernel
     with contextlib.closing(Alarm()) as alarm:
         # The first chunk is read before time starts, because opening a file can take long; each
         # next one is read right after a send, while there is time.
@@ -61,13 +63,27 @@ async def _send(
             else:
                 await alarm.until(zero + when)
             frame = travels(payload)
+            unacknowledged, window = kernel.outgoing()
             outlet.leaving = loop.time()
             await send(frame)
             returned = loop.time() - zero
             sent, outlet.leaving = outlet.leaving - zero, None
-            size = len(payload)
-            padding = size - 2 * (stop - start)
-            record(Chunk(index, start, stop, due[index], sent, returned, size, padding))
+            left = kernel.left(zero + sent, zero + returned) if returned - sent > LONG else None
+            record(
+                Chunk(
+                    index,
+                    start,
+                    stop,
+                    due[index],
+                    sent,
+                    returned,
+                    len(payload),
+                    len(payload) - 2 * (stop - start),
+                    unacknowledged,
+                    window,
+                    None if left is None else left - zero,
+                )
+            )
             conversation.chunks_sent = index + 1
             conversation.audio_sent = stop / plan.rate
             if callable(work):

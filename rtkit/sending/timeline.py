@@ -20,6 +20,7 @@ class Timeline:
         self._recorder = recorder
         self._loop, self._clock = asyncio.get_running_loop(), running_clock()
         self.zero = self._calendar = 0.0
+        self._slept: float | None = None
 
     def now(self) -> float:
         """Seconds since t = 0; before that, the loop's own time."""
@@ -29,6 +30,7 @@ class Timeline:
         """Time starts: t = 0 is `zero`, now or soon."""
         self.zero = zero
         self._calendar = self._clock.calendar() + zero - self._loop.time()
+        self._slept = self._clock.slept()
         started = datetime.fromtimestamp(self._calendar, UTC)
         self._recorder.begin(zero, started.isoformat(timespec="milliseconds"))
 
@@ -41,4 +43,8 @@ class Timeline:
         if not self._recorder.begun:  # time never started: all that happened lies before it
             self.start(self._loop.time())
         calendar = self._clock.calendar() - self._calendar
-        self._recorder.add(replace(ending, at=self.now(), calendar=calendar))
+        slept = self._clock.slept()
+        if slept is not None and self._slept is not None:
+            # Two clocks are read for it, a hair apart.
+            slept = max(0.0, slept - self._slept)
+        self._recorder.add(replace(ending, at=self.now(), calendar=calendar, slept=slept))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies
 
 from rtkit.clock.thread import in_thread
+from rtkit.sending.kernel import Kernel
 from rtkit.services.closures import Closure
 from rtkit.services.endpoint import Closed, Endpoint, strike_out
 from rtkit.services.explain import explain, explain_own
@@ -52,6 +53,7 @@ class WebSocket:
 
         self._connection, self._closed, self._not_open = connection, ConnectionClosed, InvalidState
         self._secrets = endpoint.secrets
+        self.kernel = Kernel(connection.transport)
 
     async def send(self, frame: bytes | str) -> None:
         try:

@@ -49,7 +49,8 @@ ASSEMBLYAI = "assemblyai"  # what sessions speak that name no dialect: once ther
 class Connection(Protocol):
     """What a session speaks through: a websocket, or anything else with these three.
 
-    It may also `describe()` the service at its other end, as a `Service` does.
+    It may also `describe()` the service at its other end, as a `Service` does, and have a `kernel`
+    (`rtkit.sending.kernel.Kernel`) that tells what lies in it.
     """
 
     async def send(self, frame: bytes | str) -> None:

@@ -192,7 +192,7 @@ def test_a_stall_that_a_counted_word_carries_is_not_forgiven(
     assert problem.name == "late"
     assert "hold or decide a result" in problem.found
     assert shown in problem.found
-    assert "more than 10 ms" in problem.found
+    assert "by more than 10 ms" in problem.found
 
 
 @pytest.mark.parametrize("count", [790, 36_000])
