@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rtkit.loopback.engines import Onset, Phrase, Sound
 from rtkit.services.messages import Reply, Rules, Silence, SpeechStarted, Turn, Word
@@ -66,6 +66,7 @@ class Turns:
         self._told: list[_Word] = []
         self._tell_at: float | None = None  # semantic: when to tell what was said so far
         self._looked = False  # semantic: whether this silence's text was looked at
+        self._eager_for = 0.0  # the end of speech after which the turn was told as over for now
 
     @property
     def open(self) -> bool:
@@ -148,6 +149,8 @@ class Turns:
             yield self._tell_at, self._tell_early
         if self._speaking:
             return
+        if self.rules.eager is not None and self._eager_for < self._last_end:
+            yield self._last_end + self.rules.eager, self._tell_eager
         least = self._last_end + self.rules.min_silence
         most = self._last_end + self.rules.max_silence
         if self._semantic:
@@ -164,6 +167,10 @@ class Turns:
             yield from self.end("silence")
         else:
             yield from self._tell("silence")
+
+    def _tell_eager(self) -> Iterator[Decided]:
+        self._eager_for = self._last_end
+        yield "silence", replace(self._turn(final=False, formatted=self._semantic), eager=True)
 
     def _tell_early(self) -> Iterator[Decided]:
         assert self._tell_at is not None

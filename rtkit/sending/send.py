@@ -49,6 +49,7 @@ async def _send(
         if is_wav(payload):
             run.timeline.event("wav header")
         payload = payload.ljust(least, b"\0")
+        frame = travels(payload)
         await alarm.learn()
         zero = loop.time()
         run.start(zero)
@@ -62,7 +63,6 @@ async def _send(
                 await alarm.roughly(zero + when)  # as people's own loops are woken
             else:
                 await alarm.until(zero + when)
-            frame = travels(payload)
             unacknowledged, window = kernel.outgoing()
             outlet.leaving = loop.time()
             await send(frame)
@@ -93,3 +93,4 @@ async def _send(
             elif work:
                 await sleep_until(loop.time() + work)
             payload = next(audio, b"").ljust(least, b"\0")
+            frame = travels(payload)

@@ -295,6 +295,8 @@ class Rules:
     vad : float
         The probability of speech below which a piece of audio is silence.
     min_silence, max_silence : float
+    eager : float or None
+        After so much silence the turn is told as over for now; speech may still take it up again.
     partials, continuous : bool
         Whether turns are told while they last, and (`semantic`) in long ones again and again.
     early : float
@@ -314,6 +316,7 @@ class Rules:
     vad: float = 0.4
     min_silence: float = 0.4
     max_silence: float = 1.28
+    eager: float | None = None
     partials: bool = True
     continuous: bool = True
     early: float = 0.5

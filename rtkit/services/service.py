@@ -39,6 +39,7 @@ __all__ = [
     "Vendor",
     "dialect_named",
     "dialect_of",
+    "dialects",
     "part_of",
     "vendors",
 ]
@@ -283,7 +284,7 @@ def part_of(dialect: str, part: str) -> Any:
         If there is no such dialect. Only folders of `rtkit.services` are: a session's file, which
         names one, must not decide what is imported.
     """
-    known = _dialects(_path())
+    known = dialects()
     if dialect not in known:
         raise ValueError(
             f"unknown dialect {dialect!r}; this rtkit speaks {', '.join(map(repr, known))}"
@@ -309,12 +310,13 @@ def dialect_named(name: str) -> Dialect:
 
 def vendors() -> dict[str, type[Vendor]]:
     """The services that one may have an account with, by their dialects."""
-    found = ((name, dialect_named(name).vendor) for name in _dialects(_path()))
+    found = ((name, dialect_named(name).vendor) for name in dialects())
     return {name: vendor for name, vendor in found if vendor is not None}
 
 
-def _path() -> tuple[str, ...]:
-    return tuple(rtkit.services.__path__)
+def dialects() -> tuple[str, ...]:
+    """The names of all that this rtkit speaks."""
+    return _dialects(tuple(rtkit.services.__path__))
 
 
 @cache
