@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
+import matplotlib.pyplot as plt
 import matplotlib.style
 import numpy as np
 import pytest
@@ -21,12 +22,13 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
 import rtkit
 from rtkit.analysis.naming import Sessions
 from rtkit.session import Session, Stall
-from rtkit.views.colors import OTHERS, PACINGS, PARTS, STYLES, UNDECIDED, looks_for
+from rtkit.views.colors import OTHERS, PACINGS, PARTS, STYLES, TINTED, UNDECIDED, looks_for
 from rtkit.views.figure import ThemedFigure
 from rtkit.views.looks import OFF
 from rtkit.views.trace import trace_svg
@@ -74,7 +76,7 @@ def texts(ax: Axes) -> str:
 
 def test_no_color_has_two_meanings() -> None:
     sessions = [*(look.color for look in PACINGS.values()), *OTHERS]
-    parts = [part.color for part in (*PARTS, UNDECIDED)]
+    parts = [*(part.color for part in (*PARTS, UNDECIDED)), TINTED["latency"]]
     assert len({*sessions, *parts}) == len(sessions) + len(parts)
     for one, other in combinations([*sessions, *parts], 2):
         apart = np.abs(np.array(to_rgb(one)) - to_rgb(other)).max()
@@ -128,6 +130,18 @@ def test_the_parts_of_latency_have_colors_of_their_own(calls: dict[str, Session]
     assert filled == {part.color for part in PARTS}
     hatched = {one.get_hatch() for one in boxes} - {"", None}
     assert hatched == {part.hatch for part in PARTS if part.hatch}
+
+
+def test_words_are_tinted_in_the_color_of_the_part_that_is_shown(
+    calls: dict[str, Session],
+) -> None:
+    for part in PARTS:
+        if part.name == "endpoint_wait":  # words have none
+            continue
+        shown = rtkit.show_transcript(calls["yesterday"], part=part.name)._repr_html_()
+        red, green, blue = (round(255 * value) for value in to_rgb(part.color))
+        assert f"rgba({red}, {green}, {blue}, 0.5)" in shown
+        assert "rgba(213, 94, 0" not in shown
 
 
 # Units.
@@ -184,6 +198,28 @@ def test_long_latencies_are_in_seconds() -> None:
     words = [text.text or "" for text in ElementTree.fromstring(svg).iter("text")]
     assert "fixed sleep: 108.0 s late" in words
     assert "lateness in s, over seconds of audio" in words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "label", "ticks"),
+    [
+        (25, "audio sent, s", ["0", "10", "25"]),
+        (780, "audio sent, m:ss", ["0:00", "10:00", "12:00"]),
+        (3000, "audio sent, m:ss", ["0:00", "10:00", "50:00"]),
+        (10_800, "audio sent, h:mm", ["0:00", "0:30", "3:00"]),
+        (200_000, "audio sent, h:mm", ["0:00", "12:00", "48:00"]),
+    ],
+)
+def test_long_audio_is_in_minutes_and_hours(seconds: int, label: str, ticks: list[str]) -> None:
+    one = session([0.0] * (seconds // 5), seconds=5.0)
+    for plot in (rtkit.plot_lateness, rtkit.plot_timeline):
+        ax = drawn(plot, one)
+        ax.figure.draw_without_rendering()  # type: ignore[union-attr]
+        shown = [tick.get_text() for tick in ax.get_xticklabels() if tick.get_text()]
+        assert set(ticks) <= set(shown)
+        assert len(shown) < 12
+        said = ax.get_xlabel()
+        assert said.partition(", ")[2] == label.partition(", ")[2]
 
 
 # An unpaced session.
@@ -354,6 +390,18 @@ def test_a_notebook_shows_a_comparison_in_its_theme_and_says_what_is_on_it() -> 
     with matplotlib.style.context("dark_background"):
         dark = rtkit.plot_comparison(session(TEN))
         assert 'class="rt-drawn"' not in dark._repr_html_()  # it is dark already
+
+
+def test_pyplot_makes_figures_in_the_notebooks_theme_too() -> None:
+    figure = plt.figure(FigureClass=ThemedFigure, figsize=(5, 3))
+    try:
+        rtkit.plot_lateness(session(TEN), ax=figure.subplots())
+        assert isinstance(figure, ThemedFigure)
+        assert figure.alt == "How late each chunk left"
+        assert isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine)
+        assert "width: 360px" in figure._repr_html_()
+    finally:
+        plt.close(figure)
 
 
 def test_a_notebook_keeps_one_image_of_a_figure(monkeypatch: pytest.MonkeyPatch) -> None:
