@@ -311,7 +311,7 @@ def public_part(described: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(shown.get("host"), str):
         shown["host"] = Address(shown["host"]).shown
     if isinstance(shown.get("parameters"), Mapping):
-        known = described.get("dialect", ASSEMBLYAI) in _dialects(_path())
+        known = described.get("dialect", ASSEMBLYAI) in dialects()
         public = dialect_of(described).public if known else ()
         shown["parameters"] = only_public(shown["parameters"], public)
     return shown
