@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import product
 from typing import NamedTuple
 
-__all__ = ["DASHES", "PARTS", "UNDECIDED", "Look", "Part", "looks_for"]
+__all__ = ["DASHES", "PARTS", "TINTED", "UNDECIDED", "Look", "Part", "looks_for"]
 
 
 class Look(NamedTuple):
@@ -47,6 +47,8 @@ PARTS = (
     Part("service_time", "service time", "#56657B"),
 )
 UNDECIDED = Part("since_sent", "endpoint wait + service time", "#848FA0", "..")
+# Of a word, by what is shown of it: one part, or latency as a whole.
+TINTED = {"latency": "#7B5EA7", **{part.name: part.color for part in PARTS}}
 
 
 def looks_for(pacings: Iterable[str]) -> list[Look]:

@@ -12,6 +12,7 @@ import numpy as np
 from rtkit.analysis.latency import word_latency
 from rtkit.markup import SMALL, box, tinted
 from rtkit.session import Session, check_session
+from rtkit.views.colors import TINTED
 
 __all__ = ["Transcript", "show_transcript"]
 
@@ -21,8 +22,17 @@ PARTS = {
     "lateness": "by which the sender was late",
     "service_time": "what the service took",
 }
-# Orange over whatever the page is made of: the text keeps the theme's color and stays legible.
-TINTS = tuple(f"rgba(213, 94, 0, {alpha})" for alpha in (0, 0.16, 0.32, 0.5, 0.72))
+STRENGTHS = (0, 0.16, 0.32, 0.5, 0.72)
+
+
+def tints(part: str) -> tuple[str, ...]:
+    """Five tints of a part's color, over whatever the page is made of: the text stays legible."""
+    color = TINTED[part]
+    red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))
+    return tuple(f"rgba({red}, {green}, {blue}, {strength})" for strength in STRENGTHS)
+
+
+TINTS = tints("latency")
 EDGED = "border: 1px solid rgba(128, 128, 128, 0.5); white-space: nowrap"
 DOTTED = "border-bottom: 2px dotted; border-radius: 0"
 UNKNOWN = "not in the reference: its true end is not known"
@@ -64,7 +74,7 @@ class Transcript:
             return tinted(DOTTED, text, title=UNKNOWN)
         step = int(np.searchsorted(self.edges, parts[self.part], side="right"))
         told = (f"{name.replace('_', ' ')} {value * 1000:.0f} ms" for name, value in parts.items())
-        return tinted(f"background: {TINTS[step]}", text, title=", ".join(told))
+        return tinted(f"background: {tints(self.part)[step]}", text, title=", ".join(told))
 
     def _legend(self) -> str:
         edges = [f"{edge * 1000:g}" for edge in self.edges]
@@ -73,7 +83,10 @@ class Transcript:
             *[f"{low} to {high}" for low, high in pairwise(edges)],
             f"{edges[-1]} and more",
         ]
-        shown = [tinted(f"background: {TINTS[i]}; {EDGED}", said) for i, said in enumerate(steps)]
+        shown = [
+            tinted(f"background: {tints(self.part)[i]}; {EDGED}", said)
+            for i, said in enumerate(steps)
+        ]
         if any(parts is None for turn in self.turns for _, parts in turn):
             shown.append(tinted(DOTTED, UNKNOWN))
         return (

@@ -26,7 +26,7 @@ from matplotlib.text import Text
 import rtkit
 from rtkit.analysis.naming import Sessions
 from rtkit.session import Session, Stall
-from rtkit.views.colors import OTHERS, PACINGS, PARTS, STYLES, UNDECIDED, looks_for
+from rtkit.views.colors import OTHERS, PACINGS, PARTS, STYLES, TINTED, UNDECIDED, looks_for
 from rtkit.views.figure import ThemedFigure
 from rtkit.views.looks import OFF
 from rtkit.views.trace import trace_svg
@@ -74,7 +74,7 @@ def texts(ax: Axes) -> str:
 
 def test_no_color_has_two_meanings() -> None:
     sessions = [*(look.color for look in PACINGS.values()), *OTHERS]
-    parts = [part.color for part in (*PARTS, UNDECIDED)]
+    parts = [*(part.color for part in (*PARTS, UNDECIDED)), TINTED["latency"]]
     assert len({*sessions, *parts}) == len(sessions) + len(parts)
     for one, other in combinations([*sessions, *parts], 2):
         apart = np.abs(np.array(to_rgb(one)) - to_rgb(other)).max()
@@ -128,6 +128,18 @@ def test_the_parts_of_latency_have_colors_of_their_own(calls: dict[str, Session]
     assert filled == {part.color for part in PARTS}
     hatched = {one.get_hatch() for one in boxes} - {"", None}
     assert hatched == {part.hatch for part in PARTS if part.hatch}
+
+
+def test_words_are_tinted_in_the_color_of_the_part_that_is_shown(
+    calls: dict[str, Session],
+) -> None:
+    for part in PARTS:
+        if part.name == "endpoint_wait":  # words have none
+            continue
+        shown = rtkit.show_transcript(calls["yesterday"], part=part.name)._repr_html_()
+        red, green, blue = (round(255 * value) for value in to_rgb(part.color))
+        assert f"rgba({red}, {green}, {blue}, 0.5)" in shown
+        assert "rgba(213, 94, 0" not in shown
 
 
 # Units.
