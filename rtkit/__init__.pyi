@@ -47,6 +47,7 @@ from .session import Session as Session
 from .views.distributions import plot_distribution as plot_distribution
 from .views.distributions import plot_distributions as plot_distributions
 from .views.distributions import plot_lateness_distribution as plot_lateness_distribution
+from .views.figure import ThemedFigure as ThemedFigure
 from .views.partials import show_partials as show_partials
 from .views.player import play as play
 from .views.plots import plot_comparison as plot_comparison

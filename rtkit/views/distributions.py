@@ -121,7 +121,7 @@ def plot_distributions(sessions: Sessions, *, by: str | Sequence[str] = "pacing"
         it light or dark, as its theme is.
     """
     alt = "Distributions of word latency, turn latency and lateness, a line a group"
-    figure = ThemedFigure(figsize=(14, 4.2), layout="constrained", alt=alt)
+    figure = ThemedFigure(figsize=(14, 4.2), alt=alt)
     lines = 0
     for of, ax in zip(MEASURES, figure.subplots(1, 3), strict=True):
         labels = [str(line.get_label()) for line in plot_distribution(sessions, of, by=by, ax=ax)]

@@ -18,25 +18,32 @@ DPI = 110  # of the image; it is shown at 72, so that it is sharp on fine screen
 
 
 class ThemedFigure(Figure):
-    """A matplotlib figure, not known to pyplot, so that nothing keeps it alive.
+    """A matplotlib figure that a notebook shows light or dark, as its theme is.
 
-    As the last line of a cell it is shown as an image, which dark themes turn over.
+    Pyplot makes one, too: ``plt.subplots(FigureClass=rtkit.ThemedFigure)``. Its layout is
+    ``"constrained"`` if no other is asked for. It is drawn once, in matplotlib's style; where that
+    makes black on white, dark themes turn the image over.
 
     Parameters
     ----------
+    *args, **options
+        As matplotlib's `Figure` takes them.
     alt : str
-        What is to be seen on it.
+        What is to be seen on it, for whoever does not see it; without it, the axes' titles.
     """
 
-    def __init__(self, *args: Any, alt: str, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, *args: Any, alt: str = "", **options: Any) -> None:
+        super().__init__(*args, **{"layout": "constrained", **options})
         self._alt = alt
+
+    @property
+    def alt(self) -> str:
+        titles = (ax.get_title(loc=side) for ax in self.axes for side in ("left", "center"))
+        return self._alt or "; ".join(filter(None, titles))
 
     def _repr_html_(self) -> str:
         width = f"width: {72 * self.get_figwidth():.0f}px; max-width: 100%"
-        return (
-            f"<style>{asset('views/figure.css')}</style>{image(self, alt=self._alt, style=width)}"
-        )
+        return f"<style>{asset('views/figure.css')}</style>{image(self, alt=self.alt, style=width)}"
 
     def _ipython_display_(self) -> None:
         """Show the HTML alone: pyplot's own image would double what a notebook keeps."""

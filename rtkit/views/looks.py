@@ -5,6 +5,7 @@ Ink and paper are matplotlib's settings, so that a dark style makes dark figures
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.font_manager import FontProperties
 from matplotlib.offsetbox import AnchoredText
+from matplotlib.ticker import MultipleLocator
 from matplotlib.transforms import ScaledTranslation
 
 from rtkit.analysis.naming import Sessions, named, said
@@ -32,6 +34,7 @@ __all__ = [
     "paper",
     "say_instead",
     "setting_the_axis",
+    "time_below",
     "titled",
 ]
 
@@ -39,6 +42,8 @@ RED = "#D32F2F"  # legible on white and on black
 OFF = "(off the axis)"
 NOTE = 64  # letters of the note above a figure
 LONG_STALL = 0.5  # of a chunk; shorter ones are made up for at once
+MINUTES = 600  # seconds from which an axis is in minutes
+STEPS = (120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200)
 MOST = 20  # stalls of a session that are marked
 
 
@@ -107,6 +112,21 @@ def legend_below(ax: Axes, artists: Sequence[Artist], *, title: str = "", column
     )
     for text in (legend.get_title(), *legend.get_texts()):
         text.set_parse_math(False)  # a session may be named after a file with a $ in its name
+
+
+def time_below(ax: Axes, what: str) -> None:
+    """Label the axis below, which holds seconds: in minutes or hours if it is long."""
+    last = ax.get_xlim()[1]
+    if last < MINUTES:
+        ax.set_xlabel(f"{what}, s")
+        return
+    step = next((step for step in STEPS if last / step <= 8), 86400 * math.ceil(last / 8 / 86400))
+    part, form = (60, "h:mm") if last >= 3600 else (1, "m:ss")
+    ax.set_xlabel(f"{what}, {form}")
+    ax.xaxis.set_major_locator(MultipleLocator(step))
+    ax.xaxis.set_major_formatter(
+        lambda seconds, _: f"{seconds // part // 60:.0f}:{seconds // part % 60:02.0f}"
+    )
 
 
 def say_instead(ax: Axes, sentence: str) -> None:

@@ -32,6 +32,7 @@ from rtkit.views.looks import (
     looks_of,
     paper,
     setting_the_axis,
+    time_below,
     titled,
 )
 from rtkit.views.timeline import plot_timeline
@@ -92,13 +93,14 @@ def plot_lateness(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     titled(
         ax,
         "How late each chunk left",
-        "audio sent, s",
+        "",
         f"lateness (sent \N{MINUS SIGN} due), {unit.name}",
         by_name,
     )
     ax.margins(x=0.01)
     ax.update_datalim([(0, 0), (0, 1)])  # a flawless line needs an axis too
     ax.autoscale_view()
+    time_below(ax, "audio sent")
     if held and len(held) < len(artists):
         late = np.concatenate([[0, 1], *[by_name[name].lateness * unit.times for name in held]])
         margin = 0.05 * float(np.ptp(late))
@@ -186,7 +188,6 @@ def plot_comparison(sessions: Sessions) -> ThemedFigure:
     by_name = named(sessions)
     figure = ThemedFigure(
         figsize=(12, 8 + 0.4 * len(by_name)),
-        layout="constrained",
         alt=f"Four figures of {listed(by_name) or 'no sessions'}: {'; '.join(ALTS)}.",
     )
     for plot, ax in zip(COMPARED, figure.subplots(2, 2).flat, strict=True):

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from rtkit.analysis.latency import heard_words, turn_latency
 from rtkit.analysis.naming import Sessions, named, said
 from rtkit.session import Session
-from rtkit.views.looks import ink, legend_below, listed, long_stalls, looks_of, titled
+from rtkit.views.looks import ink, legend_below, listed, long_stalls, looks_of, time_below, titled
 from rtkit.views.turn_bars import boxes
 
 __all__ = ["plot_timeline"]
@@ -50,7 +50,8 @@ def plot_timeline(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     ax.update_datalim([(0, 0)], updatey=False)
     ax.autoscale_view(scaley=False)
     of = f", {said(next(iter(by_name)))}" if len(by_name) == 1 else ""
-    titled(ax, f"Timeline{of}", "time since the start, s", "", by_name)
+    titled(ax, f"Timeline{of}", "", "", by_name)
+    time_below(ax, "time since the start")
     ax.grid(visible=False)
     if not by_name:
         return []

@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
+import matplotlib.pyplot as plt
 import matplotlib.style
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
 import rtkit
@@ -198,6 +200,28 @@ def test_long_latencies_are_in_seconds() -> None:
     assert "lateness in s, over seconds of audio" in words
 
 
+@pytest.mark.parametrize(
+    ("seconds", "label", "ticks"),
+    [
+        (25, "audio sent, s", ["0", "10", "25"]),
+        (780, "audio sent, m:ss", ["0:00", "10:00", "12:00"]),
+        (3000, "audio sent, m:ss", ["0:00", "10:00", "50:00"]),
+        (10_800, "audio sent, h:mm", ["0:00", "0:30", "3:00"]),
+        (200_000, "audio sent, h:mm", ["0:00", "12:00", "48:00"]),
+    ],
+)
+def test_long_audio_is_in_minutes_and_hours(seconds: int, label: str, ticks: list[str]) -> None:
+    one = session([0.0] * (seconds // 5), seconds=5.0)
+    for plot in (rtkit.plot_lateness, rtkit.plot_timeline):
+        ax = drawn(plot, one)
+        ax.figure.draw_without_rendering()  # type: ignore[union-attr]
+        shown = [tick.get_text() for tick in ax.get_xticklabels() if tick.get_text()]
+        assert set(ticks) <= set(shown)
+        assert len(shown) < 12
+        said = ax.get_xlabel()
+        assert said.partition(", ")[2] == label.partition(", ")[2]
+
+
 # An unpaced session.
 
 
@@ -366,6 +390,18 @@ def test_a_notebook_shows_a_comparison_in_its_theme_and_says_what_is_on_it() -> 
     with matplotlib.style.context("dark_background"):
         dark = rtkit.plot_comparison(session(TEN))
         assert 'class="rt-drawn"' not in dark._repr_html_()  # it is dark already
+
+
+def test_pyplot_makes_figures_in_the_notebooks_theme_too() -> None:
+    figure = plt.figure(FigureClass=ThemedFigure, figsize=(5, 3))
+    try:
+        rtkit.plot_lateness(session(TEN), ax=figure.subplots())
+        assert isinstance(figure, ThemedFigure)
+        assert figure.alt == "How late each chunk left"
+        assert isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine)
+        assert "width: 360px" in figure._repr_html_()
+    finally:
+        plt.close(figure)
 
 
 def test_a_notebook_keeps_one_image_of_a_figure(monkeypatch: pytest.MonkeyPatch) -> None:

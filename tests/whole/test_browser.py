@@ -321,7 +321,7 @@ each_look = pytest.mark.parametrize(
 def test_all_cells_run_and_no_output_outgrows_its_cell(page: Page) -> None:
     assert None not in page.evaluate(RUN_ALL)
     expect(page.locator(".rt-panel button.rt-run")).to_be_enabled()
-    expect(page.locator(".jp-Cell .jp-RenderedImage img")).to_have_count(3)
+    expect(page.locator(".jp-RenderedHTML img.rt-drawn")).to_have_count(3)
     expect(page.locator(".jp-RenderedHTML audio")).to_have_count(1)
     expect(page.locator(".jp-RenderedHTML:has(progress)")).to_have_text("8 s of audio streamed")
     assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
@@ -333,6 +333,12 @@ def test_all_cells_run_and_no_output_outgrows_its_cell(page: Page) -> None:
 def test_the_notebook_is_looked_at(page: Page, pictures: Path, theme: str, width: int) -> None:
     themed(page, theme, width)
     assert page.evaluate(OUTGROWN) == []
+    figures = page.locator(".jp-RenderedHTML img.rt-drawn")
+    assert figures.count() >= 3
+    for figure in figures.all():
+        assert figure.get_attribute("alt")
+        turned = figure.evaluate("image => getComputedStyle(image).filter")
+        assert (turned == "none") is (theme == "light")
     picture(page, ".jp-WindowedPanel-inner", pictures / f"notebook-{theme}-{width}.png")
 
 
