@@ -63,7 +63,7 @@ class Settings:
     work: Duration | str = 0.0
     blocks: tuple[tuple[Duration, Duration], ...] = ()
     isolation: str = "loop"
-    service: Data = field(default_factory=dict)
+    service: Data = field(default_factory=dict, repr=False)
     calibration: Data | None = None
     header: Data | None = None  # what the file says of itself, if nobody heeded it
     channel: Count | None = None  # the one that was taken, in place of the average

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from rtkit.services.described import usual_of
-from rtkit.services.endpoint import is_secret
+from rtkit.services.service import public_part
 from rtkit.session import Session, check_session
 
 __all__ = ["Sessions", "named", "parameters_of", "said", "service_of"]
@@ -49,7 +49,7 @@ def service_of(session: Session) -> str:
     Two sessions whose services read alike here may be put together. What is as it always is goes
     without saying: ``"embedded, delay 150 ms"``.
     """
-    service = session.settings.service
+    service = public_part(session.settings.service)
     simulated = service.get("simulated") or {}
     network = {name: simulated[name] for name in DURATIONS if name in simulated}
     said = [str(service.get("name", "unknown service"))]
@@ -58,7 +58,7 @@ def service_of(session: Session) -> str:
     usual = {**usual_of(service), **USUAL}
     for name, value in {**service, **network}.items():
         as_usual = name in usual and value == usual[name]
-        if not (as_usual or name in PASSED_OVER or is_secret(name)):
+        if not (as_usual or name in PASSED_OVER):
             said.append(_in_words(name, value))
     said += [f"{name}={_plain(value)}" for name, value in parameters_of(session).items()]
     return ", ".join(said)
@@ -66,8 +66,7 @@ def service_of(session: Session) -> str:
 
 def parameters_of(session: Session) -> dict[str, object]:
     """The further parameters that its service was asked for; what may be secret is not in it."""
-    parameters = session.settings.service.get("parameters") or {}
-    return {name: value for name, value in parameters.items() if not is_secret(name)}
+    return public_part(session.settings.service).get("parameters") or {}
 
 
 def _in_words(name: str, value: object) -> str:

@@ -17,7 +17,7 @@ try:
 except ImportError:  # not a Unix: no locks, and no open file is renamed
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["AsideFile", "replacing"]
+__all__ = ["AsideFile", "alone", "replacing"]
 
 
 @contextlib.contextmanager
@@ -123,6 +123,30 @@ class AsideFile:
         finally:
             with contextlib.suppress(OSError):  # what could not be written was told before
                 self._file.close()
+
+
+@contextlib.contextmanager
+def alone(path: Path, busy: str) -> Iterator[None]:
+    """Be the only one, on this computer, who is in this block with this file; it goes afterwards.
+
+    Raises
+    ------
+    ValueError
+        With the words of `busy`, if another one is.
+    """
+    while True:
+        file = path.open("a", encoding="utf-8")
+        if not _lock(file):
+            file.close()
+            raise ValueError(busy)
+        if _is_at(file, path):  # or the other one was just leaving
+            break
+        file.close()
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        file.close()
 
 
 def _open_alone(aside: Path, path: Path) -> TextIO:

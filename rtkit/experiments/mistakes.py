@@ -115,8 +115,11 @@ class _Bearer:
 
     async def connect_info(self, rate: int, reference: Reference | None) -> Endpoint:
         right = await self._service.connect_info(rate, reference)
-        key = right.headers["Authorization"]
-        return replace(right, headers={**right.headers, "Authorization": f"Bearer {key}"})
+        headers = {
+            **right.headers,
+            "Authorization": f"Bearer {right.headers['Authorization']}",
+        }
+        return replace(right, headers=headers)
 
     def describe(self, reference: Reference | None) -> dict[str, Any]:
         return self._service.describe(reference)

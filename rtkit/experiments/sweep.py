@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtkit.audio import Clip
+from rtkit.boundary.files import alone
 from rtkit.experiments.consent import agree
 from rtkit.experiments.grid import make_grid, open_clips
 from rtkit.experiments.sweep_table import make_table, write_table
@@ -90,7 +91,7 @@ async def sweep(
         Show a bar with the time left, and say at the end what failed.
     **options
         The other parameters of `rtkit.stream` (of `rtkit.simulate`), the same for all; `catch_up`
-        is for the wall clock alone.
+        is for the wall clock alone. `work` as a function is known again by what it does.
 
     Returns
     -------
@@ -104,7 +105,8 @@ async def sweep(
     Raises
     ------
     ValueError, TypeError
-        If anything asked for cannot be; before the first session.
+        If anything asked for cannot be, or another sweep runs in `folder`; before the first
+        session.
     RuntimeError
         If the service bills and nobody agreed.
     ImportError
@@ -146,19 +148,23 @@ async def sweep(
             raise ValueError(f"{name}={value:g} would never start a session; give 1 or more")
     max_concurrency = max_concurrency or (1 if executor is None else max(1, len(cells)))
     shuffled = random.Random(seed).sample(cells, len(cells))
-    left = await asyncio.to_thread(lambda: [cell for cell in shuffled if not cell.done])
-    if paid is not None and left:
-        described = paid.describe(left[0].clip.reference)
-        whom = f"{paid.NAME} ({described.get('speech_model', 'its usual model')})"
-        agree(left, whom, confirm)
-    run = run_here if executor is None else partial(run_elsewhere, executor)
-    spacing = 60 / sessions_per_minute if sessions_per_minute is not None else 0.0
-    errors = await run_all(
-        left, run, max_concurrency=max_concurrency, spacing=spacing, progress=progress
-    )
-    await asyncio.to_thread(tidy, cells)
-    table = await asyncio.to_thread(make_table, cells, shuffled, errors)
-    await asyncio.to_thread(write_table, table, Path(folder) / "sweep.parquet")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    busy = f"another sweep runs in {folder}; wait until it has ended, or give folder=..."
+    with alone(folder / ".sweep.lock", busy):
+        left = await asyncio.to_thread(lambda: [cell for cell in shuffled if not cell.done])
+        if paid is not None and left:
+            described = paid.describe(left[0].clip.reference)
+            whom = f"{paid.NAME} ({described.get('speech_model', 'its usual model')})"
+            agree(left, whom, confirm)
+        run = run_here if executor is None else partial(run_elsewhere, executor)
+        spacing = 60 / sessions_per_minute if sessions_per_minute is not None else 0.0
+        errors = await run_all(
+            left, run, max_concurrency=max_concurrency, spacing=spacing, progress=progress
+        )
+        await asyncio.to_thread(tidy, cells)
+        table = await asyncio.to_thread(make_table, cells, shuffled, errors)
+        await asyncio.to_thread(write_table, table, folder / "sweep.parquet")
     if progress:
         print(_outcome(len(cells), len(left), errors))
     return table

@@ -9,18 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
+from rtkit.boundary.secrets import StrikeOut
+from rtkit.boundary.text import told
 from rtkit.loopback.conversation import Conversation
-from rtkit.services.endpoint import is_secret
+from rtkit.services.endpoint import sounds_secret
+from rtkit.services.service import ASSEMBLYAI, dialect_named
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
 
 __all__ = ["Log"]
-
-LONGEST = 300  # characters of a line
 
 
 class Log:
@@ -39,6 +40,7 @@ class Log:
     ) -> None:
         self._tell = tell
         self._key = key
+        self._public = HEADERS | {name.casefold() for name in dialect_named(ASSEMBLYAI).public}
         self._numbers: WeakKeyDictionary[ServerConnection, int] = WeakKeyDictionary()
         self._count = 0
 
@@ -49,9 +51,7 @@ class Log:
         if connection not in self._numbers:
             self._count += 1
             self._numbers[connection] = self._count
-        for secret in self._secrets(connection):  # as a word, for a made-up key may be a letter
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "[secret]", text)
-        text = "".join(sign if sign.isprintable() else "?" for sign in text)[:LONGEST]
+        text = told(self._strike_out(connection, text))
         self._tell(f"client {self._numbers[connection]} {text}")
 
     def opened(self, connection: ServerConnection, conversation: Conversation, faults: str) -> None:
@@ -102,14 +102,26 @@ class Log:
         who = "the client" if by_client else "the service"
         self.note(connection, f"closed by {who}: {code} {reason or '(no reason)'}{heard}")
 
-    def _secrets(self, connection: ServerConnection) -> set[str]:
-        """What nobody may read, as far as it is known to be that."""
-        found = {self._key or ""}
+    def _strike_out(self, connection: ServerConnection, text: str) -> str:
+        """A text without what nobody may read, as far as it is known to be that."""
+        confided, credentials = [], [self._key or ""]
         if (request := connection.request) is not None:
-            for header, credential in request.headers.raw_items():
-                if is_secret(header) or header.lower() == "sec-websocket-protocol":
-                    found |= {credential, credential.partition(" ")[2]}
-            for name, value in parse_qsl(urlsplit(request.path).query):
-                if is_secret(name):
-                    found.add(value)
-        return {secret.strip() for secret in found if secret.strip()}
+            query = parse_qsl(request.path.partition("?")[2])
+            for name, value in (*request.headers.raw_items(), *query):
+                if name.casefold() not in self._public:
+                    confided.append(value)
+                if sounds_secret(name) or name.casefold() == "sec-websocket-protocol":
+                    credentials += [value, value.partition(" ")[2]]
+        text = StrikeOut(confided)(text)
+        for one in filter(None, map(str.strip, credentials)):  # as a word: it may be a letter
+            text = re.sub(rf"(?<!\w){re.escape(one)}(?!\w)", "[secret]", text)
+        return text
+
+
+# Headers of every client's that hold no secret.
+HEADERS = frozenset(
+    (
+        *("host", "upgrade", "connection", "user-agent", "origin", "accept-encoding"),
+        *("sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"),
+    )
+)

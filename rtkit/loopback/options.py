@@ -83,7 +83,11 @@ class Options:
         flag="--fault",
     )
     max_duration: float = _asked(MAX_DURATION, "ends a session after so many seconds (%(default)g)")
-    key: str | None = _asked(None, "a made-up key, the only one that it takes", type=str)
+    key: str | None = field(
+        default=None,
+        repr=False,
+        metadata={"help": "a made-up key, the only one that it takes", "type": str},
+    )
     max_sessions: int | None = _asked(None, "how many may be open at once", type=int)
     sessions_per_minute: int | None = _asked(
         None, "how many may be opened within a minute", type=int

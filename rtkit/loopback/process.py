@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from typing import IO, Any, cast
 
 from rtkit.boundary.children import child_command, child_environment
+from rtkit.boundary.secrets import Confidential, Told
 from rtkit.loopback.options import Options
 from rtkit.reference import Reference
-from rtkit.services.endpoint import Endpoint, is_secret
+from rtkit.services.endpoint import Endpoint, as_json, only_public
 from rtkit.services.service import ASSEMBLYAI, dialect_named, part_of
 
 __all__ = ["Loopback", "embedded"]
@@ -106,9 +107,9 @@ class Loopback(Options):
         name = uuid.uuid4().hex
         script = self.reference or reference if self.recognizer is None else None
         port = await asyncio.to_thread(self._running.hand_over, name, script)
-        asked = {**self._asks, **(self.parameters or {})}
-        dialect = dialect_named(self.protocol)
-        there = dialect.endpoint(f"ws://127.0.0.1:{port}", self.key or name, rate, asked)
+        asked = as_json({**self._asks, **(self.parameters or {})})
+        dialect, key = dialect_named(self.protocol), Confidential(self.key or name)
+        there = dialect.endpoint(f"ws://127.0.0.1:{port}", key, rate, asked)
         return replace(there, url=f"{there.url}{'&' if '?' in there.url else '?'}script={name}")
 
     def describe(self, reference: Reference | None = None) -> dict[str, Any]:
@@ -119,7 +120,6 @@ class Loopback(Options):
         dialect, behavior = dialect_named(self.protocol), self.behavior
         usual = {"speech_model": dialect.default_model, "format_turns": False, **behavior.usual}
         told = {name: getattr(behavior, name) for name in RECORDED}
-        parameters = (self.parameters or {}).items()
         return {
             "name": "embedded" if self.protocol == ASSEMBLYAI else f"embedded {self.protocol}",
             "dialect": self.protocol,
@@ -128,7 +128,7 @@ class Loopback(Options):
             **told,
             "speech_model": self.speech_model or dialect.default_model,
             "format_turns": self.format_turns,
-            "parameters": {name: value for name, value in parameters if not is_secret(name)},
+            "parameters": only_public(self.parameters or {}, dialect.public),
             **({"faults": list(self.faults)} if self.faults else {}),
         }
 
@@ -169,6 +169,8 @@ class Loopback(Options):
         vars(self).update(state, _process=_Process(self))
 
     def __repr__(self) -> str:
+        if "_process" not in vars(self):  # an error while it is made may show it
+            return "<Loopback>"
         delay, url = self.behavior.delay * 1000, self.url
         return f"<Loopback, delay {delay:g} ms, {'not running' if url is None else url}>"
 
@@ -233,7 +235,7 @@ class _Child:
             start_new_session=True,
         )
         self._end = weakref.finalize(self, _end, self._process)
-        self.port = int(self.ask(options.to_json())["port"])
+        self.port = int(self.ask(Told(options.to_json()))["port"])
 
     @property
     def alive(self) -> bool:

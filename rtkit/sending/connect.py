@@ -6,13 +6,14 @@ import asyncio
 import itertools
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from rtkit.audio import Clip, resample
 from rtkit.clock.alarm import sleep_until
 from rtkit.sending.listen import Conversation
+from rtkit.sending.options import without_secrets
 from rtkit.sending.run import Run
 from rtkit.sending.websocket import Failure, open_websocket
 from rtkit.services.endpoint import Endpoint
@@ -37,7 +38,7 @@ class Way:
         The one that is connected to.
     """
 
-    described: Mapping[str, Any]
+    described: Mapping[str, Any] = field(repr=False)
     open: Callable[[Run, float], Awaitable[Conversation]]
     service: Service | None = None
 
@@ -102,6 +103,7 @@ async def _connect(service: Service, clip: Clip, run: Run, timeout: float) -> Co
     deadline = loop.time() + timeout
     endpoint = await endpoint_of(service, clip, timeout)
     _record_oddities(endpoint, run)
+    run.recorder.settings = without_secrets(run.recorder.settings, endpoint)
     for tries in itertools.count():
         try:
             return await _try(endpoint, run, deadline, timeout)
@@ -160,6 +162,5 @@ async def _begin(
 def _record_oddities(endpoint: Endpoint, run: Run) -> None:
     """What is odd about the way that the client introduces itself."""
     dialect: Dialect = dialect_of(run.recorder.settings.service)
-    bearer = endpoint.headers.get("Authorization", "").lower().startswith("bearer ")
-    if bearer and not dialect.bearer:
+    if endpoint.bearer and not dialect.bearer:
         run.timeline.event("bearer")

@@ -33,7 +33,7 @@ from rtkit.recording import StreamError, fact_of, session_of
 from rtkit.reference import Reference
 from rtkit.sending.connect import Way, endpoint_of, way_to
 from rtkit.sending.listen import Conversation
-from rtkit.sending.options import Options
+from rtkit.sending.options import Options, without_secrets
 from rtkit.sending.run import Run
 from rtkit.sending.session import run_session
 from rtkit.sending.thread import PATIENCE, or_stop, watching
@@ -73,16 +73,19 @@ async def run_in_process(
         raise ValueError(
             f"isolation='process' reads the clip from its file; there is no {clip.path}"
         )
+    way: Way | None = None
     try:
         endpoint = await endpoint_of(service, clip, options.begin_timeout)
     except Failure as failure:
         way = Way(settings.service, partial(_fail, failure))
+    if way is not None:  # out here, where the error carries nothing else along
         return await run_session(clip, plan, settings, options, way)
-    request = (*_wherever(clip, plan, settings, options), endpoint)
+    settings = without_secrets(settings, endpoint)
+    request = _wherever(clip, plan, settings, options)
     async with watching(settings, options.on_event) as see:
         child = _Child(settings, see, options.begin_timeout + START)
         await or_stop(
-            in_thread("rtkit-facts", lambda: child.run(request)),
+            in_thread("rtkit-facts", lambda: child.run(request, endpoint)),
             (child.ask, PATIENCE),
             (child.end, 1.0),
             (child.kill, 1.0),
@@ -121,7 +124,7 @@ class _Child:
         self._outcome: _Outcome | None = None
         self._told = self._unwanted = self._late = False
 
-    def run(self, request: tuple[object, ...]) -> None:
+    def run(self, request: tuple[object, ...], endpoint: Endpoint) -> None:
         """Start it, tell it what to do, and take down what it tells, until it has ended."""
         # Closes the pipes and waits for its end; if it died at once, its exit code tells.
         with contextlib.suppress(BrokenPipeError), _start_child() as self._process:
@@ -130,7 +133,7 @@ class _Child:
             late.start()
             try:
                 writing = cast(TextIOWrapper, self._process.stdin)
-                pickle.dump(request, writing.buffer)
+                pickle.dump((*request, endpoint.reveal()), writing.buffer)
                 writing.flush()
                 self._told = True
                 if self._unwanted:
@@ -229,7 +232,7 @@ class _Given:
 
 
 async def _run(
-    clip: Clip, plan: Plan, settings: Settings, options: Options, endpoint: Endpoint
+    clip: Clip, plan: Plan, settings: Settings, options: Options, told: tuple[Any, ...]
 ) -> None:
     """Run the session, and tell of it on standard output until all is told."""
     lines: queue.SimpleQueue[Fact | str | None] = queue.SimpleQueue()
@@ -243,7 +246,7 @@ async def _run(
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, sys.stdout.fileno())
 
-    loop, way = asyncio.get_running_loop(), way_to(_Given(endpoint), clip)
+    loop, way = asyncio.get_running_loop(), way_to(_Given(Endpoint(*told)), clip)
     options = replace(options, tee=lines.put)
     task = asyncio.create_task(run_session(clip, plan, settings, options, way))
 

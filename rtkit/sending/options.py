@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 from rtkit.audio import Clip, Resampled
+from rtkit.boundary.secrets import StrikeOut
 from rtkit.pacing import Plan
+from rtkit.services.endpoint import Endpoint
+from rtkit.services.service import dialect_of, public_part
 from rtkit.session import Fact, Settings
 
-__all__ = ["Options", "Shutdown", "host", "settings_of"]
+__all__ = ["Options", "Shutdown", "host", "settings_of", "without_secrets"]
 
 ISOLATIONS = ("loop", "thread", "process")
 
@@ -101,7 +105,7 @@ def settings_of(
         work=getattr(work, "__name__", repr(work)) if callable(work) else float(work),
         blocks=tuple((float(at), float(seconds)) for at, seconds in options.blocks),
         isolation=options.isolation,
-        service=service,
+        service=public_part(service),
         calibration=None if calibration is None else calibration.to_json(),
         header=None if clip.header is None else asdict(clip.header),
         channel=clip.channel,
@@ -119,3 +123,9 @@ def host() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         **{name: version(name) for name in ("rtkit", "websockets", "numpy")},
     }
+
+
+def without_secrets(settings: Settings, endpoint: Endpoint) -> Settings:
+    """What a session records, should its service say of itself what it tells in confidence."""
+    strike_out = StrikeOut(endpoint.secrets(dialect_of(settings.service).public))
+    return replace(settings, service=json.loads(strike_out(json.dumps(settings.service))))

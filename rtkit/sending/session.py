@@ -32,6 +32,7 @@ async def run_session(
         )
     )
     failed: Failure | None = None
+    stopped: asyncio.CancelledError | None = None
     try:
         async with run.ending():
             conversation = await way.open(run, options.begin_timeout)
@@ -42,11 +43,14 @@ async def run_session(
                 await conversation.end(wait=False)
     except Failure as failure:
         failed = failure
-    except asyncio.CancelledError as stopped:
+    except asyncio.CancelledError as interruption:
+        stopped = asyncio.CancelledError(*interruption.args)
+    # Out here, neither carries along what the network held, key and all.
+    if stopped is not None:
         path = run.recorder.path
         kept = "give record=PATH to keep the facts" if path is None else f"its facts: {path}"
         stopped.add_note(f"The session was stopped after {run.audio_sent:.1f} s of audio; {kept}.")
-        raise
-    if failed is not None:  # out here, it does not carry along what the network held, key and all
+        raise stopped
+    if failed is not None:
         raise StreamError(str(failed), run.recorder.session()) from failed.__cause__
     return run.recorder.session()

@@ -11,17 +11,22 @@ from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 from urllib.request import getproxies
 
+from rtkit.boundary.secrets import StrikeOut, without_user
+from rtkit.boundary.text import told
 from rtkit.clock.thread import in_thread
 from rtkit.sending.kernel import Kernel
 from rtkit.services.closures import Closure
-from rtkit.services.endpoint import Closed, Endpoint, strike_out
+from rtkit.services.endpoint import Address, Closed, Endpoint
 from rtkit.services.explain import explain, explain_own
+from rtkit.services.service import dialect_named
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
     from websockets.exceptions import ConnectionClosed
+    from websockets.http11 import Response
 
 __all__ = ["Failure", "WebSocket", "open_websocket"]
 
@@ -48,27 +53,30 @@ class WebSocket:
 
     FULL = 1 << 15  # bytes that wait for the network: a second of audio at 16 kHz
 
-    def __init__(self, connection: ClientConnection, endpoint: Endpoint) -> None:
+    def __init__(self, connection: ClientConnection, strike_out: StrikeOut) -> None:
         from websockets.exceptions import ConnectionClosed, InvalidState
 
         self._connection, self._closed, self._not_open = connection, ConnectionClosed, InvalidState
-        self._secrets = endpoint.secrets
+        self._strike_out = strike_out
         self.kernel = Kernel(connection.transport)
+
+    # What is raised here is raised after `except`, so that nothing of the network's goes along.
 
     async def send(self, frame: bytes | str) -> None:
         try:
-            await self._connection.send(frame)
+            return await self._connection.send(frame)
         except self._closed as closed:
-            raise self._as_closed(closed) from None
+            failed = self._as_closed(closed)
+        raise failed
 
     async def recv(self) -> str | bytes:
         try:
             frame = await self._connection.recv()
+            text = frame.decode("utf-8", "replace") if isinstance(frame, bytes) else frame
+            return self._strike_out(text)
         except self._closed as closed:
-            raise self._as_closed(closed) from None
-        if isinstance(frame, bytes):
-            frame = frame.decode("utf-8", "replace")
-        return strike_out(self._secrets, frame)
+            failed = self._as_closed(closed)
+        raise failed
 
     async def close(self) -> None:
         # websockets bounds its wait for the other side's Close, but not for its own to leave: the
@@ -86,7 +94,7 @@ class WebSocket:
             return Closed(None, why=explain_own(closed.sent.code))
         if closed.rcvd is None:
             return Closed(None)
-        return Closed(closed.rcvd.code, strike_out(self._secrets, closed.rcvd.reason))
+        return Closed(closed.rcvd.code, self._strike_out(closed.rcvd.reason))
 
     def write(self, frame: bytes | str) -> bool:
         """Send at once, unless the way out is full: then not, and False.
@@ -102,56 +110,106 @@ class WebSocket:
             else:
                 self._connection.protocol.send_binary(frame)
         except self._not_open:
-            raise Closed(None) from None  # `recv` tells how
-        self._connection.send_data()
-        return True
+            pass
+        else:
+            self._connection.send_data()
+            return True
+        raise Closed(None)  # `recv` tells how
 
 
 async def open_websocket(endpoint: Endpoint, dialect: str) -> WebSocket:
-    """Connect, or tell in one sentence why not; for as long as the caller cares to wait."""
-    from websockets.exceptions import InvalidStatus, WebSocketException
+    """Connect, or tell in one sentence why not; for as long as the caller cares to wait.
 
-    host = endpoint.host
-    if not endpoint.private:
+    What websockets raises holds the headers in its frames, and so does an interruption: neither
+    leaves this function.
+    """
+    public, host = dialect_named(dialect).public, endpoint.host
+    if not host:
+        raise Failure("The service's address is none: give wss://HOST and what else belongs to it.")
+    if endpoint.exposes(public):
         raise Failure(
             f"{host} would be told the key without encryption, for all on the way to read; "
             "connect with wss:// (ws:// is for this machine only)."
         )
+
+    strike_out = StrikeOut([*endpoint.secrets(public), *_of_proxies()])
+    failure, stopped = Failure(""), None
     try:
         for place, last in await _places(endpoint):
             try:
-                return WebSocket(await _connect(endpoint, place), endpoint)
+                return WebSocket(await _connect(endpoint, place), strike_out)
             except OSError:
                 if last:
                     raise
-        raise AssertionError
-    except InvalidStatus as refused:
-        status = refused.response.status_code
-        closure = explain(status, dialect=dialect)
-        raise Failure(
-            f"{host} refused the connection with HTTP status {status}. "
-            f"{closure.cause} {closure.fix}",
-            closure=closure,
-        ) from None
-    except ssl.SSLCertVerificationError as error:
-        raise Failure(
+    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as interruption:
+        stopped = type(interruption), interruption.args
+    except Exception as error:
+        failure = _failure(error, host, dialect, strike_out)
+    if stopped is not None:
+        raise stopped[0](*stopped[1])
+    raise failure
+
+
+def _of_proxies() -> list[str]:
+    """Users and passwords in the addresses of this computer's proxies."""
+    users = (proxy.rpartition("@")[0].rpartition("/")[2] for proxy in getproxies().values())
+    return [unquote(part) for user in users for part in user.split(":", 1)]
+
+
+def _failure(error: Exception, host: str, dialect: str, strike_out: StrikeOut) -> Failure:
+    """Why there is no connection."""
+    from websockets.exceptions import InvalidStatus
+
+    if isinstance(error, InvalidStatus):
+        return _refused(error.response, host, dialect, strike_out)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Failure(
             f"{host} could not prove that it is {host} ({error.verify_message}), so it was told "
             "nothing. Look at the host's name, and for a proxy that reads along; if that one is to "
             "be trusted, name its certificate in SSL_CERT_FILE."
-        ) from None
-    except (OSError, WebSocketException, ValueError) as error:
-        told = strike_out(endpoint.secrets, f"{type(error).__name__}: {error}")
-        raise Failure(
-            f"{host} cannot be reached ({told}). Look at the network and at the host's name.",
-            0.0 if _passing(error) else None,
-        ) from None
+        )
+    if isinstance(error, ImportError):
+        return Failure(
+            f"{host} cannot be reached: a SOCKS proxy is set for this computer, and that needs a "
+            "package that is not installed here. Run pip install python-socks[asyncio], or unset "
+            "the proxy (all_proxy, https_proxy, socks_proxy)."
+        )
+    why = told(strike_out(without_user(f"{type(error).__name__}: {error}")))
+    return Failure(
+        f"{host} cannot be reached ({why}). Look at the network and at the host's name.",
+        0.0 if _passing(error) else None,
+    )
+
+
+def _refused(response: Response, host: str, dialect: str, strike_out: StrikeOut) -> Failure:
+    """By the answer to the request for a websocket, which was none."""
+    status = response.status_code
+    if 300 <= status < 400:
+        to = strike_out(Address(response.headers.get("Location", "")).shown)
+        return Failure(
+            f"{host} redirects to {told(to) or 'nowhere'}, where rtkit does not follow: the key "
+            "and the audio would go there. If it is to be trusted, name it as the host."
+        )
+    body = (response.body or b"")[:2000].decode("utf-8", "replace")
+    words = told(strike_out(body)) if "<" not in body else ""  # a page is nothing to quote
+    closure = explain(status, dialect=dialect)
+    return Failure(
+        f"{host} refused the connection with HTTP status {status}"
+        + (f' and the words "{words}". ' if words else ". ")
+        + f"{closure.cause} {closure.fix}",
+        closure=closure,
+    )
 
 
 async def _connect(endpoint: Endpoint, place: Mapping[str, Any]) -> ClientConnection:
     from websockets.asyncio.client import connect
 
-    return await connect(
-        endpoint.url,
+    class Connect(connect):
+        def process_redirect(self, exc: Exception) -> Exception | str:
+            return exc  # the key and the audio are for this host alone
+
+    return await Connect(
+        str(endpoint.url),
         additional_headers=dict(endpoint.headers),
         compression=None,  # it would cost the sender more than it saves
         open_timeout=None,

@@ -1,37 +1,93 @@
-"""Where a session connects, and what must stay secret on the way."""
+"""Where a session connects, and what it says there in confidence."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote, urlsplit
 
+from rtkit.boundary.secrets import Confidential, Told
 from rtkit.boundary.text import told
 
 if TYPE_CHECKING:
     from rtkit.services.closures import Closure
 
-__all__ = ["Closed", "Endpoint", "is_secret", "strike_out"]
+__all__ = ["Address", "Closed", "Endpoint", "as_json", "as_texts", "only_public", "sounds_secret"]
 
-SECRETS = ("token", "auth", "secret", "api_key", "apikey", "password")  # in parameters' names
+
+USER = "user@"  # under which name a URL's user goes: no secret, and better not shown
+
+
+class Address(str):
+    """A host, or a websocket address; shown without what may be secret in it."""
+
+    __slots__ = ()
+
+    @property
+    def shown(self) -> str:
+        """Without a user, a password, and parameters."""
+        return re.sub(r"^(\w*:?//)?.*@", r"\1", re.sub(r"[?#].*", "", str(self)))
+
+    def __repr__(self) -> str:
+        return repr(self.shown)
+
+    def base(self, path: str = "") -> Address:
+        """The beginning of a URL, with ``wss://`` where nothing is said, and without the `path`.
+
+        Raises
+        ------
+        ValueError
+            If it is no websocket address.
+        """
+        base = Address(self if "://" in self else f"wss://{self}")
+        parts = None
+        try:
+            parts = urlsplit(base)
+            good = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+            good = good and not parts.query and not parts.fragment
+        except ValueError:  # of a port, or of brackets
+            good = False
+        if good and not re.search(r"\s", base):
+            return Address(base.rstrip("/").removesuffix(path))
+        del parts  # which shows what this does not
+        raise ValueError(
+            f"host={self!r} is no websocket address; give a host's name, or one with "
+            "wss:// before it, or ws:// on this machine"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where to connect, how to introduce oneself, and the frames that are said first.
 
-    All of it may hold secrets: never shown.
+    All of it may hold secrets: nothing shows it, and it cannot be pickled. `reveal` gives it away.
     """
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     opening: tuple[str, ...] = field(default=(), repr=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", Confidential(self.url))
+        object.__setattr__(self, "headers", Told(self.headers))
+        object.__setattr__(self, "opening", tuple(map(Confidential, self.opening)))
+
+    def reveal(self) -> tuple[str, dict[str, str], tuple[str, ...]]:
+        """All of it in plain text, to be handed on at once and kept nowhere."""
+        headers = {name: str(value) for name, value in self.headers.items()}
+        return str(self.url), headers, tuple(map(str, self.opening))
+
     @property
     def host(self) -> str:
-        return urlsplit(self.url).hostname or ""
+        """The name of the other side; empty where the URL is none."""
+        try:
+            return urlsplit(self.url).hostname or ""
+        except ValueError:
+            return ""
 
     @property
     def local(self) -> bool:
@@ -43,27 +99,107 @@ class Endpoint:
 
     @property
     def private(self) -> bool:
-        """Whether no secret goes in the clear over a network."""
-        return urlsplit(self.url).scheme == "wss" or self.local or not self.secrets
+        """Whether nothing at all goes in the clear over a network."""
+        return not self.exposes()
 
     @property
-    def secrets(self) -> tuple[str, ...]:
-        """What is told to it in confidence."""
-        told = (*self.headers.items(), *parse_qsl(urlsplit(self.url).query))
-        return tuple(value for name, value in told if value and is_secret(name))
+    def bearer(self) -> bool:
+        """Whether the word Bearer stands before the key."""
+        return str(self.headers.get("Authorization", "")).lower().startswith("bearer ")
+
+    def exposes(self, public: Collection[str] = ()) -> bool:
+        """Whether a secret goes in the clear over a network; `public` as for `secrets`."""
+        clear = not self.url.lower().startswith("wss:")
+        return clear and not self.local and any(self.secrets({*public, USER}))
+
+    def secrets(self, public: Collection[str] = ()) -> Iterator[Confidential]:
+        """What is told to it in confidence: everything but what has one of the `public` names."""
+        known = {name.casefold() for name in public}
+        for name, value in self._named():
+            if value and name.casefold() not in known:
+                yield Confidential(value)
+
+    def _named(self) -> Iterator[tuple[str, str]]:
+        yield from self.headers.items()
+        address, _, query = self.url.partition("?")
+        user, _, _ = address.partition("//")[2].rpartition("@")
+        name, _, password = user.partition(":")
+        yield from ((USER, unquote(name)), ("", unquote(password)))
+        for pair in query.partition("#")[0].split("&"):
+            name, _, value = pair.partition("=")
+            yield unquote(name), unquote(value.replace("+", " "))
+        for frame in self.opening:
+            yield from _leaves("", frame)
 
 
-def is_secret(name: str) -> bool:
-    """Whether a header or parameter of that name holds what nobody else may know."""
-    return any(secret in name.casefold() for secret in SECRETS)
+def _leaves(name: str, frame: str) -> Iterator[tuple[str, str]]:
+    """The texts in a frame, with the name under which each stands."""
+    try:
+        left = [(name, json.loads(frame))]
+    except (ValueError, RecursionError):
+        left = [(name, frame)]
+    while left:
+        name, value = left.pop()
+        if isinstance(value, str):
+            yield name, value
+        elif isinstance(value, list):
+            left += [(name, one) for one in value]
+        elif isinstance(value, dict):
+            left += value.items()
 
 
-def strike_out(secrets: Iterable[str], text: str) -> str:
-    """A text from outside without these; what is shorter than any key may be a word, and stays."""
-    for secret in secrets:
-        if len(secret) >= 8:
-            text = text.replace(secret, "[secret]")
-    return text
+def as_json(parameters: Mapping[str, object]) -> Told:
+    """Parameters, if they can be sent at all.
+
+    Raises
+    ------
+    ValueError
+        If one is nothing that JSON has.
+    """
+    parameters = Told(parameters)
+    unfit = None
+    for name in parameters:
+        try:
+            json.dumps(parameters[name])
+        except (TypeError, ValueError, RecursionError):
+            unfit = name
+            break
+    if unfit is not None:  # out here, where the error carries nothing along
+        raise ValueError(
+            f"parameters[{unfit!r}] cannot be sent: it is nothing that JSON has. Give a text, a "
+            "number, True or False, or a list or dict of these."
+        )
+    return parameters
+
+
+def as_texts(parameters: Mapping[str, object]) -> Told:
+    """Parameters as a URL has them: lists and objects as JSON, booleans in lower case.
+
+    Raises
+    ------
+    ValueError
+        As `as_json`.
+    """
+    parameters = Told(parameters)  # shows nothing, should one be refused
+    parameters = as_json(parameters)
+    return Told(
+        {name: one if isinstance(one, str) else json.dumps(one) for name, one in parameters.items()}
+    )
+
+
+def only_public(parameters: Mapping[str, object], public: Collection[str]) -> dict[str, object]:
+    """Of parameters, or headers, those that anybody may read, by their names."""
+    known = {name.casefold() for name in public}
+    return {name: value for name, value in parameters.items() if name.casefold() in known}
+
+
+def sounds_secret(name: str) -> bool:
+    """Whether a name that nobody declared public is better not shown.
+
+    For what a service says of itself: what it is told in confidence is known without guessing.
+    """
+    words = ("token", "auth", "secret", "api_key", "apikey", "password")
+    return any(word in name.casefold() for word in words)
 
 
 class Closed(Exception):

@@ -238,7 +238,7 @@ def _by_words_and_code(code: int | None, text: str, dialect: str) -> Closure:
     number = 1006 if code is None else code
     if (known := by_code.get(number)) is not None:
         return known
-    if code in range(300, 600):
+    if code in range(100, 600):
         return Closure(
             "refused",
             "Nobody there opens a session.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from rtkit.boundary.secrets import Confidential
+
 __all__ = ["find_key"]
 
 
@@ -29,4 +31,4 @@ def find_key(given: str | None, variable: str, vendor: str) -> str:
             "The API key holds a space or a character that no key has. Copy it anew, "
             "without the word Bearer before it."
         )
-    return key
+    return Confidential(key)

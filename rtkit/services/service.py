@@ -12,7 +12,7 @@ A vendor's folder ``rtkit/services/NAME/`` holds all that is its own:
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import rtkit.services
 from rtkit.reference import Reference
-from rtkit.services.endpoint import Closed, Endpoint
+from rtkit.services.endpoint import Address, Closed, Endpoint, only_public, sounds_secret
 from rtkit.services.messages import Close, Refusal, Reply, Said
 from rtkit.services.reading import Reader
 
@@ -41,6 +41,7 @@ __all__ = [
     "dialect_of",
     "dialects",
     "part_of",
+    "public_part",
     "vendors",
 ]
 
@@ -194,6 +195,8 @@ class Dialect:
         What the vendor calls the parameter that chooses a model, and its usual value.
     keep_alive : tuple of (str or bytes, float) or None
         What is sent after so many seconds without audio.
+    public : collection of str
+        Names of parameters and headers that hold no secret; all others are taken for one.
     bearer : bool
         Whether the key goes with the word Bearer before it.
     limits : Limits
@@ -210,6 +213,7 @@ class Dialect:
     model_parameter: str = "model"
     default_model: str = ""
     keep_alive: tuple[str | bytes, float] | None = None
+    public: Collection[str] = frozenset()
     bearer: bool = False
     limits: Limits = NO_LIMITS
     habits: Mapping[str, Habit] = field(default_factory=dict)
@@ -295,6 +299,22 @@ def part_of(dialect: str, part: str) -> Any:
 def dialect_of(described: Mapping[str, Any]) -> Dialect:
     """The dialect that a service speaks, by what it says of itself."""
     return dialect_named(described.get("dialect", ASSEMBLYAI))
+
+
+def public_part(described: Mapping[str, Any]) -> dict[str, Any]:
+    """What anybody may read of what a service says of itself.
+
+    Of its ``"parameters"`` what its dialect declares public, and of the rest what does not sound
+    like a secret.
+    """
+    shown = {name: value for name, value in described.items() if not sounds_secret(name)}
+    if isinstance(shown.get("host"), str):
+        shown["host"] = Address(shown["host"]).shown
+    if isinstance(shown.get("parameters"), Mapping):
+        known = described.get("dialect", ASSEMBLYAI) in dialects()
+        public = dialect_of(described).public if known else ()
+        shown["parameters"] = only_public(shown["parameters"], public)
+    return shown
 
 
 def dialect_named(name: str) -> Dialect:

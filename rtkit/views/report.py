@@ -25,7 +25,7 @@ from rtkit.analysis.summary import notes, summarize
 from rtkit.analysis.validity import validity
 from rtkit.boundary.files import replacing
 from rtkit.markup import Table
-from rtkit.services.endpoint import is_secret
+from rtkit.services.service import public_part
 from rtkit.session import Session
 from rtkit.views.distributions import plot_lateness_distribution
 from rtkit.views.glossary import GLOSSARY
@@ -180,6 +180,8 @@ def _settings(session: Session) -> dict[str, object]:
     rows: dict[str, object] = {"started": session.started}
     for one in fields(session.settings):
         value = getattr(session.settings, one.name)
+        if one.name == "service":
+            value = public_part(value)
         rows |= _flat(one.name, value) if isinstance(value, Mapping) else {one.name: value}
     ending = session.ending
     rows["ending"] = "cut off" if ending is None else f"{ending.how} {ending.error}".strip()
@@ -189,8 +191,6 @@ def _settings(session: Session) -> dict[str, object]:
 def _flat(name: str, values: Mapping[str, Any]) -> dict[str, object]:
     rows: dict[str, object] = {}
     for key, value in values.items():
-        if is_secret(key):
-            continue
         below = f"{name}: {key}"
         rows |= _flat(below, value) if isinstance(value, Mapping) else {below: value}
     return rows

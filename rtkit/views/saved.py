@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from typing import Any
 from rtkit.analysis.texts import offset, one_line
 from rtkit.boundary.files import replacing
 from rtkit.boundary.text import short_name
-from rtkit.services.endpoint import is_secret
 from rtkit.services.messages import Begin
+from rtkit.services.service import public_part
 from rtkit.session import Session, check_session
 from rtkit.views.captions import as_srt, as_vtt
 
@@ -147,14 +147,7 @@ def _asked_for(session: Session) -> dict[str, Any]:
     known = asdict(session.settings)
     for said in ("recording", "samples", "calibration"):
         del known[said]
-    return dict(_open(known))
-
-
-def _open(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What holds no secret by its name, however deep."""
-    for name, value in settings.items():
-        if not is_secret(name):
-            yield name, dict(_open(value)) if isinstance(value, Mapping) else value
+    return {**known, "service": public_part(known["service"])}
 
 
 def _written(value: object) -> str:

@@ -27,6 +27,7 @@ from remains import children, nothing_remains
 
 import rtkit
 from rtkit.audio import AudioError, open_clip
+from rtkit.boundary.files import alone
 from rtkit.experiments.grid import make_grid
 from rtkit.experiments.workers import run_all, work
 from rtkit.services.assemblyai.client import AssemblyAI
@@ -184,6 +185,25 @@ def test_functions_that_do_different_things_do_not_share_a_session(tmp_path: Pat
     assert again == names
     with pytest.raises(ValueError, match="cannot be told from others of its kind"):
         grid(options={"work": partial(print, threading.Lock())})
+
+
+def test_two_sweeps_do_not_share_a_folder(tmp_path: Path) -> None:
+    """Neither at once in a loop, nor from two processes; and the next one may have it."""
+
+    async def both() -> list[Any]:
+        clip = open_clip(CALL, seconds=1)
+        asked: dict[str, Any] = {"folder": tmp_path, "simulated": True, "progress": False}
+        runs = [rtkit.sweep(clip, repeats=number, **asked) for number in (1, 2)]
+        return await asyncio.gather(*runs, return_exceptions=True)
+
+    table, refused = asyncio.run(both())
+    assert len(table) == 2
+    assert isinstance(refused, ValueError)
+    assert "another sweep runs in" in str(refused)
+    with pytest.raises(ValueError, match="another sweep"), alone(tmp_path / ".sweep.lock", ""):
+        sweep(tmp_path)
+    assert len(sweep(tmp_path, repeats=2)) == 4
+    assert not [name for name in files(tmp_path) if name.startswith(".")]
 
 
 def test_an_interrupted_sweep_keeps_what_was_done(tmp_path: Path, make_clip: MakeClip) -> None:

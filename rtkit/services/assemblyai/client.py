@@ -10,10 +10,10 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from rtkit.services.assemblyai.mistakes import HABITS
-from rtkit.services.endpoint import Endpoint, is_secret
+from rtkit.services.endpoint import Address, Endpoint, as_texts, only_public
 from rtkit.services.keys import find_key
 from rtkit.services.messages import (
     Begin,
@@ -32,6 +32,21 @@ DEFAULT_MODEL = "universal-streaming-english"
 KEY_VARIABLE = "ASSEMBLYAI_API_KEY"
 HOST = "streaming.assemblyai.com"
 PATH = "/v3/ws"
+PUBLIC = frozenset(  # parameters that hold no secret
+    (
+        *("sample_rate", "encoding", "speech_model", "format_turns", "formatted_finals"),
+        *("end_of_turn_confidence_threshold", "vad_threshold", "min_turn_silence"),
+        *("max_turn_silence", "min_end_of_turn_silence_when_confident", "turn_left_pad_ms"),
+        *("word_finalization_max_wait_time", "keyterms", "keyterms_prompt", "prompt"),
+        *("agent_context", "previous_context_n_turns", "language", "language_code"),
+        *("language_codes", "language_detection", "mode", "interruption_delay"),
+        *("continuous_partials", "include_partial_turns", "speaker_labels", "max_speakers"),
+        *("speaker_labels_revision_interval_ms", "domain", "voice_focus"),
+        *("voice_focus_threshold", "noise_suppression_model", "filter_profanity", "redact_pii"),
+        *("redact_pii_policies", "redact_pii_sub", "session_heartbeat", "acknowledge_silence"),
+        *("inactivity_timeout",),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,8 @@ class AssemblyAI:
         data in a region. With ``ws://`` before it, a service on this machine that needs no
         encryption: ``ws://127.0.0.1:8765``.
     parameters : mapping
-        Further parameters of the session, by the service's own names.
+        Further parameters of the session, by the service's own names. What rtkit does not know by
+        name is taken for a secret: it is sent, and neither shown nor saved.
     """
 
     NAME: ClassVar[str] = "AssemblyAI"
@@ -65,6 +81,9 @@ class AssemblyAI:
     host: str = HOST
     parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "host", Address(self.host))
+
     async def connect_info(self, rate: int, reference: object = None) -> Endpoint:
         """Where a session with audio of `rate` samples per second connects.
 
@@ -73,16 +92,15 @@ class AssemblyAI:
         ValueError
             If there is no key, or `host` is no websocket address.
         """
-        key = self.find_key()
-        parameters = {"speech_model": self.speech_model, "format_turns": self.format_turns}
-        host = self.host.rstrip("/").removesuffix(PATH)  # as the embedded service prints its own
-        base = host if "://" in host else f"wss://{host}"
-        if urlsplit(base).scheme not in ("ws", "wss"):
-            raise ValueError(
-                f"host={self.host!r} is no websocket address; give a host's name, or one with "
-                "wss:// before it, or ws:// on this machine"
-            )
-        return endpoint(base, key, rate, {**parameters, **self.parameters})
+        asked = as_texts(
+            {
+                "speech_model": self.speech_model,
+                "format_turns": self.format_turns,
+                **self.parameters,
+            }
+        )
+        base = Address(self.host).base(PATH)  # as the embedded service prints its own
+        return endpoint(base, self.find_key(), rate, asked)  # the key comes last
 
     def find_key(self) -> str:
         """The key given, or the environment's.
@@ -100,20 +118,16 @@ class AssemblyAI:
             "name": self.NAME,
             "dialect": "assemblyai",
             "usual": {"host": HOST, "format_turns": False},
-            "host": self.host,
+            "host": Address(self.host).shown,
             "speech_model": self.speech_model,
             "format_turns": self.format_turns,
-            "parameters": {
-                name: value for name, value in self.parameters.items() if not is_secret(name)
-            },
+            "parameters": only_public(self.parameters, PUBLIC),
         }
 
 
 def endpoint(base: str, key: str, rate: int, parameters: Mapping[str, Any]) -> Endpoint:
     """Where a session connects; lists and objects travel as JSON text, booleans in lower case."""
-    query: dict[str, str] = {"sample_rate": str(rate), "encoding": "pcm_s16le"}
-    for name, value in parameters.items():
-        query[name] = value if isinstance(value, str) else json.dumps(value)
+    query = {"sample_rate": str(rate), "encoding": "pcm_s16le", **as_texts(parameters)}
     return Endpoint(f"{base}{PATH}?{urlencode(query)}", {"Authorization": key})
 
 
@@ -177,6 +191,7 @@ def _word(word: Mapping[str, Any]) -> Word:
 DIALECT = Dialect(
     habits=HABITS,
     vendor=AssemblyAI,
+    public=PUBLIC,
     endpoint=endpoint,
     reader=Messages,
     model_parameter="speech_model",

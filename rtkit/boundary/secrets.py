@@ -1,0 +1,227 @@
+"""What was told in confidence: kept where nothing shows it, struck out where it comes back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NoReturn
+from urllib.parse import unquote
+
+__all__ = ["Confidential", "StrikeOut", "Told", "secrets_in", "without_user"]
+
+SECRET = "[secret]"
+SHORTEST = 8  # characters of a key; what is shorter may be a word, and stays
+PART = 12  # of a part of what was told, unless there is a digit in it
+
+
+class Confidential(str):
+    """A text that no repr shows, and so no traceback's variables; it cannot be pickled."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(SECRET)
+
+    def __copy__(self) -> Confidential:
+        return self
+
+    def __deepcopy__(self, _: object) -> Confidential:
+        return self
+
+    def __reduce_ex__(self, _: object) -> NoReturn:
+        raise TypeError("a secret goes to no file and to no other process by accident")
+
+
+class Told(dict[str, Any]):
+    """What somebody is told: the names show, and the values do not."""
+
+    __slots__ = ()
+
+    def __init__(self, told: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
+        super().__init__({name: _confidential(value) for name, value in dict(told).items()})
+
+    def __repr__(self) -> str:
+        return repr(dict.fromkeys(self, SECRET))
+
+    def __deepcopy__(self, _: object) -> Told:
+        return Told(self)
+
+    def __reduce_ex__(self, _: object) -> NoReturn:
+        raise TypeError("secrets go to no file and to no other process by accident")
+
+
+def _confidential(value: Any) -> Any:
+    if isinstance(value, str):
+        return Confidential(value)
+    if isinstance(value, Mapping):
+        return Told(value)
+    if isinstance(value, list | tuple):
+        return [_confidential(one) for one in value]
+    return value
+
+
+def without_user(address: str) -> str:
+    """An address without the user and the password that may stand before its host."""
+    return re.sub(r"(?<=//)\S*@", "", address)
+
+
+def secrets_in(value: str) -> Iterator[str]:
+    """A value that was told in confidence, and those parts of it that might come back alone."""
+    if len(value) >= SHORTEST:
+        yield value
+    without_scheme = value.partition(" ")[2]
+    for text in (*_leaves(value), without_scheme, *_from_basic(value)):
+        if len(text) >= SHORTEST:
+            yield text
+        # Words before a key, other cookies, a proxy's user...
+        for part in re.split(r"[\s,;:=]+", text):
+            if len(part) >= PART or (len(part) >= SHORTEST and re.search(r"\d", part)):
+                yield part
+
+
+def _leaves(value: str) -> Iterator[str]:
+    """The texts in JSON; what is none is one itself."""
+    try:
+        left = [json.loads(value)] if value[:1] in '[{"' else [value]
+    except (ValueError, RecursionError):
+        left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, list):
+            left += one
+        elif isinstance(one, dict):
+            left += one.values()
+
+
+def _from_basic(value: str) -> Iterator[str]:
+    """What stands in an HTTP header after the word Basic."""
+    scheme, _, coded = value.partition(" ")
+    if scheme.casefold() == "basic":
+        try:
+            decoded = base64.b64decode(coded, validate=True).decode()
+            yield from (decoded, decoded.partition(":")[2])
+        except (binascii.Error, UnicodeDecodeError):
+            return
+
+
+class StrikeOut:
+    """Takes secrets out of text, in whatever form they come back.
+
+    As they are; escaped for JSON (once or more often), for a URL, for HTML; in base64, whatever
+    stands before them there, and as hexadecimal digits.
+    """
+
+    __slots__ = ("_ascii", "_forms")
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        values = [form for value in secrets for form in (value, unquote(value))]
+        found = {part for value in values for part in secrets_in(value)}
+        self._forms = sorted(found.union(*map(_coded, found)), key=len, reverse=True)
+        self._ascii = all(one.isascii() for one in found)
+
+    def __repr__(self) -> str:
+        return "<StrikeOut>"
+
+    def __call__(self, text: str) -> str:
+        """The text without them."""
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, SECRET)
+        # What is escaped is seldom ASCII, and secrets seldom are anything else.
+        if self._forms and (_MAY_BE_ASCII if self._ascii else _MAY_BE).search(text):
+            found = _Plain(text, _ASCII if self._ascii else _ANY).find(self._forms)
+            for start, stop in sorted(found, reverse=True):
+                text = text[:start] + SECRET + text[stop:]
+        return text
+
+
+def _escapes(in_json: str, in_url: str) -> re.Pattern[str]:
+    """How a character, or in a URL several, may be escaped; also more than once."""
+    forms = (
+        rf"\\+u(?P<json>{in_json})",
+        rf"(?P<url>(?:%(?:25)*{in_url})+)",
+        r"(?P<html>&(?:\#\d{2,6}|\#[xX][0-9a-fA-F]{2,5}|amp|lt|gt|quot|apos);)",
+        r"\\+(?P<one>[\"/\\])",
+    )
+    return re.compile("|".join(forms))
+
+
+_ASCII = _escapes("00[2-7][0-9a-fA-F]", "[2-7][0-9a-fA-F]")
+_ANY = _escapes("[0-9a-fA-F]{4}", "[0-9a-fA-F]{2}")
+
+
+# Whether it is worth looking for them; soon said.
+_MAY_BE_ASCII = re.compile(r"""[\\%&](?:u00[2-7]|["/\\2-7#algq])""")
+_MAY_BE = re.compile(r"[\\%&]")
+
+
+class _Plain:
+    """A text with what is escaped in it as it is meant, and where that stands in the text.
+
+    It consists of stretches: what is not escaped, what was escaped as one, and so on in turn. Each
+    begins at `_at` in the plain text and at `_where` in the other one.
+    """
+
+    def __init__(self, text: str, escape: re.Pattern[str]) -> None:
+        self.text = ""
+        self._at, self._where = [0], [0]
+        pieces: list[str] = []
+        length = done = 0
+        for found in escape.finditer(text):
+            between, meant = text[done : found.start()], _meant(found)
+            pieces += (between, meant)
+            self._at += (length + len(between), length + len(between) + len(meant))
+            self._where += (found.start(), found.end())
+            length, done = self._at[-1], found.end()
+        self.text = "".join((*pieces, text[done:]))
+
+    def find(self, forms: Iterable[str]) -> list[tuple[int, int]]:
+        """From where to where any of these stands in the text; none overlaps another."""
+        taken: list[tuple[int, int]] = []
+        for form in forms:
+            for found in re.finditer(re.escape(form), self.text):
+                start, stop = self._place(found.start()), self._place(found.end(), after=True)
+                if all(stop <= first or last <= start for first, last in taken):
+                    taken.append((start, stop))
+        return taken
+
+    def _place(self, place: int, *, after: bool = False) -> int:
+        """Where in the text it is; within what was escaped as one, before or after that."""
+        stretch = bisect_right(self._at, place) - 1
+        ahead = place - self._at[stretch]
+        if stretch % 2 and ahead:
+            return self._where[stretch + after]
+        return self._where[stretch] + ahead
+
+
+def _meant(found: re.Match[str]) -> str:
+    """What was escaped."""
+    if (units := found["json"]) is not None:
+        return chr(int(units, 16))
+    if (octets := found["url"]) is not None:
+        digits = re.sub("%(?:25)*(?=[0-9a-fA-F]{2})", "", octets)
+        return bytes.fromhex(digits).decode("utf-8", "replace")
+    return found["one"] or html.unescape(found["html"])
+
+
+def _coded(secret: str) -> Iterator[str]:
+    """In base64, after 0, 1 or 2 other bytes, and as hexadecimal digits."""
+    content = secret.encode("utf-8", "surrogatepass")
+    for before in range(3):
+        coded = base64.b64encode(bytes(before) + content).decode()
+        first, last = (0, 2, 3)[before], (len(content) + before) * 4 // 3  # all of its own bits
+        if last - first >= SHORTEST:
+            yield coded[first:last]
+            yield coded[first:last].translate(_URL_SAFE)
+    yield content.hex()
+    yield content.hex().upper()
+
+
+_URL_SAFE = str.maketrans("+/", "-_")
