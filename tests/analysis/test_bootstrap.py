@@ -44,6 +44,14 @@ def test_unlike_units_with_the_same_sums_in_one_column_are_not_taken_for_one() -
     assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.1
 
 
+def test_units_of_many_kinds_in_one_column_and_few_in_the_next_stay_apart() -> None:
+    sums = np.array([[float(kind), float(side)] for kind in range(6) for side in range(2)])
+    drawn = bootstrap(sums, resamples=4000, generator=np.random.default_rng(0))
+    assert drawn.mean(axis=0) == pytest.approx([30, 6], rel=0.02)
+    assert drawn.var(axis=0) == pytest.approx([12 * 35 / 12, 12 * 0.25], rel=0.1)
+    assert drawn.max(axis=0) == pytest.approx([48, 12], abs=6)
+
+
 def test_draws_come_in_blocks_that_are_whole() -> None:
     assert blocks(2500, 1000) == [1000, 1000, 500]
     assert blocks(2000, 1000) == [1000, 1000]
@@ -72,6 +80,26 @@ def test_students_t_is_that_of_the_tables(level: float, freedom: int, t: float) 
 
 def test_students_t_ends_at_the_normals() -> None:
     assert _student(0.95, 100_000) == _student(0.95, 1000) == pytest.approx(1.95996, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "holds"),
+    [
+        (-1.0, 1.0, True),
+        (0.0, 1.0, True),
+        (-1.0, 0.0, True),
+        (1e-9, 1.0, False),
+        (-1.0, -1e-9, False),
+        (-math.inf, math.inf, True),
+        (0.5, math.inf, False),
+        (-math.inf, -0.5, False),
+        (math.nan, math.nan, True),
+    ],
+)
+def test_a_difference_is_shown_by_an_interval_beside_zero(
+    low: float, high: float, holds: bool
+) -> None:
+    assert Interval(0.5, low, high, 0.95, 9, 9).holds_zero == holds
 
 
 # Quantiles.
@@ -127,6 +155,26 @@ def test_values_by_themselves_have_the_binomial_bounds() -> None:
     assert sum(chance[115:]) <= 0.025 < sum(chance[114:])
     each = bootstrap_quantiles(values, (0.5,), units=values, called="files", resamples=200_000)
     assert bounds(*each) == [(86, 115)]
+
+
+def test_units_alike_within_have_the_binomial_bounds_of_wider_tails() -> None:
+    """Twenty sessions, in each of which all is the same: twenty values in truth.
+
+    Student's t of 19 degrees of freedom, 2.093 * sqrt(20 / 19), leaves out 1.59 % at either end; a
+    quarter of that is 0.397 %. Of 20 fair coins 3 or fewer fall heads in 0.13 %, and 4 or fewer in
+    0.59 % of all throws.
+    """
+    values = np.repeat(np.arange(1.0, 21), 30)
+    (found,) = bootstrap_quantiles(
+        values, (0.5,), units=np.repeat(np.arange(20), 30), resamples=50_000
+    )
+    assert (found.value, found.low, found.high) == (10.5, 4, 17)
+
+
+def test_two_values_are_looked_at_and_bound_nothing() -> None:
+    (found,) = bootstrap_quantiles(np.array([1.0, 2.0]), (0.5,))
+    assert (found.value, found.low, found.high) == (1.5, -math.inf, math.inf)
+    assert found.note == "no bounds: 2 of 10 values"
 
 
 def test_the_bounds_are_values_that_were_measured_and_the_level_widens_them() -> None:

@@ -6,7 +6,7 @@ Each mutant differs from the module in one place: an operator, a comparison, a c
 a function that has an opposite, a call or an error that is left out. Of all there are, `--count`
 are drawn. A mutant that no test fails is printed with its line; some of them change nothing that
 matters (they make the same numbers another way), and are for people to judge. The tests are those
-of the module's name and all that import it; `--tests` names others.
+of the module's name, and of all that import it; `--tests` names others.
 
 Nothing in the source tree is changed: mutants live in a copy.
 """
@@ -17,6 +17,7 @@ import argparse
 import ast
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -181,16 +182,26 @@ def find(name: str) -> Path:
 
 
 def tests_of(module: Path) -> list[str]:
-    """The test of the module's name first, then all that import it."""
-    dotted = ".".join(module.with_suffix("").parts)
+    """The test of the module's name first, then all that import it, or a module that does."""
+    users = [module, *(path for path in _files("rtkit") if _imports(path, module))]
     tests = ROOT / "tests"
-    own = tests.joinpath(*module.parts[1:-1], f"test_{module.name}")
-    others = [
-        path
-        for path in sorted(tests.rglob("test_*.py"))
-        if path != own and dotted in path.read_text(encoding="utf-8")
+    own = [tests.joinpath(*user.parts[1:-1], f"test_{user.name}") for user in users]
+    others = [path for path in _files("tests") if any(_imports(path, user) for user in users)]
+    found = dict.fromkeys([*own, *(ROOT / path for path in others)])
+    return [
+        str(path.relative_to(ROOT))
+        for path in found
+        if path.is_file() and path.name.startswith("test_")
     ]
-    return [str(path.relative_to(ROOT)) for path in [own, *others] if path.is_file()]
+
+
+def _files(folder: str) -> list[Path]:
+    return [path.relative_to(ROOT) for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def _imports(path: Path, module: Path) -> bool:
+    dotted = ".".join(module.with_suffix("").parts)
+    return bool(re.search(rf"\b{dotted}\b", (ROOT / path).read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)
