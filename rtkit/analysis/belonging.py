@@ -42,8 +42,10 @@ def by_the_service(words: Sequence[Word]) -> tuple[Edge | None, Edge | None]:
     """The first and the last word of a turn, where and when the service places them."""
     if not words:
         return None, None
+    doubt = "" if any(normalize(word.text) for word in words) else "unmatched"
     first, last = (
-        Edge(known(word.start), known(word.end), referenced=False) for word in (words[0], words[-1])
+        Edge(known(word.start), known(word.end), referenced=False, doubt=doubt)
+        for word in (words[0], words[-1])
     )
     return first, last
 

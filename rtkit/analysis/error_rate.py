@@ -133,7 +133,7 @@ class WordErrorRate:
         """
         check(level, resamples)
         errors = self._by_segment[0]
-        if not errors.any():
+        if self.segments >= LEAST and not errors.any():
             most = min(1, 3 / self.segments)
             return self._none(
                 self.rate,

@@ -20,6 +20,7 @@ from rtkit.analysis.latency import (
     turn_latency,
     word_latency,
 )
+from rtkit.analysis.matching import normalize
 from rtkit.analysis.metrics import METRICS
 from rtkit.analysis.naming import Sessions, named, parameters_of, service_of
 from rtkit.analysis.turns import heard_turns
@@ -136,7 +137,8 @@ def _words(session: Session) -> Columns:
     missed = [word for word in spoken if id(word) not in known]
     missed_ends = np.array([word.end for word in missed], dtype=float)
     never, nowhere = np.full(len(missed), np.nan), np.full(len(missed), -1)
-    match = ["unknown" if session.reference is None else _match(word) for word in heard]
+    unknown = session.reference is None
+    match = ["unknown" if unknown and normalize(word.word.text) else _match(word) for word in heard]
     match += ["missed"] * len(missed)
     ends = np.append(latency.end, missed_ends)
     return {

@@ -86,9 +86,10 @@ def normalizer(tag: str) -> Callable[[str], list[str]]:
     def english_words(text: str) -> list[str]:
         """By English rules as far as the text is in Latin letters: they delete marks."""
         found: list[str] = []
-        for latin, pieces in groupby(text.translate(_BEFORE).split(), key=_is_latin):
+        # A dash or an ellipsis by itself would keep digits beside it apart.
+        spoken = [piece for piece in text.translate(_BEFORE).split() if not _is_bare(piece)]
+        for latin, pieces in groupby(spoken, key=_is_latin):
             piece = " ".join(pieces)
-            # The normalizer may leave a point that was part of an ellipsis, which nobody says.
             found += english(piece).split() if latin else words(piece)
         return [word for word in found if _is_word(word)]
 
@@ -135,6 +136,10 @@ def _plain(character: str) -> str:
 def _is_word(text: str) -> bool:
     """Bare punctuation is none, nor is a mark that stands alone."""
     return any(unicodedata.category(character)[0] in "LN" for character in text)
+
+
+def _is_bare(text: str) -> bool:
+    return all(unicodedata.category(character)[0] == "P" for character in text)
 
 
 def _is_latin(text: str) -> bool:

@@ -23,6 +23,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from rtkit.analysis.belonging import Edge
+from rtkit.analysis.matching import normalize
 from rtkit.analysis.turns import (
     HeardWord,
     heard_turns,
@@ -264,7 +265,8 @@ def _words(session: Session, shown: str, unmatched: bool) -> Latency:
 
 
 def _excluded_word(session: Session, word: HeardWord) -> str:
-    if word.end != word.end or (session.reference is not None and word.spoken is None):
+    strange = session.reference is not None and word.spoken is None
+    if strange or word.end != word.end or not normalize(word.word.text):
         return "unmatched"
     return "early" if word.early else ""
 

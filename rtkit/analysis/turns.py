@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -164,10 +164,21 @@ def _states(session: Session) -> dict[int, tuple[tuple[float, Turn], ...]]:
             if not stale or (reply.end_of_turn and (reply.words or not states[-1][1].words)):
                 states.append((at, reply))
     return {
-        order: tuple(turns[order])
+        order: _of_words(turns[order])
         for order in sorted(turns)
         if any(state.words for _, state in turns[order])
     }
+
+
+def _of_words(states: Sequence[tuple[float, Turn]]) -> tuple[tuple[float, Turn], ...]:
+    """Without blanks and bare punctuation, unless a turn has nothing else to show."""
+    words = [tuple(word for word in state.words if normalize(word.text)) for _, state in states]
+    if not any(words):
+        return tuple(states)
+    return tuple(
+        (at, replace(state, words=kept) if len(kept) < len(state.words) else state)
+        for (at, state), kept in zip(states, words, strict=True)
+    )
 
 
 def _unformatted(states: Sequence[tuple[float, Turn]]) -> tuple[Word, ...]:

@@ -75,7 +75,10 @@ class Reference:
 
     @property
     def words(self) -> tuple[SpokenWord, ...]:
-        """All words, in the order in which they end: people talk over one another."""
+        """All words, in the order in which they end: people talk over one another.
+
+        Blanks and bare punctuation are no words.
+        """
         return tuple(word for word, _ in self._placed())
 
     @property
@@ -84,7 +87,12 @@ class Reference:
         return tuple(turn for _, turn in self._placed())
 
     def _placed(self) -> list[tuple[SpokenWord, int]]:
-        placed = [(word, number) for number, turn in enumerate(self.turns) for word in turn.words]
+        placed = [
+            (word, number)
+            for number, turn in enumerate(self.turns)
+            for word in turn.words
+            if any(map(str.isalnum, word.text))
+        ]
         return sorted(placed, key=lambda item: item[0].end)
 
     @property

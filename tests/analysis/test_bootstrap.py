@@ -10,6 +10,7 @@ import pytest
 
 from rtkit.analysis.bootstrap import (
     Interval,
+    _below,
     _student,
     blocks,
     bootstrap,
@@ -209,6 +210,22 @@ def test_units_count_by_their_values_whatever_they_are_called() -> None:
 def test_values_that_are_all_the_same_are_their_own_bounds() -> None:
     (same,) = bootstrap_quantiles(np.full(40, 0.25), (0.5,), units=np.arange(40) % 20)
     assert (same.value, same.low, same.high, same.note) == (0.25, 0.25, 0.25, "")
+
+
+@pytest.mark.parametrize(
+    ("quantile", "weights"),
+    [
+        (0, [0, 0, 0, 0]),
+        (0.125, [0, 0.5, 0, 0]),
+        (0.25, [0, 1, 0, 0]),
+        (0.5, [0, 1, 0.5, 0.5]),
+        (0.75, [0, 1, 1, 1]),
+        (0.9, [0.6, 1, 1, 1]),
+        (1, [1, 1, 1, 1]),
+    ],
+)
+def test_how_much_of_each_value_lies_below(quantile: float, weights: list[float]) -> None:
+    assert _below(np.array([3.0, 1, 2, 2]), quantile) == pytest.approx(weights)
 
 
 def test_ties_at_the_border_belong_to_all_units_alike() -> None:

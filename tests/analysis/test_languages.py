@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 import pytest
 from facts import session, turn
@@ -102,6 +103,7 @@ def test_blanks_and_bare_punctuation_are_no_words(language: str) -> None:
     for nothing in bare:
         assert normalizer(language)(nothing) == []
     assert score("a — b", "a . ... b !", language).rate == 0
+    assert score("one ... two — three", "one two three", language).rate == 0
 
 
 def test_what_the_docs_say_of_english_is_so() -> None:
@@ -133,3 +135,28 @@ def test_english_keeps_other_scripts_whole() -> None:
 )
 def test_what_is_a_word(language: str, text: str, words: str) -> None:
     assert normalizer(language)(text) == words.split()
+
+
+@pytest.mark.parametrize(
+    "reference", [None, [("one", 0.0, 0.15), ("...", 0.2, 0.3), ("two", 0.6, 0.7)]]
+)
+def test_blanks_and_bare_punctuation_are_no_words_of_latency_either(reference: Any) -> None:
+    """Nor do they move a turn's end, and a turn of nothing else is shown and not counted."""
+    said = [("one", 0.0, 0.15), ("—", 0.2, 0.3), ("two", 0.6, 0.7), (" ", 0.8, 0.9)]
+    heard = session(
+        [0.0] * 20,
+        turn(1.9, *said, final=True, decided=1500),
+        turn(1.95, ("…", 1.6, 1.7), order=1, final=True, decided=1900),
+        reference=reference,
+    )
+    assert rtkit.word_latency(heard).texts == ("one", "two")
+    latency = rtkit.turn_latency(heard)
+    assert latency.excluded.tolist() == ["", "unmatched"]
+    assert latency.end[0] == 0.7
+    words = rtkit.to_frame(heard, "words")
+    assert words.text[words.counted].tolist() == ["one", "two"]
+    assert words.text[~words.counted].tolist() == ["…"]
+    first = rtkit.first_word_latency(heard)
+    assert [text for text, counted in zip(first.texts, first.counted, strict=True) if counted] == [
+        "one"
+    ]
