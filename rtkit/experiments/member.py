@@ -76,16 +76,19 @@ class Sent:
         """Before the next chunk leaves, what the kernel tells of those before it."""
         self._asked[len(self)] = kernel.outgoing()
 
+    def ask_when_left(self, kernel: Kernel, sent: float, returned: float) -> None:
+        """After a send that took long, when the bytes of that chunk left, if the kernel tells."""
+        left = kernel.left(sent, returned)
+        if left is not None:
+            self._left[len(self)] = left
+
     def add(self, sent: float, returned: float) -> None:
-        """The next chunk left at `sent`, and `send` came back at `returned`, in the loop's time."""
+        """The next chunk left at `sent`, and `send` came back at `returned`, in the loop's time.
+
+        From here on it may be written to a file, with all that is known of it.
+        """
         self._sent.append(sent)
         self._returned.append(returned)
-
-    def ask_when_left(self, kernel: Kernel) -> None:
-        """After a send that took long, when the bytes of that chunk left, if the kernel tells."""
-        left = kernel.left(self._sent[-1], self._returned[-1])
-        if left is not None:
-            self._left[len(self) - 1] = left
 
     def chunk(self, index: int) -> Chunk:
         start, stop = self.edges[index : index + 2]
@@ -173,9 +176,9 @@ class Member:
         if not self._write(self._frame):
             return self._time() + AGAIN
         returned = self._time()
-        self._sent_one(leaving, returned)
         if returned - leaving > LONG:
-            self.sent.ask_when_left(self._conversation.kernel)
+            self.sent.ask_when_left(self._conversation.kernel, leaving, returned)
+        self._sent_one(leaving, returned)
         outlet.leaving = None
         if self.on_event is not None:
             self.on_event(self.sent.chunk(self._index))
