@@ -132,6 +132,19 @@ def test_a_figure_that_cannot_be_written_costs_no_older_one(
     assert names(tmp_path) == ["a.png", "a.svg"]
 
 
+@pytest.mark.parametrize("letter", ["a", "ä"])
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path: Path, letter: str) -> None:
+    stem = letter * (249 // len(letter.encode()))
+    for number, text in enumerate(("first", "half", "second")):
+        file = AsideFile(tmp_path / f"{stem}.jsonl")
+        file.write(text)
+        file.close(whole=number != 1)
+    assert (tmp_path / f"{stem}.jsonl").read_text() == "second"
+    (kept,) = set(names(tmp_path)) - {f"{stem}.jsonl"}
+    assert (tmp_path / kept).read_text() == "half"
+    assert kept.endswith("-2.jsonl")
+
+
 # What is recorded.
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import itertools
 import os
 import shutil
@@ -18,6 +19,8 @@ except ImportError:  # not a Unix: no locks, and no open file is renamed
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["AsideFile", "alone", "replacing"]
+
+LONGEST = 230  # bytes of a name that gets something before and behind it; 255 are allowed
 
 
 @contextlib.contextmanager
@@ -78,7 +81,7 @@ class AsideFile:
             self.path, self._file = path, path.open("w", encoding="utf-8")
         else:
             self.path = path.resolve()
-            self._aside = self.path.with_name(f".{self.path.name}.part")
+            self._aside = self.path.with_name(f".{_short(self.path.name)}.part")
             self._file = _open_alone(self._aside, self.path)
 
     def write(self, text: str) -> None:
@@ -196,5 +199,15 @@ def _is_at(file: TextIO, path: Path) -> bool:
 
 def _free(path: Path) -> Path:
     """The next name beside `path` that nothing has."""
-    names = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
+    stem = _short(path.stem)
+    names = (path.with_name(f"{stem}-{number}{path.suffix}") for number in itertools.count(2))
     return next(name for name in names if not name.exists())
+
+
+def _short(name: str) -> str:
+    """The name, or as much of it that a few characters more still make a name."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= LONGEST:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:8]  # two that begin alike stay two
+    return encoded[: LONGEST - 9].decode(errors="ignore") + f"-{digest}"

@@ -63,33 +63,36 @@ class Sent:
         self.edges: list[int] = plan.edges.tolist()
         self.due: list[float] = plan.due.tolist()
         self.zero = 0.0
-        self._sent, self._returned, self._sizes = array("d"), array("d"), array("l")
+        self._sent, self._returned = array("d"), array("d")
         self._asked: dict[int, tuple[int | None, int | None]] = {}  # of some, as `_left` is
         self._left: dict[int, float] = {}
+        self._least = plan.least
         self._told = 0
 
     def __len__(self) -> int:
-        return len(self._sizes)
+        return len(self._returned)
 
     def ask(self, kernel: Kernel) -> None:
         """Before the next chunk leaves, what the kernel tells of those before it."""
         self._asked[len(self)] = kernel.outgoing()
 
-    def add(self, sent: float, returned: float, size: int) -> None:
-        """The next chunk left at `sent`, in the loop's own time."""
+    def ask_when_left(self, kernel: Kernel, sent: float, returned: float) -> None:
+        """After a send that took long, when the bytes of that chunk left, if the kernel tells."""
+        left = kernel.left(sent, returned)
+        if left is not None:
+            self._left[len(self)] = left
+
+    def add(self, sent: float, returned: float) -> None:
+        """The next chunk left at `sent`, and `send` came back at `returned`, in the loop's time.
+
+        From here on it may be written to a file, with all that is known of it.
+        """
         self._sent.append(sent)
         self._returned.append(returned)
-        self._sizes.append(size)
-
-    def ask_when_left(self, kernel: Kernel) -> None:
-        """After a send that took long, when the bytes of that chunk left, if the kernel tells."""
-        left = kernel.left(self._sent[-1], self._returned[-1])
-        if left is not None:
-            self._left[len(self) - 1] = left
 
     def chunk(self, index: int) -> Chunk:
         start, stop = self.edges[index : index + 2]
-        size, left = self._sizes[index], self._left.get(index)
+        size, left = max(2 * (stop - start), self._least), self._left.get(index)
         return Chunk(
             index,
             start,
@@ -123,7 +126,9 @@ class Member:
         # With many connections a question finds nothing in the caches: one for each chunk would
         # cost a tenth of all the rest.
         self._looks = max(1, round(EVERY / audio.plan.chunk))
+        self._sent_one, self._outlet = sent.add, run.outlet
         self._audio, self._plan = audio, audio.plan
+        self._index, self._count = 0, len(sent.due)
         self._travels = dialect_of(way.described).audio
         self._time = asyncio.get_running_loop().time
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -153,7 +158,7 @@ class Member:
         if self._done.done():  # the session ended otherwise
             return None
         try:
-            if len(self.sent) < len(self.sent.due):
+            if self._index < self._count:
                 return self._send_next()
             self._done.set_result(None)
             return None
@@ -162,28 +167,29 @@ class Member:
             return None
 
     def _send_next(self) -> float | None:
-        outlet = self.run.outlet
-        if outlet.leaving is None:
-            if len(self.sent) % self._looks == 0:
+        outlet = self._outlet
+        leaving = outlet.leaving
+        if leaving is None:
+            if self._index % self._looks == 0:
                 self.sent.ask(self._conversation.kernel)
-            outlet.leaving = self._time()
+            leaving = outlet.leaving = self._time()
         if not self._write(self._frame):
             return self._time() + AGAIN
-        sent, returned = outlet.leaving, self._time()
-        self.sent.add(sent, returned, self._size)
-        if returned - sent > LONG:
-            self.sent.ask_when_left(self._conversation.kernel)
+        returned = self._time()
+        if returned - leaving > LONG:
+            self.sent.ask_when_left(self._conversation.kernel, leaving, returned)
+        self._sent_one(leaving, returned)
         outlet.leaving = None
-        index = len(self.sent)
         if self.on_event is not None:
-            self.on_event(self.sent.chunk(index - 1))
-        self._conversation.chunks_sent = index
-        self._conversation.audio_sent = self.sent.edges[index] / self._plan.rate
-        if index == len(self.sent.due):
+            self.on_event(self.sent.chunk(self._index))
+        self._index += 1
+        self._conversation.chunks_sent = self._index
+        self._conversation.audio_sent = self.sent.edges[self._index] / self._plan.rate
+        if self._index == self._count:
             self._last()
             return returned + self._plan.chunk
         self._read_next()
-        return self.sent.zero + self.sent.due[index]
+        return self.sent.zero + self.sent.due[self._index]
 
     def _read_next(self) -> None:
         payload = next(self._audio.chunks, None)
@@ -193,8 +199,7 @@ class Member:
                 f"{name} cannot be read to its end: it was cut, damaged or changed. Make or copy "
                 "it anew."
             )
-        payload = payload.ljust(self._plan.least, b"\0")
-        self._size, self._frame = len(payload), self._travels(payload)
+        self._frame = self._travels(payload.ljust(self._plan.least, b"\0"))
 
     def close(self) -> None:
         """Close the recordings, the one that was read and the one that was written."""

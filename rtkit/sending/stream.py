@@ -65,7 +65,8 @@ async def stream(
     calibration : Calibration, optional
         From `rtkit.calibrate`, to keep the instrument's own error with the session.
     record : str or Path, optional
-        A file to write the facts to while they happen; an older file of that name is replaced.
+        A file to write the facts to while they happen. An older file of that name is replaced by a
+        complete session only; any other one is kept beside it, as ``NAME-2.jsonl`` and so on.
     on_event : callable, optional
         Called in the loop with each fact as it is recorded; must return at once.
     begin_timeout, termination_timeout : float
@@ -80,10 +81,11 @@ async def stream(
     Raises
     ------
     ValueError
-        If a parameter is out of range; nothing was sent then.
+        If a parameter is out of range, or another session writes to `record`; nothing was sent
+        then.
     StreamError
-        If the service cannot be reached, refuses, breaks off or falls silent; its `session`
-        carries what was recorded.
+        If the service cannot be reached, refuses, breaks off or falls silent, or the file cannot
+        be written; its `session` carries what was recorded.
 
     Notes
     -----

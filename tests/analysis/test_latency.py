@@ -354,6 +354,21 @@ def test_jitter_is_each_chunks_distance_from_the_trend() -> None:
     assert jitter(one) == pytest.approx(np.full(100, 0.004), abs=EXACT)
 
 
+def test_two_chunks_have_a_trend() -> None:
+    assert drift(session([0.1, 0.102])) == pytest.approx(0.02, abs=EXACT)
+
+
+@pytest.mark.parametrize("count", [40, 999, 1000, 1001, 5000])
+@pytest.mark.parametrize("slope", [0.0, 0.05])
+def test_a_stall_near_either_end_does_not_tilt_the_trend(count: int, slope: float) -> None:
+    for stalled in (slice(1, count // 8), slice(-count // 8, None), slice(0, 1)):
+        late = slope * 0.1 * np.arange(count)
+        late[stalled] += 0.5
+        assert drift(session(late.tolist())) == pytest.approx(slope, abs=0.002 + slope / 20)
+    least_squares = np.polyfit(0.1 * np.arange(count), late, 1)[0]
+    assert drift(session(late.tolist())) == pytest.approx(slope, abs=abs(least_squares - slope))
+
+
 @pytest.mark.parametrize("lateness", [[], [0.3]])
 def test_fewer_than_two_chunks_have_no_trend(lateness: list[float]) -> None:
     assert math.isnan(drift(session(lateness)))

@@ -236,6 +236,28 @@ def test_of_two_equal_words_at_the_border_time_tells_which_was_heard(
     assert found.excluded.tolist() == [excluded, ""]
 
 
+@pytest.mark.parametrize(
+    ("placed", "end", "excluded"),
+    [
+        pytest.param(10.35, 10.35, "ambiguous", id="the first one: the second may be either's"),
+        pytest.param(10.58, 10.35, "ambiguous", id="it may have been either"),
+        pytest.param(10.62, 10.35, "ambiguous", id="the other way, too"),
+        pytest.param(10.85, 10.85, "", id="the second one: so is the first"),
+    ],
+)
+def test_of_two_equal_words_the_turn_before_may_have_heard_either(
+    placed: float, end: float, excluded: str
+) -> None:
+    twins = ("no", 10.0, 10.35), ("no", 10.5, 10.85)
+    found = turns(
+        final(11.4, THE, CLEVER, ("no", placed - 0.3, placed)),
+        final(13.7, YES, PLEASE, order=1),
+        said=said((THE, CLEVER, *twins, YES, PLEASE)),
+    )
+    assert found.end == exactly(end, 13.0)
+    assert found.excluded.tolist() == [excluded, ""]
+
+
 def test_two_equal_words_of_one_turn_are_no_doubt() -> None:
     twins = ("no", 10.0, 10.35), ("no", 10.5, 10.85)
     for placed in (10.35, 10.6, 10.85):
@@ -371,6 +393,15 @@ def test_words_without_times_are_placed_by_the_reference_alone() -> None:
     found = turn_latency(untimed(heard(*finals, said=reference)))
     assert found.end == exactly(10.0, 13.0)
     assert found.excluded.tolist() == ["", ""]
+    whole = said((*GOAT_TURN, YES, PLEASE))  # which the service split, and misheard at the seam
+    for first, second, end in (
+        ((THE, CLEVER, ("coat", 0, 0)), (YES, PLEASE), 10.0),
+        ((THE, CLEVER), (("coat", 0, 0), YES, PLEASE), 9.5),
+    ):
+        halves = final(10.6, *first), final(13.7, *second, order=1)
+        found = turn_latency(untimed(heard(*halves, said=whole)))
+        assert found.end == exactly(end, 13.0)
+        assert found.excluded.tolist() == ["", ""]
     found = turn_latency(untimed(heard(*finals)))
     assert found.excluded.tolist() == ["unmatched"] * 2  # nobody says when they were spoken
     assert len(word_latency(untimed(heard(*finals)))) == 0
@@ -490,7 +521,9 @@ def test_words_that_were_there_before_they_were_spoken_are_shown_and_not_counted
         pytest.param([(9.1, "the"), (10.6, "the clever goat")], 0.1, "", id="heard"),
         pytest.param([(9.6, "clever"), (10.6, "clever goat")], 0.6, "", id="missed"),
         pytest.param([(8.0, "go"), (9.2, "go clever"), (10.6, "clever goat")], 0.2, "", id="early"),
-        pytest.param([(5.0, "goat"), (6.0, "the clever goat")], -3.0, "early", id="all early"),
+        pytest.param(
+            [(5.0, "goat"), (5.5, "goat"), (6.0, "the clever goat")], -3.0, "early", id="all early"
+        ),
     ],
 )
 def test_the_first_word_is_the_first_spoken_one_and_no_message_foretells_it(
