@@ -33,8 +33,9 @@ def children(process: int | str = "self") -> dict[int, str]:
     """The child processes, and their command lines."""
     found = {}
     for tasks in Path(f"/proc/{process}/task").glob("*/children"):
-        for child in tasks.read_text(encoding="ascii").split():
-            found[int(child)] = command_line(child)
+        with contextlib.suppress(OSError):  # the thread has ended meanwhile
+            for child in tasks.read_text(encoding="ascii").split():
+                found[int(child)] = command_line(child)
     return found
 
 

@@ -31,14 +31,15 @@ ASKED: dict[str, Any] = {
     "key": "sesame",
     "max_sessions": 4,
     "sessions_per_minute": 9,
+    "origins": ("http://localhost:3000", "http://localhost:4000"),
     "compression": False,
 }
 
 
 def as_text(name: str, value: Any) -> list[str]:
     flag = "--" + name.replace("_", "-")
-    if name == "faults":
-        return [part for fault in value for part in ("--fault", fault)]
+    if isinstance(value, tuple):  # again for more
+        return [part for one in value for part in (flag.removesuffix("s"), one)]
     if isinstance(value, bool):
         return [flag if value else f"--no-{name}"]
     return [flag, str(value)]

@@ -225,15 +225,16 @@ def test_a_service_that_stops_reading_is_told_with_and_without_its_stamps() -> N
 
     async def stream() -> Session:
         loop = asyncio.get_running_loop()
+        others = set(children())  # of other tests
         async with rtkit.Loopback() as service:
-            before = set(children())
 
             def stop(fact: Fact) -> None:
                 if isinstance(fact, Chunk) and fact.index == 10:
                     os.kill(process, signal.SIGSTOP)
                     loop.call_later(1.5, os.kill, process, signal.SIGCONT)
 
-            (process,) = [one for one in before if "rtkit.loopback" in children()[one]]
+            await service.connect_info(clip.rate, None)  # so that it runs
+            (process,) = set(children()) - others
             return await rtkit.stream(clip, service=service, on_event=stop)
 
     session = asyncio.run(stream())
