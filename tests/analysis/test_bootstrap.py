@@ -11,6 +11,8 @@ import pytest
 from rtkit.analysis.bootstrap import (
     Interval,
     _below,
+    _errors,
+    _share_tail,
     _student,
     blocks,
     bootstrap,
@@ -101,6 +103,14 @@ def test_a_difference_is_shown_by_an_interval_beside_zero(
     low: float, high: float, holds: bool
 ) -> None:
     assert Interval(0.5, low, high, 0.95, 9, 9).holds_zero == holds
+
+
+@pytest.mark.parametrize(
+    ("units", "tail"),  # of t * sqrt(units / (units - 1)), in the normal's terms
+    [(3, 6.8e-8), (10, 0.008546), (20, 0.015874), (101, 0.0231)],
+)
+def test_a_share_leaves_out_less_the_fewer_the_units(units: int, tail: float) -> None:
+    assert _share_tail(0.95, units) == pytest.approx(tail, rel=0.01)
 
 
 # Quantiles.
@@ -323,6 +333,44 @@ def test_what_does_not_vary_has_no_width() -> None:
     assert between([1.0, 2.0] * 10, [10.0, 20.0] * 10) == pytest.approx((0.1, 0.1))
 
 
+def test_the_error_of_a_draw_is_that_of_its_own_ratio() -> None:
+    generator = np.random.default_rng(6)
+    off, words = generator.normal(1, 1, size=12), generator.integers(3, 20, size=12).astype(float)
+    ratio = off.sum() / words.sum()
+    expected = math.sqrt(((off - ratio * words) ** 2).sum() * 12 / 11) / words.sum()
+    columns = np.stack([off, words, off * off, off * words, words * words])
+    assert _errors(columns.sum(axis=1, keepdims=True).T, 12) == pytest.approx([expected])
+
+
+def test_draws_are_measured_in_their_own_errors() -> None:
+    """As by the book: each draw's own t, of all draws of the same units, by indices."""
+    generator = np.random.default_rng(8)
+    errors, words = generator.poisson(2, size=30), generator.integers(3, 25, size=30)
+    low, high = between([*map(float, errors)], [*map(float, words)], resamples=100_000)
+    ratio = errors.sum() / words.sum()
+
+    def error(errors: np.ndarray, words: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+        off = errors - ratio * words
+        return np.asarray(np.sqrt((off**2).sum(axis=-1) * 30 / 29) / words.sum(axis=-1))
+
+    drawn = generator.integers(30, size=(100_000, 30))
+    ratios = errors[drawn].sum(axis=1) / words[drawn].sum(axis=1)
+    t = (ratios - ratio) / error(errors[drawn], words[drawn], ratios[:, None])
+    own, student = error(errors, words, ratio), 2.04523
+    least, furthest = np.quantile(t, (0.025, 0.975))
+    assert low == pytest.approx(ratio - max(furthest, student) * own, abs=0.02 * own)
+    assert high == pytest.approx(ratio - min(least, -student) * own, abs=0.02 * own)
+    assert high > ratio + 1.02 * student * own  # it is the draws that reach so far
+
+
+def test_ten_are_enough_for_draws_and_nine_are_not() -> None:
+    skewed = [0.0, 0, 0, 0, 1, 1, 1, 2, 9]
+    for values, wider in ((skewed, False), ([*skewed, 0.0], True)):
+        error = np.std(values, ddof=1) / math.sqrt(len(values))
+        t = {9: 2.30600, 10: 2.26216}[len(values)]
+        assert (between(values)[1] > np.mean(values) + 1.01 * t * error) == wider
+
+
 def test_from_ten_on_it_reaches_as_far_as_skew_asks() -> None:
     generator = np.random.default_rng(4)
     values = generator.exponential(size=20)
@@ -333,6 +381,15 @@ def test_from_ten_on_it_reaches_as_far_as_skew_asks() -> None:
     assert high > values.mean() + 1.2 * t * error
     mirrored = between([*-values])
     assert mirrored == pytest.approx((-high, -low), rel=0.1)
+
+
+def test_draws_in_which_nothing_is_off_stand_in_the_middle() -> None:
+    """Drawn without those that differ there is no error and no way off; the others still tell."""
+    values = [0.0] * 14 + [-1.0] * 5 + [5.0]
+    error = np.std(values, ddof=1) / math.sqrt(20)
+    low, high = between(values, resamples=20_000)
+    assert low == pytest.approx(-2.09302 * error, rel=1e-4)
+    assert 1.5 * 2.09302 * error < high < math.inf
 
 
 def test_nothing_bounds_a_rate_whose_errors_lie_in_one_unit() -> None:
