@@ -273,7 +273,7 @@ def test_it_is_repeatable_and_takes_the_edges() -> None:
     ("asked", "sentence"),
     [
         ({"quantiles": (1.5,)}, "do not all lie between 0 and 1"),
-        ({"quantiles": (-0.1,)}, "do not all lie between 0 and 1"),
+        ({"quantiles": (0.5, -0.1)}, "do not all lie between 0 and 1"),
         ({"level": 95}, "level=95 is no level"),
         ({"level": 0}, "level=0 is no level"),
         ({"level": 1}, "level=1 is no level"),
