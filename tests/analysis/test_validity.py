@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from rtkit.analysis.summary import summarize
-from rtkit.analysis.validity import validity
+from rtkit.analysis.validity import Validity, _judged, validity
 from rtkit.audio import open_clip
 from rtkit.experiments.simulate import simulate
 from rtkit.session import Ending, Fact, Message, Session, Stall
-from rtkit.views.plots import plot_lateness
+from rtkit.views.plots import plot_comparison, plot_lateness
 
 ON_TIME = [0.0] * 10
 SPEECH = '{"type": "SpeechStarted"}'  # known, and no result
@@ -606,3 +606,23 @@ def test_bounds_that_are_none_are_refused(value: float) -> None:
         validity(sent(), budget=value)
     with pytest.raises(ValueError, match="is no duration"):
         validity(sent(), receive=value)
+
+
+def test_a_session_is_judged_once_however_often_it_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged = []
+
+    def judge(one: Session, bound: float, receive: float) -> Validity:
+        judged.append(bound)
+        return _judged(one, bound, receive)
+
+    monkeypatch.setattr("rtkit.analysis.validity._judged", judge)
+    sessions = {"good": sent(), "bad": stalled(0.3)}
+    plot_comparison(sessions)
+    plot_comparison(sessions)
+    summarize(sessions)
+    assert len(judged) == 2
+    assert validity(sessions["bad"]) is validity(sessions["bad"])
+    assert validity(sessions["good"], budget=0.5) is not validity(sessions["good"])
+    assert len(judged) == 3
