@@ -200,6 +200,7 @@ UNITS = {
     "rate": " Hz",
     "samples": " samples",
     "first": " samples",
+    "total": " samples",
     **dict.fromkeys(("chunk", "work", "service: delay", "service: delay_spread"), " s"),
 }
 
