@@ -65,6 +65,8 @@ class Alarm:
 
     async def until(self, when: float) -> None:
         """Wait until `loop.time()` is at least `when`."""
+        if not self._longest_lead:  # the clock's own timers are exact
+            return await self.roughly(when)
         now = self._loop.time()
         if now >= when:
             await asyncio.sleep(0)  # a late sender must not deafen the loop
@@ -91,7 +93,7 @@ class Alarm:
     async def _sleep(self, when: float) -> None:
         """Wait until about `when`, and learn how late that was."""
         self._woken = self._loop.create_future()
-        self.timer.set(when + self._clock.wake())
+        self.timer.set(when)
         try:
             await self._woken
         finally:

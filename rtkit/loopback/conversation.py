@@ -14,7 +14,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -266,7 +266,9 @@ class Conversation:
     def _configure(self, rules: Rules, now: float) -> None:
         if self.rules is None:
             self._turns = Turns(rules, self._behavior.finals)
-            self._engine = self._make_engine(rules.rate)
+            self._engine = engine = self._make_engine(rules.rate)
+            # Looked at once: a protocol costs more to tell than a chunk to hear.
+            self._slow = engine if isinstance(engine, SlowEngine) else None
             self._say(self._begin, now)
         else:
             self._say(Configured(), now)
@@ -310,11 +312,12 @@ class Conversation:
         """Have the samples heard, or (None) what is open settled, and go on with what that was."""
         if self.rules is None:  # nothing was heard yet
             self._understand((), moment)
-        elif isinstance(self._engine, SlowEngine):
+        elif self._slow is not None:
             self._asked.append(moment)
-            self._engine.ask(samples, moment.heard)
+            self._slow.ask(samples, moment.heard)
         else:
-            heard = self._engine.finish() if samples is None else self._engine.hear(samples)
+            engine = cast(Engine, self._engine)
+            heard = engine.finish() if samples is None else engine.hear(samples)
             self._understand(heard, moment)
 
     def _understand(self, sounds: Iterable[Sound], moment: _Decision) -> None:
