@@ -15,7 +15,7 @@ from rtkit.sending.timeline import Timeline
 from rtkit.sending.websocket import Failure
 from rtkit.services import messages
 from rtkit.services.endpoint import Closed
-from rtkit.services.explain import CLOSED_EARLY, explain
+from rtkit.services.explain import CLOSED_EARLY, FLOOD, explain
 from rtkit.services.service import Connection, dialect_of
 from rtkit.session import Message
 
@@ -23,6 +23,10 @@ __all__ = ["Conversation", "State"]
 
 GOODBYE = 3.0  # seconds that a stopped session waits for the service's last word
 LAST_WORDS = 1.0  # seconds in which a service that gives up may say why
+# What is kept of what a service says, in bytes: at once, and for each second of time or of audio.
+# Three hours of words told again and again in long turns are some 30 KB a second.
+KEPT, KEPT_EACH_SECOND = 1 << 26, 100_000
+OVERHEAD = 1000  # bytes of a message besides its text
 
 
 class State(Enum):
@@ -76,6 +80,7 @@ class Conversation:
         self.awaited: type[messages.Reply] | type[Closed] | None = None
         self.chunks_sent, self.audio_sent = 0, 0.0
         self._recorder, self._timeline = recorder, timeline
+        self._heard = 0  # bytes
         self._news = asyncio.Event()
         self._staying: asyncio.Task[None] | None = None
         self.listening = asyncio.create_task(self._listen(), name="rtkit-listen")
@@ -193,6 +198,8 @@ class Conversation:
         """Record every message; ends when the connection does, or the service gives up."""
         read = self.dialect.reader(self._recorder.settings.rate).read
         until: float | None = None
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             while True:
                 async with asyncio.timeout_at(until):
@@ -200,12 +207,16 @@ class Conversation:
                 at, waited = self._timeline.now(), self.kernel.waited()
                 if isinstance(text, bytes):
                     text = text.decode("utf-8", "replace")
+                self._heard += OVERHEAD + len(text)
+                lasts = max(loop.time() - began, self.audio_sent)
+                if self._heard > KEPT + KEPT_EACH_SECOND * lasts:
+                    raise Closed(None, why=FLOOD)
                 replies = read(text)
                 self._recorder.add(Message(at, text, replies, waited))
                 for reply in replies:
                     self._hear(reply)
                 if until is None and self.given_up is not None:
-                    until = asyncio.get_running_loop().time() + LAST_WORDS
+                    until = loop.time() + LAST_WORDS
         except Closed as closed:
             self.closed = closed
             if self.awaited is Closed and closed.code == 1000:

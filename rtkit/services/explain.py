@@ -13,13 +13,19 @@ from rtkit.services.endpoint import Closed
 from rtkit.services.messages import ServiceError
 from rtkit.services.service import ASSEMBLYAI, dialect_named, part_of
 
-__all__ = ["CLOSED_EARLY", "close_codes", "explain", "explain_own"]
+__all__ = ["CLOSED_EARLY", "FLOOD", "close_codes", "explain", "explain_own"]
 
 CLOSED_EARLY = Closure(
     "closed early",
     "The service closed the session before its end.",
     "Try again; if it stays so, look at the service's status.",
     True,
+)
+FLOOD = Closure(
+    "flood",
+    "The service sent more than rtkit keeps of a session, which no speech needs.",
+    "See that the address is a speech-to-text service's, and try again.",
+    False,
 )
 # Why this side breaks a connection off, by the code that it then closes with.
 _BY_OWN_CODE: Mapping[int, Closure] = {
@@ -283,6 +289,7 @@ def _named(name: str, dialect: str) -> Iterator[Closure]:
         *_BY_OWN_CODE.values(),
         _UNREADABLE,
         CLOSED_EARLY,
+        FLOOD,
     )
     return (closure for closure in known if closure.name == name)
 

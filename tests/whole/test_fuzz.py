@@ -21,6 +21,7 @@ from scripted import BEGIN, NORMAL, Scripted
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+import rtkit
 from rtkit.analysis.latency import turn_latency, word_latency
 from rtkit.analysis.validity import validity
 from rtkit.audio import open_clip
@@ -314,3 +315,30 @@ def test_a_flood_of_messages_ends_with_the_session() -> None:
     assert session.complete
     assert session.lateness.tolist() == pytest.approx([0.0] * 6, abs=1e-6)
     assert 1000 < len(session.messages) < 1300
+
+
+def test_what_is_kept_of_a_flood_is_bounded_and_said() -> None:
+    """Few large messages or many small ones: the session ends, and its file says so, too."""
+
+    async def run(size: int, seconds: float) -> tuple[StreamError, float]:
+        class Flood(Scripted):
+            async def recv(self) -> str | bytes:
+                await sleep_until(asyncio.get_running_loop().time() + seconds)
+                return BEGIN.ljust(size)
+
+        service = Flood([], NORMAL)
+        with pytest.raises(StreamError) as failure:
+            await stream(CLIP, connection=service)
+        assert service.closed
+        return failure.value, asyncio.get_running_loop().time()
+
+    for size, seconds in ((1 << 20, 0.001), (100, 1e-5)):
+        with pytest.MonkeyPatch.context() as patch:
+            if size < 1000:
+                patch.setattr("rtkit.sending.listen.KEPT", 1 << 21)
+            error, ended = simulate(run(size, seconds))
+        assert "sent more than rtkit keeps of a session" in str(error)
+        assert rtkit.explain(error).name == "flood"
+        kept = sum(len(message.text) + 1000 for message in error.session.messages)
+        assert kept <= (1 << 26) + 100_000
+        assert ended < 0.6
