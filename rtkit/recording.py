@@ -254,7 +254,9 @@ _RENAMED = {
 
 def _renamed(said: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        _RENAMED.get(name, name): _renamed(value) if name == "simulated" else value
+        _RENAMED.get(name, name): (
+            _renamed(value) if name == "simulated" and isinstance(value, Mapping) else value
+        )
         for name, value in said.items()
     }
 

@@ -8,10 +8,12 @@ import json
 import math
 import socket
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import odd_files
 import pytest
 from conftest import simulate, spoken
 from facts import CALL
@@ -342,3 +344,45 @@ def test_what_is_kept_of_a_flood_is_bounded_and_said() -> None:
         kept = sum(len(message.text) + 1000 for message in error.session.messages)
         assert kept <= (1 << 26) + 100_000
         assert ended < 0.6
+
+
+def test_whatever_loads_can_be_used(tmp_path: Path) -> None:
+    """A value in a session's file is odd: it is refused with a sentence, or everything bears it."""
+    lines = odd_files.example()
+    asked = odd_files.cheap(tmp_path)
+    path = tmp_path / "odd.jsonl"
+
+    @settings(max_examples=100)
+    @given(
+        some.sampled_from(odd_files.places(lines)),
+        some.sampled_from(odd_files.ODD),
+        some.sampled_from(sorted(asked)),
+    )
+    def use(place: odd_files.Place, value: Any, what: str) -> None:
+        path.write_text(odd_files.changed(lines, place, value))
+        try:
+            session = load_session(path)
+        except ValueError as error:
+            told = str(error)
+        else:
+            told = "odd.jsonl"
+            assert odd_files.fault(asked[what], session) is None
+        assert "odd.jsonl" in told
+        assert len(told) < 500 + len(str(path))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        use()
+
+
+@pytest.mark.parametrize(
+    "line", ["[" * 100_000, '{"a":' * 50_000, "1" * 5000, '{"kind": "message", "at": 1e999}', "\0"]
+)
+def test_one_damaged_file_loses_no_folder(tmp_path: Path, line: str) -> None:
+    lines = odd_files.example()
+    (tmp_path / "good.jsonl").write_text("\n".join(lines))
+    (tmp_path / "first.jsonl").write_text("\n".join([line, *lines[1:]]))
+    (tmp_path / "second.jsonl").write_text("\n".join([lines[0], line, *lines[1:]]))
+    with pytest.warns(UserWarning, match="was left out") as warned:
+        assert list(load_session(tmp_path)) == ["good"]
+    assert len(warned) == 2
