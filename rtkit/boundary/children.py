@@ -7,11 +7,13 @@ would run in the child, with the key in reach.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["child_command", "child_environment"]
+__all__ = ["child_command", "child_environment", "start_child"]
 
 _PACKAGE = Path(__file__).parents[1] / "__init__.py"
 # The parent's own rtkit, by its place: with it nothing else that lies there gets on the path.
@@ -40,3 +42,39 @@ def _elsewhere(paths: str) -> Iterator[str]:
     """Of these, what is not the working directory, as an empty one is, too."""
     here = Path.cwd()
     return (path for path in paths.split(os.pathsep) if path and Path(path).resolve() != here)
+
+
+def start_child(module: str) -> subprocess.Popen[str]:
+    """Start a module that ends when its standard input does, and answers on its standard output.
+
+    In a session of its own, so that an interrupt at the terminal reaches the parent only, which
+    then says what is to be done. A fork of this process does not keep it alive.
+    """
+    child = subprocess.Popen(
+        child_command(module),
+        env=child_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    _started.add(child)
+    return child
+
+
+_started: weakref.WeakSet[subprocess.Popen[str]] = weakref.WeakSet()  # of this process alone
+
+
+def _let_go() -> None:
+    """In a fork: the children are the parent's, and so is what they are told."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for child in list(_started):
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None and not pipe.closed:
+                os.dup2(nowhere, pipe.fileno(), inheritable=False)
+    os.close(nowhere)
+    _started.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

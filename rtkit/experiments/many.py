@@ -18,6 +18,7 @@ from rtkit.clock.stalls import Lookout
 from rtkit.clock.timetable import Timetable
 from rtkit.experiments.concurrent_result import ConcurrentResult
 from rtkit.experiments.member import Audio, Member, Sent, WritableConnection, read_once
+from rtkit.loopback.process import Loopback
 from rtkit.recording import Recorder, StreamError
 from rtkit.sending.connect import Way, fitted, way_through, way_to
 from rtkit.sending.listen import Conversation
@@ -119,6 +120,8 @@ async def stream_many(
         ways = [way_through(connection) for connection in connections]
     audio = read_once(clips, chunk, phase, ways[0].limits)
     _check_files(len(clips), each=(connections is None) + (record is not None))
+    if isinstance(ways[0].service, Loopback):
+        await ways[0].service.expect(len(clips))
     sender = _Sender(sessions_per_minute, on_event, begin_timeout, termination_timeout)
     try:
         sender.admit(clips, audio, ways, record)

@@ -1,6 +1,7 @@
 """The embedded service as a session's child: told over standard input, it ends when that closes.
 
-The first line holds its options, each further one a coming session's script; it answers each.
+The first line holds its options, each further one a coming session's script, or how many sessions
+are to be expected at once; it answers each.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ async def _serve() -> None:
         _answer({"port": server.sockets[0].getsockname()[1]})
         while line := await lines.get():
             session = json.loads(line)
+            if "expected" in session:
+                scripts.expect(session["expected"])
+                _answer({"ready": session["expected"]})
+                continue
             script = session["script"] and Reference.from_json(session["script"])
             scripts.add(session["id"], script)
             _answer({"ready": session["id"]})

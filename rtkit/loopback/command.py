@@ -37,8 +37,9 @@ def main() -> None:
 async def _serve(port: int, options: Options, log: Log) -> None:
     try:
         async with serve_loopback(port, options, log=log) as server:
-            with contextlib.suppress(NotImplementedError):  # where there are no such signals
-                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
+            for ending in (signal.SIGTERM, signal.SIGINT):
+                with contextlib.suppress(NotImplementedError):  # where there are no such signals
+                    asyncio.get_running_loop().add_signal_handler(ending, server.close)
             at = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
             path = part_of(options.protocol, "server").Server.PATHS[0]
             print(f"Listening on ws://{at}{path}; Ctrl-C ends it.", flush=True)

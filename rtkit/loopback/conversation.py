@@ -143,6 +143,8 @@ class Conversation:
         When it is said to expire, in Unix seconds.
     refused : Refusal, optional
         Why this client gets no session.
+    patience : float
+        After how many seconds a client is shut out that has not said anything.
     """
 
     def __init__(
@@ -155,11 +157,13 @@ class Conversation:
         session_id: str,
         expires_at: int,
         refused: Refusal | None = None,
+        patience: float = math.inf,
     ) -> None:
         self._server, self._make_engine, self._behavior = server, engine, behavior
         self._begin = Begin(session_id, expires_at)
         self._random = random.Random(behavior.seed)
         self._opened = self._last_frame = now
+        self._patience = patience  # until the first frame
         self._outbox: list[tuple[float, int, Frame, Reply]] = []
         self._said = 0
         self._last_leaving = now
@@ -198,10 +202,9 @@ class Conversation:
 
     def take(self, now: float) -> list[Say | Close]:
         """What leaves now, stamped with `now`."""
-        deadline, cause = self._deadline()
+        deadline, cause, seconds = self._deadline()
         if now >= deadline:
-            seconds = self.rules.inactivity if self.rules is not None else None
-            self._refuse(self._server.refusal(cause, seconds=f"{seconds or 0:g}"), now)
+            self._refuse(self._server.refusal(cause, seconds=f"{seconds:g}"), now)
         while self._beat_at <= now:
             self._beat(self._beat_at)
         leaving: list[Say | Close] = []
@@ -221,7 +224,7 @@ class Conversation:
         """A frame came from the client at `now`."""
         if self.closed or self._finishing:
             return
-        self._last_frame = now
+        self._last_frame, self._patience = now, math.inf
         try:
             for said in self._server.read(frame):
                 self._hear(said, now)
@@ -238,16 +241,20 @@ class Conversation:
         if not self.closed:
             self._refuse(Refusal(self._server.refusal("fault").code, text), now)
 
-    def _deadline(self) -> tuple[float, str]:
-        """When the session ends if the client goes on as it does, and for which cause."""
-        end = math.inf
-        if not self.closed and not self._finishing:
-            if self._behavior.max_duration is not None:
-                end = self._opened + self._behavior.max_duration
-            silence = None if self.rules is None else self.rules.inactivity
-            if silence is not None and self._last_frame + silence < end:
-                return self._last_frame + silence, "idle"
-        return end, "too long"
+    def _deadline(self) -> tuple[float, str, float]:
+        """When the session ends if the client goes on as it does, for which cause, and after what.
+
+        That is so many seconds since the last frame, or since it was opened.
+        """
+        if self.closed or self._finishing:
+            return math.inf, "too long", math.inf
+        longest = self._behavior.max_duration or math.inf
+        inactivity = None if self.rules is None else self.rules.inactivity
+        idle = min(self._patience, inactivity or math.inf)
+        return min(
+            (self._opened + longest, "too long", longest),
+            (self._last_frame + idle, "idle", idle),
+        )
 
     # What the client says.
 

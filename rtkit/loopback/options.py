@@ -89,6 +89,11 @@ class Options:
         metadata={"help": "a made-up key, the only one that it takes", "type": str},
     )
     max_sessions: int | None = _asked(None, "how many may be open at once", type=int)
+    max_connections: int = _asked(
+        1024,
+        "how many it takes at once at all, to protect this computer (%(default)s); more are "
+        "refused with HTTP 503",
+    )
     sessions_per_minute: int | None = _asked(
         None, "how many may be opened within a minute", type=int
     )
@@ -107,6 +112,8 @@ class Options:
         if self.engine not in ENGINES:
             known = ", ".join(map(repr, ENGINES))
             raise ValueError(f"unknown engine {self.engine!r}; one of {known}")
+        if self.max_connections < 1:
+            raise ValueError(f"max_connections={self.max_connections} must be 1 or more")
         written = [self.faults] if isinstance(self.faults, str) else self.faults
         settled: dict[str, Any] = {"faults": tuple(map(str, read_faults(written)))}
         settled["origins"] = _origins(self.origins)

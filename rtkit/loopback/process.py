@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import IO, Any, cast
 
-from rtkit.boundary.children import child_command, child_environment
+from rtkit.boundary.children import start_child
 from rtkit.boundary.secrets import Confidential, Told
 from rtkit.loopback.options import Options
 from rtkit.reference import Reference
@@ -61,7 +61,11 @@ class Loopback(Options):
     key : str, optional
         A made-up key, the only one that it takes; any will do without it.
     max_sessions, sessions_per_minute : int, optional
-        How many sessions may be open at once, and how many may be opened within a minute.
+        How many sessions may be open at once, and how many may be opened within a minute, as a
+        vendor limits them.
+    max_connections : int
+        How many it takes at once at all, to protect this computer. `rtkit.stream_many` lets it
+        take as many as it opens.
     origins : sequence of str
         Web pages from there may come in, such as ``"http://localhost:3000"``. Its own address and
         clients that are no pages always may.
@@ -138,6 +142,10 @@ class Loopback(Options):
         port, path = self._running.port, part_of(self.protocol, "server").Server.PATHS[0]
         return None if port is None else f"ws://127.0.0.1:{port}{path}"
 
+    async def expect(self, sessions: int) -> None:
+        """Have it take so many sessions at once, whatever its own limit is."""
+        await asyncio.to_thread(self._running.expect, sessions)
+
     def close(self) -> None:
         """End the process; it starts anew if it is needed again."""
         self._running.close()
@@ -207,6 +215,11 @@ class _Process:
             child.ask({"id": name, "script": script and script.to_json()})
             return child.port
 
+    def expect(self, sessions: int) -> None:
+        """Have it take so many sessions at once."""
+        with self._lock:
+            self._started().ask({"expected": sessions})
+
     def close(self) -> None:
         with self._lock:
             if self._child is not None:
@@ -226,14 +239,7 @@ class _Child:
     def __init__(self, options: Options) -> None:
         # A session of its own keeps an interrupt at the terminal from reaching the service before
         # the sender has ended its session.
-        self._process = subprocess.Popen(
-            child_command("rtkit.loopback.child"),
-            env=child_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        self._process = start_child("rtkit.loopback.child")
         self._end = weakref.finalize(self, _end, self._process)
         self.port = int(self.ask(Told(options.to_json()))["port"])
 

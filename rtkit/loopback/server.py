@@ -38,22 +38,42 @@ from rtkit.services.service import part_of
 __all__ = ["Scripts", "origin_of", "serve_loopback"]
 
 LONGEST_FRAME = 1 << 20  # bytes; a second of audio at the highest rate is a fifth of it
-MOST_SESSIONS = 1024  # at once; each may have some frames waiting,
-FRAMES = 4  # so many
-PATIENCE = 30.0  # seconds that a client may take to read a message
+FRAMES = 4  # that may wait in each session
+UNREAD = 1 << 20  # bytes that a client may leave unread; pongs, say, for its pings
+PATIENCE = 30.0  # seconds that a client may take to read a message,
+FIRST_FRAME = 60.0  # and to say anything
+SPARE = 64  # open files that the service needs besides its sessions
 GOODBYE = 1.0  # seconds in which sessions may still close when the service ends
 HTTP_REFUSALS = range(400, 600)
 OWN_HOSTS = ("127.0.0.1", "localhost", "::1")  # what this service is called on this machine
 
 
 class Scripts:
-    """What the service knows of coming sessions: a script each, under an id in the URL."""
+    """What the service knows of coming sessions: a script each, under an id in the URL.
+
+    Attributes
+    ----------
+    expected : int
+        How many may come at once, whatever the service's own limit is.
+    """
 
     KEPT = 256  # of more the oldest are forgotten; a client may come twice for one
 
     def __init__(self, default: Reference | None = None) -> None:
         self._default = default
         self._waiting: dict[str, Reference | None] = {}
+        self.expected = 0
+
+    def expect(self, sessions: int) -> None:
+        """Be ready for so many at once, as far as this computer lets a process be."""
+        self.expected = max(self.expected, sessions)
+        with contextlib.suppress(ImportError):  # not a Unix
+            import resource
+
+            allowed, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
+            needed = min(self.expected + SPARE, highest)
+            if resource.RLIM_INFINITY != allowed < needed:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (needed, highest))
 
     def add(self, name: str, script: Reference | None) -> None:
         self._waiting[name] = script
@@ -92,6 +112,7 @@ async def serve_loopback(
             compression="deflate" if options.compression else None,
             max_size=LONGEST_FRAME,
             max_queue=FRAMES,
+            create_connection=_Connection,
             ping_interval=None,  # a client that computes for long is late, not gone
             server_header=None,
         )
@@ -108,6 +129,15 @@ async def serve_loopback(
             await host.recognizers.close()
 
 
+class _Connection(ServerConnection):
+    """One that ends with a client that makes it say much and reads nothing."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > UNREAD:
+            self.transport.abort()
+
+
 class _Host:
     """What all sessions of a service share, and who gets one."""
 
@@ -118,12 +148,12 @@ class _Host:
         self._origins = {origin_of(one) for one in options.origins}
         self._demand = Demand(read_faults(options.faults))
         self._lines: WeakKeyDictionary[ServerConnection, Line] = WeakKeyDictionary()
-        self._open = 0
+        self._open, self._most = 0, options.max_connections
         self.recognizers = None if options.recognizer is None else Recognizers()
 
     async def let_in(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a request for anything but a session; None goes on to the session."""
-        path, query = urlsplit(request.path).path, _query(request)
+        path, query = _path(request), _query(request)
         page = self._protocol.page(path, query, _headers(request), self._admission, _now())
         if page is not None:
             return _response(*page)
@@ -134,8 +164,12 @@ class _Host:
             return _response(
                 403, f"A page from {foreign} may not come in; --origin {foreign} lets it.\n"
             )
-        if self._open >= MOST_SESSIONS:
-            return _response(503, f"{self._open} sessions are open; end some first.\n")
+        if self._open >= max(self._most, self._scripts.expected):
+            return _response(
+                503,
+                f"{self._open} sessions are open, and the service takes no more; end some first, "
+                "or let it take more with max_connections.\n",
+            )
         try:
             credential = self._protocol.credential(query, _headers(request))
             cause = self._admission.look(credential, _now()).refused
@@ -171,7 +205,7 @@ class _Host:
         """Tell of an answer that opens no session."""
         status = response.status_code
         if status != HTTPStatus.SWITCHING_PROTOCOLS and response.body != b"ok\n":
-            path, how = urlsplit(request.path).path, "answered" if status < 300 else "refused"
+            path, how = _path(request), "answered" if status < 300 else "refused"
             why = ""
             if status == HTTPStatus.FORBIDDEN and response.body is not None:
                 why = f". {response.body.decode().strip()}"
@@ -221,6 +255,7 @@ class _Host:
             session_id=str(uuid.uuid4()),
             expires_at=int(time.time() + lasts),
             refused=refused,
+            patience=FIRST_FRAME,
         )
         line.heard = lambda: conversation.seconds
         line.begin()
@@ -248,8 +283,12 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
+def _path(request: Request) -> str:
+    return request.path.partition("?")[0]  # whatever stands there: it need be no URL
+
+
 def _query(request: Request) -> dict[str, str]:
-    return dict(parse_qsl(urlsplit(request.path).query))
+    return dict(parse_qsl(request.path.partition("?")[2]))
 
 
 def _headers(request: Request) -> dict[str, str]:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from rtkit.audio import Clip, Level
-from rtkit.boundary.children import child_command, child_environment
+from rtkit.boundary.children import start_child
 from rtkit.clock.thread import in_thread
 from rtkit.pacing import Plan
 from rtkit.recording import StreamError, fact_of, session_of
@@ -127,7 +127,10 @@ class _Child:
     def run(self, request: tuple[object, ...], endpoint: Endpoint) -> None:
         """Start it, tell it what to do, and take down what it tells, until it has ended."""
         # Closes the pipes and waits for its end; if it died at once, its exit code tells.
-        with contextlib.suppress(BrokenPipeError), _start_child() as self._process:
+        with (
+            contextlib.suppress(BrokenPipeError),
+            start_child("rtkit.sending.isolation") as self._process,
+        ):
             late = threading.Timer(self._patience, self._give_up)
             late.daemon = True
             late.start()
@@ -202,17 +205,6 @@ class _Child:
             self._facts.append(fact)
             if not isinstance(fact, Level):
                 self._see(fact)
-
-
-def _start_child() -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        child_command("rtkit.sending.isolation"),
-        env=child_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # an interrupt is for the parent, which then says stop
-    )
 
 
 # The child.

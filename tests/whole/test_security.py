@@ -27,7 +27,6 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import rtkit
-from rtkit.loopback import server as embedded_server
 from rtkit.loopback.options import Options
 from rtkit.loopback.server import LONGEST_FRAME, Scripts, serve_loopback
 from rtkit.recording import StreamError
@@ -300,7 +299,7 @@ def test_nothing_in_rtkit_switches_the_verification_off() -> None:
 @contextlib.asynccontextmanager
 async def embedded(**how: Any) -> AsyncIterator[tuple[Server, str]]:
     scripts = how.pop("scripts", None) or Scripts(spoken(("Hello.", 0.0, 0.1)))
-    async with serve_loopback(0, Options(delay=0.0), scripts=scripts, **how) as server:
+    async with serve_loopback(0, Options(delay=0.0, **how), scripts=scripts) as server:
         yield server, f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
@@ -390,11 +389,9 @@ def test_a_message_that_is_too_large_ends_its_session_only(frame: bytes | str) -
     asyncio.run(run())
 
 
-def test_sessions_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded_server, "MOST_SESSIONS", 2)
-
+def test_sessions_are_bounded_in_number() -> None:
     async def run() -> None:
-        async with embedded() as (_, url), asyncio.timeout(PATIENCE):
+        async with embedded(max_connections=2) as (_, url), asyncio.timeout(PATIENCE):
             async with opened(url) as one, opened(url) as two:
                 await one.recv(), await two.recv()
                 with pytest.raises(InvalidStatus) as refused:
