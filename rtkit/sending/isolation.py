@@ -127,10 +127,7 @@ class _Child:
     def run(self, request: tuple[object, ...], endpoint: Endpoint) -> None:
         """Start it, tell it what to do, and take down what it tells, until it has ended."""
         # Closes the pipes and waits for its end; if it died at once, its exit code tells.
-        with (
-            contextlib.suppress(BrokenPipeError),
-            start_child("rtkit.sending.isolation") as self._process,
-        ):
+        with contextlib.suppress(BrokenPipeError), _start_child() as self._process:
             late = threading.Timer(self._patience, self._give_up)
             late.daemon = True
             late.start()
@@ -205,6 +202,9 @@ class _Child:
             self._facts.append(fact)
             if not isinstance(fact, Level):
                 self._see(fact)
+
+
+_start_child = partial(start_child, "rtkit.sending.isolation")
 
 
 # The child.

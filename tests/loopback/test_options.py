@@ -31,6 +31,7 @@ ASKED: dict[str, Any] = {
     "key": "sesame",
     "max_sessions": 4,
     "sessions_per_minute": 9,
+    "max_connections": 7,
     "origins": ("http://localhost:3000", "http://localhost:4000"),
     "compression": False,
 }
