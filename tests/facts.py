@@ -134,7 +134,7 @@ async def converse(
     clip: Clip,
     *,
     delay: float = 0.15,
-    drain: float = 1.25,
+    max_speed: float = 1.25,
     query: Mapping[str, str] | None = None,
     finals: int = 1,
     **how: Any,
@@ -145,11 +145,11 @@ async def converse(
     connection = InMemoryConnection(
         lambda rate: Script(script, rate),
         rate=clip.rate,
-        behavior=Behavior(delay, max_speed=drain, finals=finals),
+        behavior=Behavior(delay, max_speed=max_speed, finals=finals),
         parameters=query,
     )
     found = await stream(clip, connection=connection, **how)
-    service = {"name": "embedded", "engine": "script", "delay": delay}
+    service = {"name": "embedded", "engine": "script", "delay": delay, "max_speed": max_speed}
     return replace(found, settings=replace(found.settings, service=service))
 
 

@@ -79,7 +79,7 @@ def _turns(measure: Callable[[Session, Latency], np.ndarray]) -> Callable[[Sessi
 
 def _service_time(session: Session, latency: Latency) -> np.ndarray:
     """NaN where the service does not say which audio decided."""
-    return np.where(latency.decided, latency.service_time, np.nan)
+    return np.where(latency.decided, latency.queue_wait + latency.service_time, np.nan)
 
 
 def _since_sent(session: Session, latency: Latency) -> np.ndarray:

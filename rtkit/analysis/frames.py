@@ -50,22 +50,23 @@ def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
         Times and durations in seconds; instants count from the start of pacing, as audio does.
 
         ``"chunks"``: ``index``, ``start`` and ``end`` (in the audio), ``due``, ``sent``,
-        ``returned`` (when the connection had taken it), ``lateness`` (sent - due), ``bytes``, and
-        ``padding`` (bytes).
+        ``returned`` (when the connection had taken it), ``lateness`` (sent - due), ``bytes``,
+        ``padding`` (bytes), and ``unacknowledged`` and ``window`` (bytes; NaN where the kernel does
+        not tell).
 
         ``"words"``: each word that was heard, and behind them each of the reference's that was
         not. ``turn`` (the service's number, -1 for a word that was not heard), ``text``, ``start``
         and ``end`` (in the audio, the reference's where it knows the word), ``received``,
         ``chunk`` (the one that holds the word's end), ``latency`` and its parts ``chunk_wait``,
-        ``lateness`` and ``service_time``; ``confidence``; ``match``: ``"matched"``,
+        ``lateness``, ``queue_wait`` and ``service_time``; ``confidence``; ``match``: ``"matched"``,
         ``"unmatched"`` (heard, and not in the reference), ``"missed"`` (never heard: no latency)
         or ``"unknown"`` (there is no reference); ``excluded``: why it does not count, empty where
         it does; ``counted``: whether `rtkit.word_latency` counts it.
 
         ``"turns"``: each turn that ended. ``turn``, ``text``, ``words`` (how many), ``start``,
         ``end``, ``received``, ``latency`` and its parts ``chunk_wait``, ``endpoint_wait``,
-        ``lateness`` and ``service_time``; ``since_sent`` (endpoint wait + service time, which is
-        all that is known where the service does not say what ``decided`` the turn);
+        ``lateness``, ``queue_wait`` and ``service_time``; ``since_sent`` (endpoint wait + service
+        time, which is all that is known where the service does not say what ``decided`` the turn);
         ``half_width`` (how far ``lateness``, ``since_sent`` and ``service_time`` may lie from the
         truth) and ``known`` (how it is known which audio decided: ``"stamped"``, ``"stated"`` or
         ``"bounded"``); ``first_word`` (first-word latency); ``decided``, ``referenced`` (whose word
@@ -126,6 +127,8 @@ def _chunks(session: Session) -> Columns:
         "lateness": session.lateness,
         "bytes": np.array([chunk.bytes for chunk in chunks], dtype=int),
         "padding": np.array([chunk.padding for chunk in chunks], dtype=int),
+        "unacknowledged": np.array([chunk.unacknowledged for chunk in chunks], dtype=float),
+        "window": np.array([chunk.window for chunk in chunks], dtype=float),
     }
 
 
@@ -151,6 +154,7 @@ def _words(session: Session) -> Columns:
         "latency": np.append(latency.latency, never),
         "chunk_wait": np.append(latency.chunk_wait, never),
         "lateness": np.append(latency.lateness, never),
+        "queue_wait": np.append(latency.queue_wait, never),
         "service_time": np.append(latency.service_time, never),
         "confidence": np.append([word.word.confidence for word in heard], never).astype(float),
         "match": _texts(match),
@@ -180,6 +184,7 @@ def _turns(session: Session) -> Columns:
         "chunk_wait": latency.chunk_wait,
         "endpoint_wait": np.where(latency.decided, latency.endpoint_wait, np.nan),
         "lateness": latency.lateness,
+        "queue_wait": latency.queue_wait,
         "service_time": np.where(latency.decided, latency.service_time, np.nan),
         "since_sent": latency.since_sent,
         "half_width": latency.half_width,

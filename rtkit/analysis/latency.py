@@ -5,13 +5,15 @@ chunk that holds it, d the chunk that decided a turn's end, and r the result's a
 
     word:  r - e = (due_k - e) + (sent_k - due_k) + (r - sent_k)
     turn:  r - e = (due_k - e) + (due_d - due_k) + (sent_d - due_d) + (r - sent_d)
-    latency      = chunk wait  + endpoint wait   + lateness         + service time
+    latency      = chunk wait  + endpoint wait   + lateness         + queue wait + service time
 
-Both sums hold for every word and turn: nothing is clamped or dropped, negative terms are kept.
+Both sums hold for every word and turn: nothing is clamped or dropped, negative terms are kept. The
+queue wait, mostly 0, is what of r - sent a burst of the sender's made (`rtkit.analysis.parts`).
 
 Where the service does not say which audio decided, d is one of the chunks from k to the last one
-sent before r. Lateness, and with it endpoint wait + service time, then lies between two values:
-the middle stands in the arrays, and `half_width` says how far the truth may lie from it.
+sent before r. Lateness and queue wait, and with them endpoint wait + service time, then lie
+between two values: the middle stands in the arrays, and `half_width` says how far the truth may lie
+from it.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import numpy as np
 
 from rtkit.analysis.belonging import Edge
 from rtkit.analysis.matching import normalize
+from rtkit.analysis.parts import deciding_chunks, made_by_sender
 from rtkit.analysis.turns import (
     HeardWord,
     heard_turns,
@@ -127,11 +130,14 @@ class Latency:
         as all parts are, where neither a reference nor the service says.
     received : ndarray
         r: when the loop saw the result.
-    chunk_wait, endpoint_wait, lateness, service_time : ndarray
-        The parts; they add up to `latency`. Words have no endpoint wait: it is 0.
+    chunk_wait, endpoint_wait, lateness, queue_wait, service_time : ndarray
+        The parts; they add up to `latency`. Words have no endpoint wait: it is 0. The sender made
+        lateness and queue wait: what it sends in a burst waits until the service has heard what
+        came before. That is known where the service says how fast it hears, and else counts to
+        the service time.
     half_width : ndarray
-        How far `lateness` may lie from the truth, and so may `since_sent` and `service_time`, the
-        other way; 0 where it is known which chunk decided.
+        How far `lateness` may lie from the truth, and so may `queue_wait`, their sum, and, the
+        other way, `since_sent` and `service_time`; 0 where it is known which chunk decided.
     known : ndarray of str
         How it is known which chunk decided. ``"stamped"``: the embedded service says so;
         ``"stated"``: the service says how much audio it had heard, at most; ``"bounded"``: it says
@@ -141,7 +147,9 @@ class Latency:
         Why it is shown and left out of quantiles; empty where it counts. ``"terminated"``:
         the shutdown ended the turn; ``"unmatched"``: nothing of it matches the reference, or a word
         has no known end; ``"ambiguous"``: a missed word at its end may belong to this turn or to
-        the next; ``"early"``: the result came before the word had begun to be sent.
+        the next; ``"early"``: the result came before the word had begun to be sent;
+        ``"disturbed"``: it may have waited in a queue that a burst of the sender's made, at a
+        service that does not say how fast it hears.
     referenced : ndarray of bool
         Whether e comes from the reference, or else from the service's own word times.
     """
@@ -153,6 +161,7 @@ class Latency:
     chunk_wait: np.ndarray
     endpoint_wait: np.ndarray
     lateness: np.ndarray
+    queue_wait: np.ndarray
     service_time: np.ndarray
     half_width: np.ndarray
     known: np.ndarray
@@ -169,7 +178,7 @@ class Latency:
 
     @property
     def since_sent(self) -> np.ndarray:
-        """Endpoint wait + service time: all that is neither chunk wait nor lateness."""
+        """Endpoint wait + service time: all that is neither chunk wait nor the sender's."""
         return np.asarray(self.endpoint_wait + self.service_time)
 
     @property
@@ -190,7 +199,7 @@ class Latency:
     def bounds(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Between which values each one's part lies: the least, and the greatest."""
         values = getattr(self, part)
-        unsure = part in ("lateness", "service_time", "since_sent")
+        unsure = part in ("lateness", "queue_wait", "service_time", "since_sent")
         half_width = self.half_width if unsure else np.zeros(len(self))
         return values - half_width, values + half_width
 
@@ -363,10 +372,12 @@ def _ended_by_terminate(session: Session, at: float, turn: Turn) -> bool:
 
 
 def senders_share(latency: Latency) -> float:
-    """Which part of the measured latency the sender made itself: sum of lateness / of latency.
+    """Which part of the measured latency the sender made itself.
+
+    That is the sum of lateness and queue wait, over that of latency.
 
     NaN where nothing was measured, or where nobody waited: results that came before the words
-    were due have no latency to share out. Where lateness is only known within bounds, this is the
+    were due have no latency to share out. Where these are only known within bounds, this is the
     middle, and `senders_share_bounds` says between which values it lies.
     """
     low, high = senders_share_bounds(latency)
@@ -378,7 +389,9 @@ def senders_share_bounds(latency: Latency) -> tuple[float, float]:
     total = float(latency.latency[latency.counted].sum())
     if not total > 0:
         return float("nan"), float("nan")
-    low, high = (float(late[latency.counted].sum()) for late in latency.bounds("lateness"))
+    made = latency.lateness + latency.queue_wait
+    bounds = made - latency.half_width, made + latency.half_width
+    low, high = (float(bound[latency.counted].sum()) for bound in bounds)
     return low / total, high / total
 
 
@@ -392,58 +405,33 @@ def _latency(session: Session, results: Sequence[_Result], *, turns: bool = Fals
     received = np.array([result.received for result in results], dtype=float)
     known = np.array(["held"] * len(results), dtype=object)
     holding = holding_chunk(session, end)
-    deciding, low, high = holding, *(session.lateness[holding] if results else end,) * 2
+    deciding = first = holding
     if turns and results:
-        known, deciding = _deciding(session, results, received)
-        settled = known == "stamped"
-        low, high = _extremes(session.lateness, np.where(settled, deciding, holding), deciding)
-    due = session.due
-    chunk_wait = due[holding] - end if results else end
-    lateness = np.where(np.isnan(end), np.nan, (low + high) / 2)
-    endpoint_wait = np.where(np.isnan(end), np.nan, due[deciding] - due[holding] if results else 0)
+        known, deciding = deciding_chunks(session, [one.final for one in results], received)
+        first = np.where(known == "stamped", deciding, holding)
+    made = made_by_sender(session, first, deciding)
+    due = session.due if results else np.zeros(1)
+    nowhere = np.isnan(end)
+    lateness = np.where(nowhere, np.nan, made.lateness)
+    queue_wait = np.where(nowhere, np.nan, made.queue_wait)
+    excluded = np.array([result.excluded for result in results], dtype=object)
+    excluded[(excluded == "") & made.disturbed] = "disturbed"
     latency = Latency(
         texts=tuple(result.text for result in results),
         turn=np.array([result.turn for result in results], dtype=int),
         end=end,
         received=received,
-        chunk_wait=chunk_wait,
-        endpoint_wait=endpoint_wait,
+        chunk_wait=due[holding] - end,
+        endpoint_wait=np.where(nowhere, np.nan, due[deciding] - due[holding]),
         lateness=lateness,
-        service_time=received - due[deciding] - lateness if results else end,
-        half_width=np.where(np.isnan(end), 0.0, (high - low) / 2),
+        queue_wait=queue_wait,
+        service_time=received - due[deciding] - lateness - queue_wait,
+        half_width=np.where(nowhere, 0.0, made.half_width),
         known=known,
-        excluded=np.array([result.excluded for result in results], dtype=object),
+        excluded=excluded,
         referenced=np.array([result.referenced for result in results], dtype=bool),
     )
     for one in fields(latency):
         if isinstance(values := getattr(latency, one.name), np.ndarray):
             values.flags.writeable = False  # it is kept: a change would show everywhere
     return latency
-
-
-def _deciding(
-    session: Session, results: Sequence[_Result], received: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """How d is known, and the last chunk that it can be."""
-    samples = np.cumsum([chunk.bytes // 2 for chunk in session.chunks])
-    # Half a sample of grace, whatever the rounding.
-    heard = [
-        np.inf if one.final is None or one.final.heard is None else one.final.heard
-        for one in results
-    ]
-    by_service = np.searchsorted((samples + 0.5) / session.settings.rate, heard)
-    by_sending = np.searchsorted(session.sent, received, side="right") - 1
-    by = [one.final.heard_by if one.final is not None else "unknown" for one in results]
-    known = np.array(["bounded" if one == "unknown" else one for one in by], dtype=object)
-    last = np.where(known == "stamped", by_service, np.minimum(by_service, by_sending))
-    return known, np.clip(last, 0, len(samples) - 1)
-
-
-def _extremes(
-    values: np.ndarray, one: np.ndarray, other: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the greatest value from each `one` to its `other`, both included."""
-    ends = np.stack([np.minimum(one, other), np.maximum(one, other) + 1], axis=1).ravel()
-    low = np.minimum.reduceat(np.append(values, np.inf), ends)[::2]
-    high = np.maximum.reduceat(np.append(values, -np.inf), ends)[::2]
-    return low, high

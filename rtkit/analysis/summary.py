@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from rtkit.analysis.latency import quantiles, senders_share_bounds, turn_latency, word_latency
 from rtkit.analysis.metrics import METRICS
 from rtkit.analysis.naming import Sessions, named
+from rtkit.analysis.parts import SLOWEST, hearing_speed
 from rtkit.analysis.turns import never_ended
 from rtkit.analysis.validity import validity
 from rtkit.markup import Table
 from rtkit.session import Session
 
 __all__ = ["Note", "notes", "summarize"]
+
+QUEUED = 0.001  # seconds in a queue that are worth a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,8 @@ class Note:
     ----------
     kind : str
         ``"not valid"``, ``"marks speech"``, ``"phase"``, ``"undecided"``, ``"stated"``,
-        ``"not counted"``, ``"never ended"``, ``"missed words"`` or ``"calibrated"``.
+        ``"not counted"``, ``"never ended"``, ``"queue wait"``, ``"disturbed"``,
+        ``"missed words"`` or ``"calibrated"``.
     session : str
         Its name.
     text : str
@@ -83,6 +87,7 @@ def _known_of(session: Session) -> Iterator[tuple[str, str]]:
             f"{session.settings.chunk * 1000:g} ms better than live audio can have it.",
         )
     yield from _of_turns(session)
+    yield from _of_bursts(session)
     words = 0 if session.reference is None else len(session.reference.words)
     matched = int(word_latency(session).counted.sum())
     if matched < words and not session.settings.marks_speech:
@@ -139,4 +144,28 @@ def _of_turns(session: Session) -> Iterator[tuple[str, str]]:
             "never ended",
             f"{len(left)} of the service's turns never ended (number {numbers}): their words are "
             "in no transcript; those that were final count in word latency.",
+        )
+
+
+def _of_bursts(session: Session) -> Iterator[tuple[str, str]]:
+    """What a sender did that stalls, and then catches up faster than the service hears."""
+    words, turns = word_latency(session), turn_latency(session)
+    paced = session.settings.pacing != "unpaced"
+    longest = max(float(one.queue_wait[one.counted].max(initial=0.0)) for one in (words, turns))
+    if longest > QUEUED:
+        speed = hearing_speed(session)
+        yield (
+            "queue wait",
+            f"the service hears {speed:g} s of audio in a second, and the sender sent more: "
+            f"results waited up to {longest * 1000:.0f} ms behind it, which is the sender's."
+            + f" With catch_up={speed:g} none would."
+            * paced,
+        )
+    of_turns, of_words = (int((one.excluded == "disturbed").sum()) for one in (turns, words))
+    if of_turns or of_words:
+        yield (
+            "disturbed",
+            f"{of_turns} of {len(turns)} turns and {of_words} of {len(words)} words came behind a "
+            "burst of the sender's that the service may not have heard by then: shown, and not "
+            "counted." + f" With catch_up={SLOWEST:g} there would be none." * paced,
         )

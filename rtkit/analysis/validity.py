@@ -168,10 +168,13 @@ def _late(session: Session, bound: float, receive: float) -> Iterator[Problem]:
 
 
 def _mattering(session: Session) -> np.ndarray:
-    """Which chunks hold or decide a result that counts, shape (chunks,); or may have decided it."""
+    """Which chunks hold or decide a result that counts, shape (chunks,); or may have decided it.
+
+    One that is left out because the sender disturbed it would have counted.
+    """
     matter = np.zeros(len(session.chunks), dtype=bool)
     for latency in word_latency(session), turn_latency(session):
-        counted = latency.counted
+        counted = latency.counted | (latency.excluded == "disturbed")
         deciding = _deciding(session, latency)[counted]
         matter[deciding] = True
         unsure = ~latency.decided[counted]

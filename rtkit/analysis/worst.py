@@ -18,14 +18,15 @@ from rtkit.session import Session
 
 __all__ = ["Worst", "worst_cases"]
 
-PARTS = ("chunk_wait", "endpoint_wait", "lateness", "service_time", "since_sent")
+PARTS = ("chunk_wait", "endpoint_wait", "lateness", "queue_wait", "service_time", "since_sent")
 _SAID = {part: part.replace("_", " ") for part in PARTS}
 _SAID["since_sent"] = "endpoint wait + service time"
 _RIGHT = 'style="text-align: right; padding: 2px 12px"'
 _LEFT = 'style="text-align: left; padding: 2px 12px"'
-_WORD = ("chunk_wait", "lateness", "service_time")
-_TURN = ("chunk_wait", "endpoint_wait", "lateness", "service_time")
-_UNDECIDED = ("chunk_wait", "lateness", "since_sent")  # the service did not say what decided
+_WORD = ("chunk_wait", "lateness", "queue_wait", "service_time")
+_TURN = ("chunk_wait", "endpoint_wait", "lateness", "queue_wait", "service_time")
+# Where the service did not say what decided.
+_UNDECIDED = ("chunk_wait", "lateness", "queue_wait", "since_sent")
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,8 @@ def _cases(name: str, session: Session, of: str, file: Path | None) -> Iterable[
         if of == "turn_latency" and not latency.decided[i]:
             names = _UNDECIDED
         parts = {part: float(getattr(latency, part)[i]) for part in names}
+        if not parts["queue_wait"]:  # mostly there is none
+            del parts["queue_wait"]
         seconds, at = float(latency.latency[i]), first + float(latency.end[i])
         half_width = float(latency.half_width[i])
         yield Case(settings.recording, name, at, latency.texts[i], seconds, parts, file, half_width)

@@ -44,6 +44,7 @@ PARTS = (
     Part("chunk_wait", "chunk wait", "#E0D9C6"),
     Part("endpoint_wait", "endpoint wait", "#B3BBC5"),
     Part("lateness", "lateness (the sender's)", "#A3195B", "////"),
+    Part("queue_wait", "queue wait (the sender's)", "#5C0B36", "\\\\\\\\"),
     Part("service_time", "service time", "#56657B"),
 )
 UNDECIDED = Part("since_sent", "endpoint wait + service time", "#848FA0", "..")

@@ -15,6 +15,7 @@ GLOSSARY: Mapping[str, str] = {
     "latency": "from the end of a word or turn to the answer: what a person waits",
     "chunk wait": "until the chunk that holds the end is due",
     "endpoint wait": "for the silence that tells the service that the turn is over",
+    "queue wait": "behind a burst of the sender's, which the service cannot hear at once",
     "service time": "from sending the chunk that decided to the answer: what the service took",
     "stall": "a stretch in which the sender's event loop was busy with something else",
 }

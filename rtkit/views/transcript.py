@@ -20,6 +20,7 @@ PARTS = {
     "latency": "what a person waits",
     "chunk_wait": "until the word's chunk was due",
     "lateness": "by which the sender was late",
+    "queue_wait": "behind a burst of the sender's",
     "service_time": "what the service took",
 }
 STRENGTHS = (0, 0.16, 0.32, 0.5, 0.72)
@@ -103,7 +104,7 @@ def show_transcript(
     Parameters
     ----------
     session : Session
-    part : {"latency", "chunk_wait", "lateness", "service_time"}
+    part : {"latency", "chunk_wait", "lateness", "queue_wait", "service_time"}
     edges : sequence of 4 floats, optional
         Where one color ends and the next begins, in seconds: to compare sessions, give the same to
         all. Without, round numbers that give each color about a fifth of the words.

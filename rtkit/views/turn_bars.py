@@ -40,6 +40,7 @@ REASONS = {
     "unmatched": "not in the reference",
     "ambiguous": "whose last word is not sure",
     "early": "result before it was sent",
+    "disturbed": "behind a burst of the sender's",
 }
 
 

@@ -23,6 +23,7 @@ from rtkit.views.plots import plot_comparison, plot_lateness
 
 ON_TIME = [0.0] * 10
 SPEECH = '{"type": "SpeechStarted"}'  # known, and no result
+HEARS = {"max_speed": 1.25}  # what the service says of itself
 HELLO = turn(0.55, ("hello", 0.2, 0.4), final=True)  # held by chunk 3, decided by 3 or 4
 
 
@@ -188,7 +189,7 @@ def test_a_stall_that_a_counted_word_carries_is_not_forgiven(
     answered = turn(
         end + 30, ("late", end - 0.02, end), final=True, decided=round(end * 1000) + 500
     )
-    (problem,) = validity(session(lateness, answered)).problems
+    (problem,) = validity(session(lateness, answered, service=HEARS)).problems
     assert problem.name == "late"
     assert "hold or decide a result" in problem.found
     assert shown in problem.found
@@ -215,7 +216,21 @@ def test_the_chunk_that_decided_a_turn_is_bounded_too(
     lateness = [0.0] * 200
     lateness[14] = 0.08  # one of 200: the 99th percentile forgives it
     answered = turn(1.95, ("hi", 0.5, 0.8), final=True, decided=decided)
-    assert names(session(lateness, answered)) == expected
+    assert names(session(lateness, answered, service=HEARS)) == expected
+
+
+def test_a_result_that_the_sender_disturbed_is_not_counted_and_was_late_all_the_same() -> None:
+    """Behind a burst of which nobody knows how long it takes to be heard."""
+    before = turn(39.0, ("before", 38.0, 38.4), final=True, decided=38_800)
+    within = turn(41.0, ("within", 40.1, 40.45), order=1, final=True, decided=42_000)
+    lateness = late_once(400, 0.75)
+    assert names(session(lateness, before, within)) == ["late"]
+    punctual = turn(43.0, ("punctual", 42.1, 42.45), order=1, final=True, decided=42_600)
+    assert validity(session(lateness, before, punctual))
+    alone = validity(session(lateness, punctual))
+    assert [(one.name, one.found) for one in alone.problems] == [
+        ("no results", "none of 2 results counts: 2 disturbed")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,8 @@ def test_a_pacing_never_sends_earlier_for_being_asked_later(
 
 
 def assert_parts_add_up(latency: Latency) -> None:
-    parts = latency.chunk_wait + latency.endpoint_wait + latency.lateness + latency.service_time
+    senders = latency.lateness + latency.queue_wait
+    parts = latency.chunk_wait + latency.endpoint_wait + senders + latency.service_time
     np.testing.assert_allclose(parts, latency.received - latency.end, rtol=0, atol=EXACT)
 
 

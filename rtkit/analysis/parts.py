@@ -1,0 +1,112 @@
+"""Which chunk decided a result, and what of its latency the sender made: lateness, and a queue.
+
+A sender that stalls and then catches up sends faster than a service hears. What it sends then
+waits in the service's queue although it left on time: the queue is the sender's making, too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from rtkit.services.messages import Turn
+from rtkit.session import Session
+
+__all__ = ["SLOWEST", "Made", "deciding_chunks", "hearing_speed", "made_by_sender"]
+
+SLOWEST = 1.25  # seconds a second, which a service hears that does not say how many
+DISTURBED = 0.01  # seconds that a result may have waited in a queue of which nothing is known
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the sender made of some results' latency, in seconds; every array has shape (n,).
+
+    Attributes
+    ----------
+    lateness, queue_wait : ndarray
+        In the middle between what they may be.
+    half_width : ndarray
+        How far each of the two, and their sum, may lie from the truth.
+    disturbed : ndarray of bool
+        Whether a queue may have been there of which nothing is known.
+    """
+
+    lateness: np.ndarray
+    queue_wait: np.ndarray
+    half_width: np.ndarray
+    disturbed: np.ndarray
+
+
+def made_by_sender(session: Session, first: np.ndarray, last: np.ndarray) -> Made:
+    """What the sender made of results of which one of the chunks from `first` to `last` decided.
+
+    Where the service says how fast it hears, the queue is known. Where it does not, a result is
+    disturbed until the queue must be empty, of a service that hears 1.25 times as fast as people
+    speak: the slowest that is known.
+    """
+    queue = session.once(_queue_waits)
+    known = hearing_speed(session) is not None
+    lateness, waits = session.lateness, queue if known else np.zeros(len(queue))
+    ranges = [_extremes(values, first, last) for values in (lateness, waits, lateness + waits)]
+    (late_low, late_high), (wait_low, wait_high), (low, high) = ranges
+    late, wait = (late_low + late_high) / 2, (wait_low + wait_high) / 2
+    widths = [(late_high - late_low) / 2, (wait_high - wait_low) / 2]
+    widths += [high - (late + wait), (late + wait) - low]
+    most = _extremes(queue, first, last)[1]
+    disturbed = (most > DISTURBED) & (not known)
+    return Made(late, wait, np.max(widths, axis=0), disturbed)
+
+
+def hearing_speed(session: Session) -> float | None:
+    """How many seconds of audio the service hears in a second at most; None if it does not say."""
+    told = session.settings.service.get("max_speed")
+    if isinstance(told, int | float) and not isinstance(told, bool) and 0 < told < math.inf:
+        return float(told)
+    return None
+
+
+def _queue_waits(session: Session) -> np.ndarray:
+    """How much longer each chunk waited behind those before it than if all had left when due.
+
+    A chunk is heard when it arrives, or else when the one before it was heard and its own duration
+    has passed at the speed of hearing. A service that hears more slowly than people speak has a
+    queue of its own. Shape (chunks,), in seconds.
+    """
+    speed = hearing_speed(session) or SLOWEST
+    samples = np.array([chunk.bytes // 2 for chunk in session.chunks])
+    behind = np.cumsum(samples) / session.settings.rate / speed
+
+    def waits(arrivals: np.ndarray) -> np.ndarray:
+        ahead = arrivals - behind
+        return np.asarray(np.maximum.accumulate(ahead) - ahead)
+
+    made = waits(session.sent) - waits(session.due)
+    return np.where(np.abs(made) > 1e-9, made, 0.0)
+
+
+def deciding_chunks(
+    session: Session, finals: list[Turn | None], received: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How it is known which chunk decided each result, and the last one that it can be."""
+    samples = np.cumsum([chunk.bytes // 2 for chunk in session.chunks])
+    # Half a sample of grace, whatever the rounding.
+    heard = [math.inf if one is None or one.heard is None else one.heard for one in finals]
+    by_service = np.searchsorted((samples + 0.5) / session.settings.rate, heard)
+    by_sending = np.searchsorted(session.sent, received, side="right") - 1
+    by = ["unknown" if one is None else one.heard_by for one in finals]
+    known = np.array(["bounded" if one == "unknown" else one for one in by], dtype=object)
+    last = np.where(known == "stamped", by_service, np.minimum(by_service, by_sending))
+    return known, np.clip(last, 0, len(samples) - 1)
+
+
+def _extremes(
+    values: np.ndarray, one: np.ndarray, other: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest value from each `one` to its `other`, both included."""
+    ends = np.stack([np.minimum(one, other), np.maximum(one, other) + 1], axis=1).ravel()
+    low = np.minimum.reduceat(np.append(values, np.inf), ends)[::2]
+    high = np.maximum.reduceat(np.append(values, -np.inf), ends)[::2]
+    return low, high
