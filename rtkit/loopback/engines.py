@@ -95,7 +95,7 @@ class Engine(Protocol):
         """The sounds in the next `samples` (int16, mono)."""
 
     def finish(self) -> Iterator[Sound]:
-        """Settle what is open; speech that goes on begins anew."""
+        """Settle what is open; speech that goes on begins again."""
 
 
 class Script:

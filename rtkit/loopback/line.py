@@ -68,10 +68,10 @@ class Line:
 
     # The session's side.
 
-    async def door(self) -> int | None:
+    async def request(self) -> int | None:
         """An HTTP status that refuses the client, or None for letting it in."""
         for fault in self._faults:
-            if (status := await fault.door(self)) is not None:
+            if (status := await fault.request(self)) is not None:
                 return status
         return None
 

@@ -147,7 +147,7 @@ class Loopback(Options):
         await asyncio.to_thread(self._running.expect, sessions)
 
     def close(self) -> None:
-        """End the process; it starts anew if it is needed again."""
+        """End the process; it starts again when it is needed."""
         self._running.close()
 
     async def __aenter__(self) -> Loopback:

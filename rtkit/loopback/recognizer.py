@@ -107,7 +107,7 @@ class Listener:
             yield from self._hear_frame(piece.tobytes())
 
     def finish(self) -> Iterator[Sound]:
-        """Settle what is open; speech that goes on begins anew."""
+        """Settle what is open; speech that goes on begins again."""
         if self._start is not None:
             yield self._settled()
 

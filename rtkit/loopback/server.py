@@ -185,7 +185,7 @@ class _Host:
             partial(self._log.note, connection),
         )
         self._lines[connection] = line
-        status = await line.door()
+        status = await line.request()
         return None if status is None else _response(status, "Refused on demand.\n")
 
     def _foreign(self, connection: ServerConnection, request: Request) -> str | None:

@@ -118,7 +118,7 @@ _BY_CODE: Mapping[int, Closure] = {
     401: Closure(
         "key refused",
         "The service does not know this API key.",
-        "Copy the key anew.",
+        "Copy the key again.",
         False,
         (401,),
         HTTP,
@@ -180,7 +180,7 @@ def close_codes(dialect: str = ASSEMBLYAI) -> Closures:
 
 
 def explain(what: object, text: str = "", *, dialect: str = ASSEMBLYAI) -> Closure:
-    """The cause and the cure of an ending or an error: by its words first, then by its code.
+    """The cause and the fix of an ending or an error: by its words first, then by its code.
 
     Parameters
     ----------
@@ -339,5 +339,5 @@ def _of_exception(error: BaseException, dialect: str) -> Closure:
             "Look at the network, the host's name, and the file's.",
             True,
         )
-    sentence = str(error) or type(error).__name__  # rtkit's own say cause and cure themselves
+    sentence = str(error) or type(error).__name__  # rtkit's own say cause and fix themselves
     return Closure("refused", sentence, "The sentence says what to change.", False)

@@ -28,7 +28,7 @@ def find_key(given: str | None, variable: str, vendor: str) -> str:
     if not key.isascii() or not key.isprintable() or " " in key:
         del key
         raise ValueError(
-            "The API key holds a space or a character that no key has. Copy it anew, "
+            "The API key holds a space or a character that no key has. Copy it again, "
             "without the word Bearer before it."
         )
     return Confidential(key)

@@ -256,7 +256,7 @@ def fetch(service: Loopback, path: str, **headers: str) -> tuple[int, str | None
 
 @pytest.fixture(scope="module")
 def strict() -> Iterator[Loopback]:
-    """A service with rules of its house."""
+    """A service with rules of its own."""
     service = Loopback(key="sesame", max_sessions=1, max_duration=2.5, compression=False)
     asyncio.run(service.connect_info(8000))
     yield service

@@ -311,7 +311,7 @@ def failing(
             [(0.2, error(1008, "Invalid API key")), (0.2, Closed(1008, DETAILS))],
             NORMAL,
             0,
-            ["does not know this API key", "Copy the key anew", "the code 1008"],
+            ["does not know this API key", "Copy the key again", "the code 1008"],
             id="refused before Begin",
         ),
         pytest.param(

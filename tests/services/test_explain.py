@@ -1,4 +1,4 @@
-"""How sessions end: whatever tells of an ending is explained, with a cause and a cure."""
+"""How sessions end: whatever tells of an ending is explained, with a cause and a fix."""
 
 from __future__ import annotations
 

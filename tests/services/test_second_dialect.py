@@ -121,7 +121,7 @@ def test_a_file_is_read_by_the_dialect_that_it_names(tmp_path: Path) -> None:
     loaded = load_session(tmp_path / "a.jsonl")
     assert loaded == session
     assert [one.replies for one in loaded.messages] == [None] * len(loaded.messages)
-    assert loaded.replies == session.replies  # folded anew, from the first message on
+    assert loaded.replies == session.replies  # folded again, from the first message on
     assert turn_latency(loaded).latency.tolist() == turn_latency(session).latency.tolist()
 
 

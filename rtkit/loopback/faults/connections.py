@@ -16,7 +16,7 @@ class Refuse(Fault):
     usual: ClassVar[float | None] = 503
     least, most = 400, 599
 
-    async def door(self, line: Line) -> int | None:
+    async def request(self, line: Line) -> int | None:
         line.tell(self)
         return int(self.value)
 
@@ -24,7 +24,7 @@ class Refuse(Fault):
 class NoAnswer(Fault):
     does = "never answers the request for a connection"
 
-    async def door(self, line: Line) -> int | None:
+    async def request(self, line: Line) -> int | None:
         line.tell(self)
         await line.wire.wait_closed()
         return None
@@ -34,7 +34,7 @@ class Garbage(Fault):
     does = "sends bytes that are no websocket frame"
     timed = True
 
-    async def door(self, line: Line) -> int | None:
+    async def request(self, line: Line) -> int | None:
         if self.written.at is None:
             line.tell(self)
             await self.now(line)

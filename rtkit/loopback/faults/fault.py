@@ -117,7 +117,7 @@ class Fault:
         """Whether the value is one that this can be done with."""
         return cls.least <= value <= cls.most
 
-    async def door(self, line: Line) -> int | None:
+    async def request(self, line: Line) -> int | None:
         """A client asks for a session: answer with an HTTP status, or (None) let it in."""
         return None
 

@@ -59,7 +59,7 @@ BY_WORDS: tuple[tuple[str, Closure], ...] = (
         Closure(
             "key refused",
             "The service does not know this API key.",
-            "Copy the key anew; it goes without the word Bearer.",
+            "Copy the key again; it goes without the word Bearer.",
             False,
             (1008,),
             SEEN,
@@ -126,7 +126,7 @@ BY_WORDS: tuple[tuple[str, Closure], ...] = (
         Closure(
             "bad input",
             "The service could not accept a parameter or a message.",
-            "Its own words name it; mend that.",
+            "Its own words name it; fix that.",
             False,
             (3006,),
             SEEN,
@@ -137,7 +137,7 @@ BY_CODE: Mapping[int, Closure] = {
     401: Closure(
         "key refused",
         "The service does not know this API key.",
-        "Copy the key anew; it goes without the word Bearer.",
+        "Copy the key again; it goes without the word Bearer.",
         False,
         (401,),
         HTTP,
@@ -161,7 +161,7 @@ BY_CODE: Mapping[int, Closure] = {
     3006: Closure(
         "bad input",
         "The service could not accept a parameter or a message.",
-        "Its own words name it; mend that.",
+        "Its own words name it; fix that.",
         False,
         (3006,),
         SEEN,

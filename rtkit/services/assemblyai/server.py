@@ -70,7 +70,7 @@ class Server:
         self._short: float | None = None  # seconds of a message that was too short
         self._told = -1  # the last turn whose utterance was told
 
-    # The door.
+    # Who comes in.
 
     @staticmethod
     def credential(query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:

@@ -22,7 +22,7 @@ def endpoint(base: str, key: str, rate: int, parameters: Mapping[str, Any]) -> E
 
 
 class Squawks(Reader):
-    """Words that were settled are said once; what is guessed is said anew in each message."""
+    """Words that were settled are said once; what is guessed is said again in each message."""
 
     def __init__(self, rate: int) -> None:
         super().__init__(rate)
