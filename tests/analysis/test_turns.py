@@ -258,6 +258,27 @@ def test_of_two_equal_words_the_turn_before_may_have_heard_either(
     assert found.excluded.tolist() == [excluded, ""]
 
 
+def test_two_equal_words_that_begin_it_all_may_be_of_either_turn() -> None:
+    twins = ("no", 10.0, 10.35), ("no", 10.5, 10.85)
+    found = turns(
+        final(11.4, ("no", 10.32, 10.62)),
+        final(13.7, YES, PLEASE, order=1),
+        said=said((*twins, YES, PLEASE)),
+    )
+    assert found.excluded.tolist() == ["ambiguous", ""]
+
+
+@pytest.mark.parametrize("shift", [-5.0, 0.0, 5.0])
+def test_what_was_misheard_is_told_by_its_time_though_the_clock_is_shifted(shift: float) -> None:
+    coat = ("coat", 9.6, 10.0)
+    moved = [(text, start + shift, end + shift) for text, start, end in (THE, CLEVER, coat)]
+    then = [(text, start + shift, end + shift) for text, start, end in (YES, PLEASE)]
+    whole = said((*GOAT_TURN, YES, PLEASE))
+    found = turns(final(10.6, *moved), final(13.7, *then, order=1), said=whole)
+    assert found.end == exactly(10.0, 13.0)
+    assert found.excluded.tolist() == ["", ""]
+
+
 def test_two_equal_words_of_one_turn_are_no_doubt() -> None:
     twins = ("no", 10.0, 10.35), ("no", 10.5, 10.85)
     for placed in (10.35, 10.6, 10.85):
@@ -431,6 +452,42 @@ def test_a_formatted_final_does_not_move_the_end() -> None:
         )
         assert turn_latency(one).latency == exactly(0.6)
         assert turn_latency(one, final="formatted").latency == exactly(0.9)
+
+
+def test_words_are_matched_as_they_read_in_the_end() -> None:
+    first = (THE, CLEVER, ("coat", 9.6, 10.0))
+    formatted = (("The", 8.8, 9.0), CLEVER, ("goat.", 9.6, 10.0))
+    one = heard(
+        final(10.6, *first),
+        turn(10.9, *formatted, final=True, formatted=True),
+        said=said(GOAT_TURN),
+    )
+    found = word_latency(one)
+    assert found.texts == ("The", "clever", "goat.")
+    assert found.received.tolist() == [10.6, 10.6, 10.9]
+    assert turn_latency(one).latency == exactly(0.6)
+
+
+def test_punctuation_is_no_word_in_any_message() -> None:
+    dash, dots = ("—", 9.5, 9.6), ("...", 8.0, 8.2)
+    one = heard(turn(8.3, dots), turn(9.9, THE, dash, GOAT), final(10.6, THE, GOAT, dash))
+    assert word_latency(one).texts == ("the", "goat")
+    assert word_latency(one).received.tolist() == [9.9, 9.9]
+    assert turn_latency(one).end == exactly(10.0)
+    assert first_word_latency(one).received.tolist() == [9.9]
+
+
+def test_what_was_not_yet_sent_at_the_final_does_not_belong_to_the_turn() -> None:
+    go, home = ("go", 0.0, 0.05), ("home", 0.12, 0.18)
+    found = turns(final(0.15, go), said=said((go, home)))  # one chunk of 100 ms had left
+    assert found.end == exactly(0.05)
+    assert turns(final(0.25, go), said=said((go, home))).end == exactly(0.18)
+
+
+def test_a_session_without_chunks_has_words_and_no_latency() -> None:
+    one = session([], turn(0.1, THE), final(0.3, THE), reference=said(GOAT_TURN))
+    assert [word.received for word in heard_words(one)] == [0.1]
+    assert len(word_latency(one)) == len(turn_latency(one)) == 0
 
 
 # Messages out of order.
