@@ -356,7 +356,7 @@ def test_draws_are_measured_in_their_own_errors() -> None:
     drawn = generator.integers(30, size=(100_000, 30))
     ratios = errors[drawn].sum(axis=1) / words[drawn].sum(axis=1)
     t = (ratios - ratio) / error(errors[drawn], words[drawn], ratios[:, None])
-    own, student = error(errors, words, ratio), 2.04523
+    own, student = float(error(errors, words, ratio)), 2.04523
     least, furthest = np.quantile(t, (0.025, 0.975))
     assert low == pytest.approx(ratio - max(furthest, student) * own, abs=0.02 * own)
     assert high == pytest.approx(ratio - min(least, -student) * own, abs=0.02 * own)
