@@ -6,15 +6,18 @@ import argparse
 import asyncio
 import contextlib
 import signal
+import ssl
 import sys
 import time
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from rtkit.loopback.faults import FAULTS
 from rtkit.loopback.log import Log
 from rtkit.loopback.options import Options
 from rtkit.loopback.server import serve_loopback
+from rtkit.loopback.tls import how_to_trust, local_ca, read_certificate
 from rtkit.reference import SidecarError
 from rtkit.services.service import part_of
 
@@ -24,25 +27,38 @@ __all__ = ["main"]
 def main() -> None:
     parser = _parser()
     given = vars(parser.parse_args())
-    port, quiet = given.pop("port"), given.pop("quiet")
+    port, quiet, ca = given.pop("port"), given.pop("quiet"), given.pop("tls")
+    certificate, private_key = given.pop("certificate"), given.pop("private_key")
     try:
+        if private_key is not None and certificate is None:
+            raise ValueError("--private-key belongs to a certificate; name that: --certificate")
         options = Options(**given)
+        tls: ssl.SSLContext | None = None
+        if certificate is not None:
+            tls, ca = read_certificate(certificate, private_key), None
+        elif ca is not None:
+            tls = local_ca(ca)
     except (SidecarError, ValueError, ImportError) as error:
         parser.error(str(error))
     log = Log(None if quiet else _tell, key=options.key)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(port, options, log))
+        asyncio.run(_serve(port, options, log, tls, "" if ca is None else how_to_trust(ca)))
 
 
-async def _serve(port: int, options: Options, log: Log) -> None:
+async def _serve(
+    port: int, options: Options, log: Log, tls: ssl.SSLContext | None, trust: str
+) -> None:
     try:
-        async with serve_loopback(port, options, log=log) as server:
+        async with serve_loopback(port, options, log=log, tls=tls) as server:
             for ending in (signal.SIGTERM, signal.SIGINT):
                 with contextlib.suppress(NotImplementedError):  # where there are no such signals
                     asyncio.get_running_loop().add_signal_handler(ending, server.close)
             at = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
             path = part_of(options.protocol, "server").Server.PATHS[0]
-            print(f"Listening on ws://{at}{path}; Ctrl-C ends it.", flush=True)
+            scheme = "ws" if tls is None else "wss"
+            print(f"Listening on {scheme}://{at}{path}; Ctrl-C ends it.", flush=True)
+            if trust:
+                print(f"Clients have to trust its certificate:\n{trust}", flush=True)
             await server.wait_closed()
     except OSError as error:
         sys.exit(f"Port {port} cannot be had ({error.strerror}); try another one with --port.")
@@ -67,6 +83,24 @@ def _parser() -> argparse.ArgumentParser:
         else:
             how.setdefault("type", type(one.default))
         parser.add_argument(flag, **how)
+    parser.add_argument(
+        "--certificate",
+        type=Path,
+        metavar="PEM",
+        help="speak wss and https, with this certificate; some clients take nothing else",
+    )
+    parser.add_argument(
+        "--private-key", type=Path, metavar="PEM", help="of --certificate, if it is not in there"
+    )
+    parser.add_argument(
+        "--tls",
+        type=Path,
+        nargs="?",
+        const=Path("rtkit-ca.pem"),
+        metavar="PEM",
+        help="speak wss and https, with a certificate made for this machine alone; whom to trust "
+        "for it is written to %(const)s, and how is printed. Needs pip install 'rtkit[tls]'",
+    )
     parser.add_argument(
         "--quiet",
         action="store_true",

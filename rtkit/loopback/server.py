@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import math
+import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -95,8 +96,12 @@ async def serve_loopback(
     *,
     scripts: Scripts | None = None,
     log: Log | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Server]:
-    """Listen on 127.0.0.1; port 0 takes a free one. At the end sessions are closed, or cut off."""
+    """Listen on 127.0.0.1; port 0 takes a free one. At the end sessions are closed, or cut off.
+
+    With `tls` it speaks wss and https, and nothing else.
+    """
     options = options or Options()
     host = _Host(options, scripts or Scripts(options.reference), log or Log())
     server = None
@@ -115,6 +120,7 @@ async def serve_loopback(
             create_connection=_Connection,
             ping_interval=None,  # a client that computes for long is late, not gone
             server_header=None,
+            ssl=tls,
         )
         yield server
     finally:
