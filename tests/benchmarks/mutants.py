@@ -157,7 +157,7 @@ def _places(
         if name in ("annotation", "returns", "decorator_list", "format_spec"):
             continue
         for index, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
-            if isinstance(node, ast.Import | ast.ImportFrom) or _is_for_types(node):
+            if isinstance(node, ast.Import | ast.ImportFrom) or _changes_nothing(node):
                 continue
             if isinstance(node, ast.expr | ast.stmt):
                 yield holder, name, index, node
@@ -165,7 +165,10 @@ def _places(
                 yield from _places(node)
 
 
-def _is_for_types(node: object) -> bool:
+def _changes_nothing(node: object) -> bool:
+    """What is for type checkers, and what only guards against a mistake in the code itself."""
+    if isinstance(node, ast.keyword):
+        return node.arg == "strict"
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
