@@ -4,9 +4,11 @@
 
 Each mutant differs from the module in one place: an operator, a comparison, a condition, a number,
 a function that has an opposite, a call or an error that is left out. Of all there are, `--count`
-are drawn. A mutant that no test fails is printed with its line; some of them change nothing that
-matters (they make the same numbers another way), and are for people to judge. The tests are those
-of the module's name, and of all that import it; `--tests` names others.
+are drawn. Left out from the start is what nobody can tell apart: types, `strict=`, and the wording
+of messages (their values are not). A mutant that no test fails is printed with its line, to be
+judged: those that a person found to make the same results another way stand in
+`equivalent_mutants.txt`, each with the reason, and are neither run nor counted. The tests are those
+of the module's name, and of its folder that import it; `--tests` names others.
 
 Nothing in the source tree is changed: mutants live in a copy.
 """
@@ -31,6 +33,7 @@ from pathlib import Path
 from ratios import ratio
 
 ROOT = Path(__file__).resolve().parents[2]
+JUDGED = Path(__file__).with_name("equivalent_mutants.txt")
 AIM = 0.03  # survivors, of what matters
 OPPOSITES: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE,
@@ -70,6 +73,7 @@ class Mutant:
 
     number: int
     line: int
+    function: str
     what: str
     source: str
 
@@ -78,10 +82,22 @@ def mutants(source: str) -> Iterator[Mutant]:
     """All changes of a module, in its order."""
     tree = ast.parse(source)
     for number, change in enumerate(_changes(tree)):
-        before = ast.unparse(change.node)
+        what = f"{ast.unparse(change.node)}  ->  {change.after}"
         undo = change.make()
-        yield Mutant(number, change.node.lineno, f"{before}  ->  {change.after}", ast.unparse(tree))
+        line = change.node.lineno
+        yield Mutant(number, line, _function(tree, line), what, ast.unparse(tree))
         undo()
+
+
+def _function(tree: ast.AST, line: int) -> str:
+    """The name of the innermost function or class around a line."""
+    around = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and node.lineno <= line <= (node.end_lineno or 0)
+    ]
+    return max(around, key=lambda node: node.lineno).name if around else ""
 
 
 @dataclass(frozen=True)
@@ -185,26 +201,24 @@ def find(name: str) -> Path:
 
 
 def tests_of(module: Path) -> list[str]:
-    """The test of the module's name first, then all that import it, or a module that does."""
-    users = [module, *(path for path in _files("rtkit") if _imports(path, module))]
-    tests = ROOT / "tests"
-    own = [tests.joinpath(*user.parts[1:-1], f"test_{user.name}") for user in users]
-    others = [path for path in _files("tests") if any(_imports(path, user) for user in users)]
-    found = dict.fromkeys([*own, *(ROOT / path for path in others)])
-    return [
-        str(path.relative_to(ROOT))
-        for path in found
-        if path.is_file() and path.name.startswith("test_")
-    ]
+    """The test of the module's name first, then all in its folder that import it."""
+    folder = ROOT.joinpath("tests", *module.parts[1:-1])
+    own = folder / f"test_{module.name}"
+    dotted = re.compile(rf"\b{'.'.join(module.with_suffix('').parts)}\b")
+    others = [one for one in sorted(folder.glob("test_*.py")) if dotted.search(one.read_text())]
+    found = dict.fromkeys([*([own] if own.exists() else []), *others])
+    return [str(path.relative_to(ROOT)) for path in found]
 
 
-def _files(folder: str) -> list[Path]:
-    return [path.relative_to(ROOT) for path in sorted((ROOT / folder).rglob("*.py"))]
-
-
-def _imports(path: Path, module: Path) -> bool:
-    dotted = ".".join(module.with_suffix("").parts)
-    return bool(re.search(rf"\b{dotted}\b", (ROOT / path).read_text(encoding="utf-8")))
+def judged_equivalent(module: Path) -> dict[tuple[str, str], str]:
+    """The reason why a change of a function makes no difference, by the function and the change."""
+    found = {}
+    for line in JUDGED.read_text(encoding="utf-8").splitlines():
+        if line.strip() and not line.startswith("#"):
+            name, function, what, reason = line.split(" | ")
+            if name == f"{module.parent.name}/{module.stem}":
+                found[function, what] = reason
+    return found
 
 
 @dataclass(frozen=True)
@@ -236,10 +250,12 @@ class Copy:
 
 def judge(module: Path, tests: Sequence[str], count: int, seed: int, only: Sequence[int]) -> None:
     source = (ROOT / module).read_text(encoding="utf-8")
+    equivalent = judged_equivalent(module)
     everything = list(mutants(source))
     chosen = random.Random(seed).sample(everything, min(count, len(everything)))
     if only:
         chosen = [everything[number] for number in only]
+    matter = [one for one in chosen if (one.function, one.what) not in equivalent]
     print(f"{module}: {len(chosen)} of {len(everything)} mutants; {' '.join(tests)}", flush=True)
     survivors = []
     with tempfile.TemporaryDirectory() as folder:
@@ -251,15 +267,18 @@ def judge(module: Path, tests: Sequence[str], count: int, seed: int, only: Seque
         if copy.fails():
             raise SystemExit("the tests fail on the module as it is")
         timeout = 5 * (time.monotonic() - began) + 10
-        for done, mutant in enumerate(sorted(chosen, key=lambda one: one.number), start=1):
+        for done, mutant in enumerate(sorted(matter, key=lambda one: one.number), start=1):
             (copy.folder / module).write_text(mutant.source, encoding="utf-8")
             killed = copy.fails(timeout)
             survivors += [] if killed else [mutant]
             verdict = "killed  " if killed else "SURVIVED"
-            place = f"{module.name}:{mutant.line}"
-            print(f"{done:4} {verdict} #{mutant.number} {place}: {mutant.what[:160]}", flush=True)
-    print(f"\n{len(chosen) - len(survivors)} killed, {len(survivors)} survived.")
-    ratio(f"survivors of {module.stem} / mutants", len(survivors) / len(chosen), AIM)
+            place = f"{module.name}:{mutant.line} {mutant.function}"
+            print(f"{done:4} {verdict} #{mutant.number} {place}: {mutant.what[:200]}", flush=True)
+    print(
+        f"\n{module.stem}: {len(matter) - len(survivors)} killed, {len(survivors)} survived, "
+        f"{len(chosen) - len(matter)} judged equivalent and left out."
+    )
+    ratio(f"survivors of {module.stem} / mutants", len(survivors) / max(len(matter), 1), AIM)
 
 
 def main() -> None:
