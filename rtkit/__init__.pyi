@@ -1,7 +1,6 @@
 # The public names, each once: lazy_loader reads this file as rtkit is imported, and so do type
 # checkers.
 
-from .analysis.accuracy import wer as wer
 from .analysis.definitions import rescore as rescore
 from .analysis.findings import Mistake as Mistake
 from .analysis.frames import to_frame as to_frame
@@ -19,6 +18,7 @@ from .analysis.pooling import compare_paired as compare_paired
 from .analysis.pooling import quantile_intervals as quantile_intervals
 from .analysis.summary import summarize as summarize
 from .analysis.validity import validity as validity
+from .analysis.wer import wer as wer
 from .analysis.worst import worst_cases as worst_cases
 from .audio import AudioError as AudioError
 from .audio import Clip as Clip

@@ -10,8 +10,8 @@ import numpy as np
 
 from rtkit.analysis.findings import Mistake
 from rtkit.audio import Clip, Header, Level, coding_of, is_wav, kind_of
-from rtkit.audio.coding import MOST
 from rtkit.audio.levels import decibels
+from rtkit.audio.sample_format import MOST
 
 __all__ = ["SILENT", "in_clip", "inaudible", "misread", "unheeded", "wav_header"]
 

@@ -8,7 +8,7 @@ chunk that holds it, d the chunk that decided a turn's end, and r the result's a
     latency      = chunk wait  + endpoint wait   + lateness         + queue wait + service time
 
 Both sums hold for every word and turn: nothing is clamped or dropped, negative terms are kept. The
-queue wait, mostly 0, is what of r - sent a burst of the sender's made (`rtkit.analysis.parts`).
+queue wait, mostly 0, is the part of r - sent that a burst of the sender's made (see `attribution`).
 
 Where the service does not say which audio decided, d is one of the chunks from k to the last one
 sent before r. Lateness and queue wait, and with them endpoint wait + service time, then lie
@@ -24,9 +24,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from rtkit.analysis.belonging import Edge
+from rtkit.analysis.attribution import deciding_chunks, made_by_sender
 from rtkit.analysis.matching import normalize
-from rtkit.analysis.parts import deciding_chunks, made_by_sender
+from rtkit.analysis.turn_edges import Edge
 from rtkit.analysis.turns import (
     HeardWord,
     heard_turns,

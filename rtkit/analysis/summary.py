@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from rtkit.analysis.attribution import SLOWEST, hearing_speed
 from rtkit.analysis.latency import quantiles, senders_share_bounds, turn_latency, word_latency
 from rtkit.analysis.metrics import METRICS
 from rtkit.analysis.naming import Sessions, named
-from rtkit.analysis.parts import SLOWEST, hearing_speed
 from rtkit.analysis.turns import never_ended
 from rtkit.analysis.validity import validity
 from rtkit.markup import Table

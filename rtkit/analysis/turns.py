@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rtkit.analysis.belonging import Edge, by_the_reference, by_the_service, known
 from rtkit.analysis.matching import align, normalize
+from rtkit.analysis.turn_edges import Edge, by_the_reference, by_the_service, known
 from rtkit.reference import SpokenWord
 from rtkit.services.messages import Turn, Word
 from rtkit.session import Session

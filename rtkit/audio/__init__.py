@@ -1,12 +1,12 @@
 """A recording: opened, or taken for bare samples; how loud it is, and what is no audio at all."""
 
 from rtkit.audio.clip import AudioError, Clip, Header, check_numbers, silence
-from rtkit.audio.coding import Coding, coding_of
-from rtkit.audio.kinds import Kind, is_wav, kind_of
+from rtkit.audio.file_types import Kind, is_wav, kind_of
 from rtkit.audio.levels import Level, Meter
 from rtkit.audio.opening import SUFFIXES, bundled, open_clip
 from rtkit.audio.raw import open_raw
 from rtkit.audio.resampled import Resampled, resample
+from rtkit.audio.sample_format import Coding, coding_of
 
 __all__ = [
     "SUFFIXES",

@@ -15,8 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from rtkit.audio.kinds import mpeg_frame
-from rtkit.audio.promises import JOINED, NotWhole, audio_extent, check_ogg, mp3_tagged
+from rtkit.audio.file_types import mpeg_frame
+from rtkit.audio.lengths import JOINED, NotWhole, audio_extent, check_ogg, mp3_tagged
 
 if TYPE_CHECKING:
     import soundfile

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rtkit.audio.clip import AudioError, Clip, check_numbers, reason
 from rtkit.audio.decoding import Contents, contents, count
-from rtkit.audio.kinds import START, kind_of
-from rtkit.audio.promises import JOINED, NotWhole
+from rtkit.audio.file_types import START, kind_of
+from rtkit.audio.lengths import JOINED, NotWhole
 from rtkit.reference import Reference, check_within, find_reference
 
 __all__ = ["SUFFIXES", "bundled", "check_file", "open_clip"]

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from rtkit.audio.clip import AudioError, Clip, Header, check_numbers, reason
-from rtkit.audio.coding import MOST, coding_of
-from rtkit.audio.kinds import START, is_wav, kind_of
+from rtkit.audio.file_types import START, is_wav, kind_of
 from rtkit.audio.levels import Meter
 from rtkit.audio.opening import check_file
+from rtkit.audio.sample_format import MOST, coding_of
 from rtkit.reference import find_reference
 
 __all__ = ["open_raw", "read_header"]

@@ -9,8 +9,8 @@ import pytest
 from facts import session, turn
 
 import rtkit
-from rtkit.analysis.error_rate import WordErrorRate
 from rtkit.analysis.languages import counted_in, normalizer
+from rtkit.analysis.wer_result import WordErrorRate
 
 
 def score(said: str, heard: str, language: str) -> WordErrorRate:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from rtkit.audio.kinds import mpeg_frame
+from rtkit.audio.file_types import mpeg_frame
 
 RATE = 16000
 

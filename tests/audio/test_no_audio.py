@@ -18,7 +18,7 @@ from scripted import BEGIN
 
 import rtkit
 from rtkit.audio import AudioError, kind_of, open_clip, open_raw
-from rtkit.audio.coding import coding_of
+from rtkit.audio.sample_format import coding_of
 from rtkit.session import Message
 
 SPEECH = speech(3.0)

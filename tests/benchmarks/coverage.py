@@ -23,8 +23,8 @@ import numpy as np
 from ratios import ratio
 
 from rtkit.analysis.bootstrap import RESAMPLES, Interval, bootstrap, bootstrap_quantiles
-from rtkit.analysis.error_rate import Edit, WordErrorRate
 from rtkit.analysis.paired import paired_difference
+from rtkit.analysis.wer_result import Edit, WordErrorRate
 
 LEVEL = 0.95
 AIM = 0.92

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from facts import call, session, turn, unstamped
 
+from rtkit.analysis.attribution import hearing_speed
 from rtkit.analysis.latency import (
     Latency,
     senders_share,
@@ -17,7 +18,6 @@ from rtkit.analysis.latency import (
     turn_latency,
     word_latency,
 )
-from rtkit.analysis.parts import hearing_speed
 from rtkit.analysis.summary import summarize
 from rtkit.analysis.worst import worst_cases
 from rtkit.session import Session

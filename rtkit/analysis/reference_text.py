@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rtkit.audio import kind_of
-from rtkit.audio.kinds import START
+from rtkit.audio.file_types import START
 from rtkit.reference import (
     TAKEN,
     Reference,

@@ -15,7 +15,7 @@ from conftest import simulate
 from facts import CALL, call, converse, session, turn
 
 import rtkit
-from rtkit.analysis.error_rate import Edit, WordErrorRate
+from rtkit.analysis.wer_result import Edit, WordErrorRate
 from rtkit.audio import open_clip
 from rtkit.reference import Reference, SidecarError, SpokenTurn, read_cues
 from rtkit.session import Session

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from rtkit.audio.kinds import START, mpeg_frame, same_stream
+from rtkit.audio.file_types import START, mpeg_frame, same_stream
 
 __all__ = ["JOINED", "Extent", "NotWhole", "audio_extent", "check_ogg", "mp3_tagged"]
 

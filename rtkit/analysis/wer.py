@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from rtkit.analysis.error_rate import Edit, Kind, WordErrorRate
 from rtkit.analysis.languages import normalizer
-from rtkit.analysis.texts import is_path, read_file, said_in
+from rtkit.analysis.reference_text import is_path, read_file, said_in
+from rtkit.analysis.wer_result import Edit, Kind, WordErrorRate
 from rtkit.reference import Reference
 from rtkit.session import Session, check_session
 
