@@ -6,7 +6,14 @@ BIN := $(VENV)/bin
 NOTEBOOK := notebooks/01_why_pacing_matters.ipynb
 ROOT := $(filter 0,$(shell id -u))
 
-.PHONY: lab app test demo bench clean
+LOW := $(VENV)-lowest
+# What needs no more than the package's own dependencies: the core, and its bounds and secrets.
+CORE := tests/boundary tests/clock tests/services tests/sending tests/loopback tests/views \
+	tests/whole/test_confidence.py tests/whole/test_fuzz.py tests/whole/test_properties.py \
+	--ignore tests/loopback/test_recognizer.py --ignore tests/views/test_report.py \
+	--deselect tests/whole/test_fuzz.py::test_whatever_loads_can_be_used
+
+.PHONY: lab app test lowest demo bench clean
 
 lab: $(VENV)/lab.done  ## open the first notebook in JupyterLab
 	$(BIN)/jupyter lab $(if $(ROOT),--allow-root) --LabApp.default_url=/lab/tree/$(NOTEBOOK)
@@ -19,6 +26,10 @@ test: $(VENV)/test.done chromium  ## everything that tells whether the project i
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile  # a file stays with one worker: much of it waits
+	$(if $(LOWEST),$(MAKE) lowest)
+
+lowest: $(LOW)/done  ## the tests' core with the lowest versions that pyproject.toml allows (Python 3.11 or 3.12); also LOWEST=1 make test
+	$(LOW)/bin/python -m pytest -n 2 --dist loadfile -W default::DeprecationWarning $(CORE)
 
 demo: $(VENV)/lab.done  ## the same without a browser: a table, a figure, a page, in build/
 	$(BIN)/python notebooks/run_demo.py build
@@ -29,6 +40,16 @@ bench: $(VENV)/test.done  ## all benchmarks on this machine, in build/benchmarks
 $(VENV)/lab.done $(VENV)/app.done $(VENV)/test.done: $(VENV)/%.done: pyproject.toml | $(BIN)/python
 	@echo "Installing rtkit[$*] into $(VENV), $$($(BIN)/python --version); this may take a few minutes"
 	@$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@touch $@
+
+$(LOW)/done: pyproject.toml
+	@echo "Installing rtkit with its lowest versions into $(LOW); this may take a few minutes"
+	@$(PYTHON) -m venv --clear $(LOW)
+	@$(LOW)/bin/python -c 'import tomllib; \
+		project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+		print("\n".join(project["dependencies"]).replace(">=", "=="))' > $(LOW)/lowest.txt
+	@$(LOW)/bin/python -m pip install --quiet --constraint $(LOW)/lowest.txt --editable . \
+		pytest pytest-xdist hypothesis
 	@touch $@
 
 $(BIN)/python:
@@ -47,4 +68,4 @@ chromium:
 	fi
 
 clean:
-	rm -rf $(VENV) build dist runs notebooks/runs
+	rm -rf $(VENV) $(LOW) build dist runs notebooks/runs

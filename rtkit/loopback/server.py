@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import math
 import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -119,6 +120,7 @@ async def serve_loopback(
             max_queue=FRAMES,
             create_connection=_Connection,
             ping_interval=None,  # a client that computes for long is late, not gone
+            logger=_logger(),
             server_header=None,
             ssl=tls,
         )
@@ -133,6 +135,14 @@ async def serve_loopback(
                 connection.transport.abort()
         if host.recognizers is not None:
             await host.recognizers.close()
+
+
+@cache
+def _logger() -> logging.Logger:
+    """For faults of the service's own; websockets 15 has a traceback for whoever says nothing."""
+    logger = logging.getLogger(__name__)
+    logger.addFilter(lambda record: record.msg != "opening handshake failed")
+    return logger
 
 
 class _Connection(ServerConnection):
