@@ -40,7 +40,7 @@ def main() -> None:
             tls = local_ca(ca)
     except (SidecarError, ValueError, ImportError) as error:
         parser.error(str(error))
-    log = Log(None if quiet else _tell, key=options.key)
+    log = Log(None if quiet else _tell, key=options.key, protocol=options.protocol)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(port, options, log, tls, "" if ca is None else how_to_trust(ca)))
 

@@ -168,13 +168,13 @@ class Conversation:
         self._said = 0
         self._last_leaving = now
         self.closed = False
+        self.finishing = False  # whether the client said that it was done
         self.refusal: Refusal | None = None  # with which words it was closed, if not as asked
         self.rules: Rules | None = None  # what the client asked for; None until it has
 
         self._bytes = self._samples = self._chunks = 0
         self._heard_at = -math.inf  # no audio waits: the first is heard on arrival
         self._backlog, self._backlog_at = 0.0, now
-        self._finishing = False
         self._asked: deque[_Decision] = deque()  # what slow engines have yet to answer
         self._beat_at = math.inf
         try:
@@ -192,6 +192,11 @@ class Conversation:
     def seconds(self) -> float:
         """How much audio came, in seconds."""
         return 0.0 if self.rules is None else self._samples / self.rules.rate
+
+    @property
+    def took(self) -> float:
+        """Seconds from the client's coming to its last frame."""
+        return self._last_frame - self._opened
 
     @property
     def next(self) -> float | None:
@@ -222,7 +227,7 @@ class Conversation:
 
     def receive(self, frame: bytes | str, now: float) -> None:
         """A frame came from the client at `now`."""
-        if self.closed or self._finishing:
+        if self.closed or self.finishing:
             return
         self._last_frame, self._patience = now, math.inf
         try:
@@ -246,7 +251,7 @@ class Conversation:
 
         That is so many seconds since the last frame, or since it was opened.
         """
-        if self.closed or self._finishing:
+        if self.closed or self.finishing:
             return math.inf, "too long", math.inf
         longest = self._behavior.max_duration or math.inf
         inactivity = None if self.rules is None else self.rules.inactivity
@@ -267,7 +272,7 @@ class Conversation:
             case ForceEndpoint():
                 self._listen(None, self._decision(now, "force_endpoint"))
             case Finish():
-                self._finishing, self._beat_at = True, math.inf
+                self.finishing, self._beat_at = True, math.inf
                 self._listen(None, self._decision(now, "terminate"))
 
     def _configure(self, rules: Rules, now: float) -> None:

@@ -6,6 +6,7 @@ words about the rest without what the client brought to be let in.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from rtkit.boundary.secrets import StrikeOut
 from rtkit.boundary.text import told
 from rtkit.loopback.conversation import Conversation
 from rtkit.services.endpoint import sounds_secret
-from rtkit.services.service import ASSEMBLYAI, dialect_named
+from rtkit.services.service import ASSEMBLYAI, Dialect, dialect_named
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -33,14 +34,22 @@ class Log:
         Called with each line; without it nothing is told.
     key : str, optional
         The service's own key.
+    protocol : str
+        The dialect that its clients speak.
     """
 
     def __init__(
-        self, tell: Callable[[str], object] | None = None, *, key: str | None = None
+        self,
+        tell: Callable[[str], object] | None = None,
+        *,
+        key: str | None = None,
+        protocol: str = ASSEMBLYAI,
     ) -> None:
         self._tell = tell
         self._key = key
-        self._public = HEADERS | {name.casefold() for name in dialect_named(ASSEMBLYAI).public}
+        dialect = dialect_named(protocol)
+        self._farewell = _farewell(dialect)
+        self._public = HEADERS | {name.casefold() for name in dialect.public}
         self._numbers: WeakKeyDictionary[ServerConnection, int] = WeakKeyDictionary()
         self._count = 0
 
@@ -78,29 +87,12 @@ class Log:
 
     def closed(self, connection: ServerConnection, conversation: Conversation) -> None:
         """Tell how a session that was opened ended."""
-        protocol, refusal = connection.protocol, conversation.refusal
-        heard = f"; {conversation.seconds:.1f} s of audio"
-        if protocol.close_rcvd is None and protocol.close_sent is None:
-            lost = protocol.close_code is not None
-            self.note(
-                connection,
-                (
-                    "lost: the connection broke without a close frame"
-                    if lost
-                    else "given up: it read nothing, or the service failed"
-                )
-                + heard,
-            )
-            return
-        by_client = protocol.close_rcvd is not None and protocol.close_rcvd_then_sent
-        # What the service sent: the client's echo need not say the same.
-        frame = protocol.close_rcvd if by_client else protocol.close_sent
-        assert frame is not None
-        code, reason = frame.code, frame.reason
-        if refusal is not None and not by_client and code == refusal.code:
-            reason = refusal.text
-        who = "the client" if by_client else "the service"
-        self.note(connection, f"closed by {who}: {code} {reason or '(no reason)'}{heard}")
+        self.note(connection, f"{_end(connection, conversation)}; {self._heard(conversation)}")
+
+    def _heard(self, conversation: Conversation) -> str:
+        """Audio against time, in which a wrong sample rate shows, and whether the end was told."""
+        came = f"{self._farewell} came" if conversation.finishing else f"no {self._farewell}"
+        return f"{conversation.seconds:.1f} s of audio in {conversation.took:.1f} s; {came}"
 
     def _strike_out(self, connection: ServerConnection, text: str) -> str:
         """A text without what nobody may read, as far as it is known to be that."""
@@ -116,6 +108,34 @@ class Log:
         for one in filter(None, map(str.strip, credentials)):  # as a word: it may be a letter
             text = re.sub(rf"(?<!\w){re.escape(one)}(?!\w)", "[secret]", text)
         return text
+
+
+def _end(connection: ServerConnection, conversation: Conversation) -> str:
+    protocol, refusal = connection.protocol, conversation.refusal
+    if protocol.close_rcvd is None and protocol.close_sent is None:
+        if protocol.close_code is not None:
+            return "lost: the connection broke without a close frame"
+        return "given up: it read nothing, or the service failed"
+    by_client = protocol.close_rcvd is not None and protocol.close_rcvd_then_sent
+    # What the service sent: the client's echo need not say the same.
+    frame = protocol.close_rcvd if by_client else protocol.close_sent
+    assert frame is not None
+    said = f"{frame.code} {frame.reason or '(no reason)'}"
+    if refusal is None:
+        return f"closed by the {'client' if by_client else 'service'}: {said}"
+    why = f"{refusal.code} {refusal.text}"
+    if by_client:
+        return f"closed by the client: {said}, after {why}"
+    return f"closed by the service: {why if frame.code == refusal.code else said}"
+
+
+def _farewell(dialect: Dialect) -> str:
+    """What the dialect's clients call the message that ends a session."""
+    *_, last = (step.frame for step in dialect.shutdown(0) if step.frame is not None)
+    try:
+        return str(json.loads(last)["type"])
+    except (ValueError, TypeError, KeyError):
+        return "end of audio"
 
 
 # Headers of every client's that hold no secret.
