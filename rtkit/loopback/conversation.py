@@ -177,6 +177,8 @@ class Conversation:
         self._backlog, self._backlog_at = 0.0, now
         self._asked: deque[_Decision] = deque()  # what slow engines have yet to answer
         self._beat_at = math.inf
+        self._doom: Refusal | None = None  # what is wrong already, and told at the latest
+        self._doomed_at = self._doomed_from = math.inf  # then, or after so much audio
         try:
             if refused is not None:
                 raise refused
@@ -202,11 +204,13 @@ class Conversation:
     def next(self) -> float | None:
         """When there is next something to take, if nothing else happens; None for never."""
         leaving = self._outbox[0][0] if self._outbox else math.inf
-        coming = min(leaving, self._deadline()[0], self._beat_at)
+        coming = min(leaving, self._deadline()[0], self._beat_at, self._doomed_at)
         return coming if coming < math.inf else None
 
     def take(self, now: float) -> list[Say | Close]:
         """What leaves now, stamped with `now`."""
+        if self._doom is not None and now >= self._doomed_at:
+            self._refuse(self._doom, now)
         deadline, cause, seconds = self._deadline()
         if now >= deadline:
             self._refuse(self._server.refusal(cause, seconds=f"{seconds:g}"), now)
@@ -234,7 +238,11 @@ class Conversation:
             for said in self._server.read(frame):
                 self._hear(said, now)
         except Refusal as refusal:
-            self._refuse(refusal, now)
+            if refusal.after > 0:
+                self._doom, self._doomed_at = refusal, now + refusal.after
+                self._doomed_from = self.seconds + refusal.after
+            else:
+                self._refuse(refusal, now)
 
     def answer(self, sounds: Iterable[Sound], now: float) -> None:
         """Slow engines answered, at `now`, the oldest of what they were asked."""
@@ -265,10 +273,13 @@ class Conversation:
 
     def _hear(self, said: Said, now: float) -> None:
         match said:
-            case Configure(rules):
-                self._configure(rules, now)
             case Audio():
                 self._hear_audio(said, now)
+            case _ if self._doom is not None:
+                if isinstance(said, Finish):
+                    self._refuse(self._doom, now)
+            case Configure(rules):
+                self._configure(rules, now)
             case ForceEndpoint():
                 self._listen(None, self._decision(now, "force_endpoint"))
             case Finish():
@@ -297,10 +308,14 @@ class Conversation:
             raise self._server.refusal("too early")
         pcm = np.frombuffer(audio.pcm, dtype="<i2")
         seconds = len(pcm) / self.rules.rate
-        self._server.check(seconds)
-        self._check_rate(seconds, now)
         self._bytes += audio.size
         self._samples += len(pcm)
+        if self._doom is not None:
+            if self.seconds >= self._doomed_from - 0.5 / self.rules.rate:
+                self._refuse(self._doom, now)
+            return
+        self._server.check(seconds)
+        self._check_rate(seconds, now)
         self._chunks += 1
         self._say(Receipt(self._chunks), now)
         # Heard on arrival by a client that keeps pace; the rest of a burst waits for its turn.
@@ -312,7 +327,7 @@ class Conversation:
         self._backlog = max(0.0, self._backlog - drained) + seconds
         self._backlog_at = now
         if self._backlog > self._behavior.backlog:
-            received, took = _decimal(self.seconds + seconds), _decimal(now - self._opened)
+            received, took = _decimal(self.seconds), _decimal(now - self._opened)
             raise self._server.refusal("too fast", received=received, took=took)
 
     # What the engine hears, and what that decides.
@@ -371,6 +386,7 @@ class Conversation:
 
     def _refuse(self, refusal: Refusal, now: float) -> None:
         self.closed, self._beat_at = True, math.inf
+        self._doom, self._doomed_at = None, math.inf
         # What has not left by now is lost.
         self._outbox = sorted(item for item in self._outbox if item[0] <= now)
         self.refusal = refusal

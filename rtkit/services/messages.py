@@ -369,9 +369,9 @@ class Refusal(Exception):
     """A session that cannot begin, or go on, by the service's rules.
 
     `code` is the vendor's number for it: of a close, or an HTTP status where the connection itself
-    is refused.
+    is refused. It comes `after` so many seconds of audio or of time, or when the client finishes.
     """
 
-    def __init__(self, code: int, text: str) -> None:
+    def __init__(self, code: int, text: str, *, after: float = 0.0) -> None:
         super().__init__(text)
-        self.code, self.text = code, text
+        self.code, self.text, self.after = code, text, after

@@ -317,7 +317,7 @@ def test_a_header_inside_the_audio_of_a_sound_file_is_found(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("edges", "evidence"),
     [
-        ([0, 800, 960, 1120, 1920], "20.0 ms, in 2 of 3 chunks"),
+        ([0, 800, 960, 1120, 1920], "20.0 ms, in 2 of 4 chunks"),
         ([0, 800, 10400], "1200.0 ms, in 1 of 2 chunks"),
     ],
 )

@@ -238,33 +238,43 @@ def test_a_word_lies_in_the_chunk_with_whose_last_sample_it_ends(rest: float, sa
 
 
 @pytest.mark.parametrize(
-    ("lengths", "verdict"),
-    [
-        ([100, 30], None),  # one short tail before Terminate
-        ([30], None),
-        ([50, 1000, 50], None),
-        ([30, 100], "30.0"),  # a short one with audio after it
-        ([100, 20, 20], "20.0"),
-        ([100, 1001], "1001.0"),
-        ([2000], "2000.0"),
-    ],
+    "lengths", [[100, 30], [30], [50, 1000, 50], [30, 100], [100, 20, 100, 20, 50, 20]]
 )
-def test_messages_hold_50_to_1000_ms_but_for_a_short_tail(
-    lengths: list[int], verdict: str | None
-) -> None:
+def test_messages_hold_50_to_1000_ms_but_for_short_ones_alone(lengths: list[int]) -> None:
     talk = Talk()
     for length in lengths:
         talk.wait(length / 1000)
         talk.send(bytes(2 * RATE * length // 1000))
-    if verdict is None:
-        talk.finish()
-        assert talk.said[-1].message["loopback"]["bytes"] == 2 * RATE * sum(lengths) // 1000
-        assert talk.closed == Close(1000, "Session Ended")
-    else:
-        assert talk.error == (
-            3007,
-            f"{PREFIX_3007}Input Duration Violation: {verdict} ms. Expected between 50 and 1000 ms",
-        )
+    talk.finish()
+    assert talk.said[-1].message["loopback"]["bytes"] == 2 * RATE * sum(lengths) // 1000
+    assert talk.closed == Close(1000, "Session Ended")
+
+
+@pytest.mark.parametrize(
+    ("lengths", "verdict", "at"),
+    [
+        ([20] * 60, 20, 0.98),  # as the real service was seen to
+        ([20, 20, *[100] * 20], 20, 0.98),
+        ([1000, 20, 20], 20, 1.98),  # by time, where nothing more comes
+        ([1000, 20, 20, 20, 0], 20, 1.06),  # 0: Terminate
+        ([1000, 40, 30], 40, 1.98),
+        ([100, 1001], 1001, 1.101),
+        ([2000], 2000, 2.0),
+    ],
+)
+def test_others_end_the_session_when_the_real_service_does(
+    lengths: list[int], verdict: int, at: float
+) -> None:
+    talk = Talk()
+    for length in lengths:
+        talk.wait(length / 1000)
+        talk.send(bytes(2 * RATE * length // 1000) or TERMINATE)
+    talk.wait(5.0)
+    assert talk.error == (
+        3007,
+        f"{PREFIX_3007}Input Duration Violation: {verdict:.1f} ms. Expected between 50 and 1000 ms",
+    )
+    assert talk.said[-1].at == pytest.approx(at, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ HABITS: Mapping[str, Habit] = {
     "stereo": Habit("By its guide, it uses one channel at best and refuses at worst."),
     "shifted times": Habit("Nothing: it counts times from the first audio that it received."),
     "chunk out of bounds": Habit(
-        "It closes the session (3007), up to a second later; one short message at the very end is "
-        "let pass."
+        "It closes the session (3007), up to a second later; a short message between others, or at "
+        "the end, is let pass."
     ),
     "unpaced": Habit(
         "It queues a short file and answers late; it closes the session (3007) when about 5 "

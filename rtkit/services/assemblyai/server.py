@@ -53,6 +53,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "too early": (3006, "User Input Validation Error: Invalid Message: audio before its time"),
     "fault": (3005, "Session Cancelled: An error occurred"),
 }
+RUN = 0.98  # seconds after which messages that are too short end the session
 TOKEN_LIMITS = {  # seconds
     "expires_in_seconds": (1, 600),
     "max_session_duration_seconds": (60, 10800),
@@ -67,7 +68,7 @@ class Server:
     def __init__(self, query: Mapping[str, str]) -> None:
         self._query = dict(query)
         self._mulaw = False
-        self._short: float | None = None  # seconds of a message that was too short
+        self._short: float | None = None  # seconds of the last message, if it was too short
         self._told = -1  # the last turn whose utterance was told
 
     # Who comes in.
@@ -150,16 +151,16 @@ class Server:
                 raise invalid(f"Invalid Message Type: {str(kind)[:60]}")
 
     def check(self, seconds: float) -> None:
-        """The real service was seen to accept one short message as the last audio of a session."""
+        """The real service was seen to accept a short message alone, and to refuse a run of them.
+
+        A run of 20 ms messages ended after 0.98 s.
+        """
         least, most = DIALECT.limits.min_chunk or 0.0, DIALECT.limits.max_chunk or float("inf")
-        wrong = seconds if seconds > most else self._short
-        if wrong is not None:
-            raise Refusal(
-                3007,
-                f"Input Duration Error: Input Duration Violation: {wrong * 1000:.1f} ms. "
-                "Expected between 50 and 1000 ms",
-            )
-        self._short = seconds if seconds < least else None
+        before, self._short = self._short, seconds if seconds < least else None
+        if seconds > most:
+            raise _duration(seconds)
+        if before is not None and self._short is not None:
+            raise _duration(before, after=RUN - before - seconds)
 
     # What the service says.
 
@@ -212,6 +213,11 @@ class Server:
             "words": list(_words(turn)),
             "type": "Turn",
         }
+
+
+def _duration(seconds: float, *, after: float = 0.0) -> Refusal:
+    text = f"Input Duration Error: Input Duration Violation: {seconds * 1000:.1f} ms."
+    return Refusal(3007, f"{text} Expected between 50 and 1000 ms", after=after)
 
 
 def _words(turn: Turn) -> Iterator[dict[str, Any]]:
