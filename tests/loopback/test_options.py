@@ -49,7 +49,7 @@ def as_text(name: str, value: Any) -> list[str]:
 def by_command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Options:
     served: list[Options] = []
 
-    async def serve(port: int, options: Options, log: object) -> None:
+    async def serve(port: int, options: Options, *_: object) -> None:
         served.append(options)
 
     monkeypatch.setattr(command, "_serve", serve)
