@@ -25,6 +25,7 @@ CLIPPED = 0.001  # of all samples
 WRONG_SCALE = 8.0  # times full scale; whoever clips does not clip by so much
 
 _NO_WORDS = "Not documented; it is to be expected that it finds no words."
+_MISSED_WORDS = "Not documented; it is to be expected that it misses words."
 
 
 def in_clip(clip: Clip) -> Iterator[Mistake]:
@@ -79,7 +80,7 @@ def unheeded(header: Header, rate: int, seconds: float, lasts: str) -> Iterator[
             f"{header.bits} bits a sample in the file, 16 stated; {became}",
             "Convert to 16 bits first; rtkit.open_clip does, or: ffmpeg -i INPUT -c:a pcm_s16le "
             "OUTPUT.wav",
-            "Not documented; it is to be expected that it finds no words.",
+            _NO_WORDS,
         )
 
 
@@ -95,7 +96,9 @@ def wav_header() -> Mistake:
     )
 
 
-# How bytes that were taken for 16-bit little-endian samples have to be read.
+# How bytes that were taken for 16-bit little-endian samples have to be read: the mistake's name,
+# what it is, and what to do.
+_NOISE = "The bytes look like {}, and are sent as 16-bit ones: they are heard as noise."
 _MISREAD: Mapping[str, tuple[str, str, str]] = {
     "odd offset": (
         "odd offset",
@@ -114,15 +117,18 @@ _MISREAD: Mapping[str, tuple[str, str, str]] = {
         "as it was spoken.",
         "Mix down to one channel first: samples.reshape(-1, 2).mean(axis=1).",
     ),
-}
-_CODINGS: Mapping[str, tuple[str, str]] = {
-    "float32": ("32-bit floats", "(samples * 32767).astype('<i2')"),
-    "float64": ("64-bit floats", "(samples * 32767).astype('<i2')"),
-    "32-bit": ("32-bit integers", "(samples >> 16).astype('<i2')"),
-    "24-bit": ("24-bit integers", "ffmpeg -f s24le -ar RATE -i INPUT OUTPUT.wav"),
-    "8-bit": ("unsigned 8-bit integers", "ffmpeg -f u8 -ar RATE -i INPUT OUTPUT.wav"),
-    "mu-law": ("8-bit mu-law", "ffmpeg -f mulaw -ar RATE -i INPUT OUTPUT.wav"),
-    "A-law": ("8-bit A-law", "ffmpeg -f alaw -ar RATE -i INPUT OUTPUT.wav"),
+    **{
+        name: ("not 16-bit", _NOISE.format(samples), f"Convert them first: {fix}")
+        for name, samples, fix in (
+            ("float32", "32-bit floats", "(samples * 32767).astype('<i2')"),
+            ("float64", "64-bit floats", "(samples * 32767).astype('<i2')"),
+            ("32-bit", "32-bit integers", "(samples >> 16).astype('<i2')"),
+            ("24-bit", "24-bit integers", "ffmpeg -f s24le -ar RATE -i INPUT OUTPUT.wav"),
+            ("8-bit", "unsigned 8-bit integers", "ffmpeg -f u8 -ar RATE -i INPUT OUTPUT.wav"),
+            ("mu-law", "8-bit mu-law", "ffmpeg -f mulaw -ar RATE -i INPUT OUTPUT.wav"),
+            ("A-law", "8-bit A-law", "ffmpeg -f alaw -ar RATE -i INPUT OUTPUT.wav"),
+        )
+    },
 }
 
 
@@ -131,26 +137,17 @@ def misread(name: str, evidence: str) -> Mistake:
 
     `name` is that of a `Kind` or a `Coding` of `rtkit.audio`.
     """
-    if name in _MISREAD:
-        title, sentence, fix = _MISREAD[name]
-        return Mistake(title, sentence, evidence, fix, _NO_WORDS)
-    if name in _CODINGS:
-        samples, fix = _CODINGS[name]
-        return Mistake(
-            "not 16-bit",
-            f"The bytes look like {samples}, and are sent as 16-bit ones: they are heard as noise.",
-            evidence,
-            f"Convert them first: {fix}",
-            _NO_WORDS,
-        )
-    return Mistake(
-        "not PCM",
-        f"The bytes are those of {name}, and are sent as 16-bit samples: they are heard as noise.",
-        evidence,
-        "Decode it first: rtkit.open_clip reads WAV, FLAC, OGG and MP3; for other sound: ffmpeg -i "
-        "INPUT -ac 1 OUTPUT.wav",
-        _NO_WORDS,
+    title, sentence, fix = _MISREAD.get(
+        name,
+        (
+            "not PCM",
+            f"The bytes are those of {name}, and are sent as 16-bit samples: they are heard as "
+            "noise.",
+            "Decode it first: rtkit.open_clip reads WAV, FLAC, OGG and MP3; for other sound: "
+            "ffmpeg -i INPUT -ac 1 OUTPUT.wav",
+        ),
     )
+    return Mistake(title, sentence, evidence, fix, _NO_WORDS)
 
 
 def inaudible(levels: Sequence[Level], channel: int | None) -> Iterator[Mistake]:
@@ -193,7 +190,7 @@ def inaudible(levels: Sequence[Level], channel: int | None) -> Iterator[Mistake]
             "Speech is far quieter than recordings are, and next to the noise of 16 bits.",
             f"{_dbfs(sent.loud)} in the loudest second; speech is at -30 to -15 dBFS",
             "Record it louder, or raise it: ffmpeg -i INPUT -af loudnorm OUTPUT.wav",
-            "Not documented; it is to be expected that it misses words.",
+            _MISSED_WORDS,
         )
     elif channel is None and (silent := _silent_among(channels)):
         best = max(channels, key=lambda one: one.loud)
@@ -210,23 +207,17 @@ def inaudible(levels: Sequence[Level], channel: int | None) -> Iterator[Mistake]
 
 
 def _clipped(share: float, peak: float) -> Mistake:
-    evidence = (
-        f"{share:.1%} of the samples at full scale, the loudest at {decibels(peak):+.1f} dBFS"
-    )
+    sentence = "The loudest parts are cut off at full scale, which is heard as distortion."
+    fix = "Record it at a lower level; if the file holds floats, scale them to below 1 first."
     if peak > WRONG_SCALE:
-        return Mistake(
-            "clipped",
-            "The file's floats are not on a scale of 1: what is sent are square waves.",
-            evidence,
-            "Divide the samples by 32768, if they were 16-bit integers, and write the file again.",
-            "Not documented; it is to be expected that it misses words.",
-        )
+        sentence = "The file's floats are not on a scale of 1: what is sent are square waves."
+        fix = "Divide the samples by 32768, if they were 16-bit integers, and write the file again."
     return Mistake(
         "clipped",
-        "The loudest parts are cut off at full scale, which is heard as distortion.",
-        evidence,
-        "Record it at a lower level; if the file holds floats, scale them to below 1 first.",
-        "Not documented; it is to be expected that it misses words.",
+        sentence,
+        f"{share:.1%} of the samples at full scale, the loudest at {decibels(peak):+.1f} dBFS",
+        fix,
+        _MISSED_WORDS,
     )
 
 

@@ -79,19 +79,9 @@ def check(level: float, resamples: int) -> None:
 
 
 def bootstrap(sums: np.ndarray, *, resamples: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw as many units as there are, with replacement, time and again, and add them up.
+    """The sums of each draw of as many units as there are, shape (resamples, columns).
 
-    Parameters
-    ----------
-    sums : ndarray, shape (units, columns)
-        What each unit adds to each sum.
-    resamples : int
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray, shape (resamples, columns)
-        The sums of each draw.
+    `sums` says what each unit adds to each sum, shape (units, columns).
     """
     codes = np.zeros(len(sums), dtype=int)  # what is alike is drawn together
     for column in sums.T:
@@ -135,14 +125,16 @@ def bootstrap_quantiles(
     quantiles : sequence of float
         Between 0 and 1.
     units : sequence, shape (n,), optional
-        To which unit each value belongs. Whole units are drawn. Without them, or with a single one,
+        To which unit each value belongs; whole units are drawn. Without them, or with a single one,
         each value is drawn by itself.
     called : str
         What units are called in notes.
     level : float
         Of the intervals.
     resamples : int
+        How many draws, 100 or more.
     seed : int
+        The same seed gives the same intervals.
 
     Returns
     -------
@@ -153,21 +145,17 @@ def bootstrap_quantiles(
     Raises
     ------
     ValueError
-        If a quantile or the level lies outside its range, there are fewer than 100 resamples, or
-        not as many units as values.
+        If one of these is out of range, or there are not as many units as values.
 
     Notes
     -----
-    Drawn is not the quantile but the share of values that lie below it (Woodruff 1952), in which
-    units differ by how many of their values do; the bounds are the values at the ends of that
-    share. Where each value is a unit these are the binomial bounds, which hold for every
-    distribution. Where units are larger, the share's tails are those of Student's t for so few
-    units (Hesterberg 2015, section 4.3), and wider still, since few units hold a quantile's tail.
+    Drawn is the share of values that lie below the quantile (Woodruff 1952); the bounds are the
+    values at the ends of that share. Where each value is a unit these are the binomial bounds,
+    which hold for every distribution. Where units are larger, the share's tails are those of
+    Student's t for so few units (Hesterberg 2015, section 4.3), and wider still.
 
-    How rare a bad session is, only sessions tell: if one in twenty is bad, sixty good ones in a row
-    are no surprise. n units bound the quantile q from above if ``q**n <= (1 - level) / 2``, or else
-    all of them lie below it too often; from below likewise with 1 - q. At 95 % a p95 takes 72
-    units, and a p99 368.
+    n units bound the quantile q from above if ``q**n <= (1 - level) / 2``, or else all of them lie
+    below it too often; from below likewise with 1 - q. At 95 % a p95 takes 72 units, a p99 368.
     """
     values = np.asarray(values, dtype=float)
     if not all(0 <= quantile <= 1 for quantile in quantiles):
@@ -274,23 +262,13 @@ def ratio_interval(
 ) -> tuple[float, float]:
     """Between which bounds the ratio of two sums over units lies; of a mean, with ones below.
 
-    Parameters
-    ----------
-    numerators, denominators : ndarray, shape (units,)
-    level : float
-    resamples : int
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    low, high : float
-        NaN for fewer than three units; infinite where too many draws show no spread to bound it.
+    NaN for fewer than three units; infinite where too many draws show no spread to bound it.
 
     Notes
     -----
     Student's t with the ratio's linearized error. From ten units on it is widened to the
     bootstrap-t interval (Efron and Tibshirani 1993, section 12.5), in which each draw is measured
-    in its own error, as far as that reaches further: it follows the skew of rare clumps.
+    in its own error: it follows the skew of rare clumps.
     """
     units = len(numerators)
     if units < LEAST:

@@ -82,18 +82,16 @@ def _service_time(session: Session, latency: Latency) -> np.ndarray:
     return np.where(latency.decided, latency.queue_wait + latency.service_time, np.nan)
 
 
-def _since_sent(session: Session, latency: Latency) -> np.ndarray:
-    return np.asarray(latency.received - session.sent[holding_chunk(session, latency.end)])
-
-
-def _since_due(session: Session, latency: Latency) -> np.ndarray:
-    return np.asarray(latency.received - session.due[holding_chunk(session, latency.end)])
-
-
 def _since_voice_left(session: Session, latency: Latency) -> np.ndarray:
     holding = holding_chunk(session, latency.end)
-    stops = np.array([chunk.stop for chunk in session.chunks]) / session.settings.rate
-    return np.asarray(latency.received - (session.sent[holding] - (stops[holding] - latency.end)))
+    return np.asarray(
+        latency.received - (session.sent[holding] - (_stops(session)[holding] - latency.end))
+    )
+
+
+def _stops(session: Session) -> np.ndarray:
+    """Where each chunk ends in the audio, in seconds."""
+    return np.array([chunk.stop for chunk in session.chunks]) / session.settings.rate
 
 
 def _after_the_end(session: Session) -> np.ndarray:
@@ -105,7 +103,7 @@ def _cursors(session: Session) -> np.ndarray:
     """At each message with words: how much audio was sent, minus how much is transcribed."""
     if not session.chunks:
         return np.empty(0)
-    stops = np.array([chunk.stop for chunk in session.chunks]) / session.settings.rate
+    stops = _stops(session)
     answers = [
         (at, reply.words[-1].end)
         for at, reply in session.replies
@@ -138,14 +136,14 @@ DEFINITIONS: tuple[Definition, ...] = (
         "r − sent_k",
         "clients that stamp each send and match answers to it",
         "the sender's lateness up to the chunk; adds the endpoint wait to the service",
-        _turns(_since_sent),
+        _turns(lambda session, one: one.received - session.sent[holding_chunk(session, one.end)]),
     ),
     Definition(
         "since the schedule",
         "r − due_k",
         "benchmarks that take the start and add chunk durations",
         "that chunks did not leave on schedule: lateness counts as the service's",
-        _turns(_since_due),
+        _turns(lambda session, one: one.received - session.due[holding_chunk(session, one.end)]),
     ),
     Definition(
         "since the voice ended, as sent",

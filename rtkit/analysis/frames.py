@@ -14,6 +14,7 @@ import numpy as np
 
 from rtkit.analysis.latency import (
     HeardWord,
+    Latency,
     first_word_latency,
     heard_words,
     holding_chunk,
@@ -54,31 +55,27 @@ def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
         ``padding`` (bytes), and ``unacknowledged`` and ``window`` (bytes; NaN where the kernel does
         not tell).
 
-        ``"words"``: each word that was heard, and behind them each of the reference's that was
-        not. ``turn`` (the service's number, -1 for a word that was not heard), ``text``, ``start``
-        and ``end`` (in the audio, the reference's where it knows the word), ``received``,
-        ``chunk`` (the one that holds the word's end), ``latency`` and its parts ``chunk_wait``,
-        ``lateness``, ``queue_wait`` and ``service_time``; ``confidence``; ``match``: ``"matched"``,
-        ``"unmatched"`` (heard, and not in the reference), ``"missed"`` (never heard: no latency)
-        or ``"unknown"`` (there is no reference); ``excluded``: why it does not count, empty where
-        it does; ``counted``: whether `rtkit.word_latency` counts it.
+        ``"words"``: each word that was heard, then each of the reference's that was not. ``turn``
+        (the service's number, -1 for a word that was not heard), ``text``, ``start`` and ``end``
+        (in the audio, the reference's where it knows the word), ``received``, ``chunk`` (the one
+        that holds the word's end), ``latency`` and its parts, ``confidence``, ``match``
+        (``"matched"``, ``"unmatched"``: heard, and not in the reference, ``"missed"``: never heard,
+        or ``"unknown"``: there is no reference), ``excluded`` and ``counted``.
 
         ``"turns"``: each turn that ended. ``turn``, ``text``, ``words`` (how many), ``start``,
-        ``end``, ``received``, ``latency`` and its parts ``chunk_wait``, ``endpoint_wait``,
-        ``lateness``, ``queue_wait`` and ``service_time``; ``since_sent`` (endpoint wait + service
-        time, which is all that is known where the service does not say what ``decided`` the turn);
-        ``half_width`` (how far ``lateness``, ``since_sent`` and ``service_time`` may lie from the
-        truth) and ``known`` (how it is known which audio decided: ``"stamped"``, ``"stated"`` or
-        ``"bounded"``); ``first_word`` (first-word latency); ``decided``, ``referenced`` (whose word
-        times), ``terminated`` (ended by the shutdown), ``excluded`` (why it does not count, as in
-        `rtkit.analysis.latency.Latency`) and ``counted`` (in quantiles).
+        ``end``, ``received``, ``latency`` and its parts, ``since_sent``, ``half_width``,
+        ``first_word`` (first-word latency), ``known``, ``decided``, ``referenced`` (whose word
+        times), ``terminated`` (ended by the shutdown), ``excluded`` and ``counted``.
 
-        ``"sessions"``: a row a session: ``recording``, ``clip_start`` and ``clip_seconds`` (which
-        stretch of it), the other settings; ``service`` (its name, and all that tells
-        it from others), ``speech_model``, ``service_delay`` (of the embedded one; NaN where it is
-        not known) and ``service_parameters`` (JSON); ``ending``, ``valid``, ``problems``, and the
-        metrics of `rtkit.summarize` (``lateness_p50``, ``turn_latency_p95``, ...), in seconds too;
-        what is a percentage there is a share here.
+        ``"sessions"``: ``recording``, ``clip_start`` and ``clip_seconds`` (which stretch of it),
+        the other settings; ``service`` (its name, and all that tells it from others),
+        ``speech_model``, ``service_delay`` (of the embedded one; NaN where it is not known) and
+        ``service_parameters`` (JSON); ``ending``, ``valid``, ``problems``, and the metrics of
+        `rtkit.summarize` (``lateness_p50``, ``turn_latency_p95``, ...), in seconds too; what is a
+        percentage there is a share here.
+
+        The parts, ``excluded``, ``known`` and the others of a latency are explained in
+        `rtkit.analysis.latency.Latency`.
 
     Raises
     ------
@@ -117,18 +114,22 @@ def pandas_for(what: str) -> Any:
 
 def _chunks(session: Session) -> Columns:
     chunks, rate = session.chunks, session.settings.rate
+
+    def each(name: str, kind: type) -> np.ndarray:
+        return np.array([getattr(chunk, name) for chunk in chunks], dtype=kind)
+
     return {
-        "index": np.array([chunk.index for chunk in chunks], dtype=int),
-        "start": np.array([chunk.start for chunk in chunks], dtype=float) / rate,
-        "end": np.array([chunk.stop for chunk in chunks], dtype=float) / rate,
+        "index": each("index", int),
+        "start": each("start", float) / rate,
+        "end": each("stop", float) / rate,
         "due": session.due,
         "sent": session.sent,
-        "returned": np.array([chunk.returned for chunk in chunks], dtype=float),
+        "returned": each("returned", float),
         "lateness": session.lateness,
-        "bytes": np.array([chunk.bytes for chunk in chunks], dtype=int),
-        "padding": np.array([chunk.padding for chunk in chunks], dtype=int),
-        "unacknowledged": np.array([chunk.unacknowledged for chunk in chunks], dtype=float),
-        "window": np.array([chunk.window for chunk in chunks], dtype=float),
+        "bytes": each("bytes", int),
+        "padding": each("padding", int),
+        "unacknowledged": each("unacknowledged", float),
+        "window": each("window", float),
     }
 
 
@@ -140,9 +141,7 @@ def _words(session: Session) -> Columns:
     missed = [word for word in spoken if id(word) not in known]
     missed_ends = np.array([word.end for word in missed], dtype=float)
     never, nowhere = np.full(len(missed), np.nan), np.full(len(missed), -1)
-    unknown = session.reference is None
-    match = ["unknown" if unknown and normalize(word.word.text) else _match(word) for word in heard]
-    match += ["missed"] * len(missed)
+    match = [_match(session, word) for word in heard] + ["missed"] * len(missed)
     ends = np.append(latency.end, missed_ends)
     return {
         "turn": np.append(latency.turn, nowhere),
@@ -151,11 +150,12 @@ def _words(session: Session) -> Columns:
         "end": ends,
         "received": np.append(latency.received, never),
         "chunk": holding_chunk(session, ends) if session.chunks else nowhere,
-        "latency": np.append(latency.latency, never),
-        "chunk_wait": np.append(latency.chunk_wait, never),
-        "lateness": np.append(latency.lateness, never),
-        "queue_wait": np.append(latency.queue_wait, never),
-        "service_time": np.append(latency.service_time, never),
+        **{
+            name: np.append(values, never)
+            for name, values in _columns(
+                latency, "latency chunk_wait lateness queue_wait service_time"
+            ).items()
+        },
         "confidence": np.append([word.word.confidence for word in heard], never).astype(float),
         "match": _texts(match),
         "excluded": np.append(latency.excluded, _texts(["missed"] * len(missed))),
@@ -163,7 +163,9 @@ def _words(session: Session) -> Columns:
     }
 
 
-def _match(word: HeardWord) -> str:
+def _match(session: Session, word: HeardWord) -> str:
+    if session.reference is None and normalize(word.word.text):
+        return "unknown"
     return "unmatched" if word.spoken is None else "matched"
 
 
@@ -175,27 +177,21 @@ def _turns(session: Session) -> Columns:
     edges = [heard[turn].first for turn in turns]
     return {
         "turn": latency.turn,
-        "text": _texts(list(latency.texts)),
+        "text": _texts([*latency.texts]),
         "words": np.array([len(heard[turn].words) for turn in turns], dtype=int),
         "start": np.array([edge.start if edge else np.nan for edge in edges], dtype=float),
-        "end": latency.end,
-        "received": latency.received,
-        "latency": latency.latency,
-        "chunk_wait": latency.chunk_wait,
+        **_columns(latency, "end received latency chunk_wait"),
         "endpoint_wait": np.where(latency.decided, latency.endpoint_wait, np.nan),
-        "lateness": latency.lateness,
-        "queue_wait": latency.queue_wait,
+        **_columns(latency, "lateness queue_wait"),
         "service_time": np.where(latency.decided, latency.service_time, np.nan),
-        "since_sent": latency.since_sent,
-        "half_width": latency.half_width,
+        **_columns(latency, "since_sent half_width"),
         "first_word": np.array([firsts[turn] for turn in turns], dtype=float),
-        "known": latency.known,
-        "decided": latency.decided,
-        "referenced": latency.referenced,
-        "terminated": latency.terminated,
-        "excluded": latency.excluded,
-        "counted": latency.counted,
+        **_columns(latency, "known decided referenced terminated excluded counted"),
     }
+
+
+def _columns(latency: Latency, names: str) -> Columns:
+    return {name: getattr(latency, name) for name in names.split()}
 
 
 def session_row(session: Session) -> dict[str, Any]:
@@ -219,7 +215,7 @@ def session_row(session: Session) -> dict[str, Any]:
         "started": session.started,
         "ending": "cut off" if session.ending is None else session.ending.how,
         "valid": bool(found),
-        "problems": ", ".join(dict.fromkeys(one.name for one in found.problems)),
+        "problems": ", ".join(found.names),
         **{metric.name: metric.value(session) for metric in METRICS},
     }
 

@@ -209,7 +209,11 @@ class Latency:
         Of `endpoint_wait` and `service_time` only where the service said which audio decided: they
         are not known apart elsewhere. Their sum, `since_sent`, always is, within its bounds.
         """
-        return quantiles(getattr(self, part)[self._known(part)])
+        return quantiles(self.known_values(part))
+
+    def known_values(self, part: str = "latency") -> np.ndarray:
+        """What `quantiles` are taken of, shape (known,)."""
+        return np.asarray(getattr(self, part)[self._known(part)])
 
     def quantile_bounds(self, part: str = "latency") -> tuple[Quantiles, Quantiles]:
         """Between which values the quantiles lie: those of the least values, and the greatest."""

@@ -18,8 +18,6 @@ from rtkit.analysis.latency import (
     first_word_latency,
     jitter,
     partial_latency,
-    quantiles,
-    senders_share,
     senders_share_bounds,
     turn_latency,
     word_latency,
@@ -30,7 +28,7 @@ __all__ = ["METRICS", "Metric"]
 
 
 class Unit(NamedTuple):
-    """In which a value is printed: its name, and how many of it the value's own is."""
+    """In which a value is printed: its name, how many of it the value's own is, and the format."""
 
     name: str
     times: float
@@ -79,115 +77,78 @@ class Metric:
         return self.value(session) * self.unit.times
 
 
-def _last_lateness(session: Session) -> float:
-    return float(session.lateness[-1]) if session.chunks else math.nan
+def _quantile(values: Callable[[Session], np.ndarray], at: float) -> Callable[[Session], float]:
+    def value(session: Session) -> float:
+        found = values(session)
+        return float(np.quantile(found, at)) if len(found) else math.nan
+
+    return value
 
 
-def _late(quantile: str) -> Callable[[Session], float]:
-    return lambda session: getattr(quantiles(session.lateness), quantile)
+def _lateness(at: float) -> Callable[[Session], float]:
+    return _quantile(lambda session: session.lateness, at)
 
 
-def _turn(part: str, quantile: str) -> Callable[[Session], float]:
-    return lambda session: getattr(turn_latency(session).quantiles(part), quantile)
+def _turn(part: str, at: float) -> Callable[[Session], float]:
+    return _quantile(lambda session: turn_latency(session).known_values(part), at)
 
 
 def _word(
-    part: str, quantile: str, measure: Callable[[Session], Latency] = word_latency
+    part: str, at: float, measure: Callable[[Session], Latency] = word_latency
 ) -> Callable[[Session], float]:
-    return lambda session: (
-        math.nan
-        if session.settings.marks_speech
-        else getattr(measure(session).quantiles(part), quantile)
-    )
+    """Of words, and not of stretches of speech that a service marks."""
+
+    def values(session: Session) -> np.ndarray:
+        marks = session.settings.marks_speech
+        return np.empty(0) if marks else measure(session).known_values(part)
+
+    return _quantile(values, at)
 
 
-def _partial(quantile: float) -> Callable[[Session], float]:
+def _share(choose: Callable[[tuple[float, float]], float]) -> Callable[[Session], float]:
+    """The sender's. NaN, too, where audio left ahead of time: then nobody waited for the sender."""
+
     def value(session: Session) -> float:
-        latency = partial_latency(session)
-        values = latency.latency[latency.counted]
-        known = len(values) and not session.settings.marks_speech
-        return float(np.quantile(values, quantile)) if known else math.nan
+        bounds = senders_share_bounds(turn_latency(session))
+        return choose(bounds) if sum(bounds) / 2 > -ROUNDED else math.nan
 
     return value
-
-
-def _half_width(quantile: str) -> Callable[[Session], float]:
-    def value(session: Session) -> float:
-        latency = turn_latency(session)
-        return float(getattr(quantiles(latency.half_width[latency.counted]), quantile))
-
-    return value
-
-
-def _share_bound(side: int) -> Callable[[Session], float]:
-    def value(session: Session) -> float:
-        known = not math.isnan(_senders_share(session))
-        return senders_share_bounds(turn_latency(session))[side] if known else math.nan
-
-    return value
-
-
-def _senders_share(session: Session) -> float:
-    """NaN, too, where audio left ahead of time: then nobody waited for the sender."""
-    share = senders_share(turn_latency(session))
-    return share if share > -ROUNDED else math.nan
 
 
 METRICS: Sequence[Metric] = (
     Metric("chunks_sent", "chunks sent", COUNT, lambda s: len(s.chunks)),
-    Metric("last_chunk_late_by", "last chunk late by", TENTHS, _last_lateness),
+    Metric("last_chunk_late_by", "last chunk late by", TENTHS,
+           lambda s: float(s.lateness[-1]) if s.chunks else math.nan),
     Metric("drift", "drift", PER_SECOND, drift),
-    Metric("lateness_p50", "lateness p50", TENTHS, _late("p50")),
-    Metric("lateness_p99", "lateness p99", TENTHS, _late("p99")),
-    Metric("lateness_max", "lateness max", TENTHS, _late("max")),
-    Metric("jitter_p99", "jitter p99", TENTHS, lambda s: quantiles(jitter(s)).p99),
+    Metric("lateness_p50", "lateness p50", TENTHS, _lateness(0.5)),
+    Metric("lateness_p99", "lateness p99", TENTHS, _lateness(0.99)),
+    Metric("lateness_max", "lateness max", TENTHS, _lateness(1)),
+    Metric("jitter_p99", "jitter p99", TENTHS, _quantile(jitter, 0.99)),
     Metric("turns_counted", "turns counted", COUNT, lambda s: int(turn_latency(s).counted.sum())),
-    Metric("turn_latency_p50", "turn latency p50", MS, _turn("latency", "p50")),
-    Metric("turn_latency_p95", "turn latency p95", MS, _turn("latency", "p95")),
-    Metric("turn_service_time_p50", "turn service time p50", MS, _turn("service_time", "p50")),
-    Metric("turn_service_time_p95", "turn service time p95", MS, _turn("service_time", "p95")),
-    Metric(
-        "turn_endpoint_wait_service_time_p50",
-        "turn endpoint wait + service time p50",
-        MS,
-        _turn("since_sent", "p50"),
-    ),
-    Metric(
-        "turn_half_width_p50", "lateness of turns known to ±, p50", TENTHS, _half_width("p50"), True
-    ),
-    Metric(
-        "turn_half_width_max", "lateness of turns known to ±, max", TENTHS, _half_width("max"), True
-    ),
-    Metric("word_latency_p50", "word latency p50", MS, _word("latency", "p50")),
-    Metric("word_latency_p95", "word latency p95", MS, _word("latency", "p95")),
-    Metric("word_service_time_p50", "word service time p50", MS, _word("service_time", "p50")),
-    Metric("partial_latency_p50", "word first right p50 (PR50)", MS, _partial(0.5)),
-    Metric("partial_latency_p90", "word first right p90 (PR90)", MS, _partial(0.9)),
-    Metric(
-        "first_word_latency_p50",
-        "first-word latency p50",
-        MS,
-        _word("latency", "p50", first_word_latency),
-    ),
-    Metric(
-        "turn_latency_made_by_the_sender",
-        "turn latency made by the sender",
-        PERCENT,
-        _senders_share,
-    ),
-    Metric(
-        "turn_latency_made_by_the_sender_low",
-        "turn latency made by the sender, at least",
-        PERCENT,
-        _share_bound(0),
-        bound=True,
-    ),
-    Metric(
-        "turn_latency_made_by_the_sender_high",
-        "turn latency made by the sender, at most",
-        PERCENT,
-        _share_bound(1),
-        bound=True,
-    ),
+    Metric("turn_latency_p50", "turn latency p50", MS, _turn("latency", 0.5)),
+    Metric("turn_latency_p95", "turn latency p95", MS, _turn("latency", 0.95)),
+    Metric("turn_service_time_p50", "turn service time p50", MS, _turn("service_time", 0.5)),
+    Metric("turn_service_time_p95", "turn service time p95", MS, _turn("service_time", 0.95)),
+    Metric("turn_endpoint_wait_service_time_p50", "turn endpoint wait + service time p50", MS,
+           _turn("since_sent", 0.5)),
+    Metric("turn_half_width_p50", "lateness of turns known to ±, p50", TENTHS,
+           _turn("half_width", 0.5), bound=True),
+    Metric("turn_half_width_max", "lateness of turns known to ±, max", TENTHS,
+           _turn("half_width", 1), bound=True),
+    Metric("word_latency_p50", "word latency p50", MS, _word("latency", 0.5)),
+    Metric("word_latency_p95", "word latency p95", MS, _word("latency", 0.95)),
+    Metric("word_service_time_p50", "word service time p50", MS, _word("service_time", 0.5)),
+    Metric("partial_latency_p50", "word first right p50 (PR50)", MS,
+           _word("latency", 0.5, partial_latency)),
+    Metric("partial_latency_p90", "word first right p90 (PR90)", MS,
+           _word("latency", 0.9, partial_latency)),
+    Metric("first_word_latency_p50", "first-word latency p50", MS,
+           _word("latency", 0.5, first_word_latency)),
+    Metric("turn_latency_made_by_the_sender", "turn latency made by the sender", PERCENT,
+           _share(lambda bounds: sum(bounds) / 2)),
+    Metric("turn_latency_made_by_the_sender_low", "turn latency made by the sender, at least",
+           PERCENT, _share(min), bound=True),
+    Metric("turn_latency_made_by_the_sender_high", "turn latency made by the sender, at most",
+           PERCENT, _share(max), bound=True),
     Metric("loop_stalls", "loop stalls", COUNT, lambda s: len(s.stalls)),
-)
+)  # fmt: skip

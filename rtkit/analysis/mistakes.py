@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from rtkit.analysis.agreement import agreement
 from rtkit.analysis.audio_mistakes import (
     in_clip,
     inaudible,
@@ -22,7 +21,7 @@ from rtkit.analysis.audio_mistakes import (
 from rtkit.analysis.findings import Mistake, Mistakes
 from rtkit.analysis.latency import drift
 from rtkit.analysis.matching import align_texts
-from rtkit.analysis.turns import heard_turns, never_ended
+from rtkit.analysis.turns import agreement, heard_turns, never_ended
 from rtkit.audio import Clip, Header
 from rtkit.services.messages import ServiceError, Termination, Turn
 from rtkit.services.service import Dialect, dialect_of
@@ -93,7 +92,12 @@ def _in_session(session: Session, transcript: str | None) -> Iterator[Mistake]:
     else:
         yield from inaudible(session.levels, session.settings.channel)
     if "bearer" in names:
-        yield _bearer_prefix()
+        yield Mistake(
+            "Bearer prefix",
+            "The key went with the word Bearer before it.",
+            'Authorization began with "Bearer "',
+            "Send the key alone as Authorization.",
+        )
     yield from _durations(session)
     yield from _pace(session)
     yield from _farewell(session)
@@ -262,18 +266,6 @@ def _left_unended(session: Session) -> Iterator[Mistake]:
             "Read until Termination, and keep turns by their number; if the final did not come "
             "at all, look at session.messages and ask the vendor.",
         )
-
-
-# Of the key, and of counting.
-
-
-def _bearer_prefix() -> Mistake:
-    return Mistake(
-        "Bearer prefix",
-        "The key went with the word Bearer before it.",
-        'Authorization began with "Bearer "',
-        "Send the key alone as Authorization.",
-    )
 
 
 def _counted_twice(session: Session, transcript: str) -> Iterator[Mistake]:

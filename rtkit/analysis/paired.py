@@ -34,8 +34,7 @@ class Paired:
     differences : mapping
         After - before, by pair; below a nanosecond they are 0.
     mean : Interval
-        The mean difference: Student's t over the pairs, widened from ten pairs on where they are
-        skewed (see `ratio_interval`). Of two pairs there is no interval.
+        The mean difference, as `ratio_interval` has it. Of two pairs there is no interval.
     p : float
         Of the sign-flip test: how often chance alone makes so large a mean difference, either way.
     left_out : int
@@ -64,10 +63,10 @@ class Paired:
         if math.isnan(found.low):
             within = f"no interval: {found.note}"
         else:
-            within = f"{found.level:.0%} interval {self._shown(found.low)} to "
-            within += self._shown(found.high)
-            within += ", which holds 0: no difference is shown" if found.holds_zero else ""
-            within += f"; {found.note}" if found.note else ""
+            low, high = self._shown(found.low), self._shown(found.high)
+            within = f"{found.level:.0%} interval {low} to {high}"
+            within += ", which holds 0: no difference is shown" * found.holds_zero
+            within += f"; {found.note}" * bool(found.note)
         parts = [
             f"{' '.join(filter(None, (self._shown(found.value), name)))} ({within}) over "
             f"{len(self.differences)} files, of which {self.rose} rose",
@@ -98,14 +97,7 @@ def paired_difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Paired:
-    """Compare two metrics of the same things: after - before, pair by pair, in seconds.
-
-    Parameters
-    ----------
-    before, after : mapping
-        A metric by what was measured (a file, say). NaN counts as not known.
-    level, resamples, seed
-        As for `bootstrap_quantiles`.
+    """Compare a metric of the same things: after - before, by pair; NaN counts as not known.
 
     Raises
     ------

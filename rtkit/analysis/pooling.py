@@ -5,7 +5,7 @@ What is measured has three names here: ``"word_latency"``, ``"turn_latency"`` an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,8 +28,6 @@ __all__ = ["Pool", "compare_pacings", "compare_paired", "pool", "quantile_interv
 SENDER = ("pacing", "chunk", "phase", "isolation", "work")
 SERVICE = ("speech_model", "service_delay", "service_parameters")
 BY = (*SENDER, "recording", "service", "speech_model", "name")
-
-
 # Problems that pacings themselves make are what pacings are compared for; and what the sender did
 # is known, whatever it means for the service's metrics.
 OF_PACING = {"fixed_sleep": {"late"}, "unpaced": {"unpaced", "late", "backpressure"}}
@@ -90,17 +88,7 @@ def pool(
     *,
     include_invalid: bool = False,
 ) -> dict[str, Pool]:
-    """What was measured, put together by one setting or several.
-
-    Different services are never put together: where that would happen, each group is one of a
-    service, too, and bears its name. Latencies of sessions that are not valid are left out, except
-    by name and of a session alone, where nothing is put together.
-
-    Raises
-    ------
-    ValueError
-        If the measure or the setting is unknown.
-    """
+    """What was measured, put together by one setting or several; see `quantile_intervals`."""
     measure = _measure(of)
     settings = [by] if isinstance(by, str) else list(by)
     for setting in settings:
@@ -117,7 +105,9 @@ def pool(
         left_out = tuple(
             name
             for name, session in members.items()
-            if not include_invalid and len(values[name]) and not _speaks(session, settings)
+            if not include_invalid
+            and len(values[name])
+            and not _speaks(validity(session).names, session.settings.pacing, settings)
         )
         kept = {name: session for name, session in members.items() if name not in left_out}
         names = np.array([*kept], dtype=object)
@@ -130,13 +120,8 @@ def pool(
     return pools
 
 
-def _speaks(session: Session, by: Sequence[str]) -> bool:
-    """Whether a session's metrics may be compared by these settings."""
-    problems = [problem.name for problem in validity(session).problems]
-    return _valid(problems, session.settings.pacing, by)
-
-
-def _valid(problems: Sequence[str], pacing: str, by: Sequence[str]) -> bool:
+def _speaks(problems: Iterable[str], pacing: str, by: Sequence[str]) -> bool:
+    """Whether metrics of a session with these problems may be compared by these settings."""
     its_own: set[str] = OF_PACING.get(pacing, set()) if "pacing" in by else set()
     return set(problems) <= its_own
 
@@ -162,9 +147,9 @@ def quantile_intervals(
 ) -> pd.DataFrame:
     """Quantiles with bootstrap intervals, of all sessions of a pacing together.
 
-    Whole recordings are drawn where there are several, else whole sessions: their words have more
-    in common than words. Different services are never put together: where sessions of one group
-    differ in it, each group is one of a service, too, and bears its name.
+    Whole recordings are drawn where there are several, else whole sessions. Different services are
+    never put together: where sessions of one group differ in it, each group is one of a service,
+    too, and bears its name.
 
     Parameters
     ----------
@@ -176,8 +161,7 @@ def quantile_intervals(
     include_invalid : bool
         Whether latencies of sessions that are not valid (`rtkit.validity`) count as well. Lateness
         always counts, by ``"name"`` every session does, and so does a session alone. By
-        ``"pacing"``, being late or unpaced is no reason to leave out a session with another pacing
-        than ``"wall_clock"``: what a pacing does is what is compared.
+        ``"pacing"``, being late or unpaced leaves out no session but one paced by the wall clock.
     quantiles, level, resamples, seed
         As for `rtkit.analysis.bootstrap.bootstrap_quantiles`.
 
@@ -185,11 +169,9 @@ def quantile_intervals(
     -------
     pandas.DataFrame
         A row a group and quantile: ``group``, ``quantile``, ``value``, ``low``, ``high`` (in
-        seconds; infinite where too few recordings or sessions reach beyond the quantile to give a
-        bound, NaN where there are fewer than two values), ``count`` (values), ``sessions``,
-        ``recordings``, ``left_out`` (sessions that are not valid), and ``note``: how many
-        recordings, sessions or values there are of those that it takes to trust the interval,
-        empty where there are enough.
+        seconds; infinite where too few units reach beyond the quantile, NaN where there are fewer
+        than two values), ``count`` (values), ``sessions``, ``recordings``, ``left_out`` (sessions
+        that are not valid), and ``note``: what is missing to trust the interval.
 
     Raises
     ------
@@ -221,10 +203,7 @@ def compare_pacings(
     level: float = 0.95,
     seed: int = 0,
 ) -> Paired:
-    """What a figure is under one pacing more than under another, over the same files.
-
-    It is `compare_paired` by ``"pacing"``.
-    """
+    """Paired difference of a metric between two pacings: `compare_paired` by ``"pacing"``."""
     return compare_paired(
         table,
         metric,
@@ -248,11 +227,10 @@ def compare_paired(
     level: float = 0.95,
     seed: int = 0,
 ) -> Paired:
-    """What a figure is more with one service than with another, say, over the same files.
+    """Paired difference of a metric between two services, say, over the same files.
 
     Like is compared with like: a file, or an excerpt of one, a chunk duration, a pacing and so on
-    that both were measured with. These are then averaged, and so are repeats: a file counts once,
-    whatever was done with it.
+    that both were measured with. These are averaged, and so are repeats: a file counts once.
 
     Parameters
     ----------
@@ -325,7 +303,7 @@ def _valid_rows(table: pd.DataFrame, by: str) -> list[bool]:
     problems = table["problems"] if "problems" in table else [""] * len(table)
     pacing = table["pacing"] if "pacing" in table else [""] * len(table)
     return [
-        bool(valid) or (names != "" and _valid(str(names).split(", "), str(how), [by]))
+        bool(valid) or (names != "" and _speaks(str(names).split(", "), str(how), [by]))
         for valid, names, how in zip(table["valid"], problems, pacing, strict=True)
     ]
 

@@ -51,11 +51,7 @@ def is_path(text: str) -> bool:
 def read_file(path: Path, session: Session) -> Reference | list[str] | str:
     """What a file says was spoken: a reference, turns' texts, or text.
 
-    Raises
-    ------
-    SidecarError
-        If it cannot be read, is in no form that is known, or is of something else than what was
-        streamed.
+    Raises SidecarError if it cannot be read or is of something else than what was streamed.
     """
     suffix = path.suffix.lower()
     if suffix not in (*PLAIN, *CAPTIONS, *REFERENCES):
@@ -92,13 +88,8 @@ def said_in(text: str, session: Session, name: str = "the reference") -> Referen
     """What a text says was spoken while the session streamed: a reference, or text, a line each.
 
     Of captions, those that begin within; of columns (STM, CTM, TSV), what lies within; of a
-    transcript that `save_transcript` wrote, its turns without what stands before them; anything
-    else is spoken as it stands, but for the names of speakers.
-
-    Raises
-    ------
-    ValueError
-        If there are captions or columns and none of them begins within.
+    transcript that `save_transcript` wrote, its turns; anything else as it stands, but for the
+    names of speakers. Raises ValueError if there are captions and none begins within.
     """
     text = text.removeprefix("\ufeff")
     if re.match(r"Session: ", text) and (

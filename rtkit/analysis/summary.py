@@ -21,18 +21,11 @@ QUEUED = 0.001  # seconds in a queue that are worth a word
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a reader must know before using a session's metrics.
+    """What a reader must know before using the metrics of the session of a name.
 
-    Attributes
-    ----------
-    kind : str
-        ``"not valid"``, ``"marks speech"``, ``"phase"``, ``"undecided"``, ``"stated"``,
-        ``"not counted"``, ``"never ended"``, ``"queue wait"``, ``"disturbed"``,
-        ``"missed words"`` or ``"calibrated"``.
-    session : str
-        Its name.
-    text : str
-        A sentence or two.
+    Its `kind` is ``"not valid"``, ``"marks speech"``, ``"phase"``, ``"undecided"``, ``"stated"``,
+    ``"not counted"``, ``"never ended"``, ``"queue wait"``, ``"disturbed"``, ``"missed words"`` or
+    ``"calibrated"``.
     """
 
     kind: str

@@ -38,11 +38,12 @@ class Edge:
     doubt: str = ""
 
 
-def by_the_service(words: Sequence[Word]) -> tuple[Edge | None, Edge | None]:
+def by_the_service(words: Sequence[Word], doubt: str = "") -> tuple[Edge | None, Edge | None]:
     """The first and the last word of a turn, where and when the service places them."""
     if not words:
         return None, None
-    doubt = "" if any(normalize(word.text) for word in words) else "unmatched"
+    if not any(normalize(word.text) for word in words):
+        doubt = "unmatched"
     first, last = (
         Edge(known(word.start), known(word.end), referenced=False, doubt=doubt)
         for word in (words[0], words[-1])
@@ -72,20 +73,13 @@ def by_the_reference(
     edges = []
     for number, words in enumerate(turns):
         if number not in matched:
-            edges.append(_doubted(by_the_service(words)))
+            edges.append(by_the_service(words, "unmatched"))
             continue
         may = possible[number]
         certain = [j for j in may if len(owners[j]) == 1] or may
         first, last = (len(owners[j]) > 1 for j in (may[0], may[-1]))
         edges.append((_edge(spoken[certain[0]], first), _edge(spoken[certain[-1]], last)))
     return edges
-
-
-def _doubted(edges: tuple[Edge | None, Edge | None]) -> tuple[Edge | None, Edge | None]:
-    first, last = (
-        edge and Edge(edge.start, edge.end, edge.referenced, "unmatched") for edge in edges
-    )
-    return first, last
 
 
 def _edge(word: SpokenWord, ambiguous: bool) -> Edge:
@@ -120,6 +114,10 @@ def _owners(
     said_in = reference.owners
     heard = [(word, number) for number, words in enumerate(turns) for word in words]
     owners: list[Owners] = [()] * len(spoken)
+
+    def in_time(j: int, may: Iterable[Owners]) -> Owners:
+        return tuple(turn for turn in _merged(may) if spoken[j].end <= limits[turn] + 1e-9)
+
     for i, j in aligned.same:
         owners[j] = (heard[i][1],)
     instead = {
@@ -143,12 +141,10 @@ def _owners(
             if j not in instead:
                 place = bisect_left(told, j)
                 beside = told[max(place - 1, 0) : place + 1]
-                may = _merged(owners[k] for k in beside if said_in[k] == said_in[j])
-                owners[j] = tuple(turn for turn in may if spoken[j].end <= limits[turn] + 1e-9)
+                owners[j] = in_time(j, [owners[k] for k in beside if said_in[k] == said_in[j]])
     for j, other in _twins(spoken, aligned, [word for word, _ in heard]):
         if said_in[j] == said_in[other]:
-            may = _merged([owners[j], owners[other]])
-            owners[j] = tuple(turn for turn in may if spoken[j].end <= limits[turn] + 1e-9)
+            owners[j] = in_time(j, [owners[j], owners[other]])
     return owners
 
 

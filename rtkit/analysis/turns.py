@@ -15,14 +15,19 @@ from rtkit.services.messages import Turn, Word
 from rtkit.session import Session
 
 __all__ = [
+    "Agreement",
     "HeardTurn",
     "HeardWord",
+    "agreement",
     "heard_turns",
     "heard_words",
     "holding_chunk",
     "never_ended",
     "sent_from",
 ]
+
+SHIFTED = 0.25  # seconds; services place the ends of words within some tenths
+ENOUGH = 2  # words; one may be a chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,44 @@ class HeardTurn:
         return tuple((at, state) for at, state in self.states if state.end_of_turn)
 
 
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What the service heard, beside the reference: in the times of words, and in their number.
+
+    Attributes
+    ----------
+    heard, matched, spoken : int
+        Words that the service settled on, those of them that match one of the reference's, and the
+        reference's.
+    shift : float
+        By how many seconds the service places the ends of words after the reference, in the median
+        of the words that match; NaN where fewer than two have a time.
+    """
+
+    heard: int
+    matched: int
+    spoken: int
+    shift: float
+
+    @property
+    def unmatched(self) -> float:
+        """Which share of the words that were heard match nothing that was said."""
+        return 1 - self.matched / self.heard if self.heard else float("nan")
+
+    @property
+    def shifted(self) -> bool:
+        """Whether one of the two clocks must be wrong."""
+        return abs(self.shift) > SHIFTED
+
+    def __str__(self) -> str:
+        where = "after" if self.shift > 0 else "before"
+        return (
+            f"the service places words {abs(self.shift) * 1000:.0f} ms {where} the reference, in "
+            f"the median of {self.matched}; {self.heard - self.matched} of {self.heard} words that "
+            f"were heard ({self.unmatched:.0%}) match nothing in it"
+        )
+
+
 def heard_turns(session: Session) -> tuple[HeardTurn, ...]:
     """The turns in which any word was heard, in the service's order, whenever they arrived."""
     return session.once(_heard_turns)
@@ -116,6 +159,17 @@ def never_ended(session: Session) -> tuple[HeardTurn, ...]:
     return tuple(
         turn for turn in heard_turns(session) if not turn.ended and turn.states[-1][1].words
     )
+
+
+def agreement(session: Session) -> Agreement | None:
+    """What the service heard, beside the reference; None without one."""
+    if session.reference is None:
+        return None
+    words = heard_words(session)
+    pairs = [(one.word, one.spoken) for one in words if one.spoken is not None]
+    apart = [heard.end - spoken.end for heard, spoken in pairs if heard.end is not None]
+    shift = float(np.median(apart)) if len(apart) >= ENOUGH else float("nan")
+    return Agreement(len(words), len(pairs), len(session.reference.words), shift)
 
 
 def holding_chunk(session: Session, ends: np.ndarray) -> np.ndarray:

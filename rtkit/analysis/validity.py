@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtkit.analysis.agreement import agreement
 from rtkit.analysis.audio_mistakes import SILENT
 from rtkit.analysis.latency import Latency, quantiles, turn_latency, word_latency
-from rtkit.analysis.turns import holding_chunk
+from rtkit.analysis.turns import agreement, holding_chunk
 from rtkit.audio.levels import decibels
 from rtkit.clock.stalls import LEAST
 from rtkit.services.messages import Begin, Other, Termination, Turn
@@ -37,16 +36,11 @@ SET = 1.0  # and seconds that a step of it may come to
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One reason not to use a session's figures.
+    """One reason not to use a session's figures: what was `found`, with the figure, and a `fix`.
 
-    Attributes
-    ----------
-    name : str
-        ``"unpaced"``, ``"incomplete"``, ``"late"``, ``"stall"``, ``"backpressure"``, ``"clock"``,
-        ``"lost"``, ``"no results"``, ``"early"``, ``"shifted"``, ``"unmatched"`` or
-        ``"silent"``.
-    found, fix : str
-        What was found, with the figure; and what to do.
+    Its `name` is ``"unpaced"``, ``"incomplete"``, ``"late"``, ``"stall"``, ``"backpressure"``,
+    ``"clock"``, ``"lost"``, ``"no results"``, ``"early"``, ``"shifted"``, ``"unmatched"`` or
+    ``"silent"``.
     """
 
     name: str
@@ -58,16 +52,17 @@ class Problem:
 class Validity:
     """What `validity` found; true where nothing speaks against the figures.
 
-    Attributes
-    ----------
-    problems : tuple of Problem
-    notes : tuple of str
-        What does not speak against them, and is good to know: a calendar that was set, and what
-        could not be checked.
+    `notes` hold what does not speak against them: a calendar that was set, and what could not be
+    checked.
     """
 
     problems: tuple[Problem, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The problems' names, each once."""
+        return tuple(dict.fromkeys(one.name for one in self.problems))
 
     def __bool__(self) -> bool:
         return not self.problems

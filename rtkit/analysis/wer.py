@@ -40,12 +40,10 @@ def wer(
     reference : str or Path or Reference, optional
         What was truly said; the session's own reference without it. A path, or a string that looks
         like one, is a file: a sidecar, the JSON of Whisper, WhisperX, Deepgram, AWS or AssemblyAI,
-        STM, CTM, TSV, TextGrid, SRT or VTT, of which the stretch that was streamed counts (of what
-        has no word times, that which begins within it); or plain text, taken whole. Names of
-        speakers before what they say (``Speaker 1:``) are no words. What `rtkit.save_transcript`
-        wrote, corrected by hand, is read as well: only what was spoken counts. In JSON that is the
-        text of the turns; their words only where a turn is cut. Any other string is the text itself
-        or the content of such a file.
+        STM, CTM, TSV, TextGrid, SRT or VTT, of which the stretch that was streamed counts; what
+        `rtkit.save_transcript` wrote, corrected by hand; or plain text, taken whole. Names of
+        speakers (``Speaker 1:``) are no words. Any other string is the text itself or the content
+        of such a file.
     language : str
         A tag such as ``"en"``, ``"pt-BR"`` or ``"zh_Hant"``, of which the language decides. Where a
         script puts no spaces between words (Chinese, Japanese, Thai, Lao, Burmese, Khmer),

@@ -109,22 +109,17 @@ class WordErrorRate:
     def bootstrap(
         self, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
     ) -> Interval:
-        """An interval of the rate over segments drawn anew, with replacement.
+        """An interval of the rate over segments drawn with replacement.
 
         Errors come in clumps, so whole segments are drawn, and not words (Bisani and Ney, 2004,
         "Bootstrap estimates for confidence intervals in ASR performance evaluation"). It is the
-        wider of Student's t and the bootstrap-t interval, as `ratio_interval` has them. With fewer
-        than 72 segments it bears a note: what spoils one segment in twenty, and all of it, may not
-        have been met.
+        wider of Student's t and the bootstrap-t interval. With fewer than 72 segments it bears a
+        note: what spoils one segment in twenty, and all of it, may not have been met.
 
         Parameters
         ----------
-        level : float
-            Between 0 and 1.
-        resamples : int
-            How many times as many segments are drawn as there are.
-        seed : int
-            The same seed gives the same interval.
+        level, resamples, seed
+            As for `rtkit.analysis.bootstrap.bootstrap_quantiles`.
 
         Raises
         ------
@@ -212,14 +207,9 @@ class WordErrorRate:
         return f"<{self._name} {self.rate * 100:.1f} % ({within}): {self._counts}>"
 
     def __str__(self) -> str:
-        return "\n".join(
-            [
-                f"{self._name} {self.rate * 100:.1f} %: {self._counts}",
-                _told_of(self.interval),
-                *[f"  {count}× {said}" for said, count in self._listed()],
-                *self.notes,
-            ]
-        )
+        rate = f"{self._name} {self.rate * 100:.1f} %: {self._counts}"
+        errors = [f"  {count}× {said}" for said, count in self._listed()]
+        return "\n".join([rate, _told_of(self.interval), *errors, *self.notes])
 
     def _repr_html_(self) -> str:
         segments = groupby(self.edits, key=lambda edit: edit.segment)
@@ -276,14 +266,9 @@ class Difference:
         return self.interval.value
 
     def __str__(self) -> str:
-        if math.isnan(self.interval.low):
-            shown = ""
-        elif self.interval.holds_zero:
-            shown = " It holds 0: no difference is shown."
-        else:
-            shown = (
-                " It leaves out 0; whether another run would repeat that, only another run tells."
-            )
+        shown = " It leaves out 0; whether another run would repeat that, only another run tells."
+        if self.interval.holds_zero:
+            shown = " It holds 0: no difference is shown." * (not math.isnan(self.interval.low))
         return f"{self.rate * 100:+.1f} percentage points. {_told_of(self.interval)}{shown}"
 
 

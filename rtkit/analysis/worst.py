@@ -23,10 +23,6 @@ _SAID = {part: part.replace("_", " ") for part in PARTS}
 _SAID["since_sent"] = "endpoint wait + service time"
 _RIGHT = 'style="text-align: right; padding: 2px 12px"'
 _LEFT = 'style="text-align: left; padding: 2px 12px"'
-_WORD = ("chunk_wait", "lateness", "queue_wait", "service_time")
-_TURN = ("chunk_wait", "endpoint_wait", "lateness", "queue_wait", "service_time")
-# Where the service did not say what decided.
-_UNDECIDED = ("chunk_wait", "lateness", "queue_wait", "since_sent")
 
 
 @dataclass(frozen=True)
@@ -104,7 +100,7 @@ def worst_cases(
     Parameters
     ----------
     sessions : Session, or a list of them, or a mapping of names to them, or a folder or file
-        A folder's cases link to the files of their sessions, and so does a file's.
+        Cases from a folder or file link to the files of their sessions.
     of : {"word_latency", "turn_latency", "lateness"}
     count : int
         How many cases of each recording.
@@ -117,8 +113,7 @@ def worst_cases(
     Raises
     ------
     ValueError
-        If the measure is unknown or `count` below 1; if the folder holds no session that can be
-        read.
+        If the measure is unknown, `count` below 1, or the folder holds no session.
     FileNotFoundError
         If there is no such folder or file.
     """
@@ -165,12 +160,12 @@ def _cases(name: str, session: Session, of: str, file: Path | None) -> Iterable[
         return
     latency = _LATENCIES[of](session)
     for i in np.flatnonzero(_counted(session, of)).tolist():
-        names = _TURN if of == "turn_latency" else _WORD
-        if of == "turn_latency" and not latency.decided[i]:
-            names = _UNDECIDED
-        parts = {part: float(getattr(latency, part)[i]) for part in names}
-        if not parts["queue_wait"]:  # mostly there is none
-            del parts["queue_wait"]
+        unknown = {"since_sent"} if latency.decided[i] else {"endpoint_wait", "service_time"}
+        if of == "word_latency":
+            unknown.add("endpoint_wait")
+        if not latency.queue_wait[i]:  # mostly there is none
+            unknown.add("queue_wait")
+        parts = {part: float(getattr(latency, part)[i]) for part in PARTS if part not in unknown}
         seconds, at = float(latency.latency[i]), first + float(latency.end[i])
         half_width = float(latency.half_width[i])
         yield Case(settings.recording, name, at, latency.texts[i], seconds, parts, file, half_width)

@@ -7,6 +7,7 @@ from silence: 2 in white noise, and little in speech.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ SMOOTHER = 0.55  # times as rough as the one as 16-bit samples
 ROUGH = 2.0  # is white noise
 ALIKE = 1.2  # times as rough is as good
 FRAME = 1024  # samples whose roughness is taken at a time
+
+_Reading = Callable[[bytes], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def coding_of(data: bytes) -> Coding | None:
     data = data[:MOST]
     if len(data) < ENOUGH:
         return None
-    as_sent = _roughness(_integers(data, "<i2"))
+    as_sent = _roughness(_AS_SENT(data))
     if as_sent is None:
         return None
     found = {name: _roughness(read(data)) for name, read in _READINGS.items()}
@@ -75,61 +78,48 @@ def _roughness(samples: np.ndarray) -> float | None:
     return float(np.median(differences / power[loud]))
 
 
-def _integers(data: bytes, kind: str) -> np.ndarray:
-    size = np.dtype(kind).itemsize
-    found = np.frombuffer(data[: len(data) // size * size], kind)
-    return found.astype(np.float64) / 2.0 ** (8 * size - 1)
+def _read(subtype: str, endian: str = "LITTLE") -> _Reading:
+    """Bytes without a header, as libsndfile reads them."""
+
+    def read(data: bytes) -> np.ndarray:
+        import soundfile
+
+        file, how = io.BytesIO(data), {"subtype": subtype, "endian": endian}
+        samples: np.ndarray = soundfile.read(file, format="RAW", samplerate=1, channels=1, **how)[0]
+        return samples
+
+    return read
 
 
 def _louder_channel(data: bytes) -> np.ndarray:
-    both = _integers(data[: len(data) // 4 * 4], "<i2").reshape(-1, 2)
+    both = _AS_SENT(data[: len(data) // 4 * 4]).reshape(-1, 2)
     louder: np.ndarray = both[:, np.square(both).sum(axis=0).argmax()]
     return louder
 
 
-def _floats(data: bytes, kind: str) -> np.ndarray:
+def _floats(subtype: str) -> _Reading:
     """Floats; what no program writes into a sound file as one makes it no number."""
-    size = np.dtype(kind).itemsize
-    with np.errstate(invalid="ignore"):
-        found = np.frombuffer(data[: len(data) // size * size], kind).astype(np.float64)
-    sizes = np.abs(found)
-    odd = (sizes > 1e6) | ((sizes < 1e-20) & (sizes > 0))
-    return found if np.isfinite(found).all() and odd.mean() < 0.001 else np.full(FRAME, np.nan)
+    read = _read(subtype)
+
+    def sound(data: bytes) -> np.ndarray:
+        found = read(data)
+        sizes = np.abs(found)
+        odd = (sizes > 1e6) | ((sizes < 1e-20) & (sizes > 0))
+        return found if np.isfinite(found).all() and odd.mean() < 0.001 else np.full(FRAME, np.nan)
+
+    return sound
 
 
-def _mu_law(data: bytes) -> np.ndarray:
-    """ITU-T G.711: an inverted byte of sign, exponent and mantissa."""
-    byte = ~np.frombuffer(data, np.uint8)
-    exponent, mantissa = (byte >> 4 & 7).astype(np.int64), (byte & 15).astype(np.int64)
-    sizes = ((mantissa << 3) + 132 << exponent) - 132
-    return np.where(byte & 0x80, -sizes, sizes) / 32768
-
-
-def _a_law(data: bytes) -> np.ndarray:
-    """ITU-T G.711: every other bit is inverted."""
-    byte = np.frombuffer(data, np.uint8) ^ 0x55
-    exponent, mantissa = (byte >> 4 & 7).astype(np.int64), (byte & 15).astype(np.int64)
-    sizes = np.where(
-        exponent > 0, (mantissa << 4) + 264 << np.maximum(exponent - 1, 0), (mantissa << 4) + 8
-    )
-    return np.where(byte & 0x80, sizes, -sizes) / 32768
-
-
-def _24_bit(data: bytes) -> np.ndarray:
-    found = np.frombuffer(data[: len(data) // 3 * 3], np.uint8).reshape(-1, 3)
-    high = found[:, 2].view(np.int8).astype(np.float64)
-    return (high * 65536 + found[:, 1].astype(np.float64) * 256 + found[:, 0]) / 2**23
-
-
-_READINGS: Mapping[str, Callable[[bytes], np.ndarray]] = {
+_AS_SENT = _read("PCM_16")
+_READINGS: Mapping[str, _Reading] = {
     "stereo": _louder_channel,
-    "odd offset": lambda data: _integers(data[1:], "<i2"),
-    "big-endian": lambda data: _integers(data, ">i2"),
-    "float32": lambda data: _floats(data, "<f4"),
-    "float64": lambda data: _floats(data, "<f8"),
-    "32-bit": lambda data: _integers(data, "<i4"),
-    "24-bit": _24_bit,
-    "8-bit": lambda data: np.frombuffer(data, np.uint8) / 128 - 1,
-    "mu-law": _mu_law,
-    "A-law": _a_law,
+    "odd offset": lambda data: _AS_SENT(data[1:]),
+    "big-endian": _read("PCM_16", "BIG"),
+    "float32": _floats("FLOAT"),
+    "float64": _floats("DOUBLE"),
+    "32-bit": _read("PCM_32"),
+    "24-bit": _read("PCM_24"),
+    "8-bit": _read("PCM_U8"),
+    "mu-law": _read("ULAW"),
+    "A-law": _read("ALAW"),
 }
