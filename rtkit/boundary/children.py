@@ -33,14 +33,17 @@ def child_command(module: str, *arguments: str) -> list[str]:
 
 def child_environment() -> dict[str, str]:
     """This process's, without the working directory among the paths of PYTHONPATH."""
-    environment = dict(os.environ)
-    paths = os.pathsep.join(_elsewhere(environment.pop("PYTHONPATH", "")))
-    return {**environment, "PYTHONPATH": paths} if paths else environment
+    paths = os.pathsep.join(_elsewhere(os.getenv("PYTHONPATH", "")))
+    others = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return {**others, "PYTHONPATH": paths} if paths else others
 
 
 def _elsewhere(paths: str) -> Iterator[str]:
     """Of these, what is not the working directory, as an empty one is, too."""
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it was removed, and nothing lies there
+        return (path for path in paths.split(os.pathsep) if Path(path).is_absolute())
     return (path for path in paths.split(os.pathsep) if path and Path(path).resolve() != here)
 
 
@@ -49,17 +52,30 @@ def start_child(module: str) -> subprocess.Popen[str]:
 
     In a session of its own, so that an interrupt at the terminal reaches the parent only, which
     then says what is to be done. A fork of this process does not keep it alive.
+
+    Raises
+    ------
+    RuntimeError
+        If the system has no room for it.
     """
-    child = subprocess.Popen(
-        child_command(module),
-        env=child_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
+    try:
+        child = subprocess.Popen(
+            child_command(module),
+            env=child_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+    except OSError as error:
+        why = error.strerror
+    else:
+        _started.add(child)
+        return child
+    # Out here the error carries no environment along, and no key in it.
+    raise RuntimeError(
+        f"No process can be started ({why}). Close what is not needed, and try again."
     )
-    _started.add(child)
-    return child
 
 
 _started: weakref.WeakSet[subprocess.Popen[str]] = weakref.WeakSet()  # of this process alone

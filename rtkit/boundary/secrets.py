@@ -8,14 +8,27 @@ import html
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
+from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
-__all__ = ["Confidential", "StrikeOut", "Told", "secrets_in", "without_user"]
+__all__ = [
+    "Confidential",
+    "StrikeOut",
+    "Told",
+    "Unfit",
+    "hidden",
+    "plain",
+    "reduced",
+    "secrets_in",
+    "without_user",
+]
 
 SECRET = "[secret]"
 SHORTEST = 8  # characters of a key; what is shorter may be a word, and stays
+DEPTH = 10  # to which what somebody is told may be nested
 PART = 12  # of a part of what was told, unless there is a digit in it
 
 
@@ -42,8 +55,10 @@ class Told(dict[str, Any]):
 
     __slots__ = ()
 
-    def __init__(self, told: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
-        super().__init__({name: _confidential(value) for name, value in dict(told).items()})
+    def __init__(
+        self, told: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), depth: int = DEPTH
+    ) -> None:
+        super().__init__({str(name): hidden(value, depth) for name, value in dict(told).items()})
 
     def __repr__(self) -> str:
         return repr(dict.fromkeys(self, SECRET))
@@ -55,14 +70,39 @@ class Told(dict[str, Any]):
         raise TypeError("secrets go to no file and to no other process by accident")
 
 
-def _confidential(value: Any) -> Any:
+class Unfit:
+    """In place of what nobody can be told; of that only its type is known."""
+
+    def __init__(self, value: object) -> None:
+        self.kind = type(value).__name__
+
+
+def hidden(value: Any, depth: int = DEPTH) -> Any:
+    """JSON of which no repr shows a text; what is no JSON, or nested too deeply, is `Unfit`."""
     if isinstance(value, str):
         return Confidential(value)
-    if isinstance(value, Mapping):
-        return Told(value)
-    if isinstance(value, list | tuple):
-        return [_confidential(one) for one in value]
-    return value
+    if value is None or isinstance(value, bool | int | float | Unfit):
+        return value
+    if depth and isinstance(value, Mapping):
+        return Told(value, depth - 1)
+    if depth and isinstance(value, list | tuple):
+        return [hidden(one, depth - 1) for one in value]
+    return Unfit(value)
+
+
+def plain(value: Any) -> Any:
+    """What was hidden, as it was, to be handed on at once."""
+    if isinstance(value, Confidential):
+        return str(value)
+    if isinstance(value, Told):
+        return {name: plain(one) for name, one in value.items()}
+    return [plain(one) for one in value] if type(value) is list else value
+
+
+def reduced(one: Any) -> tuple[Callable[[], Any], tuple[()]]:
+    """For a dataclass's ``__reduce__``: what is hidden in it goes along to the other process."""
+    values = {field.name: plain(getattr(one, field.name)) for field in fields(one)}
+    return partial(one.__class__, **values), ()
 
 
 def without_user(address: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
+from rtkit.boundary.secrets import hidden
 from rtkit.loopback.admission import Admission
 from rtkit.loopback.conversation import MAX_DURATION, Behavior
 from rtkit.loopback.faults import read_faults
@@ -116,7 +117,7 @@ class Options:
             raise ValueError(f"max_connections={self.max_connections} must be 1 or more")
         written = [self.faults] if isinstance(self.faults, str) else self.faults
         settled: dict[str, Any] = {"faults": tuple(map(str, read_faults(written)))}
-        settled["origins"] = _origins(self.origins)
+        settled |= {"origins": _origins(self.origins), "key": hidden(self.key)}
         if self.recognizer is not None and self.script is not None:
             raise ValueError("a recognizer hears for itself; leave script out")
         if self.delay is None:

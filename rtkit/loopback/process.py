@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import IO, Any, cast
 
 from rtkit.boundary.children import start_child
-from rtkit.boundary.secrets import Confidential, Told
+from rtkit.boundary.secrets import Confidential, Told, hidden, reduced
 from rtkit.loopback.options import Options
 from rtkit.reference import Reference
 from rtkit.services.endpoint import Endpoint, as_json, only_public
@@ -101,7 +101,7 @@ class Loopback(Options):
                 "a recognizer hears for itself, and gives words without casing and punctuation; "
                 "leave format_turns out"
             )
-        vars(self)["_process"] = _Process(self)
+        vars(self).update(parameters=hidden(self.parameters or {}), _process=_Process(self))
 
     async def connect_info(self, rate: int, reference: Reference | None = None) -> Endpoint:
         """Where a session with audio of `rate` samples per second connects.
@@ -169,12 +169,7 @@ class Loopback(Options):
             asked[dialect_named(self.protocol).model_parameter] = self.speech_model
         return asked
 
-    def __getstate__(self) -> dict[str, Any]:
-        """What a copy in another process needs: there it starts a process of its own."""
-        return {name: value for name, value in vars(self).items() if name != "_process"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _process=_Process(self))
+    __reduce__ = reduced  # in another process a copy starts one of its own
 
     def __repr__(self) -> str:
         if "_process" not in vars(self):  # an error while it is made may show it

@@ -6,11 +6,12 @@ import asyncio
 import itertools
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from rtkit.audio import Clip, resample
+from rtkit.boundary.secrets import Told
 from rtkit.clock.alarm import sleep_until
 from rtkit.sending.listen import Conversation
 from rtkit.sending.options import without_secrets
@@ -30,15 +31,15 @@ class Way:
 
     Attributes
     ----------
-    described : mapping
-        What the session records of it.
+    described : Told
+        What the session records of it, but for what turns out to be secret.
     open : callable
         Begins a run's conversation, within so many seconds.
     service : Service or None
         The one that is connected to.
     """
 
-    described: Mapping[str, Any] = field(repr=False)
+    described: Told
     open: Callable[[Run, float], Awaitable[Conversation]]
     service: Service | None = None
 
@@ -69,14 +70,14 @@ def way_to(service: Service | None, clip: Clip) -> Way:
         from rtkit.loopback.process import embedded
 
         service = embedded()
-    return Way(service.describe(clip.reference), partial(_connect, service, clip), service)
+    return Way(Told(service.describe(clip.reference)), partial(_connect, service, clip), service)
 
 
 def way_through(connection: Connection) -> Way:
     """Through a connection that is open already."""
     describe = getattr(connection, "describe", None)
-    described = {"name": "connection"} if describe is None else dict(describe())
-    return Way(described, partial(_begin, connection))
+    described = {"name": "connection"} if describe is None else describe()
+    return Way(Told(described), partial(_begin, connection))
 
 
 async def endpoint_of(service: Service, clip: Clip, timeout: float) -> Endpoint:

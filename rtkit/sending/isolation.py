@@ -27,6 +27,7 @@ from typing import Any, ClassVar, cast
 
 from rtkit.audio import Clip, Level
 from rtkit.boundary.children import start_child
+from rtkit.boundary.secrets import Told
 from rtkit.clock.thread import in_thread
 from rtkit.pacing import Plan
 from rtkit.recording import StreamError, fact_of, session_of
@@ -77,7 +78,7 @@ async def run_in_process(
     try:
         endpoint = await endpoint_of(service, clip, options.begin_timeout)
     except Failure as failure:
-        way = Way(settings.service, partial(_fail, failure))
+        way = Way(Told(settings.service), partial(_fail, failure))
     if way is not None:  # out here, where the error carries nothing else along
         return await run_session(clip, plan, settings, options, way)
     settings = without_secrets(settings, endpoint)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rtkit.audio import Clip, Resampled
-from rtkit.boundary.secrets import StrikeOut
+from rtkit.boundary.secrets import StrikeOut, plain
 from rtkit.pacing import Plan
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.service import dialect_of, public_part
@@ -105,7 +105,7 @@ def settings_of(
         work=getattr(work, "__name__", repr(work)) if callable(work) else float(work),
         blocks=tuple((float(at), float(seconds)) for at, seconds in options.blocks),
         isolation=options.isolation,
-        service=public_part(service),
+        service=public_part(plain(service)),
         calibration=None if calibration is None else calibration.to_json(),
         header=None if clip.header is None else asdict(clip.header),
         channel=clip.channel,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from rtkit.boundary.secrets import Confidential, Told
+from rtkit.boundary.secrets import Confidential, Told, Unfit
 from rtkit.boundary.text import told
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def as_json(parameters: Mapping[str, object]) -> Told:
     unfit = None
     for name in parameters:
         try:
-            json.dumps(parameters[name])
+            json.dumps(parameters[name], ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError):
             unfit = name
             break
@@ -188,7 +188,18 @@ def as_texts(parameters: Mapping[str, object]) -> Told:
 
 
 def only_public(parameters: Mapping[str, object], public: Collection[str]) -> dict[str, object]:
-    """Of parameters, or headers, those that anybody may read, by their names."""
+    """Of parameters, or headers, those that anybody may read, by their names.
+
+    Raises
+    ------
+    ValueError
+        If they are no names and values.
+    """
+    if not isinstance(parameters, Mapping):
+        kind = parameters.kind if isinstance(parameters, Unfit) else type(parameters).__name__
+        raise ValueError(
+            f"parameters= takes names and values, such as {{'keyterms': ['rtkit']}}, and not {kind}"
+        )
     known = {name.casefold() for name in public}
     return {name: value for name, value in parameters.items() if name.casefold() in known}
 

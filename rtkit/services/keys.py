@@ -17,6 +17,9 @@ def find_key(given: str | None, variable: str, vendor: str) -> str:
     ValueError
         If there is none, or it cannot be one.
     """
+    if not isinstance(given, str | None):
+        del given
+        raise ValueError(f"{vendor}(key=...) takes the API key as a text")
     key = (given or os.environ.get(variable, "")).strip()
     del given  # tracebacks may show a function's variables
     if not key:

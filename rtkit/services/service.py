@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import rtkit.services
+from rtkit.boundary.secrets import plain
 from rtkit.reference import Reference
 from rtkit.services.endpoint import Address, Closed, Endpoint, only_public, sounds_secret
 from rtkit.services.messages import Close, Refusal, Reply, Said
@@ -298,7 +299,7 @@ def part_of(dialect: str, part: str) -> Any:
 
 def dialect_of(described: Mapping[str, Any]) -> Dialect:
     """The dialect that a service speaks, by what it says of itself."""
-    return dialect_named(described.get("dialect", ASSEMBLYAI))
+    return dialect_named(plain(described.get("dialect", ASSEMBLYAI)))
 
 
 def public_part(described: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import ipywidgets
 
 from rtkit.audio import Clip
+from rtkit.boundary.secrets import Confidential
 from rtkit.loopback.process import embedded
 from rtkit.services.service import Service, Vendor, vendors
 from rtkit.widgets.fields import SHORT, STYLE, WIDE, in_a_row
@@ -185,6 +186,6 @@ class SendingBox(ipywidgets.VBox):  # type: ignore[misc]
     def _key_typed(self, change: Mapping[str, Any]) -> None:
         """Take the key out of the widget at once: a saved notebook keeps its widgets' values."""
         if change["new"]:
-            self._keys[self.service.value] = change["new"].strip()
+            self._keys[self.service.value] = Confidential(change["new"].strip())
             self.key.value = ""
             self._show_key()

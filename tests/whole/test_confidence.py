@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from urllib.parse import quote
 
 import pytest
 from conftest import MakeClip
+from stack_data.core import FrameInfo
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
@@ -40,7 +42,8 @@ HERE = Path(__file__).parents[2]
 def everything(error: BaseException) -> str:
     """All that a traceback may show: variables, too, and the causes that are not to be shown.
 
-    Of frames that are not the tests' own: these hold the key, of course.
+    IPython's verbose ones also show what the lines name, ``self.key``. Of frames that are not the
+    tests' own: these hold the key, of course.
     """
     seen: list[str] = []
     left: list[BaseException | None] = [error]
@@ -50,12 +53,16 @@ def everything(error: BaseException) -> str:
         seen += [repr(one), str(one), *getattr(one, "__notes__", ())]
         shown = traceback.TracebackException.from_exception(one, capture_locals=True)
         seen += [f"{frame.name} {frame.locals}" for frame in shown.stack if not is_own(frame)]
+        if one.__traceback__ is not None:
+            for info in FrameInfo.stack_data(one.__traceback__):
+                named: Any = () if is_own(info) else getattr(info, "variables", ())
+                seen += [f"{each.name}={each.value!r}" for each in named]
         left += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
     return "\n".join(seen)
 
 
-def is_own(frame: traceback.FrameSummary) -> bool:
-    return Path(frame.filename).is_relative_to(HERE / "tests")
+def is_own(frame: Any) -> bool:
+    return not hasattr(frame, "filename") or Path(frame.filename).is_relative_to(HERE / "tests")
 
 
 @dataclass(frozen=True)
@@ -201,18 +208,53 @@ def test_no_way_of_not_connecting_shows_a_key(
 @pytest.mark.parametrize("isolation", ISOLATIONS)
 def test_what_cannot_be_asked_for_shows_no_key(make_clip: MakeClip, isolation: str) -> None:
     clip = make_clip(0.2)
+    circle: dict[str, Any] = {"a": KEY}
+    circle["b"] = [circle, circle]
+    anything: list[Any] = [KEY.encode(), [KEY], KEY + "\nx", [("token", KEY)], {1: KEY}]
     wrong: list[tuple[AssemblyAI, str]] = [
         (AssemblyAI(KEY, parameters={**PARAMETERS, "y": object()}), r"parameters\['y'\] cannot"),
         (AssemblyAI(KEY, parameters={**PARAMETERS, "y": {"a": {1}, "b": KEY}}), r"\['y'\] cannot"),
         (AssemblyAI(KEY, host=f"ftp://me:{KEY}@h", parameters=PARAMETERS), "host='ftp://h' is no"),
         (AssemblyAI(KEY, host=f"wss://h:port/?a={KEY}"), "host='wss://h:port/' is no websocket"),
         (AssemblyAI(KEY, host="ws://[h"), "is no websocket address"),
+        (AssemblyAI(KEY, parameters={"y": KEY + "\ud800"}), r"\['y'\] cannot"),
+        (AssemblyAI(KEY, parameters={"k": KEY, "y": float("nan")}), r"\['y'\] cannot"),
+        (AssemblyAI(KEY, parameters={"k": KEY, "y": circle}), r"\['y'\] cannot"),
+        (AssemblyAI(KEY, parameters={"y": KEY.encode()}), r"\['y'\] cannot"),
+        (AssemblyAI(KEY, parameters=anything[3]), "and not list"),
+        (AssemblyAI(KEY, parameters=anything[0]), "and not bytes"),
+        (AssemblyAI(anything[0]), "takes the API key as a text"),
+        (AssemblyAI(anything[1]), "takes the API key as a text"),
+        (AssemblyAI(anything[2]), "holds a space or a character"),
     ]
     for service, sentence in wrong[: None if isolation == "loop" else 2]:
         with pytest.raises(ValueError, match=sentence) as failure:
             asyncio.run(stream(clip, service=service, isolation=isolation))
         told_of(failure.value)
         assert KEY not in repr(service)
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_a_process_that_cannot_start_shows_no_environment(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch, isolation: str
+) -> None:
+    def no_room(*_: object, env: dict[str, str], **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setenv("ASSEMBLYAI_API_KEY", KEY)
+    monkeypatch.setattr(subprocess, "Popen", no_room)
+    service = AssemblyAI(host="ws://127.0.0.1:9") if isolation == "process" else rtkit.Loopback()
+    with pytest.raises(RuntimeError, match=r"process can be started \(Too many") as failure:
+        asyncio.run(stream(make_clip(0.2), service=service, isolation=isolation))
+    told_of(failure.value)
+
+
+def test_a_service_goes_to_another_process_with_what_it_was_told() -> None:
+    asked = {"token": KEY, "n": [1, {"deep": KEY}]}
+    for service in (AssemblyAI(KEY, parameters=asked), rtkit.Loopback(key=KEY, parameters=asked)):
+        there = pickle.loads(pickle.dumps(service))
+        assert (there.key, there.parameters, type(there)) == (KEY, asked, type(service))
+        assert KEY not in repr([there.key, there.parameters, there])
 
 
 CHILD = """

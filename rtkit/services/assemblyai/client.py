@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
+from rtkit.boundary.secrets import hidden, reduced
 from rtkit.services.assemblyai.mistakes import HABITS
 from rtkit.services.endpoint import Address, Endpoint, as_texts, only_public
 from rtkit.services.keys import find_key
@@ -83,6 +84,10 @@ class AssemblyAI:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "host", Address(self.host))
+        for name in ("key", "parameters"):  # a traceback may show whatever a frame names
+            object.__setattr__(self, name, hidden(getattr(self, name)))
+
+    __reduce__ = reduced
 
     async def connect_info(self, rate: int, reference: object = None) -> Endpoint:
         """Where a session with audio of `rate` samples per second connects.
