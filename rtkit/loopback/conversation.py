@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from rtkit.loopback.behavior import MAX_DURATION, Behavior
 from rtkit.loopback.engines import Energy, Engine, SlowEngine, Sound
 from rtkit.loopback.turns import Decided, Turns
 from rtkit.services.messages import (
@@ -44,64 +45,9 @@ from rtkit.services.service import Server
 
 __all__ = ["MAX_DURATION", "Behavior", "Conversation", "Say"]
 
-MAX_DURATION = 10800.0  # seconds
 HEARTBEAT = 5.0  # seconds from one to the next
 
 Frame = dict[str, Any] | Mapping[str, Any] | str | Close
-
-
-@dataclass(frozen=True)
-class Behavior:
-    """How the service behaves in time.
-
-    Attributes
-    ----------
-    delay, delay_spread : float
-        A message leaves `delay` seconds after the audio that decided it was heard, and up to
-        `delay_spread` more, drawn evenly.
-    seed : int
-        Of the spread, so that a session can be repeated.
-    max_speed : float
-        It hears at most so many seconds of audio a second; the rest waits.
-    backlog : float
-        It closes the session when more than so many seconds wait.
-    finals : int
-        With formatted turns: 1 final message a turn, or 2, the second one formatted. By semantic
-        rules there is always 1.
-    max_duration : float or None
-        It closes a session after so many seconds; None for never.
-    """
-
-    delay: float = 0.15
-    delay_spread: float = 0.0
-    seed: int = 0
-    max_speed: float = 1.25
-    backlog: float = 300.0
-    finals: int = 1
-    max_duration: float | None = MAX_DURATION
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.delay < math.inf and 0 <= self.delay_spread < math.inf):
-            raise ValueError(
-                f"delay={self.delay:g} and delay_spread={self.delay_spread:g} are "
-                "seconds of 0 or more: the service cannot answer before it has heard"
-            )
-        if not (self.max_speed > 0 and self.backlog > 0):
-            raise ValueError(
-                f"max_speed={self.max_speed:g} and backlog={self.backlog:g} must be above 0"
-            )
-        if self.finals not in (1, 2):
-            raise ValueError(f"finals={self.finals} must be 1 or 2")
-        if self.max_duration is not None and not 0 < self.max_duration < math.inf:
-            raise ValueError(
-                f"max_duration={self.max_duration:g} must be above 0 seconds, and finite"
-            )
-
-    @property
-    def usual(self) -> dict[str, Any]:
-        """What makes no other service of it: the defaults, and what only repeats or ends it."""
-        kept = {name: getattr(self, name) for name in ("seed", "backlog", "max_duration")}
-        return {"delay_spread": 0.0, "max_speed": 1.25, "finals": 1, **kept}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +112,7 @@ class Conversation:
         self._patience = patience  # until the first frame
         self._outbox: list[tuple[float, int, Frame, Reply]] = []
         self._said = 0
-        self._last_leaving = now
+        self._last_leaving = self._begins = now  # nothing but the error leaves before Begin
         self.closed = False
         self.finishing = False  # whether the client said that it was done
         self.refusal: Refusal | None = None  # with which words it was closed, if not as asked
@@ -186,7 +132,7 @@ class Conversation:
             for said in server.open():
                 self._hear(said, now)
         except Refusal as refusal:
-            self._refuse(refusal, now)
+            self._refuse(refusal, now, behavior.refusal_delay)
 
     # The skin's side.
 
@@ -242,7 +188,7 @@ class Conversation:
                 self._doom, self._doomed_at = refusal, now + refusal.after
                 self._doomed_from = self.seconds + refusal.after
             else:
-                self._refuse(refusal, now)
+                self._refuse(refusal, now, self._behavior.refusal_delay)
 
     def answer(self, sounds: Iterable[Sound], now: float) -> None:
         """Slow engines answered, at `now`, the oldest of what they were asked."""
@@ -292,6 +238,7 @@ class Conversation:
             self._engine = engine = self._make_engine(rules.rate)
             # Looked at once: a protocol costs more to tell than a chunk to hear.
             self._slow = engine if isinstance(engine, SlowEngine) else None
+            self._begins = max(now, self._opened + self._behavior.begin_delay)
             self._say(self._begin, now)
         else:
             self._say(Configured(), now)
@@ -371,9 +318,10 @@ class Conversation:
             self._say(reply, None, replace(moment, cause=cause))
 
     def _finish(self, moment: _Decision) -> None:
+        settled = self.rules is not None and self._turns.open
         if self.rules is not None:
             self._decide(self._turns.finish(), moment)
-        leaving = self._leaving(moment.heard)
+        leaving = self._leaving(moment) + ((settled and self._behavior.finish_delay) or 0.0)
         lasts = leaving - self._opened
         self._say(Termination(self._position(moment), lasts, self._bytes), leaving)
 
@@ -384,20 +332,21 @@ class Conversation:
         self._say(Heartbeat(self.seconds, at - self._opened, self._turns.spoken), at)
         self._turns.spoken = False
 
-    def _refuse(self, refusal: Refusal, now: float) -> None:
+    def _refuse(self, refusal: Refusal, now: float, after: float = 0.0) -> None:
         self.closed, self._beat_at = True, math.inf
         self._doom, self._doomed_at = None, math.inf
         # What has not left by now is lost.
         self._outbox = sorted(item for item in self._outbox if item[0] <= now)
-        self.refusal = refusal
-        self._say(ServiceError(refusal.code, refusal.text), now)
+        self._begins, self.refusal = now, refusal
+        self._say(ServiceError(refusal.code, refusal.text), now + after)
 
     def _say(self, reply: Reply, at: float | None, moment: _Decision | None = None) -> None:
         """Have it leave at that instant, or in its turn after what decided it was heard."""
         for frame in self._server.write(reply):
             if at is None:
                 assert moment is not None
-                at = self._leaving(moment.heard)
+                at = self._leaving(moment)
+            at = max(at, self._begins)
             if isinstance(frame, Mapping):
                 frame = {**frame, **self._mark(reply, moment)}
             self._said += 1
@@ -412,10 +361,14 @@ class Conversation:
             return {"loopback": {"bytes": self._bytes, "samples": self._samples}}
         return {}
 
-    def _leaving(self, heard: float) -> float:
-        """When a message on what was heard then leaves: after the delay, and never overtaking."""
-        drawn = self._behavior.delay + self._random.uniform(0, self._behavior.delay_spread)
-        self._last_leaving = max(self._last_leaving, heard + drawn)
+    def _leaving(self, moment: _Decision) -> float:
+        """When a message on it then leaves: after the delay, and never overtaking."""
+        behavior = self._behavior
+        own = {"force_endpoint": behavior.endpoint_delay, "terminate": behavior.finish_delay}
+        delay = own.get(moment.cause)
+        drawn = behavior.delay if delay is None else delay
+        drawn += self._random.uniform(0, behavior.delay_spread)
+        self._last_leaving = max(self._last_leaving, moment.heard + drawn)
         return self._last_leaving
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from rtkit.boundary.secrets import hidden
 from rtkit.loopback.admission import Admission
-from rtkit.loopback.conversation import MAX_DURATION, Behavior
+from rtkit.loopback.behavior import MAX_DURATION, TIMINGS, Behavior
 from rtkit.loopback.faults import read_faults
 from rtkit.loopback.recognizer import recognizer_name
 from rtkit.reference import Reference, read_reference
@@ -24,6 +24,11 @@ ENGINES = ("script", "recognizer")
 def _asked(default: Any, told: str, **how: Any) -> Any:
     """A field, and what ``--help`` tells of it."""
     return field(default=default, metadata={"help": told, **how})
+
+
+def _end(between: str, name: str) -> Any:
+    real = TIMINGS["real"][name]
+    return _asked(None, f"seconds from {between}; real: {real:g}", type=float)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +68,18 @@ class Options:
     seed: int = _asked(
         Behavior.seed,
         "of the random numbers of --delay-spread, the same in each session (%(default)s)",
+    )
+    timing: str = _asked(
+        "quick",
+        "when sessions begin and end: quick, for tests, or real, as AssemblyAI was measured (Begin "
+        "after 1.2 s, Termination after 0.6 to 1.2). The next four set each (%(default)s)",
+        choices=tuple(TIMINGS),
+    )
+    begin_delay: float | None = _end("a client's coming to Begin", "begin_delay")
+    refusal_delay: float | None = _end("what is wrong to the error", "refusal_delay")
+    endpoint_delay: float | None = _end("ForceEndpoint to its final", "endpoint_delay")
+    finish_delay: float | None = _end(
+        "Terminate to an open turn's final, and from there to Termination", "finish_delay"
     )
     max_speed: float = _asked(
         Behavior.max_speed,
@@ -113,6 +130,9 @@ class Options:
         if self.engine not in ENGINES:
             known = ", ".join(map(repr, ENGINES))
             raise ValueError(f"unknown engine {self.engine!r}; one of {known}")
+        if self.timing not in TIMINGS:
+            known = ", ".join(map(repr, TIMINGS))
+            raise ValueError(f"unknown timing {self.timing!r}; one of {known}")
         if self.max_connections < 1:
             raise ValueError(f"max_connections={self.max_connections} must be 1 or more")
         written = [self.faults] if isinstance(self.faults, str) else self.faults
@@ -122,6 +142,9 @@ class Options:
             raise ValueError("a recognizer hears for itself; leave script out")
         if self.delay is None:
             settled["delay"] = Behavior.delay if self.recognizer is None else 0.0
+        for name, usual in TIMINGS[self.timing].items():
+            if getattr(self, name) is None:
+                settled[name] = usual
         if isinstance(self.script, str | Path):
             settled["script"] = read_reference(Path(self.script))
         for name, value in settled.items():

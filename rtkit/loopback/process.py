@@ -47,6 +47,12 @@ class Loopback(Options):
         with a script, and 0 with a recognizer, which takes its own time.
     seed : int
         Of the spread.
+    timing : {"quick", "real"}
+        When sessions begin and end: quickly, for tests, or as AssemblyAI was measured to.
+    begin_delay, refusal_delay, endpoint_delay, finish_delay : float, optional
+        Each of these in seconds: from a client's coming to Begin, from what is wrong to the error,
+        from ForceEndpoint to its final, and from Terminate to an open turn's final and from there
+        to Termination.
     max_speed : float
         It hears at most so many seconds of audio a second, as real ones do.
     backlog : float

@@ -899,3 +899,44 @@ def test_mu_law_is_expanded_to_16_bits() -> None:
     assert set(diary.samples[len(table) :]) == {0}
     talk.finish()
     assert talk.said[-1].message["loopback"] == {"bytes": RATE // 20, "samples": RATE // 20}
+
+
+REAL = Behavior(0.15, begin_delay=1.2, refusal_delay=0.75, endpoint_delay=0.27, finish_delay=0.6)
+
+
+def kinds(talk: Talk) -> list[tuple[str, float]]:
+    return [(said.message["type"], round(said.at, 6)) for said in talk.said]
+
+
+def test_by_real_timing_a_session_begins_and_ends_as_the_real_ones_do() -> None:
+    talk = Talk(spoken(("Yes", 0.1, 0.3), ("and", 0.5, 0.7)), REAL)
+    talk.wait(1.2)
+    assert kinds(talk) == [("Begin", 1.2)]
+    talk.hush(0.4)
+    talk.send(FORCE_ENDPOINT)
+    talk.hush(0.4)
+    assert kinds(talk)[-1:] == [("Turn", 1.87)]
+    talk.finish()  # in the middle of a turn
+    assert kinds(talk)[-2:] == [("Turn", 2.6), ("Termination", 3.2)]
+
+
+@pytest.mark.parametrize("model", ["universal-streaming-english", "u3-rt-pro"])
+def test_with_nothing_open_it_ends_sooner(model: str) -> None:
+    talk = Talk(spoken(("Yes", 5.0, 6.0)), REAL, {"speech_model": model})
+    talk.hush(2.0)
+    talk.finish()
+    assert kinds(talk)[-1] == ("Termination", 2.6)
+
+
+def test_nothing_overtakes_a_late_begin_but_what_is_wrong() -> None:
+    talk = Talk(spoken(("Yes", 0.1, 0.3)), REAL)
+    talk.hush(1.0, pace=10.0)
+    talk.wait(2.0)
+    assert kinds(talk)[:2] == [("Begin", 1.2), ("Turn", 1.2)]
+    talk = Talk(spoken(("Yes", 0.1, 0.3)), REAL)
+    talk.send("[]")
+    talk.wait(2.0)
+    assert kinds(talk) == [("Error", 0.75)]
+    talk = Talk(None, REAL, refused=Server.refusal("no key"))
+    talk.wait(2.0)
+    assert kinds(talk) == [("Error", 0.75)]

@@ -23,6 +23,11 @@ ASKED: dict[str, Any] = {
     "delay": 0.4,
     "delay_spread": 0.1,
     "seed": 3,
+    "timing": "real",
+    "begin_delay": 0.2,
+    "refusal_delay": 0.3,
+    "endpoint_delay": 0.4,
+    "finish_delay": 0.5,
     "max_speed": 2.0,
     "backlog": 5.0,
     "finals": 2,
@@ -85,7 +90,11 @@ def test_a_service_takes_the_same_and_a_copy_of_it_asks_for_the_same() -> None:
 
 
 def test_how_it_behaves_is_what_was_asked_for() -> None:
-    assert Options(**ASKED).behavior == Behavior(0.4, 0.1, 3, 2.0, 5.0, 2, 60.0)
+    assert Options(**ASKED).behavior == Behavior(0.4, 0.1, 3, 2.0, 5.0, 2, 60.0, 0.2, 0.3, 0.4, 0.5)
+    real = Options(timing="real", endpoint_delay=0.1).behavior
+    assert real == Behavior(
+        begin_delay=1.2, refusal_delay=0.75, endpoint_delay=0.1, finish_delay=0.6
+    )
     assert Options().behavior == Behavior()
 
 
@@ -95,6 +104,8 @@ def test_how_it_behaves_is_what_was_asked_for() -> None:
         ({"protocol": "morse"}, "unknown dialect 'morse'; this rtkit speaks 'assemblyai'"),
         ({"engine": "typist"}, "unknown engine 'typist'"),
         ({"delay": -1.0}, "delay=-1"),
+        ({"timing": "slow"}, "unknown timing 'slow'; one of 'quick', 'real'"),
+        ({"finish_delay": -1.0}, "finish_delay=-1 must be seconds of 0 or more"),
         ({"faults": "explode"}, "unknown fault 'explode'"),
         ({"max_sessions": 0}, "max_sessions=0"),
         ({"key": " "}, "key="),
