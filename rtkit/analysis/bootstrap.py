@@ -44,14 +44,11 @@ class Interval:
 
     Attributes
     ----------
-    value : float
     low, high : float
         Infinite on a side where what was measured gives no bound, NaN where there is no interval.
-    level : float
-    count : int
-        How many values, pairs or words it comes from.
-    units : int
-        How many units could be drawn: recordings, sessions, turns.
+    count, units : int
+        How many values, pairs or words it comes from, and how many units could be drawn:
+        recordings, sessions, turns.
     note : str
         Why the interval is not to be trusted; empty where nothing speaks against it.
     """

@@ -36,17 +36,9 @@ OF_SENDER = ("lateness", "last_chunk_late_by", "drift", "jitter", "loop_stalls",
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Values of sessions that share something, in seconds.
+    """Values of sessions that share something, in seconds, and the name of each one's session.
 
-    Attributes
-    ----------
-    values : ndarray, shape (n,)
-    session : ndarray, shape (n,)
-        The name of each value's session.
-    sessions : mapping
-        The sessions by name.
-    left_out : tuple of str
-        The names of those that have values and are not valid.
+    `left_out` names those that have values and are not valid.
     """
 
     values: np.ndarray

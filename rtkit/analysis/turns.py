@@ -32,13 +32,10 @@ ENOUGH = 2  # words; one may be a chance
 
 @dataclass(frozen=True, slots=True)
 class HeardWord:
-    """A word that the service settled on.
+    """A word that the service settled on, in the turn of the service's own number.
 
     Attributes
     ----------
-    word : Word
-    turn : int
-        By the service's own number.
     received : float
         When it came to stay, with its final, normalized text: the first message of the last
         unbroken run of messages that hold it.
@@ -145,12 +142,7 @@ def heard_turns(session: Session) -> tuple[HeardTurn, ...]:
 
 
 def heard_words(session: Session) -> list[HeardWord]:
-    """Every word that the service settled on, in order, matched to the reference if there is one.
-
-    See Also
-    --------
-    rtkit.word_latency : leaves out words that match nothing in the reference.
-    """
+    """Every word that the service settled on, in order, matched to the reference if any."""
     return [word for turn in heard_turns(session) for word in turn.words]
 
 

@@ -43,12 +43,7 @@ class Contents:
 def contents(path: Path) -> Contents:
     """Look at a recording, and see that it holds what it promises.
 
-    Raises
-    ------
-    NotWhole
-        If it was cut, or joined from several files.
-    OSError, soundfile.LibsndfileError
-        If it cannot be opened.
+    Raises NotWhole if it was cut, or joined from several files.
     """
     with path.open("rb") as file:
         extent = audio_extent(file, os.fstat(file.fileno()).st_size)
@@ -94,14 +89,9 @@ def _check_end(path: Path, sound: soundfile.SoundFile) -> None:
 
 
 def count(path: Path, until: int | None = None) -> int:
-    """How many frames a recording holds, by reading it; no further than to `until`.
+    """How many frames a recording holds, by reading it once; no further than to `until`.
 
-    It is read once: the number is remembered for as long as the file stays as it is.
-
-    Raises
-    ------
-    NotWhole
-        If it cannot be read to its end.
+    Raises NotWhole if it cannot be read to its end.
     """
     state = path.stat()
     return _counted(path, state.st_size, state.st_mtime_ns, until)
@@ -185,13 +175,7 @@ class _Guise(io.RawIOBase):
 
 @contextmanager
 def decoder(path: Path) -> Iterator[soundfile.SoundFile]:
-    """A recording, opened so that all of its audio can be read.
-
-    Raises
-    ------
-    OSError, soundfile.LibsndfileError
-        If it cannot be opened.
-    """
+    """A recording, opened so that all of its audio can be read."""
     with path.open("rb") as file:
         extent = audio_extent(file, os.fstat(file.fileno()).st_size)
         head = None if extent is None else extent.mended(file)

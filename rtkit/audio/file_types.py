@@ -18,18 +18,10 @@ FETCH = "Download the recording itself, signed in if need be, and look at what t
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a file or a stream of bytes is.
+    """What a file or a stream of bytes is: ``"an MP3 file"``, say.
 
-    Attributes
-    ----------
-    name : str
-        For example ``"an MP3 file"``.
-    shown_by : str
-        The bytes that show it.
-    fix : str
-        What to do to get audio from it.
-    sound : bool
-        Whether it holds sound, in whatever coding.
+    `shown_by` are the bytes that show it, `fix` tells how to get audio from it, and `sound` whether
+    there is any in it.
     """
 
     name: str

@@ -90,12 +90,7 @@ _WAVE64 = _Form(40, 16, 8, "little", b"data" + _W64, align=8, inclusive=True)
 def audio_extent(file: BinaryIO, length: int) -> Extent | None:
     """Where the audio of a WAV, RF64, Wave64, AIFF, CAF or AU file lies; None for other formats.
 
-    Parameters
-    ----------
-    file : binary file
-        It may be anywhere; where it is left is not said.
-    length : int
-        Of the file, in bytes.
+    `length` is the file's, in bytes.
     """
     file.seek(0)
     start = file.read(START)
@@ -234,13 +229,7 @@ def mp3_tagged(path: Path) -> bool:
 
 
 def check_ogg(path: Path) -> None:
-    """Walk an Ogg file's pages.
-
-    Raises
-    ------
-    NotWhole
-        If its last page is cut, or a second stream follows the first.
-    """
+    """Raise NotWhole if an Ogg file's last page is cut, or a second stream follows the first."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages:
         at, begun = 0, False
         while pages[at : at + 4] == b"OggS" and at + 27 <= len(pages):

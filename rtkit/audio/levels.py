@@ -64,14 +64,9 @@ class Meter:
         self._tracks: list[_Track] = []
 
     def measure(self, channels: np.ndarray, mix: np.ndarray) -> None:
-        """Take the next samples.
+        """Take the next samples, shape (samples, channels), 1 at full scale.
 
-        Parameters
-        ----------
-        channels : ndarray of float, shape (samples, channels)
-            As they are in the file, 1 at full scale.
-        mix : ndarray of float, shape (samples,)
-            What is sent of them, before it is clipped.
+        `mix` is what is sent of them, before it is clipped, shape (samples,).
         """
         tracks = [mix] if channels.shape[1] == 1 else [mix, *channels.T]
         self._tracks = self._tracks or [_Track() for _ in tracks]

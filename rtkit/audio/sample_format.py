@@ -28,15 +28,9 @@ _Reading = Callable[[bytes], np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """What samples seem to be in place of 16-bit little-endian ones.
+    """What samples seem to be in place of 16-bit little-endian ones: ``"stereo"``, say.
 
-    Attributes
-    ----------
-    name : str
-        ``"stereo"``, ``"odd offset"``, ``"big-endian"``, ``"float32"``, ``"float64"``,
-        ``"32-bit"``, ``"24-bit"``, ``"8-bit"``, ``"mu-law"`` or ``"A-law"``.
-    roughness, as_sent : float
-        Of this reading, and of the one as 16-bit samples: 2 in white noise.
+    `roughness` is that of this reading, and `as_sent` of the one as 16-bit samples.
     """
 
     name: str

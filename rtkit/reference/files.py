@@ -19,21 +19,10 @@ TAKEN = (
 
 
 def read_reference(path: Path, *, recording: str | None = None) -> Reference:
-    """Read a reference from a file.
+    """Read a reference from a file: JSON, or what its suffix says.
 
-    Parameters
-    ----------
-    path : Path
-        JSON in rtkit's own form or that of a service, or STM, CTM, RTTM, TSV or TextGrid by its
-        suffix.
-    recording : str, optional
-        Which one is meant where a file tells of several, by its name without suffix; the file's
-        own without it.
-
-    Raises
-    ------
-    SidecarError
-        If there is no such file, or it does not hold a reference.
+    `recording` is the one that is meant where a file tells of several, by its name without suffix;
+    the file's own without it. Raises SidecarError if it does not hold a reference.
     """
     suffix = path.suffix.lower()
     try:
@@ -66,18 +55,8 @@ def reference_in(text: str, suffix: str | None, recording: str) -> Reference | N
 
 
 def read_text(path: Path) -> str:
-    """Read text from a file: UTF-8, or UTF-16 with its mark.
-
-    Raises
-    ------
-    SidecarError
-        If there is no such file, or it is no text.
-    """
-    try:
-        held = path.read_bytes()
-    except OSError as error:
-        seen = "" if path.is_absolute() else f", seen from {Path.cwd()}"
-        raise SidecarError(f"{path} cannot be read: {error.strerror}{seen}.") from error
+    """Read text from a file: UTF-8, or UTF-16 with its mark; raises SidecarError."""
+    held = _held(path)
     try:
         text = held.decode("utf-16" if held[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
         return text.replace("\r\n", "\n")
@@ -86,20 +65,20 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Read any JSON from a file.
-
-    Raises
-    ------
-    SidecarError
-        If there is no such file, or it is no JSON.
-    """
+    """Read any JSON from a file; raises SidecarError."""
+    held = _held(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(held.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # of JSON's, of UTF-8's
+        raise SidecarError(f"{path} cannot be used: {error}.") from error
+
+
+def _held(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except OSError as error:
         seen = "" if path.is_absolute() else f", seen from {Path.cwd()}"
         raise SidecarError(f"{path} cannot be read: {error.strerror}{seen}.") from error
-    except (ValueError, RecursionError) as error:  # of JSON's, of UTF-8's
-        raise SidecarError(f"{path} cannot be used: {error}.") from error
 
 
 def find_reference(recording: Path) -> Reference | None:
