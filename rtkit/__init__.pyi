@@ -41,6 +41,7 @@ from .reference import Reference as Reference
 from .reference import SidecarError as SidecarError
 from .sending.stream import stream as stream
 from .services.assemblyai.client import AssemblyAI as AssemblyAI
+from .services.deepgram.client import Deepgram as Deepgram
 from .services.explain import close_codes as close_codes
 from .services.explain import explain as explain
 from .session import Session as Session

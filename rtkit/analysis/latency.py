@@ -369,8 +369,11 @@ def _excluded(edge: Edge, early: bool) -> str:
 
 
 def _ended_by_terminate(session: Session, at: float, turn: Turn) -> bool:
-    """What the service says, or else whether the result came after the shutdown began."""
-    if turn.cause is not None:
+    """What the service says, or else whether the result came after the shutdown began.
+
+    Some shutdowns force the turn's end first.
+    """
+    if turn.cause in ("silence", "terminate"):
         return turn.cause == "terminate"
     return session.terminated is not None and at >= session.terminated
 

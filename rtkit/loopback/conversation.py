@@ -323,7 +323,7 @@ class Conversation:
             self._decide(self._turns.finish(), moment)
         leaving = self._leaving(moment) + ((settled and self._behavior.finish_delay) or 0.0)
         lasts = leaving - self._opened
-        self._say(Termination(self._position(moment), lasts, self._bytes), leaving)
+        self._say(Termination(self._position(moment), lasts, self._bytes), leaving, moment)
 
     # What the service says.
 
@@ -354,12 +354,12 @@ class Conversation:
 
     def _mark(self, reply: Reply, moment: _Decision | None) -> dict[str, Any]:
         """What is added to a message, whatever the vendor: the truth about it."""
+        mark: dict[str, Any] = {}
         if moment is not None:
-            stamp = {"arrived": moment.arrived, "samples": moment.samples, "cause": moment.cause}
-            return {"loopback": stamp}
+            mark = {"arrived": moment.arrived, "samples": moment.samples, "cause": moment.cause}
         if isinstance(reply, Termination):
-            return {"loopback": {"bytes": self._bytes, "samples": self._samples}}
-        return {}
+            mark["bytes"] = self._bytes
+        return {"loopback": mark} if mark else {}
 
     def _leaving(self, moment: _Decision) -> float:
         """When a message on it then leaves: after the delay, and never overtaking."""

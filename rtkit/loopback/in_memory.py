@@ -46,8 +46,9 @@ class InMemoryConnection:
         self._dialect = dialect
         self._hears = "energy" if engine is Energy else "script"
         endpoint = dialect_named(dialect).endpoint("ws://127.0.0.1", "any", rate, parameters or {})
+        url = urlsplit(endpoint.url)
         self._conversation = Conversation(
-            part_of(dialect, "server").Server(dict(parse_qsl(urlsplit(endpoint.url).query))),
+            part_of(dialect, "server").Server(dict(parse_qsl(url.query)), url.path),
             engine=engine,
             behavior=self._behavior,
             now=self._loop.time(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -10,7 +9,7 @@ from typing import Any
 
 from rtkit.loopback.faults import FAULTS
 from rtkit.loopback.faults.fault import Fault, On, Sent, Wire, Written
-from rtkit.services.messages import CAUSES, Begin, Close, Refusal, Reply
+from rtkit.services.messages import CAUSES, Begin, Close, Reply
 from rtkit.services.service import Server
 
 __all__ = ["Demand", "Line"]
@@ -41,7 +40,7 @@ class Line:
     ----------
     wire : Wire
     server : Server
-        The vendor's protocol, to word what is wrong.
+        The vendor's protocol, opened, to word what is wrong.
     faults : sequence of Written
     note : callable
         Told of each fault that happens at one moment.
@@ -59,8 +58,6 @@ class Line:
         self._faults = [FAULTS[fault.name](fault) for fault in faults]
         timed = [fault for fault in self._faults if fault.timed]
         self._coming = sorted(timed, key=_when)
-        with contextlib.suppress(Refusal):  # what the URL says is told elsewhere
-            server.open()
 
     @property
     def to_come(self) -> str:

@@ -14,7 +14,7 @@ from rtkit.loopback.behavior import MAX_DURATION, TIMINGS, Behavior
 from rtkit.loopback.faults import read_faults
 from rtkit.loopback.recognizer import recognizer_name
 from rtkit.reference import Reference, read_reference
-from rtkit.services.service import ASSEMBLYAI, part_of
+from rtkit.services.service import ASSEMBLYAI, dialect_named
 
 __all__ = ["ENGINES", "Options"]
 
@@ -126,7 +126,7 @@ class Options:
     compression: bool = _asked(True, "compress for clients that offer to")
 
     def __post_init__(self) -> None:
-        part_of(self.protocol, "server")
+        dialect_named(self.protocol)
         if self.engine not in ENGINES:
             known = ", ".join(map(repr, ENGINES))
             raise ValueError(f"unknown engine {self.engine!r}; one of {known}")

@@ -19,7 +19,7 @@ from rtkit.boundary.secrets import Confidential, Told, hidden, reduced
 from rtkit.loopback.options import Options
 from rtkit.reference import Reference
 from rtkit.services.endpoint import Endpoint, as_json, only_public
-from rtkit.services.service import ASSEMBLYAI, dialect_named, part_of
+from rtkit.services.service import ASSEMBLYAI, dialect_named
 
 __all__ = ["Loopback", "embedded"]
 
@@ -145,7 +145,7 @@ class Loopback(Options):
     @property
     def url(self) -> str | None:
         """Where other clients can reach it; None while it does not run."""
-        port, path = self._running.port, part_of(self.protocol, "server").Server.PATHS[0]
+        port, path = self._running.port, dialect_named(self.protocol).path
         return None if port is None else f"ws://127.0.0.1:{port}{path}"
 
     async def expect(self, sessions: int) -> None:
@@ -170,9 +170,10 @@ class Loopback(Options):
     @property
     def _asks(self) -> dict[str, Any]:
         """What its own sessions ask for, by the vendor's names."""
-        asked: dict[str, Any] = {"format_turns": True} if self.format_turns else {}
+        dialect = dialect_named(self.protocol)
+        asked = dict(dialect.formatting) if self.format_turns else {}
         if self.speech_model is not None:
-            asked[dialect_named(self.protocol).model_parameter] = self.speech_model
+            asked[dialect.model_parameter] = self.speech_model
         return asked
 
     __reduce__ = reduced  # in another process a copy starts one of its own

@@ -186,17 +186,20 @@ class _Host:
                 f"{self._open} sessions are open, and the service takes no more; end some first, "
                 "or let it take more with max_connections.\n",
             )
+        server, refusal = self._protocol(query, path.rstrip("/")), None
         try:
             credential = self._protocol.credential(query, _headers(request))
             cause = self._admission.look(credential, _now()).refused
-            refusal = None if cause is None else self._protocol.refusal(cause)
-        except Refusal as refused:
+            if cause is not None:
+                raise self._protocol.refusal(cause)
+            server.open()
+        except Refusal as refused:  # by a websocket's code it is told once that is open
             refusal = refused
         if refusal is not None and refusal.code in HTTP_REFUSALS:
             return _response(refusal.code, refusal.text + "\n")
         line = Line(
             connection,
-            self._protocol(query),
+            server,
             self._demand.next(),
             partial(self._log.note, connection),
         )
@@ -263,8 +266,9 @@ class _Host:
             self._scripts.engine(query.get("script")) if recognizer is None else recognizer.begin
         )
         lasts = min(self._behavior.max_duration or MAX_DURATION, visit.max_duration or math.inf)
+        assert connection.request is not None
         conversation = Conversation(
-            self._protocol(query),
+            self._protocol(query, _path(connection.request).rstrip("/")),
             engine=engine,
             behavior=replace(self._behavior, max_duration=lasts),
             now=_now(),

@@ -113,7 +113,11 @@ class Conversation:
                 except Closed:  # the listener knows why
                     return
             if wait:
-                await self._until(lambda: self.awaited is None or self.listening.done())
+                try:
+                    async with asyncio.timeout(step.within):
+                        await self._until(lambda: self.awaited is None or self.listening.done())
+                except TimeoutError:  # it need not reply
+                    self.awaited = None
                 if self.awaited is not None:
                     return
         if self.awaited is None and self.given_up is None:

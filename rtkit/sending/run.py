@@ -162,7 +162,8 @@ class Run:
             ) from None
         if conversation.state is not State.FINISHED:
             raise conversation.failure()
-        await asyncio.wait({conversation.listening}, timeout=GOODBYE)  # it closes first, if it can
+        if conversation.dialect.closes:
+            await asyncio.wait({conversation.listening}, timeout=GOODBYE)
 
     @contextlib.asynccontextmanager
     async def ending(self) -> AsyncIterator[None]:

@@ -153,11 +153,13 @@ NO_LIMITS = Limits()
 class Step:
     """A frame that the client says (None: nothing), and what it then waits for.
 
-    That is a kind of reply, `Closed` for the end of the connection, or None to go on at once.
+    That is a kind of reply, `Closed` for the end of the connection, or None to go on at once. It
+    goes on after `within` seconds, too, where the service need not reply.
     """
 
     frame: str | bytes | None
     until: type[Reply] | type[Closed] | None = None
+    within: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,20 +182,26 @@ class Dialect:
     ----------
     vendor : type or None
         The class that a person names, if there is one.
+    path : str
+        Where it answers at its host.
     endpoint : callable
         Where a session connects and what it says first, given the base of the URL, the key, the
         sample rate and the parameters.
     reader : callable
         Makes a session's `Reader`, given the sample rate.
     shutdown : callable
-        The steps that end a session, given how many chunks of audio were sent. After the last one
-        the service is given a moment to close the connection.
+        The steps that end a session, given how many chunks of audio were sent.
+    closes : bool
+        Whether the service closes the connection after the last step; it is given a moment to.
     begins : bool
         Whether the service says `Begin`, which is then waited for before any audio is sent.
     audio : callable
         What a chunk of little-endian 16-bit mono travels as: bytes, or text.
     model_parameter, default_model : str
         What the vendor calls the parameter that chooses a model, and its usual value.
+    asks, formatting : mapping
+        What `endpoint` asks for where the parameters do not say otherwise, and by which parameters
+        one asks for casing and punctuation.
     keep_alive : tuple of (str or bytes, float) or None
         What is sent after so many seconds without audio.
     public : collection of str
@@ -206,13 +214,17 @@ class Dialect:
     """
 
     vendor: type[Vendor] | None = None
+    path: str
     endpoint: Callable[[str, str, int, Mapping[str, Any]], Endpoint]
     reader: Callable[[int], Reader]
     shutdown: Callable[[int], tuple[Step, ...]]
+    closes: bool = True
     begins: bool = True
     audio: Callable[[bytes], bytes | str] = _as_it_is
     model_parameter: str = "model"
     default_model: str = ""
+    asks: Mapping[str, Any] = field(default_factory=dict)
+    formatting: Mapping[str, Any] = field(default_factory=dict)
     keep_alive: tuple[str | bytes, float] | None = None
     public: Collection[str] = frozenset()
     bearer: bool = False
@@ -232,13 +244,13 @@ class Tokens(Protocol):
 class Server(Protocol):
     """A vendor's protocol as the service speaks it, one session of it, without any I/O.
 
-    Made with the parameters of the URL, which says nothing of them yet: `open` does.
+    Made with the parameters and the path of the URL; it says nothing of them yet: `open` does.
     """
 
     PATHS: ClassVar[tuple[str, ...]]
     """Where it answers websockets."""
 
-    def __init__(self, query: Mapping[str, str]) -> None: ...
+    def __init__(self, query: Mapping[str, str], path: str) -> None: ...
 
     @staticmethod
     def credential(query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
@@ -289,12 +301,15 @@ def part_of(dialect: str, part: str) -> Any:
         If there is no such dialect. Only folders of `rtkit.services` are: a session's file, which
         names one, must not decide what is imported.
     """
-    known = dialects()
-    if dialect not in known:
-        raise ValueError(
-            f"unknown dialect {dialect!r}; this rtkit speaks {', '.join(map(repr, known))}"
-        )
-    return import_module(f"rtkit.services.{dialect}.{part}")
+    folder = dialect.partition(".")[0]
+    if folder not in dialects():
+        raise _unknown(dialect)
+    return import_module(f"rtkit.services.{folder}.{part}")
+
+
+def _unknown(dialect: str) -> ValueError:
+    known = ", ".join(map(repr, dialects()))
+    return ValueError(f"unknown dialect {dialect!r}; this rtkit speaks {known}")
 
 
 def dialect_of(described: Mapping[str, Any]) -> Dialect:
@@ -312,8 +327,10 @@ def public_part(described: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(shown.get("host"), str):
         shown["host"] = Address(shown["host"]).shown
     if isinstance(shown.get("parameters"), Mapping):
-        known = described.get("dialect", ASSEMBLYAI) in dialects()
-        public = dialect_of(described).public if known else ()
+        try:
+            public = dialect_of(described).public
+        except ValueError:  # one that this rtkit does not speak
+            public = frozenset()
         shown["parameters"] = only_public(shown["parameters"], public)
     return shown
 
@@ -321,12 +338,21 @@ def public_part(described: Mapping[str, Any]) -> dict[str, Any]:
 def dialect_named(name: str) -> Dialect:
     """The dialect of that name, as its clients speak it.
 
+    Where a vendor has several, the others are named ``"FOLDER.VARIANT"``, by ``VARIANTS`` beside
+    ``DIALECT``.
+
     Raises
     ------
     ValueError
         If there is no such dialect.
     """
-    return cast(Dialect, part_of(name, "client").DIALECT)
+    client, variant = part_of(name, "client"), name.partition(".")[2]
+    if "." not in name:
+        return cast(Dialect, client.DIALECT)
+    found: Dialect | None = getattr(client, "VARIANTS", {}).get(variant)
+    if found is None:
+        raise _unknown(name)
+    return found
 
 
 def vendors() -> dict[str, type[Vendor]]:

@@ -498,7 +498,9 @@ def test_termination_counts_in_whole_seconds(seconds: float, audio: int, session
     counted = end["audio_duration_seconds"], end["session_duration_seconds"]
     assert counted == (audio, session)
     assert all(type(number) is int for number in counted)
-    assert end["loopback"] == {"bytes": 2 * round(seconds * RATE), "samples": round(seconds * RATE)}
+    mark = end["loopback"]
+    assert (mark["bytes"], mark["samples"]) == (2 * round(seconds * RATE), round(seconds * RATE))
+    assert mark["cause"] == "terminate"
 
 
 def test_nothing_is_said_after_termination() -> None:
@@ -898,7 +900,8 @@ def test_mu_law_is_expanded_to_16_bits() -> None:
     assert diary.samples[: len(table)] == list(table.values())
     assert set(diary.samples[len(table) :]) == {0}
     talk.finish()
-    assert talk.said[-1].message["loopback"] == {"bytes": RATE // 20, "samples": RATE // 20}
+    mark = talk.said[-1].message["loopback"]
+    assert (mark["bytes"], mark["samples"]) == (RATE // 20, RATE // 20)
 
 
 REAL = Behavior(0.15, begin_delay=1.2, refusal_delay=0.75, endpoint_delay=0.27, finish_delay=0.6)

@@ -196,11 +196,13 @@ def _word(word: Mapping[str, Any]) -> Word:
 DIALECT = Dialect(
     habits=HABITS,
     vendor=AssemblyAI,
+    path=PATH,
     public=PUBLIC,
     endpoint=endpoint,
     reader=Messages,
     model_parameter="speech_model",
     default_model=DEFAULT_MODEL,
+    formatting={"format_turns": True},
     shutdown=lambda chunks: (Step(TERMINATE, Termination),),
     limits=Limits(
         min_chunk=0.05,

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from rtkit.services.asked import Asked
 from rtkit.services.assemblyai.client import DEFAULT_MODEL, DIALECT
 from rtkit.services.messages import Refusal, Rules
 
@@ -28,7 +29,6 @@ MODELS = (
     "_universal-3-5-notetaker",
 )
 MODES = ("min_latency", "balanced", "max_accuracy")
-TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 # Seconds of silence, least and most, by the family of the model. Those of the newest family are
 # not published; its least is what others report of its balanced mode, its most that of u3-rt-pro.
@@ -60,28 +60,29 @@ def read_rules(query: Mapping[str, str]) -> Rules:
         With code 3006, if a value is none that the service takes.
     """
     query = _renamed(query)
-    model = _choice(query, "speech_model", MODELS) or DEFAULT_MODEL
+    asked = Asked(query, invalid)
+    model = asked.choice("speech_model", MODELS) or DEFAULT_MODEL
     family = _family(model)
     least, most = SILENCES[family]
-    labels, redacts = _truth(query, "speaker_labels"), _truth(query, "redact_pii")
+    labels, redacts = asked.truth("speaker_labels"), asked.truth("redact_pii")
     rates = DIALECT.limits.rates
     assert rates is not None
     return Rules(
-        rate=_whole(query, "sample_rate", 16000, rates[0], rates[-1]),
+        rate=asked.whole("sample_rate", 16000, rates[0], rates[-1]),
         encoding=_encoding(query),
         model=model,
         semantic=family != "universal",
-        format_turns=_truth(query, "format_turns"),
-        threshold=_number(query, "end_of_turn_confidence_threshold", 0.4, 0, 1),
-        vad=_number(query, "vad_threshold", 0.4 if family == "universal" else 0.3, 0, 1),
-        min_silence=_whole(query, "min_turn_silence", 1000 * least, 50, 10000) / 1000,
-        max_silence=_whole(query, "max_turn_silence", 1000 * most, 0, 60000) / 1000,
-        partials=_truth(query, "include_partial_turns", True) and not redacts,
-        continuous=_truth(query, "continuous_partials", not labels),
-        early=_whole(query, "interruption_delay", 500, 0, 1000) / 1000 + STARTING,
-        silences=_truth(query, "acknowledge_silence") and family != "universal",
-        heartbeat=_truth(query, "session_heartbeat") and family == "u3.5",
-        inactivity=_inactivity(query),
+        format_turns=asked.truth("format_turns"),
+        threshold=asked.number("end_of_turn_confidence_threshold", 0.4, 0, 1),
+        vad=asked.number("vad_threshold", 0.4 if family == "universal" else 0.3, 0, 1),
+        min_silence=asked.whole("min_turn_silence", 1000 * least, 50, 10000) / 1000,
+        max_silence=asked.whole("max_turn_silence", 1000 * most, 0, 60000) / 1000,
+        partials=asked.truth("include_partial_turns", True) and not redacts,
+        continuous=asked.truth("continuous_partials", not labels),
+        early=asked.whole("interruption_delay", 500, 0, 1000) / 1000 + STARTING,
+        silences=asked.truth("acknowledge_silence") and family != "universal",
+        heartbeat=asked.truth("session_heartbeat") and family == "u3.5",
+        inactivity=_inactivity(asked),
     )
 
 
@@ -94,16 +95,17 @@ def configuration(query: Mapping[str, str]) -> dict[str, Any]:
         As `read_rules`.
     """
     query = _renamed(query)
+    asked = Asked(query, invalid)
     model = query.get("speech_model", DEFAULT_MODEL)
     return {
         "model": model,
-        "mode": _mode(query, _family(model)),
+        "mode": _mode(asked, _family(model)),
         "api_version": "2025-05-12",
-        "speaker_labels": _truth(query, "speaker_labels"),
-        "redact_pii": _truth(query, "redact_pii"),
-        "filter_profanity": _truth(query, "filter_profanity"),
-        "domain": _choice(query, "domain", ("medical-v1",)),
-        "voice_focus": _choice(query, "voice_focus", ("near-field", "far-field")),
+        "speaker_labels": asked.truth("speaker_labels"),
+        "redact_pii": asked.truth("redact_pii"),
+        "filter_profanity": asked.truth("filter_profanity"),
+        "domain": asked.choice("domain", ("medical-v1",)),
+        "voice_focus": asked.choice("voice_focus", ("near-field", "far-field")),
     }
 
 
@@ -142,52 +144,14 @@ def _encoding(query: Mapping[str, str]) -> str:
     return encoding
 
 
-def _mode(query: Mapping[str, str], family: str) -> str | None:
+def _mode(asked: Asked, family: str) -> str | None:
     if family == "u3.5":
-        return _choice(query, "mode", MODES, "balanced")
-    if "mode" in query:
+        return asked.choice("mode", MODES, "balanced")
+    if "mode" in asked.given:
         raise invalid("Invalid 'mode': this speech_model has no modes")
     return None
 
 
-def _inactivity(query: Mapping[str, str]) -> float | None:
+def _inactivity(asked: Asked) -> float | None:
     name = "inactivity_timeout"
-    return float(_whole(query, name, 5, 5, 3600)) if name in query else None
-
-
-def _choice(
-    query: Mapping[str, str], name: str, choices: tuple[str, ...], default: str | None = None
-) -> str | None:
-    value = query.get(name, default)
-    if value is not None and value not in choices:
-        raise invalid(f"Invalid '{name}': '{value[:60]}' is not one of {', '.join(choices)}")
-    return value
-
-
-def _truth(query: Mapping[str, str], name: str, default: bool = False) -> bool:
-    text = query.get(name, str(default))
-    if text.lower() not in TRUE + FALSE:
-        raise invalid(f"Invalid '{name}': '{text[:60]}' is neither true nor false")
-    return text.lower() in TRUE
-
-
-def _number(
-    query: Mapping[str, str], name: str, default: float, lowest: float, highest: float
-) -> float:
-    text = query.get(name, str(default))
-    try:
-        value = float(text)
-    except ValueError:
-        raise invalid(f"Invalid '{name}': '{text[:60]}' is not a number") from None
-    if not lowest <= value <= highest:
-        raise invalid(f"Invalid '{name}': {text[:60]} is not between {lowest:g} and {highest:g}")
-    return value
-
-
-def _whole(
-    query: Mapping[str, str], name: str, default: float, lowest: float, highest: float
-) -> int:
-    value = _number(query, name, default, lowest, highest)
-    if not value.is_integer():
-        raise invalid(f"Invalid '{name}': {value:g} is not a whole number")
-    return int(value)
+    return float(asked.whole(name, 5, 5, 3600)) if name in asked.given else None

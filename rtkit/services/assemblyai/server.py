@@ -65,7 +65,7 @@ class Server:
 
     PATHS: ClassVar[tuple[str, ...]] = ("/v3/ws", "/")
 
-    def __init__(self, query: Mapping[str, str]) -> None:
+    def __init__(self, query: Mapping[str, str], path: str = "") -> None:
         self._query = dict(query)
         self._mulaw = False
         self._short: float | None = None  # seconds of the last message, if it was too short

@@ -59,6 +59,7 @@ def _word(word: list[Any], settled: bool) -> Word:
 
 
 DIALECT = Dialect(
+    path="/listen",
     endpoint=endpoint,
     reader=Squawks,
     audio=lambda pcm: json.dumps({"pcm": base64.b64encode(pcm).decode()}),

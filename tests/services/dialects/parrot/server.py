@@ -30,7 +30,7 @@ from rtkit.services.service import Tokens
 class Server:
     PATHS: ClassVar[tuple[str, ...]] = ("/listen",)
 
-    def __init__(self, query: Mapping[str, str]) -> None:
+    def __init__(self, query: Mapping[str, str], path: str = "") -> None:
         assert query["lang"] == "parrot"
         self._settled = 0  # words of the open turn that were said for good
         self._announced: int | None = None

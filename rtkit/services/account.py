@@ -1,0 +1,85 @@
+"""A service that a person has an account with: its key, model, host, and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from rtkit.services.endpoint import Address, Endpoint, as_json, only_public
+from rtkit.services.keys import find_key
+from rtkit.services.service import Dialect, dialect_named
+
+__all__ = ["Account"]
+
+
+@dataclass(frozen=True)
+class Account:
+    """What the vendors' classes share; each says in its own which values are usual.
+
+    Parameters
+    ----------
+    key : str, optional
+        The API key; from the vendor's environment variable without it. It is neither shown nor
+        saved.
+    model : str
+    host : str
+        A host's name; with ``ws://`` before it, a service on this machine that needs no
+        encryption: ``ws://127.0.0.1:8765``.
+    parameters : mapping
+        Further parameters of the session, by the service's own names. What rtkit does not know by
+        name is taken for a secret: it is sent, and neither shown nor saved.
+    """
+
+    NAME: ClassVar[str]
+    KEY_VARIABLE: ClassVar[str]
+    SESSIONS_PER_MINUTE: ClassVar[int | None] = None
+    HOST: ClassVar[str]
+
+    key: str | None = field(default=None, repr=False)
+    model: str = ""
+    host: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "host", Address(self.host))
+
+    @property
+    def speaks(self) -> str:
+        """The name of its dialect."""
+        raise NotImplementedError
+
+    async def connect_info(self, rate: int, reference: object = None) -> Endpoint:
+        """Where a session with audio of `rate` samples per second connects.
+
+        Raises
+        ------
+        ValueError
+            If there is no key, or `host` is no websocket address.
+        """
+        dialect = dialect_named(self.speaks)
+        asked = as_json({dialect.model_parameter: self.model, **self.parameters})
+        base = Address(self.host).base(dialect.path)
+        return dialect.endpoint(base, self.find_key(), rate, asked)  # the key comes last
+
+    def find_key(self) -> str:
+        """The key given, or the environment's.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or it cannot be one.
+        """
+        return find_key(self.key, self.KEY_VARIABLE, self.NAME)
+
+    def describe(self, reference: object = None) -> dict[str, Any]:
+        """What a session records of its service; the key is not in it."""
+        dialect: Dialect = dialect_named(self.speaks)
+        return {
+            "name": self.NAME,
+            "dialect": self.speaks,
+            "usual": {"host": self.HOST},
+            "host": Address(self.host).shown,
+            "speech_model": self.model,
+            "parameters": only_public({**dialect.asks, **self.parameters}, dialect.public),
+        }
