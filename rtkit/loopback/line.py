@@ -122,7 +122,7 @@ class Line:
 
     def words_for(self, code: int) -> str:
         """What the vendor says with a code, if it has words for that."""
-        for cause in CAUSES:
+        for cause in ("fault", *CAUSES):
             refusal = self._server.refusal(cause, **EXAMPLE)
             if refusal.code == code:
                 return refusal.text

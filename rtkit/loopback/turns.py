@@ -170,7 +170,7 @@ class Turns:
 
     def _tell_eager(self) -> Iterator[Decided]:
         self._eager_for = self._last_end
-        yield "silence", replace(self._turn(final=False, formatted=self._semantic), eager=True)
+        yield "silence", replace(self._state(), eager=True)
 
     def _tell_early(self) -> Iterator[Decided]:
         assert self._tell_at is not None
@@ -188,14 +188,18 @@ class Turns:
             return
         self._told = list(self._words)
         yield from self._onset(cause)
-        one = self.rules.format_turns and self._finals == 1
-        yield cause, self._turn(final=False, formatted=self._semantic or one)
+        yield cause, self._state()
 
     def _onset(self, cause: str) -> Iterator[Decided]:
         """By semantic rules it is told that somebody speaks, right before what."""
         if self._semantic and self._words and not self._began:
             self._began = True
             yield cause, SpeechStarted(self._words[0].start)
+
+    def _state(self) -> Turn:
+        """The open turn, formatted where its final will be at once."""
+        one = self.rules.format_turns and self._finals == 1
+        return self._turn(final=False, formatted=self._semantic or one)
 
     def _turn(self, *, final: bool, formatted: bool) -> Turn:
         last = len(self._words) - 1

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import MakeClip, simulate, spoken
+from doubles import talk, unmarked
 from facts import CALL
 from scripted import Scripted
 
@@ -22,9 +23,6 @@ from rtkit.analysis.latency import Latency, first_word_latency, turn_latency, wo
 from rtkit.audio import Clip, open_clip
 from rtkit.clock.alarm import sleep_until
 from rtkit.experiments.many import stream_many
-from rtkit.loopback.conversation import Behavior
-from rtkit.loopback.engines import Script
-from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.loopback.options import Options
 from rtkit.loopback.server import serve_loopback
 from rtkit.recording import Recorder, StreamError, load_session
@@ -47,23 +45,6 @@ def parrot(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for name in [name for name in sys.modules if name.startswith("rtkit.services.parrot")]:
         del sys.modules[name]
-
-
-async def talk(clip: Clip, dialect: str, *, delay: float = 0.15, **how: Any) -> Session:
-    script = clip.reference
-    assert script is not None
-    limits = dialect_named(dialect).limits
-    rate = limits.rates[0] if limits.resampled and limits.rates else clip.rate
-    connection = InMemoryConnection(
-        lambda rate: Script(script, rate),
-        rate=rate,
-        behavior=Behavior(delay),
-        dialect=dialect,
-    )
-    try:
-        return await stream(clip, connection=connection, **how)
-    finally:
-        await connection.close()
 
 
 def same(one: Latency, other: Latency) -> None:
@@ -96,16 +77,6 @@ def test_the_figures_are_those_of_the_other_dialect(pacing: str, delay: float) -
     kinds = {type(reply) for _, reply in one.replies}
     assert kinds == {Turn, Finalized, Other}
     assert not kinds & {Begin, Termination}
-
-
-def unmarked(session: Session) -> Session:
-    """Without what the embedded service adds to any dialect."""
-
-    def bare(text: str) -> str:
-        return json.dumps({k: v for k, v in json.loads(text).items() if k != "loopback"})
-
-    messages = [replace(one, text=bare(one.text), replies=None) for one in session.messages]
-    return replace(session, messages=tuple(messages))
 
 
 def test_what_the_service_states_itself_parts_the_latency_as_its_stamp_does() -> None:

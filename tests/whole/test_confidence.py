@@ -32,6 +32,7 @@ from rtkit.reference import Reference
 from rtkit.sending.stream import stream
 from rtkit.services.assemblyai.client import AssemblyAI
 from rtkit.services.endpoint import Endpoint
+from rtkit.services.service import vendors
 
 KEY = "sk-planted-0123456789abcdef"  # what must be found nowhere
 PARAMETERS = {"token": KEY, "jwt": KEY, "x": {"deep": [KEY]}}
@@ -404,3 +405,44 @@ def test_nothing_that_was_told_is_kept_in_any_form(
         "parameters": {}
     }
     assert len(error.session.messages) == 4
+
+
+@pytest.mark.parametrize("dialect", vendors())
+def test_no_vendors_key_is_kept_of_a_service_that_says_it_back(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dialect: str
+) -> None:
+    """By the vendor's own variable, in whichever way its dialect introduces itself."""
+    clip, path, heard = make_clip(0.3), tmp_path / "a.jsonl", list[str]()
+    vendor: Any = vendors()[dialect]
+    monkeypatch.setenv(vendor.KEY_VARIABLE, KEY)
+
+    async def service(connection: ServerConnection) -> None:
+        request = connection.request
+        assert request is not None
+        told = " ".join([*(value for _, value in request.headers.raw_items()), request.path])
+        heard.append(told)
+        for said in (told, json.dumps({"type": "Begin", "id": told}), quote(told)):
+            await connection.send(said)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                while True:
+                    frame = await connection.recv()
+                    await connection.send(frame)
+        await connection.close(1011, told[-100:])
+
+    async def run() -> StreamError:
+        async with serve(service, "127.0.0.1", 0) as server:
+            host = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            there = vendor(host=host, parameters=PARAMETERS)
+            assert KEY not in repr(there) + repr(there.describe())
+            with pytest.raises(StreamError) as failure:
+                await stream(clip, service=there, record=path, begin_timeout=1.0)
+            return failure.value
+
+    error = asyncio.run(run())
+    assert KEY in heard[0]
+    shown = [path.read_text(), told_of(error), repr(error.session), repr(error.session.messages)]
+    shown += [rtkit.summarize(error.session)._repr_html_(), repr(error.session.settings)]
+    for text in shown:
+        assert KEY not in text, text[max(0, text.index(KEY) - 300) :][:600]
+    assert error.session.messages

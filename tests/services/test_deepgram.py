@@ -1,0 +1,240 @@
+"""Deepgram's protocols by hand: what its messages come to, and what its double makes of rules."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from conftest import MakeClip, simulate, spoken
+from doubles import talk
+
+import rtkit
+from rtkit.sending.stream import stream
+from rtkit.services.deepgram.client import DIALECT, VARIANTS, Deepgram
+from rtkit.services.deepgram.server import Server
+from rtkit.services.messages import (
+    Configure,
+    Finalized,
+    Other,
+    Refusal,
+    Reply,
+    Rules,
+    ServiceError,
+    Termination,
+    Turn,
+)
+
+FLUX = VARIANTS["flux"]
+
+
+def results(*words: str, start: float = 0.0, last: float = 1.0, **flags: bool) -> dict[str, Any]:
+    said = [
+        {"word": word, "start": start + i / 10, "end": start + i / 10 + 0.1, "confidence": 0.9}
+        for i, word in enumerate(words)
+    ]
+    best = {"transcript": " ".join(words), "confidence": 0.9, "words": said}
+    return {
+        "type": "Results",
+        "start": start,
+        "duration": last - start,
+        "channel": {"alternatives": [best]},
+        **flags,
+    }
+
+
+def read(*messages: dict[str, Any]) -> list[Reply]:
+    reader = DIALECT.reader(16000)
+    return [reply for one in messages for reply in reader.read(json.dumps(one))]
+
+
+def told(replies: list[Reply]) -> list[tuple[int, str, bool, float | None, str | None]]:
+    turns = [one for one in replies if isinstance(one, Turn)]
+    return [(one.order, one.transcript, one.end_of_turn, one.heard, one.cause) for one in turns]
+
+
+def test_segments_are_folded_into_turns() -> None:
+    closed = {"is_final": True}
+    replies = read(
+        results("good"),
+        results("good", "morning", last=1.5),
+        results("good", "morning", last=2.0, **closed),
+        results("how", start=2.0, last=2.5),
+        results("how", "are", start=2.0, last=3.0, **closed),
+        results(start=3.0, last=3.5, speech_final=True, **closed),
+        results(start=3.5, last=4.0),
+        results("bye", start=4.0, last=5.0, speech_final=True, **closed),
+    )
+    assert told(replies) == [
+        (0, "good", False, 1.0, None),
+        (0, "good morning", False, 1.5, None),
+        (0, "good morning", False, 2.0, None),
+        (0, "good morning how", False, 2.5, None),
+        (0, "good morning how are", False, 3.0, None),
+        (0, "good morning how are", True, 3.5, "silence"),
+        (1, "bye", True, 5.0, "silence"),
+    ]
+    assert [one.final for one in replies[3].words] == [True, True, False]  # type: ignore[union-attr]
+    assert isinstance(replies[6], Other)
+
+
+def test_what_ends_a_turn_besides_an_endpoint() -> None:
+    closed, gap = {"is_final": True}, {"type": "UtteranceEnd", "last_word_end": 1.0}
+    assert told(read(results("a", **closed), gap, gap)) == [
+        (0, "a", False, 1.0, None),
+        (0, "a", True, None, "silence"),
+    ]
+    # Finalize, with something open and with nothing, and neither answers for CloseStream.
+    *_, over, done = read(results("a", from_finalize=True, **closed))
+    assert isinstance(over, Turn)
+    assert (over.end_of_turn, over.cause) == (True, "force_endpoint")
+    assert isinstance(done, Finalized)
+    assert [type(one) for one in read(results(from_finalize=True, **closed))] == [Finalized]
+    last = read(results("a", **closed), {"type": "Metadata", "duration": 1.0})
+    assert told(last)[-1] == (0, "a", True, None, "terminate")
+    assert isinstance(last[-1], Termination)
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        (
+            {"type": "Error", "variant": "NET-0001", "description": "late", "message": "so"},
+            "NET-0001: late: so",
+        ),
+        (
+            {"type": "Error", "code": "INTERNAL_SERVER_ERROR", "description": "oh"},
+            "INTERNAL_SERVER_ERROR: oh",
+        ),
+    ],
+)
+def test_errors_of_both_protocols(message: dict[str, Any], text: str) -> None:
+    (error,) = read(message)
+    assert error == ServiceError(1011, text)
+    assert rtkit.explain(message, dialect="deepgram").name in ("idle", "service fault")
+
+
+def test_flux_need_not_time_its_words() -> None:
+    def info(event: str, end: float, **more: Any) -> dict[str, Any]:
+        words = [{"word": "Hi.", "confidence": 0.9}]
+        how = {"turn_index": 3, "transcript": "Hi.", "words": words, "end_of_turn_confidence": 0.5}
+        return {"type": "TurnInfo", "event": event, "audio_window_end": end, **how, **more}
+
+    replies = read(
+        info("StartOfTurn", 0.2),
+        info("EagerEndOfTurn", 0.4),
+        info("TurnResumed", 0.5),
+        info("EndOfTurn", 1.0, trigger="something new"),
+        {"type": "Warning", "code": "X"},
+    )
+    assert told(replies) == [
+        (3, "Hi.", False, 0.2, None),
+        (3, "Hi.", False, 0.4, None),
+        (3, "Hi.", False, 0.5, None),
+        (3, "Hi.", True, 1.0, "silence"),
+    ]
+    assert [one.eager for one in replies[:4]] == [False, True, False, False]  # type: ignore[union-attr]
+    assert replies[0].words[0].start is None  # type: ignore[union-attr]
+    assert isinstance(replies[4], Other)
+
+
+def rules(path: str, **asked: Any) -> Rules:
+    query = {"encoding": "linear16", "sample_rate": "16000", **asked}
+    (said,) = Server(query, path).open()
+    assert isinstance(said, Configure)
+    return said.rules
+
+
+@pytest.mark.parametrize(
+    ("asked", "silence", "partials"),
+    [
+        ({}, 0.01, False),
+        ({"endpointing": "true", "interim_results": "true"}, 0.01, True),
+        ({"endpointing": "700"}, 0.7, False),
+        ({"endpointing": "false"}, float("inf"), False),
+        (
+            {"endpointing": "false", "interim_results": "true", "utterance_end_ms": "1700"},
+            1.7,
+            True,
+        ),
+    ],
+)
+def test_which_silence_ends_a_turn(asked: dict[str, str], silence: float, partials: bool) -> None:
+    found = rules("/v1/listen", model="nova-3", **asked)
+    assert (found.min_silence, found.max_silence) == (silence, silence)
+    assert found.partials is partials
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "words"),
+    [
+        ("/v1/listen", {"encoding": "opus"}, "not one of linear16, mulaw"),
+        ("/v1/listen", {"sample_rate": "4000"}, "not between 8000 and 48000"),
+        ("/v1/listen", {"channels": "2"}, "'channels'"),
+        ("/v1/listen", {"utterance_end_ms": "1000"}, "needs interim_results"),
+        ("/v1/listen", {"model": "flux-general-en"}, "at another path"),
+        ("/v2/listen", {"model": "nova-3"}, "at another path"),
+        ("/v2/listen", {"endpointing": "300"}, "'endpointing' is not known at /v2/listen"),
+        ("/v2/listen", {"eot_threshold": "0.2"}, "not between 0.5 and 1"),
+        ("/v2/listen", {"eot_timeout_ms": "100"}, "not between 500 and 60000"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_a_400(path: str, asked: dict[str, str], words: str) -> None:
+    model = "flux-general-en" if path == "/v2/listen" else "nova-3"
+    with pytest.raises(Refusal, match=words) as refused:
+        rules(path, **{"model": model, **asked})
+    assert refused.value.code == 400
+    assert rtkit.explain(400, refused.value.text, dialect="deepgram").name == "bad input"
+
+
+@pytest.mark.parametrize("frame", ["{", "[]", '{"type": "Dance"}', b"", b"123", '{"type": []}'])
+def test_a_frame_that_is_none_is_a_data_0000(frame: str | bytes) -> None:
+    server = Server(
+        {"model": "nova-3", "encoding": "linear16", "sample_rate": "8000"}, "/v1/listen"
+    )
+    server.open()
+    with pytest.raises(Refusal, match="DATA-0000"):
+        server.read(frame)
+
+
+def test_a_long_turn_comes_in_segments_and_is_the_same(make_clip: MakeClip) -> None:
+    words = [(f"word{n}", n / 2 + 0.1, n / 2 + 0.4) for n in range(18)]
+    clip = make_clip(10.0, reference=spoken(*words))
+    session = simulate(talk(clip, "deepgram"))
+    finals = [one for one in session.messages if '"is_final": true' in one.text]
+    assert len(finals) == 5  # two in the middle, the endpoint, and what both goodbyes close
+    assert session.transcript == " ".join(word for word, *_ in words)
+    assert rtkit.wer(session).rate == 0
+
+
+def test_the_model_decides_the_protocol_and_the_key_stays_hidden() -> None:
+    import asyncio
+
+    for model, path, dialect in (
+        ("nova-3", "/v1/listen", "deepgram"),
+        ("flux-general-en", "/v2/listen", "deepgram.flux"),
+    ):
+        service = Deepgram("k" * 20, model=model, host=f"ws://127.0.0.1:1{path}")
+        url, headers, opening = asyncio.run(service.connect_info(16000)).reveal()
+        assert url.startswith(f"ws://127.0.0.1:1{path}?encoding=linear16&sample_rate=16000&model=")
+        assert headers == {"Authorization": f"Token {'k' * 20}"}
+        assert opening == ()
+        assert service.describe()["dialect"] == dialect
+        assert "k" * 20 not in repr(service)
+    told = Deepgram(parameters={"endpointing": 900, "jwt": "s"}).describe()["parameters"]
+    assert told == {"interim_results": True, "endpointing": 900}
+
+
+@pytest.mark.parametrize(
+    ("rate", "chunk", "words"),
+    [
+        (8000, 12.0, "0 to 9 s .*NET-0001"),
+        (4000, 0.1, "4000 Hz; the service takes 8000 to 48000 Hz"),
+    ],
+)
+def test_limits_are_told_before_connecting(
+    make_clip: MakeClip, rate: int, chunk: float, words: str
+) -> None:
+    clip = make_clip(1.0, rate=rate)
+    with pytest.raises(ValueError, match=words):
+        rtkit.run(stream(clip, chunk=chunk, service=Deepgram("made-up", host="ws://127.0.0.1:1")))
