@@ -49,8 +49,10 @@ from .views.distributions import plot_distribution as plot_distribution
 from .views.distributions import plot_distributions as plot_distributions
 from .views.distributions import plot_lateness_distribution as plot_lateness_distribution
 from .views.figure import ThemedFigure as ThemedFigure
+from .views.interactive import Timeline as Timeline
+from .views.interactive import play as play
+from .views.interactive import timeline as timeline
 from .views.partials import show_partials as show_partials
-from .views.player import play as play
 from .views.plots import plot_comparison as plot_comparison
 from .views.plots import plot_lateness as plot_lateness
 from .views.plots import plot_rescored as plot_rescored
@@ -62,5 +64,6 @@ from .views.transcript import show_transcript as show_transcript
 from .views.turn_bars import plot_turn_latency as plot_turn_latency
 from .widgets.panel import panel as panel
 from .widgets.progress import progress as progress
+from .widgets.timeline import TimelineWidget as TimelineWidget
 
 __all__: list[str]

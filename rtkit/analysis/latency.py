@@ -138,6 +138,8 @@ class Latency:
     half_width : ndarray
         How far `lateness` may lie from the truth, and so may `queue_wait`, their sum, and, the
         other way, `since_sent` and `service_time`; 0 where it is known which chunk decided.
+    holding, deciding : ndarray of int
+        k and d: which chunk holds the end, and which one decided: the last one that may have.
     known : ndarray of str
         How it is known which chunk decided. ``"stamped"``: the embedded service says so;
         ``"stated"``: the service says how much audio it had heard, at most; ``"bounded"``: it says
@@ -164,6 +166,8 @@ class Latency:
     queue_wait: np.ndarray
     service_time: np.ndarray
     half_width: np.ndarray
+    holding: np.ndarray
+    deciding: np.ndarray
     known: np.ndarray
     excluded: np.ndarray
     referenced: np.ndarray
@@ -434,6 +438,8 @@ def _latency(session: Session, results: Sequence[_Result], *, turns: bool = Fals
         queue_wait=queue_wait,
         service_time=received - due[deciding] - lateness - queue_wait,
         half_width=np.where(nowhere, 0.0, made.half_width),
+        holding=holding,
+        deciding=deciding,
         known=known,
         excluded=excluded,
         referenced=np.array([result.referenced for result in results], dtype=bool),

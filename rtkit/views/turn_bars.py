@@ -16,7 +16,8 @@ from matplotlib.ticker import MaxNLocator
 
 from rtkit.analysis.latency import Latency, turn_latency
 from rtkit.analysis.naming import Sessions, named
-from rtkit.views.colors import PARTS, UNDECIDED, Part
+from rtkit.views.colors import PARTS, UNDECIDED
+from rtkit.views.explained import REASONS, stack
 from rtkit.views.looks import (
     OFF,
     ink,
@@ -35,13 +36,6 @@ __all__ = ["boxes", "plot_turn_latency"]
 
 BARS = 600  # a figure's; more would be thinner than a pixel
 FINE = 150  # bars from which hatches and edges would fill them
-REASONS = {
-    "terminated": "ended by the shutdown",
-    "unmatched": "not in the reference",
-    "ambiguous": "whose last word is not sure",
-    "early": "result before it was sent",
-    "disturbed": "behind a burst of the sender's",
-}
 
 
 def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
@@ -110,7 +104,7 @@ class _Bars:
     ) -> None:
         self._ax, self._left, self._width = ax, left, width
         self._counts = latency.counted[drawn]
-        self._parts = [(part, every[drawn] * unit.times) for part, every in _stack(latency)]
+        self._parts = [(part, np.nan_to_num(every[drawn]) * unit.times) for part, every in stack(latency)]
         self._doubt = np.nan_to_num(latency.half_width[drawn]) * unit.times
         self._end_of_lateness = np.zeros(len(drawn))
         self.above, self.below = np.zeros(len(drawn)), np.zeros(len(drawn))
@@ -162,9 +156,9 @@ def _keys(latencies: Sequence[Latency]) -> list[Artist]:
     """What the legend explains, of what there is."""
     keys: list[Artist] = []
     for part, values in zip(
-        (*PARTS, UNDECIDED), zip(*map(_stack, latencies), strict=True), strict=False
+        (*PARTS, UNDECIDED), zip(*map(stack, latencies), strict=True), strict=False
     ):
-        if any(np.any(each) for _, each in values):
+        if any(np.any(np.nan_to_num(each)) for _, each in values):
             look = {"facecolor": part.color, "hatch": part.hatch, "edgecolor": paper()}
             keys.append(Patch(**look, label=part.title))
     out = dict.fromkeys(why for one in latencies for why in one.excluded.tolist() if why)
@@ -189,21 +183,6 @@ def _told(latencies: Mapping[str, Latency], held: set[str]) -> str:
     if any(one.half_width.any() for one in turns):
         told.append("a line across: between which values lateness ends")
     return "\n".join(told)
-
-
-def _stack(latency: Latency) -> list[tuple[Part, np.ndarray]]:
-    """The parts of each turn, in seconds; what the service did not tell apart is one part."""
-    stack = []
-    for part in (*PARTS, UNDECIDED):
-        values = np.nan_to_num(
-            getattr(latency, part.name)
-        )  # where nothing is known, nothing stands
-        if part.name in ("endpoint_wait", "service_time"):
-            values = np.where(latency.decided, values, 0.0)
-        elif part is UNDECIDED:
-            values = np.where(latency.decided, 0.0, values)
-        stack.append((part, values))
-    return stack
 
 
 def boxes(

@@ -1,0 +1,154 @@
+"""What can be told of each chunk, word and turn: its latency's parts, and how they are known.
+
+Plain data, for a page's script to draw: instants in seconds, parts in milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rtkit.analysis.latency import Latency, heard_words, turn_latency, word_latency
+from rtkit.session import Session
+from rtkit.views.colors import PARTS, UNDECIDED, Part
+
+__all__ = ["REASONS", "explained", "in_ms", "stack"]
+
+REASONS = {
+    "terminated": "ended by the shutdown",
+    "unmatched": "not in the reference",
+    "ambiguous": "whose last word is not sure",
+    "early": "result before it was sent",
+    "disturbed": "behind a burst of the sender's",
+}
+KNOWN = {
+    "stamped": "the service stamped its result with the audio that it had heard",
+    "stated": "the service stated how much audio it had heard at most",
+    "bounded": "the service does not say which audio decided; this is the last sent before",
+    "held": "it holds the word's end, from which words are counted",
+}
+
+
+def explained(session: Session, *, offset: float = 0.0) -> dict[str, Any]:
+    """The facts of a session that a person can ask about, as JSON takes them.
+
+    Parameters
+    ----------
+    session : Session
+    offset : float
+        Added to every instant, in seconds: where in what is shown the session's audio begins.
+
+    Returns
+    -------
+    dict
+        ``chunks``: ``[start, end, due, sent]`` of each. ``stalls``: ``[from, to]``. ``words`` and
+        ``turns``: ``text``; ``start``, ``end`` (None where not known) and ``received``;
+        ``latency`` and its ``parts`` in ms, which add up as they are written (None where the end
+        is not known); ``unsure``, the ms by which they may be off; ``chunk``, the one that holds
+        the end, and ``decided``, the one that decided; ``known``, how that is known, and ``how``,
+        the same as a sentence; ``out``, why it does not count, or empty.
+    """
+    rate = session.settings.rate
+    words = heard_words(session)
+    starts: dict[int, float] = {}
+    for word in words:
+        starts.setdefault(word.turn, word.start)
+    turns = turn_latency(session)
+    return {
+        "chunks": [
+            [
+                _at(one.start / rate, offset),
+                _at(one.stop / rate, offset),
+                _at(one.due, offset),
+                _at(one.sent, offset),
+            ]
+            for one in session.chunks
+        ],
+        "stalls": [
+            [_at(one.at - one.seconds, offset), _at(one.at, offset)] for one in session.stalls
+        ],
+        "words": _told(
+            word_latency(session, unmatched=True), [word.start for word in words], offset
+        ),
+        "turns": _told(turns, [starts[turn] for turn in turns.turn.tolist()], offset),
+    }
+
+
+def stack(latency: Latency) -> list[tuple[Part, np.ndarray]]:
+    """The parts of each, in seconds; what the service did not tell apart is one part.
+
+    NaN where the end is not known.
+    """
+    found = []
+    for part in (*PARTS, UNDECIDED):
+        values = getattr(latency, part.name)
+        if part.name in ("endpoint_wait", "service_time"):
+            values = np.where(latency.decided, values, 0.0)
+        elif part is UNDECIDED:
+            values = np.where(latency.decided, 0.0, values)
+        found.append((part, values))
+    return found
+
+
+def in_ms(parts: np.ndarray) -> np.ndarray:
+    """Parts in seconds, shape (parts, n), to a tenth of a millisecond, so that they add up.
+
+    Their sum is the rounded sum of what was given: each ends where the rounded sum so far does.
+    """
+    ends = np.round(np.cumsum(parts, axis=0) * 1000, 1)
+    return np.asarray(np.round(np.diff(ends, axis=0, prepend=0.0), 1))
+
+
+def _told(latency: Latency, starts: list[float], offset: float) -> list[dict[str, Any]]:
+    found = stack(latency)
+    shown = in_ms(np.array([values for _, values in found]))
+    told = []
+    for i, text in enumerate(latency.texts):
+        known = str(latency.known[i])
+        parts: Mapping[str, float] | None = None
+        if not np.isnan(latency.end[i]):
+            parts = {
+                part.name: float(value) + 0.0  # never -0.0
+                for (part, _), value in zip(found, shown[:, i], strict=True)
+                if _applies(part, known)
+            }
+        first, last = int(latency.holding[i]), int(latency.deciding[i])
+        told.append(
+            {
+                "text": text,
+                "turn": int(latency.turn[i]),
+                "start": _at(starts[i], offset),
+                "end": _at(latency.end[i], offset),
+                "received": _at(latency.received[i], offset),
+                "latency": None if parts is None else round(sum(parts.values()), 1),
+                "parts": parts,
+                "unsure": round(float(latency.half_width[i]) * 1000, 1),
+                "chunk": first,
+                "decided": last,
+                "known": known,
+                "how": _how(first, last, known),
+                "out": REASONS.get(latency.excluded[i], latency.excluded[i]),
+            }
+        )
+    return told
+
+
+def _applies(part: Part, known: str) -> bool:
+    if part is UNDECIDED:
+        return known == "bounded"
+    if part.name == "endpoint_wait":
+        return known in ("stamped", "stated")
+    return part.name != "service_time" or known != "bounded"
+
+
+def _how(first: int, last: int, known: str) -> str:
+    if known == "held" or known == "stamped" or first >= last:
+        return f"Chunk {last}: {KNOWN[known]}."
+    return f"Chunk {last}, or one from {first} on: {KNOWN[known]}."
+
+
+def _at(instant: float, offset: float) -> float | None:
+    """To a tenth of a millisecond; None where it is not known."""
+    return None if np.isnan(instant) else round(float(instant) + offset, 4)

@@ -1,0 +1,265 @@
+"""The interactive timeline: lateness, sound, chunks, words and turns on one axis of time.
+
+All that it shows is in the page, and so is the script that draws it: it works in JupyterLab, under
+Voila, in a saved notebook and in an exported page, without a kernel and without a network. Where
+nothing may run, it is a table of the turns.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rtkit.analysis.naming import Sessions, named, said
+from rtkit.audio import Clip
+from rtkit.markup import Table, asset
+from rtkit.reference import Reference
+from rtkit.session import Session
+from rtkit.views.colors import DASHES, PARTS, UNDECIDED, looks_for
+from rtkit.views.explained import explained
+from rtkit.views.sound import check_length, outline, samples_of, sound_url
+
+__all__ = ["SCRIPT", "Timeline", "play", "timeline"]
+
+MIN_RATE, MAX_RATE = 8000, 96000  # what every browser plays
+SILENCE = 60.0  # seconds after the clip, or as much as it lasts: what comes later is not waited for
+ROWS = 100  # of the table
+
+SCRIPT = (
+    "(() => {"
+    + asset("views/interactive.js").partition("export default")[0]
+    + "const box = document.currentScript.previousElementSibling;"
+    "show(box, JSON.parse(box.firstElementChild.textContent));})()"
+)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Timeline:
+    """Made by `rtkit.timeline` and `rtkit.play`: the last line of a cell shows it.
+
+    Attributes
+    ----------
+    data : dict
+        All that it shows, as JSON takes it; see `rtkit.views.explained.explained`.
+    """
+
+    data: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def title(self) -> str:
+        return str(self.data["title"])
+
+    @property
+    def html(self) -> str:
+        """All of it, as a string."""
+        data = json.dumps(self.data, separators=(",", ":")).replace("<", "\\u003c")
+        return (
+            f"<style>{asset('views/interactive.css')}</style>"
+            f'<div class="rt-timeline"><script type="application/json">{data}</script>'
+            f"{_table(self.data)._repr_html_()}</div><script>{SCRIPT}</script>"
+        )
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return f"<Timeline {self.title}; a notebook shows it>"
+
+
+def timeline(sessions: Sessions, *, clip: Clip | None = None) -> Timeline:
+    """Sessions on one axis of time, to ask each chunk, word and turn why it took so long.
+
+    A click on a word, a turn's bar or a chunk shows its latency in its parts, what decided it and
+    how that is known. Drag to zoom. By keyboard: Tab reaches each row, arrows move within it, Enter
+    plays, + and - zoom.
+
+    Parameters
+    ----------
+    sessions : Session, or a list of them, or a mapping of names to them
+    clip : Clip, optional
+        The recording, of this or another excerpt, to be heard: some 7 KB a second. Of the sessions
+        is shown what lies within it.
+
+    Returns
+    -------
+    Timeline
+        `rtkit.TimelineWidget` puts it among other widgets.
+
+    Raises
+    ------
+    ValueError
+        If the clip is too long, or a session is not of this recording or of another part of it.
+    AudioError
+        If the recording cannot be read.
+    """
+    by_name = named(sessions)
+    if clip is not None:
+        return play(clip, by_name)
+    parts = {name: explained(session) for name, session in by_name.items()}
+    seconds = max((session.settings.seconds for session in by_name.values()), default=1.0)
+    title = ", ".join(dict.fromkeys(one.settings.recording for one in by_name.values()))
+    return Timeline(_data(title, by_name, parts, seconds=_until(seconds, parts)))
+
+
+def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Timeline:
+    """Hear a clip, with a cursor on its sessions' timeline and words that light up.
+
+    A word is faint until it is spoken, outlined until its result came, and plain from then on: how
+    long it stays outlined is its latency.
+
+    Parameters
+    ----------
+    clip : Clip
+        What to hear: a whole recording or an excerpt. Five minutes at 16000 Hz are the most.
+    sessions : Session, or a list of them, or a mapping of names to them, optional
+        Sessions of the same recording, of this or another excerpt: what lies within the clip is
+        shown. Without any, the words are the reference's, if there is one.
+    rate : int, optional
+        Play the clip's samples at this sample rate instead of their own: what the service hears of
+        a client that names a wrong one.
+
+    Returns
+    -------
+    Timeline
+
+    Raises
+    ------
+    TypeError
+        If a session is given in the clip's place: it holds no sound.
+    ValueError
+        If the clip is too long, `rate` is none that the service takes, or a session is not of this
+        recording or of another part of it.
+    AudioError
+        If the recording cannot be read.
+    """
+    if isinstance(clip, Session):
+        raise TypeError("a session keeps no sound; give its clip first: rtkit.play(clip, session)")
+    check_length(clip)
+    if rate is not None and not MIN_RATE <= rate <= MAX_RATE:
+        raise ValueError(
+            f"rate={rate} is no sample rate to pass the sound off as; "
+            f"give {MIN_RATE} to {MAX_RATE} Hz"
+        )
+    by_name = named(sessions)
+    offsets = {name: _offset(clip, name, session) for name, session in by_name.items()}
+    parts = {
+        name: _within(clip, explained(session, offset=offsets[name]))
+        for name, session in by_name.items()
+    }
+    seconds = min(_until(clip.seconds, parts), clip.seconds + max(clip.seconds, SILENCE))
+    sound, rate = samples_of(clip), rate or clip.rate
+    title = f"{clip.name}, {clip.seconds:.1f} s{_wrongly(clip.rate, rate)}"
+    data = _data(title, by_name, parts, seconds=seconds)
+    if not by_name and clip.reference is not None:
+        data["sessions"] = [{**_looks("", "", ""), "chunks": [], "words": _spoken(clip.reference)}]
+    speed = rate / clip.rate
+    return Timeline(
+        {
+            **data,
+            "audio": sound_url(sound, rate, seconds=seconds / speed),
+            "speed": speed,
+            "wave": outline(sound, clip.seconds),
+        }
+    )
+
+
+def _data(
+    title: str,
+    sessions: Mapping[str, Session],
+    parts: Mapping[str, Mapping[str, Any]],
+    *,
+    seconds: float,
+) -> dict[str, Any]:
+    pacings = [session.settings.pacing for session in sessions.values()]
+    return {
+        "title": title,
+        "seconds": round(seconds, 4),
+        "parts": {part.name: [part.title, part.color] for part in (*PARTS, UNDECIDED)},
+        "sessions": [
+            {**_looks(said(name), pacing, look.color, DASHES[look.linestyle]), **parts[name]}
+            for name, pacing, look in zip(sessions, pacings, looks_for(pacings), strict=True)
+        ],
+    }
+
+
+def _looks(name: str, pacing: str, color: str, dash: str = "") -> dict[str, Any]:
+    return {"name": name, "paced": pacing != "unpaced", "color": color, "dash": dash}
+
+
+def _until(seconds: float, parts: Mapping[str, Mapping[str, Any]]) -> float:
+    """The last instant at which anything was sent or came, or `seconds` if that is later."""
+    last = [seconds]
+    for one in parts.values():
+        last += [chunk[3] for chunk in one["chunks"][-1:]]
+        last += [item["received"] for kind in ("words", "turns") for item in one[kind]]
+    return max(last)
+
+
+def _offset(clip: Clip, name: str, session: Session) -> float:
+    """Where in the clip the session's audio begins, in seconds."""
+    settings = session.settings
+    rate = settings.resampled_from or settings.rate
+    if (settings.recording, rate) != (clip.name, clip.rate):
+        raise ValueError(
+            f"{name} is a session of {settings.recording} at {rate} Hz, not of "
+            f"{clip.name} at {clip.rate} Hz; open the clip that it was streamed from"
+        )
+    first, start = settings.first / settings.rate, clip.first / clip.rate
+    if first >= start + clip.seconds or start >= first + settings.seconds:
+        raise ValueError(
+            f"{name} is a session of another part of {clip.name}: "
+            f"{settings.seconds:.1f} s from {first:.1f} s on; open that part"
+        )
+    return first - start
+
+
+def _within(clip: Clip, told: Mapping[str, Any]) -> dict[str, Any]:
+    """What is of the clip: words and turns that begin in it, or whose place nobody knows."""
+    return {
+        **told,
+        **{
+            kind: [one for one in told[kind] if 0 <= (one["start"] or 0) < clip.seconds]
+            for kind in ("words", "turns")
+        },
+    }
+
+
+def _spoken(reference: Reference) -> list[dict[str, Any]]:
+    """A reference's words, there as soon as they are spoken."""
+    return [
+        {
+            **{"text": word.text, "turn": 0, "start": word.start, "end": word.end},
+            **{"received": word.start, "latency": None, "parts": None, "how": "", "out": ""},
+        }
+        for word in reference.words
+    ]
+
+
+def _table(data: Mapping[str, Any]) -> Table:
+    """The turns, for where no script may run."""
+    titles = [title for title, _ in data["parts"].values()]
+    rows: list[tuple[str, tuple[float | str, ...], str]] = []
+    for one in data["sessions"]:
+        for turn in one.get("turns", ()):
+            parts = turn["parts"] or {}
+            values = (turn["latency"], *(parts.get(name) for name in data["parts"]))
+            cells = tuple(math.nan if value is None else value for value in values)
+            rows.append((f"{one['name']}, turn {turn['turn']}: {turn['text']}", cells, ".1f"))
+    left = f"{len(rows) - ROWS} turns more are not shown." if len(rows) > ROWS else ""
+    notes = ("Milliseconds. Run the cell, or trust the notebook, for the timeline.", left)
+    return Table(("latency", *titles), tuple(rows[:ROWS]), tuple(filter(None, notes)), data["title"])
+
+
+def _wrongly(rate: int, heard_at: int) -> str:
+    """What a wrong sample rate does to the sound."""
+    if rate == heard_at:
+        return ""
+    tones, speed = 12 * math.log2(heard_at / rate), heard_at / rate
+    return (
+        f": {rate} Hz heard as {heard_at} Hz, {speed:.3g} times as fast and "
+        f"{abs(tones):.3g} semitones {'higher' if tones > 0 else 'lower'}"
+    )
