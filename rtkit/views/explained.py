@@ -26,8 +26,7 @@ REASONS = {
 KNOWN = {
     "stamped": "the service stamped its result with the audio that it had heard",
     "stated": "the service stated how much audio it had heard at most",
-    "bounded": "the service does not say which audio decided; this is the last sent before",
-    "held": "it holds the word's end, from which words are counted",
+    "bounded": "the service says nothing of it, and no later one had been sent",
 }
 
 
@@ -72,7 +71,7 @@ def explained(session: Session, *, offset: float = 0.0) -> dict[str, Any]:
         "words": _told(
             word_latency(session, unmatched=True), [word.start for word in words], offset
         ),
-        "turns": _told(turns, [starts[turn] for turn in turns.turn.tolist()], offset),
+        "turns": _told(turns, [starts.get(turn, np.nan) for turn in turns.turn.tolist()], offset),
     }
 
 
@@ -144,9 +143,11 @@ def _applies(part: Part, known: str) -> bool:
 
 
 def _how(first: int, last: int, known: str) -> str:
-    if known == "held" or known == "stamped" or first >= last:
-        return f"Chunk {last}: {KNOWN[known]}."
-    return f"Chunk {last}, or one from {first} on: {KNOWN[known]}."
+    if known == "held":
+        return f"Chunk {last} holds the word's end: words count from it."
+    sure = known == "stamped" or first >= last
+    which = f"Chunk {last}" if sure else f"One of chunks {first} to {last}"
+    return f"{which} decided: {KNOWN[known]}."
 
 
 def _at(instant: float, offset: float) -> float | None:

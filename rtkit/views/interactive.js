@@ -27,6 +27,7 @@ const minus = text => text.replace("-", "\u2212");
 const ms = value => value === null ? "\u2013"
   : Math.abs(value) >= 10000 ? minus(`${(value / 1000).toFixed(3)} s`) : minus(`${value.toFixed(1)} ms`);
 const at = seconds => seconds === null ? "an unknown instant" : minus(`${seconds.toFixed(3)} s`);
+const lateness = chunk => `${ms(Math.abs(late(chunk)))} ${late(chunk) < 0 ? "early" : "late"}`;
 const late = ([, , due, sent]) => Math.round((sent - due) * 1e4) / 10;
 
 function steps(from, to, most) {
@@ -40,8 +41,13 @@ function steps(from, to, most) {
 }
 
 function show(box, data, kept = {}) {
-  const {sessions, parts, wave} = data;
-  let [from, to] = kept.view ?? [0, data.seconds];
+  if (!data.sessions) {
+    box.replaceChildren();
+    return {update: () => false, end: () => {}};
+  }
+  let {sessions} = data;
+  const {parts, wave} = data;
+  let [from, to] = kept.view?.[1] <= data.seconds ? kept.view : [0, data.seconds];
   let chosen = null, width = 0;
   const rows = [];
   const scale = () => (width - LEFT - RIGHT) / (to - from);
@@ -91,7 +97,7 @@ function show(box, data, kept = {}) {
     const decided = items(session, "turns").filter(turn => turn.decided === index).map(turn => turn.turn);
     const held = items(session, "stalls").some(([, over]) => over > due && over <= sent + 0.001);
     return [
-      made("p", {}, `${ms(Math.abs(late(item)))} ${late(item) < 0 ? "early" : "late"}: it holds the audio `
+      made("p", {}, `${lateness(item)}: it holds the audio `
         + `from ${at(start)} to ${at(end)}, was due at ${at(due)} and sent at ${at(sent)}.`
         + (held ? " The sender's loop had stalled." : "")),
       made("p", {}, holds.length ? `Words that end in it: ${holds.join(" ")}.` : "No word ends in it.",
@@ -120,7 +126,7 @@ function show(box, data, kept = {}) {
     told.push(made("p", {}, `${item.how} `, ...chunk ? [
       made("button", {type: "button", onclick: () => choose({session, kind: "chunks", index: item.decided})},
         `Chunk ${item.decided}`),
-      ` was due at ${at(chunk[2])} and sent at ${at(chunk[3])}, ${ms(late(chunk))} late.`] : []));
+      ` was due at ${at(chunk[2])} and sent at ${at(chunk[3])}, ${lateness(chunk)}.`] : []));
     if (item.out) told.push(made("p", {}, `It does not count: ${item.out}.`));
     return told;
   }
@@ -184,7 +190,7 @@ function show(box, data, kept = {}) {
       hair.style.left = `${LEFT + x(instant(event))}px`;
       hair.hidden = instant(event) < from || instant(event) > to;
       hint.textContent = hair.hidden ? "" : at(instant(event)) + (item ? ` \u00b7 ${title(found)}: `
-        + (found.kind === "chunks" ? `${ms(late(item))} late` : `latency ${ms(item.latency)}`) : "");
+        + (found.kind === "chunks" ? lateness(item) : `latency ${ms(item.latency)}`) : "");
     };
     row.box.onpointerleave = () => { hair.hidden = true; hint.textContent = ""; };
     row.box.onpointerup = event => {
@@ -233,8 +239,8 @@ function show(box, data, kept = {}) {
     one.y = value => 8 + (high - Math.min(high, Math.max(low, value))) / (high - low) * (TRACE - 16);
     const unit = Math.max(high, -low) >= 10000 ? ["s", 1000] : ["ms", 1];
     const marks = steps(low, high, 4);
-    one.outer.append(...marks.map(value => aside(one.y(value) + 4, minus(`${value / unit[1]}`))),
-      ...marks.length ? [drawn("text", {x: 2, y: one.y(marks.at(-1)) + 4}, unit[0])] : []);
+    one.outer.append(...marks.map(value => aside(one.y(value) + 4, minus(`${value / unit[1]}`))));
+    one.plot.append(drawn("text", {x: 4, y: 12}, `lateness, ${unit[0]}`));
     const lines = marks.map(value => drawn("line", {x1: 0, x2: width, y1: one.y(value), y2: one.y(value),
       stroke: "currentColor", "stroke-opacity": value ? 0.15 : 0.5}));
     sessions.forEach((each, session) => {
@@ -306,6 +312,7 @@ function show(box, data, kept = {}) {
   }
 
   function paintTurns(one, session) {
+    const parted = [];  // above all that was spoken: a final may come within the next turn
     sessions[session].turns.forEach((turn, index) => {
       const [start, end] = [x(turn.start ?? turn.received), x(turn.end ?? turn.received)], here = chose(session, "turns", index);
       if (Math.max(end, x(turn.received)) < 0 || start > width) return;
@@ -314,19 +321,22 @@ function show(box, data, kept = {}) {
       let place = turn.end;
       for (const [name, value] of Object.entries(turn.parts ?? {})) {
         const next = place + value / 1000, color = parts[name][1];
-        if (value) one.plot.append(drawn("rect", {x: x(Math.min(place, next)), y: value < 0 ? 19 : 3, height: value < 0 ? 4 : 18,
+        if (value) parted.push(drawn("rect", {x: x(Math.min(place, next)), y: value < 0 ? 19 : 3, height: value < 0 ? 4 : 18,
           width: Math.abs(value) / 1000 * scale(), fill: turn.out ? "none" : color, stroke: turn.out ? color : "none"}));
         place = next;
       }
-      one.plot.append(drawn("rect", {x: end, y: 3, width: Math.max(1, x(turn.received) - end), height: 18,
+      parted.push(drawn("rect", {x: end, y: 3, width: Math.max(1, x(turn.received) - end), height: 18,
         fill: "none", stroke: "currentColor", "stroke-opacity": here ? 1 : 0.45, "stroke-width": here ? 2 : 1}));
     });
+    one.plot.append(...parted);
   }
 
   function paintAxis(one) {
-    for (const value of steps(from, to, Math.max(2, width / 90)))
-      one.plot.append(drawn("line", {x1: x(value), x2: x(value), y1: 0, y2: 5, stroke: "currentColor"}),
-        drawn("text", {x: x(value), y: 17, "text-anchor": value ? "middle" : "start"}, `${value} s`));
+    for (const value of steps(from, to, Math.max(2, width / 90))) {
+      const place = x(value), side = place < 15 ? "start" : place > width - LEFT - RIGHT - 15 ? "end" : "middle";
+      one.plot.append(drawn("line", {x1: place, x2: place, y1: 0, y2: 5, stroke: "currentColor"}),
+        drawn("text", {x: place, y: 17, "text-anchor": side}, `${value} s`));
+    }
   }
 
   function draw() {
@@ -338,6 +348,10 @@ function show(box, data, kept = {}) {
       one.outer.replaceChildren(one.plot, aside(one.height / 2 + 4, one.trace ? "" : one.label));
       one.paint(one);
     }
+    names.forEach((said, session) => {
+      const last = sessions[session].chunks.at(-1);
+      said.textContent = sessions[session].name + (last ? `: ${lateness(last)}` : "");
+    });
     box.dataset.from = from.toFixed(3);
     box.dataset.to = to.toFixed(3);
     follow();
@@ -347,7 +361,7 @@ function show(box, data, kept = {}) {
 
   const audio = data.audio && (kept.audio ??= made("audio", {controls: "", preload: "auto", src: data.audio, "aria-label": data.title}));
   const cursor = made("div", {class: "rt-cursor", hidden: ""}), hair = made("div", {class: "rt-hair", hidden: ""});
-  const lit = [];
+  const lit = [], names = [];
   let next = 0;
   function follow() {
     if (!audio || !audio.currentTime && audio.paused && !("at" in box.dataset)) return;
@@ -377,7 +391,11 @@ function show(box, data, kept = {}) {
   const text = made("div", {class: "rt-read"});
   const paints = {chunks: paintChunks, words: paintWords, turns: paintTurns};
   sessions.forEach((each, session) => {
-    if (each.name) field.append(made("div", {class: "rt-name"}, made("i", {style: `background: ${each.color}`}), each.name));
+    if (each.name) {
+      const said = made("span");
+      names.push(said);
+      field.append(made("div", {class: "rt-name"}, made("i", {style: `background: ${each.color}`}), said));
+    }
     for (const kind of KINDS) if (each[kind]?.length) field.append(row(kind, HEIGHTS[kind],
       `${kind} of ${each.name || "the recording"}, ${each[kind].length}. ${HELP}.`,
       {of: [[session, kind]], paint: one => paints[kind](one, session)}));
@@ -397,18 +415,35 @@ function show(box, data, kept = {}) {
   const watch = new ResizeObserver(() => field.clientWidth !== width && draw());
   watch.observe(field);
   draw();
-  return () => watch.disconnect();
+
+  // Data of the same shape, as a running session's, takes the place of what was there.
+
+  const shape = of => JSON.stringify([of.audio ?? "", of.sessions?.map(
+    each => [each.name, ...KINDS.map(kind => each[kind] && each[kind].length > 0), each.words?.length])]);
+  function update(next) {
+    if (shape(next) !== shape(data)) return false;
+    const all = to - from >= data.seconds - 1e-9;
+    data = next;
+    sessions = next.sessions;
+    if (all) [from, to] = [0, next.seconds];
+    draw();
+    return true;
+  }
+  return {update, end: () => watch.disconnect()};
 }
 
 export default {
   render({model, el}) {
     const box = el.appendChild(made("div", {class: "rt-timeline"})), kept = {};
-    let end = show(box, model.get("data"), kept);
-    model.on("change:data", () => {
-      end();
+    let shown = show(box, model.get("data"), kept);
+    const changed = () => {
+      if (shown.update(model.get("data"))) return;
+      shown.end();
       delete kept.audio;
-      end = show(box, model.get("data"), kept);
-    });
-    return () => end();
+      delete box.dataset.at;
+      shown = show(box, model.get("data"), kept);
+    };
+    model.on("change:data", changed);
+    return () => { model.off("change:data", changed); shown.end(); };
   },
 };

@@ -7,11 +7,10 @@ nothing may run, it is a table of the turns.
 
 from __future__ import annotations
 
-import html
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from rtkit.analysis.naming import Sessions, named, said
@@ -23,7 +22,7 @@ from rtkit.views.colors import DASHES, PARTS, UNDECIDED, looks_for
 from rtkit.views.explained import explained
 from rtkit.views.sound import check_length, outline, samples_of, sound_url
 
-__all__ = ["SCRIPT", "Timeline", "play", "timeline"]
+__all__ = ["SCRIPT", "Timeline", "live", "play", "timeline"]
 
 MIN_RATE, MAX_RATE = 8000, 96000  # what every browser plays
 SILENCE = 60.0  # seconds after the clip, or as much as it lasts: what comes later is not waited for
@@ -47,7 +46,7 @@ class Timeline:
         All that it shows, as JSON takes it; see `rtkit.views.explained.explained`.
     """
 
-    data: Mapping[str, Any] = field(repr=False)
+    data: dict[str, Any]
 
     @property
     def title(self) -> str:
@@ -167,6 +166,29 @@ def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Tim
     )
 
 
+def live(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, seconds: float
+) -> dict[str, Any]:
+    """`Timeline.data` of sessions that still run: audio and lateness of some chunks, by pacing."""
+    chunks = {
+        name: [
+            [round(at, 4), round(at, 4), round(at, 4), round(at + late, 4)]
+            for at, late in zip(*line, strict=True)
+        ]
+        for name, line in lines.items()
+    }
+    last = max([seconds, *(one[-1][3] for one in chunks.values() if one)])
+    return {
+        "title": "",
+        "seconds": last,
+        "parts": {},
+        "sessions": [
+            {**_looks(said(name), name, look.color, DASHES[look.linestyle]), "chunks": chunks[name]}
+            for name, look in zip(chunks, looks_for(chunks), strict=True)
+        ],
+    }
+
+
 def _data(
     title: str,
     sessions: Mapping[str, Session],
@@ -232,8 +254,15 @@ def _spoken(reference: Reference) -> list[dict[str, Any]]:
     """A reference's words, there as soon as they are spoken."""
     return [
         {
-            **{"text": word.text, "turn": 0, "start": word.start, "end": word.end},
-            **{"received": word.start, "latency": None, "parts": None, "how": "", "out": ""},
+            "text": word.text,
+            "turn": 0,
+            "start": word.start,
+            "end": word.end,
+            "received": word.start,
+            "latency": None,
+            "parts": None,
+            "how": "",
+            "out": "",
         }
         for word in reference.words
     ]
@@ -249,9 +278,10 @@ def _table(data: Mapping[str, Any]) -> Table:
             values = (turn["latency"], *(parts.get(name) for name in data["parts"]))
             cells = tuple(math.nan if value is None else value for value in values)
             rows.append((f"{one['name']}, turn {turn['turn']}: {turn['text']}", cells, ".1f"))
-    left = f"{len(rows) - ROWS} turns more are not shown." if len(rows) > ROWS else ""
-    notes = ("Milliseconds. Run the cell, or trust the notebook, for the timeline.", left)
-    return Table(("latency", *titles), tuple(rows[:ROWS]), tuple(filter(None, notes)), data["title"])
+    notes = ["Milliseconds. Run the cell, or trust the notebook, for the timeline."]
+    if len(rows) > ROWS:
+        notes.append(f"{len(rows) - ROWS} turns more are not shown.")
+    return Table(("latency", *titles), tuple(rows[:ROWS]), tuple(notes), data["title"])
 
 
 def _wrongly(rate: int, heard_at: int) -> str:

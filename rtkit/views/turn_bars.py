@@ -104,7 +104,9 @@ class _Bars:
     ) -> None:
         self._ax, self._left, self._width = ax, left, width
         self._counts = latency.counted[drawn]
-        self._parts = [(part, np.nan_to_num(every[drawn]) * unit.times) for part, every in stack(latency)]
+        self._parts = [
+            (part, np.nan_to_num(every[drawn]) * unit.times) for part, every in stack(latency)
+        ]
         self._doubt = np.nan_to_num(latency.half_width[drawn]) * unit.times
         self._end_of_lateness = np.zeros(len(drawn))
         self.above, self.below = np.zeros(len(drawn)), np.zeros(len(drawn))

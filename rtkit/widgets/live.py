@@ -8,10 +8,10 @@ from operator import itemgetter
 
 from rtkit.services.messages import Reply, Turn
 from rtkit.session import Chunk, Fact, Message
-from rtkit.views.trace import COLUMNS
 
 __all__ = ["Watched"]
 
+COLUMNS = 250  # of the line, two chunks each: about what a screen can show
 LETTERS = 400  # of a turn
 
 

@@ -1,6 +1,6 @@
 """What is seen of a session while it runs: how far it is, its lateness, and what was understood.
 
-It is text and an SVG that the browser draws: cheap enough not to make the sender late.
+It is text, and numbers that the browser draws: cheap enough not to make the sender late.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator, Mapping
 import ipywidgets
 
 from rtkit.analysis.naming import said
-from rtkit.views.trace import trace_svg
+from rtkit.views.interactive import live
 from rtkit.widgets.live import Watched
+from rtkit.widgets.timeline import TimelineWidget
 
 __all__ = ["LiveBox"]
 
@@ -22,7 +23,7 @@ REFRESH = 0.25  # seconds between looks at the running session
 
 
 class LiveBox(ipywidgets.VBox):  # type: ignore[misc]
-    """Buttons with the progress beside them, a sentence, the trace, the transcript, the player."""
+    """Buttons with the progress beside them, a sentence, the timeline, the transcript."""
 
     def __init__(self, *, trace: bool) -> None:
         self._tracing = trace
@@ -50,25 +51,20 @@ class LiveBox(ipywidgets.VBox):  # type: ignore[misc]
         )
         self.progress = ipywidgets.FloatProgress(0, min=0, max=1, layout={"flex": "1 1 12em"})
         self.status = ipywidgets.HTML()
-        self.trace = ipywidgets.HTML(
-            layout={"flex": "2 1 30em", "min_width": "20em", "max_width": "740px"}
-        )
-        self.transcript = ipywidgets.HTML(layout={"flex": "1 1 20em", "min_width": "16em"})
-        self.player = ipywidgets.HTML()
+        self.timeline = TimelineWidget()
+        self.transcript = ipywidgets.HTML()
         buttons = ("run", "stop", "calibrate", "hear")
-        for name in (*buttons, "progress", "status", "trace", "transcript", "player"):
+        for name in (*buttons, "progress", "status", "transcript"):
             getattr(self, name).add_class(f"rt-{name}")
         row = ipywidgets.HBox(
             [*(getattr(self, name) for name in buttons), self.progress],
             layout={"flex_flow": "row wrap", "align_items": "center", "margin": "8px 0 0"},
         )
-        watching = ipywidgets.HBox(
-            [self.trace, self.transcript], layout={"flex_flow": "row wrap", "overflow": "visible"}
-        )
-        super().__init__([row, self.status, watching, self.player], layout={"overflow": "visible"})
+        seen = [row, self.status, self.timeline, self.transcript]
+        super().__init__(seen, layout={"overflow": "visible"})
 
     def clear(self) -> None:
-        self.trace.value = self.transcript.value = self.player.value = ""
+        self.timeline.data, self.transcript.value = {}, ""
         self.progress.value, self.progress.bar_style = 0, ""
 
     def say(self, sentence: str, *, role: str = "status") -> None:
@@ -142,4 +138,4 @@ class LiveBox(ipywidgets.VBox):  # type: ignore[misc]
         )
         if self._tracing:
             lines = {name: one.line() for name, one in begun.items()}
-            self.trace.value = trace_svg(lines, seconds=seconds)
+            self.timeline.data = live(lines, seconds=seconds)

@@ -1,7 +1,7 @@
 """The panel: choose a recording, a chunk duration and a pacing; run, watch, and read the figures.
 
 The session runs as a task in the kernel's event loop. What the person sees while it runs is text
-and an SVG that the browser draws; figures are drawn when nothing is being paced.
+and numbers that the browser draws; figures are drawn when nothing is being paced.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from rtkit.recording import StreamError, load_session
 from rtkit.reference import SidecarError
 from rtkit.sending.stream import stream
 from rtkit.session import Session
+from rtkit.views.interactive import play, timeline
 from rtkit.widgets.live import Watched
 from rtkit.widgets.live_box import LiveBox
 from rtkit.widgets.recording_box import RecordingBox
@@ -88,7 +89,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         Sessions saved before: ``earlier.file``, ``earlier.add``, ``earlier.remove``.
     run, stop, calibrate, hear
         Buttons.
-    progress, status, transcript, trace, player, table, figure, saved
+    progress, status, transcript, timeline, table, figure, saved
         What is seen.
     task : asyncio.Task or None
         The running session, or the last one.
@@ -152,8 +153,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             live.calibrate,
             live.hear,
         )
-        self.progress, self.status, self.player = live.progress, live.status, live.player
-        self.transcript, self.trace = live.transcript, live.trace
+        self.progress, self.status = live.progress, live.status
+        self.transcript, self.timeline = live.transcript, live.timeline
         self.table, self.figure, self.saved = results.table, results.figure, results.saved
 
     def _beginning(self, job: Job) -> Callable[[object], object]:
@@ -244,12 +245,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     async def _hear(self) -> None:
         """Play what is chosen, with a cursor on those sessions that are of it."""
-        from rtkit.views.player import play
-
         clip = self._recording.clip()
         shown = {name: one for name, one in self._shown().items() if _is_of(clip, one)}
-        self.player.value = (await asyncio.to_thread(play, clip, shown)).html
-        self.trace.value = self.transcript.value = ""  # the player has both
+        self.timeline.data = (await asyncio.to_thread(play, clip, shown)).data
         self._live.say("")
 
     async def _add(self) -> None:
@@ -308,6 +306,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         if sessions:
             self._live.say("Drawing …")
         await self._results.show(sessions)
+        if sessions:
+            self.timeline.data = (await asyncio.to_thread(timeline, sessions)).data
+            self.transcript.value = ""  # the timeline has it
 
 
 def _is_of(clip: Clip, session: Session) -> bool:

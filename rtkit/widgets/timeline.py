@@ -19,13 +19,13 @@ class TimelineWidget(anywidget.AnyWidget):
     Attributes
     ----------
     data : dict
-        What is shown, `Timeline.data`: sent once. Another one takes its place, in the same window
-        of time.
+        What is shown, `Timeline.data`: sent once. Another one takes its place. Empty, it shows
+        nothing.
     """
 
     _esm: ClassVar[str] = asset("views/interactive.js")
     _css: ClassVar[str] = asset("views/interactive.css")
     data = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, timeline: Timeline) -> None:
-        super().__init__(data=dict(timeline.data))
+    def __init__(self, timeline: Timeline | None = None) -> None:
+        super().__init__(data={} if timeline is None else dict(timeline.data))

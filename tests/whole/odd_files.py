@@ -130,6 +130,7 @@ def dear(folder: Path) -> dict[str, Callable[[Session], object]]:
 
     return {
         "report": lambda s: rtkit.report(s, folder / "a.html"),
+        "interactive": lambda s: rtkit.timeline(s).html,
         "play": lambda s: rtkit.play(clip, s).html,
         "intervals": lambda s: str(rtkit.quantile_intervals([s, s])),
         "comparison": lambda s: rtkit.plot_comparison({"a": s}).savefig(io.BytesIO(), dpi=20),

@@ -23,7 +23,7 @@ from urllib.error import HTTPError, URLError
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 import rtkit
 
@@ -65,7 +65,8 @@ CUT_OFF = """panel => {
   const within = panel.getBoundingClientRect();
   for (const one of panel.querySelectorAll("*")) {
     const style = getComputedStyle(one), box = one.getBoundingClientRect();
-    if (!box.width || !box.height || one.closest("svg, select, input, audio, .rt-words")) continue;
+    if (!box.width || !box.height || one.closest("svg, select, input, audio, .rt-words, .rt-rows"))
+      continue;
     const name = one.tagName + "." + one.className;
     if (box.right > within.right + 1) faults.push(name + " sticks out");
     if (style.overflowX !== "visible" && one.scrollWidth > one.clientWidth + 1)
@@ -108,6 +109,9 @@ BROKEN_HEADINGS = """() => [
   return lines > heading.innerText.split(/[\\s/-]+/).length;
 }).map(heading => heading.innerText)"""
 
+IN_NOTEBOOK, IN_PANEL = ".jp-RenderedHTML .rt-timeline", ".rt-panel div.rt-timeline"
+BEGUN = "player => document.querySelector(player).dataset.at > 0.3"
+
 # What a person with a screen reader is told of the widget that the keyboard is at.
 FOCUSED = """() => {
   const one = document.activeElement;
@@ -125,7 +129,7 @@ FAINT = """panel => {
   while (/rgba\\(.*, 0\\)/.test(getComputedStyle(ground).backgroundColor))
     ground = ground.parentElement;
   const behind = light(getComputedStyle(ground).backgroundColor);
-  const texts = [".rt-status [role]", ".rt-transcript div", ".rt-trace text", ".rt-playback",
+  const texts = [".rt-status [role]", ".rt-transcript div", ".rt-timeline text", ".rt-timeline",
     ".rt-table td", ".widget-label", ".rt-saved div"].filter(name => panel.querySelector(name));
   return texts.filter(name => {
     const text = light(getComputedStyle(panel.querySelector(name)).color);
@@ -155,6 +159,7 @@ def work(browser: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     first = work / NOTEBOOK
     shorter = first.read_text(encoding="utf-8").replace("seconds = 25 ", "seconds = 4 ")
+    shorter = shorter.replace("record = None", "record = 'recorded'")
     first.write_text(shorter, encoding="utf-8")
     settings = work / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
@@ -344,10 +349,12 @@ def test_the_notebook_is_looked_at(page: Page, pictures: Path, theme: str, width
 
 def test_the_notebooks_player_plays(page: Page, pictures: Path) -> None:
     themed(page, "light", 1280)
-    player = page.locator(".jp-RenderedHTML .rt-playback")
-    plays(page, ".jp-RenderedHTML .rt-playback")
-    player.locator(".rt-pictures").click(position={"x": 300, "y": 100})  # to the middle, about
-    page.wait_for_function("document.querySelector('.rt-playback').dataset.at > 1")
+    player = page.locator(IN_NOTEBOOK)
+    plays(page, IN_NOTEBOOK)
+    player.locator("[data-row=sound]").click(position={"x": 300, "y": 20})  # to the middle, about
+    page.wait_for_function(
+        "player => document.querySelector(player).dataset.at > 1", arg=IN_NOTEBOOK
+    )
     player.screenshot(path=pictures / "player.png")
 
 
@@ -360,6 +367,85 @@ def plays(page: Page, player: str) -> None:
     page.wait_for_selector(f"{player} .rt-seen")
     page.locator(f"{player} audio").evaluate("audio => audio.pause()")
     assert page.locator(f"{player} audio").evaluate("audio => audio.currentTime") > 0
+
+
+def parts(timeline: Locator) -> dict[str, float]:
+    """What is told of what was chosen: its parts and its latency, in ms."""
+    return {
+        str(one.get_attribute("data-part")): float(one.inner_text().removesuffix(" ms"))
+        for one in timeline.locator("dd[data-part]").all()
+    }
+
+
+def window(timeline: Locator) -> tuple[float, float]:
+    """From where to where it shows, in seconds."""
+    shown = [timeline.get_attribute(f"data-{name}") for name in ("from", "to")]
+    return float(shown[0] or "nan"), float(shown[1] or "nan")
+
+
+def test_a_turn_that_is_clicked_tells_its_parts_as_they_were_measured(
+    page: Page, work: Path, pictures: Path
+) -> None:
+    timeline = page.locator(IN_NOTEBOOK)
+    sessions = rtkit.load_session(work / "notebooks" / "recorded")
+    for place, session in enumerate(sessions[name] for name in ("fixed_sleep", "wall_clock")):
+        row = timeline.locator("[data-row=turns]").nth(place)
+        row.locator("svg svg rect").first.click()
+        expect(timeline.locator(".rt-detail b")).to_contain_text("Turn 0")
+        latency, shown = rtkit.turn_latency(session), parts(timeline)
+        for name in ("latency", "chunk_wait", "endpoint_wait", "lateness", "service_time"):
+            assert shown[name] == pytest.approx(getattr(latency, name)[0] * 1000, abs=0.11)
+        assert sum(shown.values()) == pytest.approx(2 * shown["latency"], abs=1e-6)
+        expect(timeline.locator(".rt-detail")).to_contain_text("decided: the service stamped")
+        expect(timeline.locator(".rt-text")).to_have_text(latency.texts[0])
+    timeline.screenshot(path=pictures / "timeline.png")
+    timeline.get_by_role("button", name="Play from here").click()
+    page.wait_for_function(BEGUN, arg=IN_NOTEBOOK)
+    timeline.locator("audio").evaluate("audio => audio.pause()")
+    timeline.get_by_role("button", name=re.compile("Chunk")).click()
+    expect(timeline.locator(".rt-detail")).to_contain_text("It decided turn 0.")
+
+
+def test_words_and_chunks_are_reached_by_keyboard(page: Page) -> None:
+    timeline = page.locator(IN_NOTEBOOK)
+    timeline.get_by_role("button", name="Show all of it").focus()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        row = page.evaluate("document.activeElement.dataset.row")
+        if row == "words":
+            break
+    assert row == "words"
+    expect(page.locator(":focus")).to_have_attribute("aria-label", re.compile("words of .*arrows"))
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(timeline.locator(".rt-detail b")).to_contain_text("morning")
+    assert parts(timeline)["latency"] > 0
+    all_of_it = window(timeline)
+    page.keyboard.press("+")
+    closer = window(timeline)
+    assert closer[1] - closer[0] == pytest.approx((all_of_it[1] - all_of_it[0]) / 2, abs=0.01)
+    page.keyboard.press("0")
+    assert window(timeline) == all_of_it
+    page.keyboard.press("Tab")
+    page.keyboard.press("End")
+    expect(timeline.locator(".rt-detail b")).to_contain_text("Turn")
+    expect(timeline.locator(".rt-detail")).to_have_attribute("aria-live", "polite")
+
+
+def test_a_stretch_is_dragged_out_and_a_hair_tells_where_the_pointer_is(page: Page) -> None:
+    timeline = page.locator(IN_NOTEBOOK)
+    box = timeline.locator("[data-row=lateness]").bounding_box()
+    assert box is not None
+    middle, y = box["x"] + box["width"] / 2, box["y"] + 60
+    page.mouse.move(middle, y)
+    expect(timeline.locator(".rt-hint")).to_contain_text(re.compile(r"^\d\.\d{3} s"))
+    page.mouse.down()
+    page.mouse.move(middle + 100, y, steps=4)
+    page.mouse.up()
+    start, end = window(timeline)
+    assert 0 < start < end < 4
+    page.mouse.dblclick(middle, y)
+    assert window(timeline)[0] == 0
 
 
 def test_the_chunks_field_and_buttons_agree(page: Page) -> None:
@@ -388,12 +474,12 @@ def test_a_session_shows_itself_while_it_runs_and_its_figures_afterwards(
     expect(page.locator("button.rt-run")).to_be_disabled()
     expect(page.locator(".rt-status")).to_contain_text("fixed sleep:")
     expect(page.locator(".rt-status")).to_contain_text("s left")
-    line = page.locator(".rt-trace polyline").first
+    line = page.locator(f"{IN_PANEL} [data-row=lateness] polyline").first
     line.wait_for(state="attached")
     drawn = line.get_attribute("points")
     page.wait_for_function(
-        "drawn => document.querySelector('.rt-trace polyline').getAttribute('points') !== drawn",
-        arg=drawn,
+        "([line, drawn]) => document.querySelector(line).getAttribute('points') !== drawn",
+        arg=[f"{IN_PANEL} [data-row=lateness] polyline", drawn],
     )
     expect(page.locator(".rt-transcript")).to_contain_text("good morning")
     width = "e => parseFloat(getComputedStyle(e.querySelector('.progress-bar') ?? e).width)"
@@ -450,9 +536,9 @@ def test_on_a_narrow_screen_figures_stack_and_headings_stay_whole(
 
 def test_what_was_measured_is_heard(page: Page, pictures: Path) -> None:
     page.locator("button.rt-hear").click()
-    plays(page, ".rt-player .rt-playback")
+    plays(page, IN_PANEL)
     is_faultless(page)
-    page.locator(".rt-player").screenshot(path=pictures / "player-dark.png")
+    page.locator(IN_PANEL).screenshot(path=pictures / "player-dark.png")
 
 
 def test_stop_in_the_middle_keeps_what_was_measured(page: Page, pictures: Path) -> None:
@@ -545,11 +631,11 @@ def test_the_player_plays_in_a_page_from_the_disk(chromium: Browser, tmp_path: P
         page.goto(file.as_uri())
         page.wait_for_function("document.querySelector('audio').duration > 0")
         lasting[name] = page.locator("audio").evaluate("audio => audio.duration")
-        plays(page, ".rt-playback")
+        plays(page, ".rt-timeline")
         page.wait_for_function(
             """speed => {
               const audio = document.querySelector("audio");
-              const {at} = audio.closest(".rt-playback").dataset;
+              const {at} = audio.closest(".rt-timeline").dataset;
               return Math.abs(at - audio.currentTime * speed) < 0.01;
             }""",
             arg=speed,
@@ -596,7 +682,7 @@ def test_the_page_without_code_is_looked_at(
     expect(page.locator(".rt-status")).to_contain_text("Done: wall clock ended")
     expect(page.locator(".rt-figure img").first).to_be_visible()
     page.locator("button.rt-hear").click()
-    plays(page, ".rt-player .rt-playback")
+    plays(page, IN_PANEL)
     for width in (1280, 1920):
         page.set_viewport_size({"width": width, "height": 1000})
         is_faultless(page)

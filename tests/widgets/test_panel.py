@@ -29,9 +29,8 @@ from rtkit.services.assemblyai.client import KEY_VARIABLE, AssemblyAI
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.messages import Turn, Word
 from rtkit.session import Chunk, Message
-from rtkit.views.trace import COLUMNS
 from rtkit.widgets import live_box, results_box
-from rtkit.widgets.live import Watched
+from rtkit.widgets.live import COLUMNS, Watched
 from rtkit.widgets.panel import Panel
 
 T = TypeVar("T")
@@ -189,8 +188,9 @@ def test_a_comparison_gives_sessions_figures_and_files(runs: Path) -> None:
         assert panel.figure.layout.display == "block"
         for heading in ("fixed_sleep", "wall_clock", "drift, ms per s of audio"):
             assert heading in panel.table.value
-        assert panel.trace.value.count("<polyline") == 2
-        assert "public library" in panel.transcript.value
+        shown = panel.timeline.data["sessions"]
+        assert [one["name"] for one in shown] == ["fixed sleep", "wall clock"]
+        assert "public library" in " ".join(word["text"] for word in shown[1]["words"])
 
         files = sorted(runs.iterdir())
         assert [file.name.rpartition("ms_")[2] for file in files] == [
@@ -254,8 +254,10 @@ def test_without_a_trace_nothing_is_traced(runs: Path) -> None:
     async def scenario() -> None:
         panel = rtkit.panel(record=runs, trace=False)
         panel.pacing.value, panel.seconds.value = "wall_clock", 1
+        shown: list[object] = []
+        panel.timeline.observe(lambda change: shown.append(change["new"]), "data")
         await finish(panel)
-        assert panel.trace.value == ""
+        assert len(shown) == 1  # in the end
         assert panel.progress.value == 1
 
     as_in_a_notebook(scenario())
@@ -593,17 +595,20 @@ def test_what_is_chosen_is_heard_with_the_sessions_of_it(runs: Path, tmp_path: P
     async def scenario() -> None:
         panel = a_panel(runs)
         await press(panel, panel.hear)
-        assert panel.player.value.count("<audio") == 1
-        assert "<polyline" not in panel.player.value
+        assert panel.timeline.data["audio"].startswith("data:audio/")
+        assert panel.timeline.data["sessions"][0]["chunks"] == []
         await finish(panel)
-        assert panel.player.value == ""
+        assert "audio" not in panel.timeline.data
         await press(panel, panel.hear)
-        assert panel.player.value.count("<polyline") == 1
+        assert panel.timeline.data["audio"].startswith("data:audio/")
+        assert len(panel.timeline.data["sessions"][0]["chunks"]) == len(
+            panel.sessions["wall_clock"].chunks
+        )
         panel.folder.value = str(recording(tmp_path / "noise.wav").parent)
         panel.file.value = str(tmp_path / "noise.wav")
         await press(panel, panel.hear)
-        assert "noise.wav" in panel.player.value
-        assert "<polyline" not in panel.player.value
+        assert "noise.wav" in panel.timeline.data["title"]
+        assert panel.timeline.data["sessions"] == []
 
     as_in_a_notebook(scenario())
 
@@ -618,7 +623,7 @@ def test_what_is_too_long_to_hear_is_said(runs: Path, tmp_path: Path) -> None:
         await press(panel, panel.hear)
         assert re.search(r"long\.wav: 601 s at 8000 Hz are too much sound", said(panel))
         assert alerts(panel)
-        assert panel.player.value == ""
+        assert panel.timeline.data == {}
 
     as_in_a_notebook(scenario())
 
@@ -804,7 +809,7 @@ def test_an_error_while_showing_is_said(runs: Path, monkeypatch: pytest.MonkeyPa
     def trace(*_: object, **__: object) -> str:
         raise ZeroDivisionError("a trace of nothing")
 
-    monkeypatch.setattr(live_box, "trace_svg", trace)
+    monkeypatch.setattr(live_box, "live", trace)
 
     async def scenario() -> None:
         panel = a_panel(runs)
