@@ -13,7 +13,7 @@ CORE := tests/boundary tests/clock tests/services tests/sending tests/loopback t
 	--ignore tests/loopback/test_recognizer.py --ignore tests/views/test_report.py \
 	--deselect tests/whole/test_fuzz.py::test_whatever_loads_can_be_used
 
-.PHONY: lab app test lowest demo bench clean
+.PHONY: lab app test lowest demo docs bench clean
 
 lab: $(VENV)/lab.done  ## open the first notebook in JupyterLab
 	$(BIN)/jupyter lab $(if $(ROOT),--allow-root) --LabApp.default_url=/lab/tree/$(NOTEBOOK)
@@ -34,10 +34,14 @@ lowest: $(LOW)/done  ## the tests' core with the lowest versions that pyproject.
 demo: $(VENV)/lab.done  ## the same without a browser: a table, a figure, a page, in build/
 	$(BIN)/python notebooks/run_demo.py build
 
+docs: $(VENV)/docs.done  ## a site to read without a network, in build/docs; executes the notebooks
+	$(BIN)/python -m sphinx -q -c docs -d build/docs/trees . build/docs/html
+	@echo build/docs/html/index.html
+
 bench: $(VENV)/test.done  ## all benchmarks on this machine, in build/benchmarks.html; QUICK=1 in minutes
 	$(BIN)/python tests/benchmarks $(if $(QUICK),--quick) --output build/benchmarks.html
 
-$(VENV)/lab.done $(VENV)/app.done $(VENV)/test.done: $(VENV)/%.done: pyproject.toml | $(BIN)/python
+$(VENV)/lab.done $(VENV)/app.done $(VENV)/docs.done $(VENV)/test.done: $(VENV)/%.done: pyproject.toml | $(BIN)/python
 	@echo "Installing rtkit[$*] into $(VENV), $$($(BIN)/python --version); this may take a few minutes"
 	@$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	@touch $@

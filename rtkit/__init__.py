@@ -13,3 +13,5 @@ matplotlib, ipywidgets and websockets come with the first plot, panel and sessio
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+__version__ = "0.1.0"

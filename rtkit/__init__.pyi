@@ -67,3 +67,4 @@ from .widgets.progress import progress as progress
 from .widgets.timeline import TimelineWidget as TimelineWidget
 
 __all__: list[str]
+__version__: str

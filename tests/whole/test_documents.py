@@ -71,3 +71,9 @@ def test_the_service_tells_how_to_start_it() -> None:
         *(("max-duration", "10800"), ("finals", "1"), ("port", "8765")),
     ):
         assert f"({default})" in options[option]
+
+
+def test_who_cites_it_names_this_version() -> None:
+    assert f"\nversion: {rtkit.__version__}\n" in (ROOT / "CITATION.cff").read_text(
+        encoding="utf-8"
+    )
