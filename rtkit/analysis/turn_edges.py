@@ -1,9 +1,9 @@
 """Whose words are whose: the spoken words that belong to each turn, heard or not.
 
 With a reference, heard words are aligned with spoken ones over the whole session. A spoken word
-belongs to the turn that heard it. One that was missed or misheard belongs to the turn around it;
-at the border of two turns the reference's own turns decide. Where they cannot, it is ambiguous. A
-heard word that matches nothing belongs to nothing.
+belongs to the turn that heard it. One that was missed or misheard belongs to the turn that heard
+its neighbors in the reference's own turn. Where these do not agree, it is ambiguous. A heard word
+that matches nothing belongs to nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from rtkit.analysis.matching import Alignment, normalize
 from rtkit.reference import Reference, SpokenWord
@@ -125,23 +126,26 @@ def _owners(
         for i, j in aligned.substituted
         if _overlap(heard[i][0], spoken[j], aligned.shift)
     }
-    matched = [j for _, j in aligned.same]
-    for before, after in zip([-1, *matched], [*matched, len(spoken)], strict=True):
-        gap = range(before + 1, after)
-        if not gap:
-            continue
-        # Those around it of which it is known who heard them, right or wrong.
-        around = [j for j in (before, after) if 0 <= j < len(spoken)]
-        misheard = [j for j in gap if j in instead]
-        for j in misheard:
-            sides = {owners[k] for k in around if said_in[k] == said_in[j]}
-            owners[j] = _merged([(instead[j],), *(sides if len(sides) == 1 else ())])
-        told = sorted([*around, *misheard])
-        for j in gap:
-            if j not in instead:
-                place = bisect_left(told, j)
-                beside = told[max(place - 1, 0) : place + 1]
-                owners[j] = in_time(j, [owners[k] for k in beside if said_in[k] == said_in[j]])
+    matched = {j for _, j in aligned.same}
+    # People talk over one another: a word's neighbors are those of its own turn.
+    words_of: dict[int, list[int]] = {}
+    for j, turn in enumerate(said_in):
+        words_of.setdefault(turn, []).append(j)
+    for own in words_of.values():
+        places = [place for place, j in enumerate(own) if j in matched]
+        for before, after in pairwise([-1, *places, len(own)]):
+            # Those around it of which it is known who heard them, right or wrong.
+            around = [own[place] for place in (before, after) if 0 <= place < len(own)]
+            gap = own[before + 1 : after]
+            misheard = [j for j in gap if j in instead]
+            for j in misheard:
+                sides = {owners[k] for k in around}
+                owners[j] = _merged([(instead[j],), *(sides if len(sides) == 1 else ())])
+            told = sorted([*around, *misheard])
+            for j in gap:
+                if j not in instead:
+                    place = bisect_left(told, j)
+                    owners[j] = in_time(j, [owners[k] for k in told[max(place - 1, 0) : place + 1]])
     for j, other in _twins(spoken, aligned, [word for word, _ in heard]):
         if said_in[j] == said_in[other]:
             owners[j] = in_time(j, [owners[j], owners[other]])

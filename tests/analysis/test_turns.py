@@ -108,6 +108,25 @@ def test_two_turns_of_which_the_border_was_missed_or_misheard_end_by_the_referen
         assert found.referenced.all()
 
 
+@pytest.mark.parametrize(
+    ("mhm", "words"),
+    [
+        pytest.param((9.3, 9.55), (THE, CLEVER, ("mhm", 9.3, 9.55)), id="the last missed"),
+        pytest.param(
+            (9.3, 9.55), (THE, ("mhm", 9.3, 9.55), ("coat", 9.6, 9.8)), id="the last misheard"
+        ),
+        pytest.param((9.7, 9.9), (THE, ("mhm", 9.7, 9.9)), id="missed before and behind"),
+        pytest.param((9.05, 9.2), (THE, CLEVER, GOAT), id="the other one missed"),
+    ],
+)
+def test_who_talks_meanwhile_does_not_hide_the_last_word(
+    mhm: tuple[float, float], words: tuple[Heard, ...]
+) -> None:
+    found = turns(final(10.6, *words), said=said(GOAT_TURN, (("mhm", *mhm),)))
+    assert found.latency == exactly(0.6)
+    assert found.excluded.tolist() == [""]
+
+
 def test_of_two_turns_that_the_service_made_one_the_second_ends_it() -> None:
     for words in ((*GOAT_TURN, YES, PLEASE), (THE, CLEVER, PLEASE), (*GOAT_TURN, YES)):
         found = turns(final(13.7, *words), said=said(GOAT_TURN, (YES, PLEASE)))
