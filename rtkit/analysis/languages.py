@@ -14,10 +14,13 @@ from itertools import groupby
 
 __all__ = ["counted_in", "normalizer"]
 
-# Scripts that put no spaces between words, by the codes that services use.
+# Where no spaces stand between words: scripts, and languages that are mostly written in them.
+UNSPACED_SCRIPTS = {"hani", "hans", "hant", "bopo", "jpan", "hrkt", "hira", "kana", "thai", "laoo",
+                    "mymr", "khmr", "lana"}  # fmt: skip
 UNSPACED = {
-    *("zh", "zho", "chi", "cmn", "yue", "wuu", "hak", "gan", "hsn", "lzh"),
-    *("ja", "jpn", "th", "tha", "lo", "lao", "my", "mya", "bur", "km", "khm"),
+    *("zh", "zho", "chi", "cmn", "yue", "wuu", "nan", "hak", "gan", "hsn", "cdo", "cjy", "lzh"),
+    *("ja", "jpn", "th", "tha", "nod", "tts", "sou", "lo", "lao", "my", "mya", "bur", "shn"),
+    *("km", "khm"),
 }
 ENGLISH = {"en", "eng"}
 TURKIC = {"tr", "tur", "az", "aze"}  # with an i and a dotless ı, each with a capital of its own
@@ -40,8 +43,8 @@ def _subtags(tag: str) -> list[str]:
 def counted_in(tag: str) -> str:
     """Whether a language's text is counted in ``"words"`` or in ``"characters"``.
 
-    Characters are Unicode's grapheme clusters: a letter with its marks. Where the tag names the
-    Latin script, as ``"zh-Latn"``, words have spaces again.
+    Characters are Unicode's grapheme clusters: a letter with its marks. Where the tag names a
+    script, as ``"zh-Latn"``, that decides.
 
     Raises
     ------
@@ -49,7 +52,9 @@ def counted_in(tag: str) -> str:
         If it is no language tag.
     """
     language, *others = _subtags(tag)
-    return "characters" if language in UNSPACED and "latn" not in others else "words"
+    scripts = [other for other in others if len(other) == 4 and other.isalpha()]
+    unspaced = scripts[0] in UNSPACED_SCRIPTS if scripts else language in UNSPACED
+    return "characters" if unspaced else "words"
 
 
 def normalizer(tag: str) -> Callable[[str], list[str]]:

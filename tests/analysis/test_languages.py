@@ -71,8 +71,8 @@ def test_no_mark_is_ever_deleted(language: str) -> None:
 @pytest.mark.parametrize(
     ("tags", "unit"),
     [
-        ("zh zh-CN zh_Hant ZH cmn-Hans-CN yue ja-JP th_TH km", "characters"),
-        ("en EN pt-BR ko-KR vi hi_IN zh-Latn ja_Latn-JP", "words"),
+        ("zh zh-CN zh_Hant ZH cmn-Hans-CN yue ja-JP th_TH km nan zh-yue und-Hans", "characters"),
+        ("en EN pt-BR ko-KR vi hi_IN zh-Latn ja_Latn-JP nan-Latn-TW zh-Cyrl es-419", "words"),
     ],
 )
 def test_a_tag_counts_by_its_language(tags: str, unit: str) -> None:
