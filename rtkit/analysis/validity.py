@@ -182,8 +182,7 @@ def _mattering(session: Session) -> np.ndarray:
 def _deciding(session: Session, latency: Latency) -> np.ndarray:
     """d: the chunk that decided each result, or the last that can have."""
     due = latency.end + latency.chunk_wait + latency.endpoint_wait
-    last = len(session.chunks) - 1
-    return np.asarray(np.minimum(np.searchsorted(session.due, due - 1e-6), last))
+    return np.asarray(np.searchsorted(session.due, due - 1e-6))
 
 
 def _not_taken(session: Session, bound: float, receive: float) -> Iterator[Problem]:

@@ -245,6 +245,9 @@ def test_a_turn_decided_by_silence_counts_though_its_final_came_after_terminate(
     assert turn_latency(session(TEN, final, terminated=1.1)).terminated.tolist() == [False]
     unsaid = unstamped(session(TEN, final, terminated=1.1))
     assert turn_latency(unsaid).terminated.tolist() == [True]  # nobody can tell
+    for terminated, expected in ((1.3, True), (1.31, False)):
+        late = unstamped(session(TEN, final, terminated=terminated))
+        assert turn_latency(late).terminated.tolist() == [expected]
 
 
 def test_of_two_finals_the_caller_says_which_is_meant() -> None:

@@ -444,6 +444,9 @@ def test_words_without_times_are_placed_by_the_reference_alone() -> None:
         assert found.excluded.tolist() == ["", ""]
     found = turn_latency(untimed(heard(*finals)))
     assert found.excluded.tolist() == ["unmatched"] * 2  # nobody says when they were spoken
+    assert found.half_width.tolist() == [0.0, 0.0]
+    for part in (found.chunk_wait, found.lateness, found.queue_wait, found.since_sent):
+        assert np.isnan(part).all()
     assert len(word_latency(untimed(heard(*finals)))) == 0
 
 

@@ -89,6 +89,13 @@ def names(one: Session, **bounds: float) -> list[str]:
         (stalled(0.02, 0.3), "stall", "had stalled (2×), for up to 300 ms", "isolation='process'"),
         (leaving(0.05), "backpressure", "took 50 ms to leave, more than 10 ms", "network"),
         (ended(10.0, 3610.0), "clock", "moved +3600.0 s apart", "slept"),
+        (ended(10.0, 11.1), "clock", "moved +1.1 s apart", "slept"),
+        (
+            replace(sent(), messages=(Message(0.0, SPEECH, waited=0.011), HELLO)),
+            "stall",
+            "1 of 2 messages",
+            "isolation='process'",
+        ),
         (ended(10.0, 10.0, slept=3.2), "clock", "the host slept for 3.2 s", "again"),
         (sent(ON_TIME, terminated(1996)), "lost", "2000 bytes were sent and 1996", "connection"),
         (sent(ON_TIME, "{", "["), "lost", "2 messages could not be read", "session.messages"),
@@ -120,6 +127,8 @@ def test_each_fault_has_a_name_a_figure_and_a_fix(
         leaving(0.009),
         ended(10.0, 10.2),
         ended(10.0, 9.8),
+        ended(10.0, 11.0),
+        replace(sent(), messages=(Message(0.0, SPEECH, waited=0.009), HELLO)),
     ],
 )
 def test_what_is_within_bounds_is_valid(one: Session) -> None:
@@ -242,6 +251,8 @@ def test_a_result_that_the_sender_disturbed_is_not_counted_and_was_late_all_the_
         (1.0, 0.101, ["late"]),
         (0.05, 0.0099, []),  # what is let pass on the way back is, too, on the way out
         (0.05, 0.0101, ["late"]),
+        (20.0, 2.0, []),  # the bound itself
+        (20.0, 2.0000001, ["late"]),
     ],
 )
 def test_a_single_result_may_be_as_late_as_the_budget_or_the_bound_on_receiving(
@@ -262,6 +273,27 @@ def test_a_send_that_came_back_late_after_its_bytes_had_left_is_sound() -> None:
     assert validity(leaving(0.05, left=0.0))
     assert validity(leaving(0.05, left=0.004))
     assert names(leaving(0.05, left=0.05)) == ["backpressure"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "took", "expected"),
+    [
+        (0.1, 0.0099, []),
+        (0.1, 0.0101, ["backpressure"]),
+        (0.05, 0.0099, []),
+        (0.05, 0.0101, ["backpressure"]),
+        (20.0, 2.0, []),
+        (20.0, 2.0000001, ["backpressure"]),
+    ],
+)
+def test_a_single_send_may_take_as_long(seconds: float, took: float, expected: list[str]) -> None:
+    end = 200.5 * seconds
+    answered = turn(end + seconds, ("hi", end - 0.01, end), final=True)
+    found = session([0.0] * 400, answered, seconds=seconds)
+    slow = [
+        replace(one, returned=one.sent + took) if one.index == 200 else one for one in found.chunks
+    ]
+    assert names(replace(found, chunks=tuple(slow))) == expected
 
 
 def test_a_send_that_was_late_once_matters_where_a_result_depends_on_it() -> None:
@@ -331,6 +363,14 @@ def test_a_receiver_that_stops_reading_is_seen_by_its_window(stop: float) -> Non
 )
 def test_what_a_network_does_is_not_taken_for_a_receiver_that_stopped(one: Session) -> None:
     assert validity(one)
+
+
+def test_a_sender_that_was_late_once_is_no_receiver_that_stopped() -> None:
+    """All is acknowledged: how long ago the chunk before was sent does not matter."""
+    on_time = taken(unacknowledged=lambda _: 0)
+    late = [replace(one, sent=one.sent + 0.5 * (one.index == 300)) for one in on_time.chunks]
+    late = [replace(one, returned=one.sent) for one in late]
+    assert validity(replace(on_time, chunks=tuple(late)))
 
 
 def arriving(*ways: float) -> Session:
@@ -456,6 +496,7 @@ def test_what_comes_before_time_starts_and_after_the_results_does_not_matter() -
     ("one", "moved"),
     [
         (ended(10.0, 10.3), "+0.3 s"),  # a step
+        (ended(10.0, 10.11), "+0.1 s"),
         (ended(10.0, 9.5), "-0.5 s"),
         (ended(10.0, 9.5, slept=0.0), "-0.5 s"),
         (ended(10_800.0, 10_805.4), "+5.4 s"),  # 500 ppm over three hours
@@ -467,7 +508,8 @@ def test_a_calendar_that_is_set_moves_no_figure(one: Session, moved: str) -> Non
     found = validity(one)
     assert found
     assert moved in found.notes[0]
-    assert moved not in "".join(validity(sent()).notes)
+    for steady in (sent(), ended(10.0, 10.09), ended(10.0, 9.91)):
+        assert "calendar" not in "".join(validity(steady).notes)
 
 
 def test_what_the_kernel_does_not_tell_is_said() -> None:

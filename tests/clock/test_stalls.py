@@ -68,6 +68,43 @@ def test_each_stall_is_told_with_its_end_and_its_length() -> None:
     ]
 
 
+def test_ten_milliseconds_are_a_stall_and_are_told_as_soon_as_they_are_over() -> None:
+    async def stalled(*, look: Callable[..., Lookout], expect: bool) -> list[tuple[float, float]]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        told: list[tuple[float, float]] = []
+        lookout = look(lambda at, seconds: told.append((loop.time(), seconds)))
+        if expect:
+            lookout.expect(0.0)
+            await asyncio.sleep(0.01)
+        else:
+            loop.block(0.01)
+        await asyncio.sleep(1)
+        lookout.close()
+        return told
+
+    for expect in (True, False):
+        assert virtually(stalled(look=Lookout, expect=expect)) == [(0.01, 0.01)]
+
+
+def test_a_beat_that_is_ten_milliseconds_late_is_a_stall() -> None:
+    async def stalled(seconds: float) -> list[tuple[float, float]]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, HiddenVirtual)
+        seen: list[tuple[float, float]] = []
+        loop.block(-0.05)  # so that the first beat is due at 0, and what it is late is exact
+        lookout = beating(lambda at, late: seen.append((at, late)))
+        loop.block(-loop.time())
+        loop.block(seconds)
+        await asyncio.sleep(0.02)
+        lookout.close()
+        return seen
+
+    for seconds, told in ((0.01, [(0.01, 0.01)]), (0.0099, [])):
+        with asyncio.Runner(loop_factory=HiddenVirtual) as runner:
+            assert runner.run(stalled(seconds)) == told
+
+
 def test_what_is_expected_is_still_expected_after_an_earlier_wake_up() -> None:
     async def woken_before() -> list[tuple[float, float]]:
         seen: list[tuple[float, float]] = []
