@@ -1,0 +1,1 @@
+"""Soniox's real-time protocol, both ends of the wire."""
