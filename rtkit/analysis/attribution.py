@@ -7,7 +7,7 @@ waits in the service's queue although it left on time: the queue is the sender's
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,24 +20,16 @@ SLOWEST = 1.25  # seconds a second, which a service hears that does not say how 
 DISTURBED = 0.01  # seconds that a result may have waited in a queue of which nothing is known
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(NamedTuple):
     """What the sender made of some results' latency, in seconds; every array has shape (n,).
 
-    Attributes
-    ----------
-    lateness, queue_wait : ndarray
-        In the middle between what they may be.
-    half_width : ndarray
-        How far each of the two, and their sum, may lie from the truth.
-    disturbed : ndarray of bool
-        Whether a queue may have been there of which nothing is known.
+    Lateness and queue wait stand in the middle between what they may be.
     """
 
     lateness: np.ndarray
     queue_wait: np.ndarray
-    half_width: np.ndarray
-    disturbed: np.ndarray
+    half_width: np.ndarray  # how far each of the two, and their sum, may lie from the truth
+    disturbed: np.ndarray  # whether there may have been a queue of which nothing is known
 
 
 def made_by_sender(session: Session, first: np.ndarray, last: np.ndarray) -> Made:

@@ -15,7 +15,7 @@ from rtkit.analysis.turns import agreement, holding_chunk
 from rtkit.audio.levels import decibels
 from rtkit.clock.stalls import LEAST
 from rtkit.services.messages import Begin, Other, Termination, Turn
-from rtkit.session import Ending, Session, check_session
+from rtkit.session import Session, check_session
 
 __all__ = ["Problem", "Validity", "validity"]
 
@@ -304,15 +304,11 @@ def _slept(session: Session, receive: float) -> Iterator[Problem]:
     else:
         # A calendar that is set or slewed moves no figure; one that runs further ahead has gone on
         # while the host slept, and with it the clock that figures are taken on stood still.
-        ahead = _calendar_ahead(ending)
+        ahead = ending.calendar - ending.at
         found = f"calendar and monotonic clock moved {ahead:+.1f} s apart"
         slept = ahead > SET + SLEWED * ending.at
     if slept:
         yield Problem("clock", found, "The host slept, or its clock was set. Run it again.")
-
-
-def _calendar_ahead(ending: Ending) -> float:
-    return ending.calendar - ending.at
 
 
 def _lost(session: Session) -> Iterator[Problem]:
@@ -387,11 +383,11 @@ def _unreasonable(session: Session) -> Iterator[Problem]:
 
 
 def _notes(session: Session) -> Iterator[str]:
-    ending = session.ending
-    if ending is not None and abs(_calendar_ahead(ending)) > 0.1:
+    ahead = 0.0 if session.ending is None else session.ending.calendar - session.ending.at
+    if abs(ahead) > 0.1:
         yield (
-            f"The calendar moved {_calendar_ahead(ending):+.1f} s against the monotonic clock, "
-            "on which every figure is taken."
+            f"The calendar moved {ahead:+.1f} s against the monotonic clock, on which every figure "
+            "is taken."
         )
     if session.messages and all(one.waited is None for one in session.messages):
         yield "How long messages had waited before they were read is not known here."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -15,9 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 import rtkit
+from rtkit.analysis.bootstrap import bootstrap_quantiles
 from rtkit.analysis.naming import service_of
-from rtkit.analysis.paired import Paired
-from rtkit.analysis.pooling import pool
+from rtkit.analysis.paired import Paired, paired_difference
+from rtkit.analysis.pooling import Pool, pool
+from rtkit.analysis.wer_result import WordErrorRate
 from rtkit.analysis.worst import Case, Worst
 from rtkit.audio import open_clip
 from rtkit.session import Ending, Session
@@ -92,6 +96,29 @@ def test_services_are_never_put_together(services: dict[str, Session], ax: Axes)
     ]
     slow = {name: services[name] for name in ("slow", "slow too")}
     assert list(pool(slow, "word_latency")) == ["wall_clock"]  # there is nothing to tell apart
+    naive = replace(services["fast"].settings, pacing="fixed_sleep")
+    some = {**services, "naive": replace(services["fast"], settings=naive)}
+    assert list(pool(some, "lateness")) == [  # also where only one of the groups holds two
+        "wall_clock, embedded, delay 150 ms",
+        "wall_clock, embedded, delay 400 ms",
+        "fixed_sleep, embedded, delay 150 ms",
+    ]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(rtkit.quantile_intervals, rtkit.compare_pacings, rtkit.compare_paired, pool),
+        *(Pool.intervals, bootstrap_quantiles, paired_difference),
+        *(WordErrorRate.bootstrap, WordErrorRate.difference),
+    ],
+)
+def test_what_is_not_said_is_the_same_everywhere(function: Callable[..., object]) -> None:
+    usual = {"level": 0.95, "resamples": 5000, "seed": 0, "include_invalid": False}
+    taken = inspect.signature(function).parameters
+    there = {name: taken[name].default for name in usual if name in taken}
+    assert there
+    assert there == {name: usual[name] for name in there}
 
 
 def test_services_models_and_names_are_settings_too(services: dict[str, Session]) -> None:

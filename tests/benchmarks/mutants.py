@@ -219,7 +219,8 @@ def judged_equivalent(module: Path) -> dict[tuple[str, str], str]:
     found = {}
     for line in JUDGED.read_text(encoding="utf-8").splitlines():
         if line.strip() and not line.startswith("#"):
-            name, function, what, reason = line.split(" | ")
+            name, function, rest = line.split(" | ", 2)
+            what, reason = rest.rsplit(" | ", 1)
             if name == f"{module.parent.name}/{module.stem}":
                 found[function, what] = reason
     return found
