@@ -8,7 +8,7 @@ are drawn. Left out from the start is what nobody can tell apart: types, `strict
 of messages (their values are not). A mutant that no test fails is printed with its line, to be
 judged: those that a person found to make the same results another way stand in
 `equivalent_mutants.txt`, each with the reason, and are neither run nor counted. The tests are those
-of the module's name, and of its folder that import it; `--tests` names others.
+of the module's name, and those of its folder that use it; `--tests` names others.
 
 Nothing in the source tree is changed: mutants live in a copy.
 """
@@ -202,16 +202,17 @@ def find(name: str) -> Path:
 
 
 def tests_of(module: Path) -> list[str]:
-    """The test of the module's name first, then all in its folder that import it."""
+    """The test of the module's name, those of its folder that use it, and of modules that do."""
     folder = ROOT.joinpath("tests", *module.parts[1:-1])
-    own = folder / f"test_{module.name}"
     dotted = ".".join(module.with_suffix("").parts)
     face = (ROOT / "rtkit" / "__init__.pyi").read_text(encoding="utf-8")
     public = re.findall(rf"from {dotted.removeprefix('rtkit')} import (\w+)", face)
     uses = re.compile("|".join([rf"\b{dotted}\b", *(rf'[".]{name}\b' for name in public)]))
-    others = [one for one in sorted(folder.glob("test_*.py")) if uses.search(one.read_text())]
-    found = dict.fromkeys([*([own] if own.exists() else []), *others])
-    return [str(path.relative_to(ROOT)) for path in found]
+    tests = [one for one in sorted(folder.glob("test_*.py")) if uses.search(one.read_text())]
+    users = [one for one in (ROOT / module).parent.glob("*.py") if uses.search(one.read_text())]
+    named = [folder / f"test_{one.name}" for one in (module, *sorted(users))]
+    found = dict.fromkeys([*named[:1], *tests, *named[1:]])
+    return [str(path.relative_to(ROOT)) for path in found if path.exists()]
 
 
 def judged_equivalent(module: Path) -> dict[tuple[str, str], str]:
