@@ -35,6 +35,7 @@ FEW = 10  # units; from fewer a bootstrap cannot tell how far its own draws are 
 LEAST = 3  # units; two say too little of how they vary
 WIDER = 0.25  # of a share's tail: percentiles of draws are too narrow where few units hold it
 BLOCK = 1_000_000  # drawn numbers held at a time
+STEPS = 100_000  # in which Student's distribution is summed
 ROUNDING = 1e-9  # seconds, or a share; what is the same differs by less
 
 
@@ -303,25 +304,10 @@ def _errors(sums: np.ndarray, units: int) -> np.ndarray:
 def _student(level: float, freedom: int) -> float:
     """Student's t that leaves out 1 - `level` at both ends together.
 
-    Found by halving in the closed form of its distribution (Abramowitz and Stegun, 26.7.3 and
-    26.7.4). Beyond 1000 degrees of freedom it is the normal's but for a thousandth.
+    With t = sqrt(freedom) * tan(angle) its density is that of cos(angle) ** (freedom - 1), which is
+    summed in steps so small that six digits are right.
     """
-    freedom = min(freedom, 1000)
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        angle = (low + high) / 2
-        low, high = (angle, high) if _within(angle, freedom) < level else (low, angle)
-    return math.sqrt(freedom) * math.tan(low)
-
-
-def _within(angle: float, freedom: int) -> float:
-    """How probable it is that t lies within sqrt(freedom) * tan(angle) of 0."""
-    cosine, term, total = math.cos(angle), 1.0, 0.0
-    odd = freedom % 2
-    if odd:
-        term = cosine
-    for k in range(odd, freedom - 1, 2):
-        total += term
-        term *= cosine**2 * (k + 1) / (k + 2)
-    total *= math.sin(angle)
-    return 2 / math.pi * (angle + total) if odd else total
+    angles = np.linspace(0, math.pi / 2, STEPS + 1)
+    inside = np.cumsum(np.cos((angles[1:] + angles[:-1]) / 2) ** (freedom - 1))
+    angle = float(np.interp(level * inside[-1], np.append(0, inside), angles))
+    return math.sqrt(freedom) * math.tan(angle)
