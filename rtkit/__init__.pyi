@@ -45,6 +45,7 @@ from .services.deepgram.client import Deepgram as Deepgram
 from .services.explain import close_codes as close_codes
 from .services.explain import explain as explain
 from .services.soniox.client import Soniox as Soniox
+from .services.speechmatics.client import Speechmatics as Speechmatics
 from .session import Session as Session
 from .views.distributions import plot_distribution as plot_distribution
 from .views.distributions import plot_distributions as plot_distributions

@@ -27,6 +27,7 @@ async def talk(
     *,
     delay: float = 0.15,
     parameters: Mapping[str, Any] | None = None,
+    network: float = 0.0,
     **how: Any,
 ) -> Session:
     """A session in which the service speaks the clip's reference."""
@@ -40,6 +41,7 @@ async def talk(
         behavior=Behavior(delay),
         dialect=dialect,
         parameters=parameters,
+        network=lambda: network,
     )
     try:
         return await stream(clip, connection=connection, **how)

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rtkit.services.messages import Turn
+from rtkit.services.messages import Receipt, Turn
 from rtkit.session import Session
 
-__all__ = ["SLOWEST", "Made", "deciding_chunks", "hearing_speed", "made_by_sender"]
+__all__ = ["SLOWEST", "Made", "confirmed_at", "deciding_chunks", "hearing_speed", "made_by_sender"]
 
 SLOWEST = 1.25  # seconds a second, which a service hears that does not say how many
 DISTURBED = 0.01  # seconds that a result may have waited in a queue of which nothing is known
@@ -79,6 +79,25 @@ def _queue_waits(session: Session) -> np.ndarray:
     return np.where(np.abs(made) > 1e-9, made, 0.0)
 
 
+def confirmed_at(session: Session) -> np.ndarray:
+    """When the service's receipt for each chunk came, if it gives any; else NaN.
+
+    Shape (chunks,), in seconds. From sending to then is the way there and back, and the wait until
+    the service had read the chunk: what of the service time is not thinking.
+    """
+    return session.once(_confirmed_at)
+
+
+def _confirmed_at(session: Session) -> np.ndarray:
+    came = np.full(len(session.chunks), np.nan)
+    done = 0
+    for at, reply in session.replies:
+        if isinstance(reply, Receipt) and reply.chunks > done:
+            came[done : reply.chunks] = at
+            done = reply.chunks
+    return came
+
+
 def deciding_chunks(
     session: Session, finals: list[Turn | None], received: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -91,6 +110,10 @@ def deciding_chunks(
     by = ["unknown" if one is None else one.heard_by for one in finals]
     known = np.array(["bounded" if one == "unknown" else one for one in by], dtype=object)
     last = np.where(known == "stamped", by_service, np.minimum(by_service, by_sending))
+    confirmed = confirmed_at(session)
+    if not np.isnan(confirmed).all():  # what was not confirmed by then decided nothing
+        by_receipt = np.searchsorted(confirmed, received, side="right") - 1
+        last = np.where(known == "stamped", last, np.minimum(last, by_receipt))
     return known, np.clip(last, 0, len(samples) - 1)
 
 

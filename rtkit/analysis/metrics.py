@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rtkit.analysis.attribution import confirmed_at
 from rtkit.analysis.latency import (
     Latency,
     drift,
@@ -59,6 +60,8 @@ class Metric:
         Of a session: seconds, seconds per second, a share or a count. NaN if it was not measured.
     bound : bool
         Whether it says how well others are known; not worth a row where they are known exactly.
+    rare : bool
+        Whether few services let it be known; not worth a row where none does.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Metric:
     unit: Unit
     value: Callable[[Session], float]
     bound: bool = False
+    rare: bool = False
 
     @property
     def heading(self) -> str:
@@ -87,6 +91,14 @@ def _quantile(values: Callable[[Session], np.ndarray], at: float) -> Callable[[S
 
 def _lateness(at: float) -> Callable[[Session], float]:
     return _quantile(lambda session: session.lateness, at)
+
+
+def _confirmed(at: float) -> Callable[[Session], float]:
+    def values(session: Session) -> np.ndarray:
+        after = confirmed_at(session) - session.sent
+        return np.asarray(after[~np.isnan(after)])
+
+    return _quantile(values, at)
 
 
 def _turn(part: str, at: float) -> Callable[[Session], float]:
@@ -135,6 +147,8 @@ METRICS: Sequence[Metric] = (
            _turn("half_width", 0.5), bound=True),
     Metric("turn_half_width_max", "lateness of turns known to ±, max", TENTHS,
            _turn("half_width", 1), bound=True),
+    Metric("confirmed_after_p50", "chunk confirmed after p50", TENTHS, _confirmed(0.5), rare=True),
+    Metric("confirmed_after_p99", "chunk confirmed after p99", TENTHS, _confirmed(0.99), rare=True),
     Metric("word_latency_p50", "word latency p50", MS, _word("latency", 0.5)),
     Metric("word_latency_p95", "word latency p95", MS, _word("latency", 0.95)),
     Metric("word_service_time_p50", "word service time p50", MS, _word("service_time", 0.5)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -51,6 +52,7 @@ def summarize(sessions: Sessions) -> Table:
             (one.heading, tuple(map(one.shown, by_name.values())), one.unit.form)
             for one in METRICS
             if not (one.bound and exact)
+            and not (one.rare and all(math.isnan(one.value(s)) for s in by_name.values()))
         ),
         tuple(map(str, notes(by_name))),
     )

@@ -28,6 +28,7 @@ RULES: dict[str, dict[str, Any]] = {
     "assemblyai": {"min_turn_silence": 500, "max_turn_silence": 500},
     "deepgram": {"endpointing": 500},
     "soniox": {"max_endpoint_delay_ms": 500},
+    "speechmatics": {"conversation_config": {"end_of_utterance_silence_trigger": 0.5}},
     "deepgram.flux": {"eot_timeout_ms": 500, "eot_threshold": 0.9},
 }
 PARTS = ("chunk_wait", "endpoint_wait", "lateness", "queue_wait", "service_time")
