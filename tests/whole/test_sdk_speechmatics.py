@@ -117,7 +117,7 @@ def test_an_end_of_utterance_may_be_forced_and_partials_left_out() -> None:
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ({"key": "another"}, "API key was not recognised"),
+        ({"key": "another"}, "API key was not recognized"),
         ({"asked": {"language": ""}}, "Give transcription_config.language"),
         ({"asked": {"diarization": "speaker"}}, "does not do 'diarization'"),
         ({"asked": {"max_delay": 9.0}}, "9.0 is not between 0.7 and 4"),

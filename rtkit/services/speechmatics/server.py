@@ -34,7 +34,7 @@ __all__ = ["Server"]
 HOUR = 3600.0
 REFUSALS: Mapping[str, tuple[int, str]] = {
     "no key": (4001, "not_authorised: No API key: give Authorization: Bearer KEY"),
-    "key refused": (4001, "not_authorised: The API key was not recognised"),
+    "key refused": (4001, "not_authorised: The API key was not recognized"),
     "token expired": (4001, "not_authorised: The temporary token has expired"),
     "too many sessions": (4005, "quota_exceeded: Concurrent Quota Exceeded"),
     "too fast": (1011, "buffer_error: {received} s of audio in {took} s"),
