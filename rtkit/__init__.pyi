@@ -44,6 +44,7 @@ from .services.assemblyai.client import AssemblyAI as AssemblyAI
 from .services.deepgram.client import Deepgram as Deepgram
 from .services.explain import close_codes as close_codes
 from .services.explain import explain as explain
+from .services.openai.client import OpenAI as OpenAI
 from .services.soniox.client import Soniox as Soniox
 from .services.speechmatics.client import Speechmatics as Speechmatics
 from .session import Session as Session
