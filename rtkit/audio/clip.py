@@ -219,7 +219,7 @@ def _read_mono(
     if sound.channels == 1 and sound.subtype == "PCM_16":
         samples = sound.read(frames, dtype="int16")
         if meter is not None and len(samples):
-            mono = samples.astype(np.float32) / 32768
+            mono = samples * np.float32(1 / 32768)
             meter.measure(mono[:, None], mono)
         pcm: bytes = samples.astype("<i2", copy=False).tobytes()
         return pcm

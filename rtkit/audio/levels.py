@@ -85,35 +85,35 @@ class _Track:
     """Sums over the samples of one channel."""
 
     def __init__(self) -> None:
-        self._samples = self._full = self._invalid = self._blocks = 0
-        self._square = self._peak = 0.0
-        self._loudest = np.empty(0)
+        self._samples = self._full = self._invalid = 0
+        self._peak = 0.0
+        self._squares: list[float] = []  # sums over blocks, which the end of a piece cuts short
+        self._sizes: list[int] = []
 
     def add(self, samples: np.ndarray, block: int) -> None:
-        sizes = np.abs(samples)
-        peak = float(sizes.max(initial=0.0))
+        # Few calls: it is done between two chunks, where each finds its code cold.
+        peak = max(float(samples.max()), -float(samples.min()))
         if not math.isfinite(peak):
-            valid = np.isfinite(sizes)
-            self._invalid += int(len(sizes) - valid.sum())
-            sizes = np.where(valid, sizes, 0.0)
-            peak = float(sizes.max(initial=0.0))
+            valid = np.isfinite(samples)
+            self._invalid += int(len(samples) - valid.sum())
+            samples = np.where(valid, samples, 0.0)
+            peak = float(np.abs(samples).max())
         if peak >= FULL_SCALE:
-            full = sizes >= FULL_SCALE
+            full = np.abs(samples) >= FULL_SCALE
             beside = full[1:] & full[:-1]
             self._full += int(np.count_nonzero(np.append(beside, False) | np.append(False, beside)))
-        starts = np.arange(0, len(sizes), block)
-        squares = np.add.reduceat(np.square(sizes), starts)
-        means = squares / np.diff(np.append(starts, len(sizes)))
-        self._loudest = np.sort(np.append(self._loudest, means))[-MOST:]
-        self._blocks += len(means)
-        self._samples += len(sizes)
-        self._square += float(squares.sum())
+        starts = range(0, len(samples), block)
+        self._squares += np.add.reduceat(samples * samples, starts).tolist()
+        self._sizes += [min(block, len(samples) - start) for start in starts]
+        self._samples += len(samples)
         self._peak = max(self._peak, peak)
 
     def level(self, channel: int | None) -> Level:
+        squares = np.array(self._squares)
+        loudest = np.sort(squares / self._sizes)
         return Level(
-            rms=math.sqrt(self._square / self._samples),
-            loud=math.sqrt(float(self._loudest[-min(MOST, max(1, self._blocks // 3))])),
+            rms=math.sqrt(float(squares.sum()) / self._samples),
+            loud=math.sqrt(float(loudest[-min(MOST, max(1, len(loudest) // 3))])),
             peak=self._peak,
             clipped=self._full / self._samples,
             invalid=self._invalid,

@@ -56,15 +56,25 @@ class Alarm:
         self._late, self._spread = 0.0, self._longest_lead  # nothing is unusual yet
         self._last = self._loop.time()
         self._woken: asyncio.Future[None] | None = None
+        self._aim: float | None = None  # for when the last wake-up was asked
         self.timer = Timer(self._ring)
 
     async def learn(self, times: int = 10) -> None:
         """Be woken a few times, a millisecond apart, so that the first instants are met too."""
         for _ in range(times if self._longest_lead else 0):
             await self._sleep(self._loop.time() + 0.001)
+            self._learn()
 
     async def until(self, when: float) -> None:
         """Wait until `loop.time()` is at least `when`."""
+        await self.near(when)
+        self.reach(when)
+
+    async def near(self, when: float) -> None:
+        """Wait until just before `when`.
+
+        `reach` waits for the rest, and learns how long that was which was done in between.
+        """
         if not self._longest_lead:  # the clock's own timers are exact
             return await self.roughly(when)
         now = self._loop.time()
@@ -75,7 +85,12 @@ class Alarm:
         if now < when - lead:
             await self._sleep(when - lead)
         while self._loop.time() < when - self._longest_lead:  # woken much too early
+            self._learn()
             await self._sleep(when - lead)
+
+    def reach(self, when: float) -> None:
+        """Spin until `when`."""
+        self._learn()
         while self._loop.time() < when:
             pass
         self._last = when
@@ -91,7 +106,7 @@ class Alarm:
         self.timer.close()
 
     async def _sleep(self, when: float) -> None:
-        """Wait until about `when`, and learn how late that was."""
+        """Wait until about `when`."""
         self._woken = self._loop.create_future()
         self.timer.set(when)
         try:
@@ -99,12 +114,19 @@ class Alarm:
         finally:
             self._woken = None
             self.timer.clear()
+        self._aim = when
+
+    def _learn(self) -> None:
+        """How late it is now, after a wake-up."""
+        if self._aim is None:
+            return
         # A wake-up counts for no more than what is usual: a disturbance is not a habit, and what
         # is learned from one would be spun away, chunk after chunk, once it is over.
         usual = self._spread + self.LEAST
-        off = max(-usual, min(self._loop.time() - when - self._late, usual))
+        off = max(-usual, min(self._loop.time() - self._aim - self._late, usual))
         self._late += self.HABIT * off
         self._spread += self.HABIT * (abs(off) - self._spread)
+        self._aim = None
 
     def _ring(self) -> None:
         if self._woken is not None and not self._woken.done():

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import functools
 import os
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -66,15 +67,8 @@ class Timer:
         self._ring()
 
 
-class _TimeSpec(ctypes.Structure):
-    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
-
-
-class _TimerSpec(ctypes.Structure):
-    _fields_ = (("interval", _TimeSpec), ("value", _TimeSpec))
-
-
 _TFD_TIMER_ABSTIME = 1
+_ITIMERSPEC = struct.Struct("@4l")  # interval and value, each in seconds and nanoseconds
 
 
 @functools.cache
@@ -99,7 +93,6 @@ def open_timerfd(loop: asyncio.AbstractEventLoop) -> int | None:
 
 def set_timerfd(timer: int, when: float) -> None:
     """Have it ring at `when`, in seconds on the kernel's monotonic clock."""
-    nanoseconds = max(1, round(when * 1e9))  # 0 would disarm it
-    spec = _TimerSpec(_TimeSpec(0, 0), _TimeSpec(*divmod(nanoseconds, 10**9)))
-    if _libc().timerfd_settime(timer, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None):
+    spec = _ITIMERSPEC.pack(0, 0, *divmod(max(1, round(when * 1e9)), 10**9))  # 0 would disarm it
+    if _libc().timerfd_settime(timer, _TFD_TIMER_ABSTIME, spec, None):
         raise OSError(ctypes.get_errno(), "the timer could not be set")

@@ -62,8 +62,9 @@ async def _send(
             if plan.pacing == "fixed_sleep":
                 await alarm.roughly(zero + when)  # as people's own loops are woken
             else:
-                await alarm.until(zero + when)
-            unacknowledged, window = kernel.outgoing()
+                await alarm.near(zero + when)
+            unacknowledged, window = kernel.outgoing()  # what it finds cold is warm for the send
+            alarm.reach(zero + when)
             outlet.leaving = loop.time()
             await send(frame)
             returned = loop.time() - zero

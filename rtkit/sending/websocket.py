@@ -63,6 +63,12 @@ class WebSocket:
     # What is raised here is raised after `except`, so that nothing of the network's goes along.
 
     async def send(self, frame: bytes | str) -> None:
+        if self._connection.transport.get_write_buffer_size() + len(frame) <= self.FULL:
+            try:
+                self.write(frame)
+                return
+            except Closed:  # how, the other way tells
+                pass
         try:
             return await self._connection.send(frame)
         except self._closed as closed:
