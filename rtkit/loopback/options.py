@@ -14,7 +14,7 @@ from rtkit.loopback.behavior import MAX_DURATION, TIMINGS, Behavior
 from rtkit.loopback.faults import read_faults
 from rtkit.loopback.recognizer import recognizer_name
 from rtkit.reference import Reference, read_reference
-from rtkit.services.service import ASSEMBLYAI, dialect_named
+from rtkit.services.service import ASSEMBLYAI, dialect_named, dialects
 
 __all__ = ["ENGINES", "Options"]
 
@@ -46,7 +46,9 @@ class Options:
         If the script cannot be read.
     """
 
-    protocol: str = _asked(ASSEMBLYAI, "whose protocol it speaks (%(default)s)")
+    protocol: str = _asked(
+        ASSEMBLYAI, f"whose protocol it speaks, of {', '.join(dialects())} (%(default)s)"
+    )
     engine: str = _asked(
         ENGINES[0],
         "what it hears with; the recognizer needs pip install 'rtkit[recognizer]'",

@@ -308,8 +308,13 @@ def part_of(dialect: str, part: str) -> Any:
 
 
 def _unknown(dialect: str) -> ValueError:
-    known = ", ".join(map(repr, dialects()))
-    return ValueError(f"unknown dialect {dialect!r}; this rtkit speaks {known}")
+    known = []
+    for folder in dialects():
+        variants = getattr(part_of(folder, "client"), "VARIANTS", {})
+        known += [folder, *(f"{folder}.{variant}" for variant in variants)]
+    return ValueError(
+        f"unknown dialect {dialect!r}; this rtkit speaks {', '.join(map(repr, known))}"
+    )
 
 
 def dialect_of(described: Mapping[str, Any]) -> Dialect:

@@ -6,19 +6,23 @@ dialect adds a row to `RULES`.
 
 from __future__ import annotations
 
+import asyncio
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import simulate
-from doubles import talk, unmarked
+from conftest import MakeClip, simulate, spoken
+from doubles import KEY, speaking, talk, unmarked
 from facts import CALL
 
 import rtkit
-from rtkit.analysis.latency import Latency, turn_latency, word_latency
-from rtkit.audio import open_clip
+from rtkit.analysis.latency import Latency, heard_words, turn_latency, word_latency
+from rtkit.audio import Clip, open_clip
 from rtkit.loopback.options import Options
+from rtkit.recording import StreamError
+from rtkit.sending.stream import stream
 from rtkit.services.messages import CAUSES
 from rtkit.services.service import dialects, part_of, vendors
 from rtkit.session import Session
@@ -124,7 +128,64 @@ def test_all_its_closures_have_a_cause_and_a_fix(dialect: str) -> None:
         assert closure.evidence, closure
 
 
-@pytest.mark.parametrize("dialect", RULES)
+@EACH
+def test_every_view_takes_its_sessions(dialect: str, tmp_path: Path) -> None:
+    one = session(dialect, "fixed_sleep")
+    assert "word latency p50" in str(rtkit.summarize(one))
+    assert "naive drift" in rtkit.diagnose(one).names
+    assert rtkit.rescore(one)
+    assert len(rtkit.to_frame(one, "words")) == len(heard_words(one)) > 50
+    assert "library" in str(rtkit.show_transcript(one))
+    assert rtkit.show_partials(one)
+    path = one.save(tmp_path / "a.jsonl")
+    again = rtkit.load_session(path)
+    assert again.replies == one.replies
+    if dialect == "openai":  # no word of which has a time
+        assert rtkit.report(again, tmp_path / "a.html")
+
+
+def own(dialect: str, host: str, key: str = KEY, **more: Any) -> Any:
+    """The vendor's class, as a person makes it, for the embedded service."""
+    folder, _, variant = dialect.partition(".")
+    special = {"flux": {"model": "flux-general-en"}, "vllm": {"dialect": "vllm"}, "": {}}
+    vendor: Any = vendors()[folder]
+    return vendor(key=key, host=f"ws://{host}", **special[variant], **more)
+
+
+async def against_its_double(clip: Clip, dialect: str, key: str = KEY, **options: Any) -> Session:
+    async with speaking(dialect, script=clip.reference, **options) as host:
+        return await stream(clip, service=own(dialect, host, key))
+
+
+SAID = spoken(("Hello", 0.05, 0.2), ("there.", 0.25, 0.4))
+
+
+@EACH
+def test_its_own_class_runs_whole_sessions_against_its_double(
+    make_clip: MakeClip, dialect: str
+) -> None:
+    one = asyncio.run(against_its_double(make_clip(0.6, reference=SAID), dialect))
+    assert one.complete
+    assert one.transcript.lower().rstrip(".") == "hello there"
+    assert one.settings.dialect == dialect
+    assert rtkit.explain(one).name == "complete"
+
+
+@EACH
+def test_a_refused_key_and_an_error_in_the_middle_are_explained(
+    make_clip: MakeClip, dialect: str
+) -> None:
+    clip = make_clip(2.0, reference=SAID)
+    with pytest.raises(StreamError) as failure:
+        asyncio.run(against_its_double(clip, dialect, key="another"))
+    assert rtkit.explain(failure.value).name == "key refused"
+    with pytest.raises(StreamError) as failure:
+        asyncio.run(against_its_double(clip, dialect, max_duration=0.4))
+    assert rtkit.explain(failure.value).name in ("session too long", "service fault")
+    assert failure.value.session.chunks
+
+
+@EACH
 def test_the_embedded_service_speaks_it(dialect: str) -> None:
     assert Options(protocol=dialect).protocol == dialect
     vendor = vendors()[dialect.partition(".")[0]]

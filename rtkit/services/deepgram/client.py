@@ -7,6 +7,7 @@ to an endpoint. v2, Flux, says all of the turn each time.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -118,7 +119,7 @@ class Messages(Reader):
             case "Metadata":
                 if self._closed:
                     yield self._turn((), None, over="terminate")
-                yield Termination(float(message["duration"]), float("nan"))
+                yield Termination(float(message["duration"]), math.nan)
             case "Error":
                 told = (message.get(name) for name in ("code", "variant", "description", "message"))
                 yield ServiceError(1011, ": ".join(str(one) for one in told if one))

@@ -7,6 +7,7 @@ replaced by each message. The marks ``<end>`` and ``<fin>`` among them end a tur
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -104,7 +105,7 @@ class Messages(Reader):
         self._guessed = bool(pending)
         if message.get("finished"):
             yield from self._over(heard, "terminate")
-            yield Termination(heard, float("nan"))
+            yield Termination(heard, math.nan)
 
     def _over(self, heard: float, cause: str) -> Iterator[Reply]:
         if self._final:

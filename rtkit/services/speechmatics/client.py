@@ -6,6 +6,7 @@ A partial is replaced by the next; a final is added. The service confirms each c
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -110,7 +111,7 @@ class Messages(Reader):
             case "EndOfTranscript":
                 if self._final:
                     yield self._over("terminate")
-                yield Termination(float("nan"), float("nan"))
+                yield Termination(math.nan, math.nan)
             case "AudioAdded":
                 yield Receipt(int(message["seq_no"]))
             case "RecognitionStarted":
