@@ -109,17 +109,35 @@ class Script:
 
     def hear(self, samples: np.ndarray) -> Iterator[Sound]:
         self._samples += len(samples)
+        return self.until(self._samples)
+
+    def until(self, samples: int) -> Iterator[Sound]:
+        """What is heard once so many samples are there, and was not heard before."""
         # Half a sample of grace: a word that ends at the chunk's end lies in that chunk.
-        heard = (self._samples + 0.5) / self._rate
+        heard = (samples + 0.5) / self._rate
         while self._next < len(self._sounds) and self._sounds[self._next].position <= heard:
             yield self._sounds[self._next]
             self._next += 1
+
+    def leave_out(self, until: float, now: float) -> Iterator[Sound]:
+        """Words that begin before `until` are not heard; those that had begun come to nothing."""
+        begun, coming = self._sounds[: self._next], self._sounds[self._next :]
+        if not coming or coming[0].position >= until:
+            return
+        onsets = {sound.position for sound in begun if isinstance(sound, Onset)}
+        self._sounds, self._next = [], 0
+        for sound in coming:
+            start = sound.start if isinstance(sound, Spoken) else sound.position
+            if start >= until:
+                self._sounds.append(sound)
+            elif isinstance(sound, Spoken) and start in onsets:
+                yield Phrase(now, (), final=True)
 
     def finish(self) -> Iterator[Sound]:
         return iter(())
 
 
-def _sounds(reference: Reference) -> Iterator[Sound]:
+def _sounds(reference: Reference) -> Iterator[Onset | Spoken]:
     for word in reference.words:
         yield Onset(word.start)
         confidence = 0.9 if word.text.rstrip("\"')”’").endswith((".", "?", "!")) else 0.05

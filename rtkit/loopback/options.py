@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
+from rtkit.audio import open_clip
 from rtkit.boundary.secrets import hidden
 from rtkit.loopback.admission import Admission
 from rtkit.loopback.behavior import MAX_DURATION, TIMINGS, Behavior
 from rtkit.loopback.faults import read_faults
+from rtkit.loopback.following import Recording, recording_beside
 from rtkit.loopback.recognizer import recognizer_name
 from rtkit.reference import Reference, read_reference
 from rtkit.services.service import ASSEMBLYAI, dialect_named, dialects
@@ -42,8 +44,8 @@ class Options:
         recognizer that it cannot give.
     ImportError
         If the recognizer is not installed.
-    SidecarError
-        If the script cannot be read.
+    AudioError, SidecarError
+        If the recording, or the script, cannot be read.
     """
 
     protocol: str = _asked(
@@ -57,6 +59,14 @@ class Options:
     script: str | Path | Reference | None = field(
         default=None,
         metadata={"help": "a reference (JSON) to speak; without it, by energy", "type": Path},
+    )
+    recording: str | Path | None = field(
+        default=None,
+        metadata={
+            "help": "the script's recording, in which the audio of clients is found, wherever they "
+            "begin; without it, the one beside the script, if there is one",
+            "type": Path,
+        },
     )
     delay: float | None = _asked(
         None,
@@ -149,6 +159,12 @@ class Options:
                 settled[name] = usual
         if isinstance(self.script, str | Path):
             settled["script"] = read_reference(Path(self.script))
+            settled["recording"] = self.recording or recording_beside(Path(self.script))
+        recording = settled.get("recording", self.recording)
+        if recording is not None:
+            if self.script is None:
+                raise ValueError("a recording belongs to a script; name that, too")
+            settled["recording"] = open_clip(recording).path
         for name, value in settled.items():
             object.__setattr__(self, name, value)
         _ = self.behavior, self.admission  # they refuse what cannot be
@@ -173,9 +189,15 @@ class Options:
         """The script, as it was read."""
         return cast("Reference | None", self.script)
 
+    @property
+    def heard(self) -> Recording | None:
+        """The script's recording, read into memory."""
+        return None if self.recording is None else Recording(Path(self.recording))
+
     def to_json(self) -> dict[str, Any]:
         """What another process makes the same of; the key is in it."""
         said = {one.name: getattr(self, one.name) for one in fields(Options)}
+        said["recording"] = self.recording and str(self.recording)
         return {**said, "script": self.reference and self.reference.to_json()}
 
     @classmethod

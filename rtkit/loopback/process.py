@@ -42,6 +42,9 @@ class Loopback(Options):
         ``pip install 'rtkit[recognizer]'``, understands US English, and gives no punctuation.
     script : str or Path or Reference, optional
         What is said, for every session; without it, each session brings its clip's reference.
+    recording : str or Path, optional
+        The script's recording, in which the audio of other clients is found; without it, the one
+        beside the script, if there is one.
     delay, delay_spread : float
         Seconds from hearing to answering, and up to how many more, drawn evenly. The delay is 0.15
         with a script, and 0 with a recognizer, which takes its own time.

@@ -10,6 +10,7 @@ import math
 import ssl
 import time
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
@@ -28,6 +29,7 @@ from rtkit.loopback.admission import Visit
 from rtkit.loopback.conversation import MAX_DURATION, Conversation
 from rtkit.loopback.engines import Energy, Engine, Script, SlowEngine
 from rtkit.loopback.faults import read_faults
+from rtkit.loopback.following import Following, Recording
 from rtkit.loopback.line import Demand, Line
 from rtkit.loopback.log import Log
 from rtkit.loopback.options import Options
@@ -61,8 +63,11 @@ class Scripts:
 
     KEPT = 256  # of more the oldest are forgotten; a client may come twice for one
 
-    def __init__(self, default: Reference | None = None) -> None:
-        self._default = default
+    def __init__(
+        self, default: Reference | None = None, recording: Recording | None = None
+    ) -> None:
+        self._default, self._recording = default, recording
+        self._followed: deque[Following] = deque(maxlen=4)  # a client may go on where one was
         self._waiting: dict[str, Reference | None] = {}
         self.expected = 0
 
@@ -87,7 +92,14 @@ class Scripts:
         script = self._default if name is None else self._waiting.get(name, self._default)
         if script is None:
             return Energy
+        if name is None and (recording := self._recording) is not None:
+            return lambda rate: self._follow(script, recording, rate)
         return lambda rate: Script(script, rate)
+
+    def _follow(self, script: Reference, recording: Recording, rate: int) -> Following:
+        following = Following(script, recording, rate, [one.place for one in self._followed])
+        self._followed.append(following)
+        return following
 
 
 @contextlib.asynccontextmanager
@@ -104,7 +116,7 @@ async def serve_loopback(
     With `tls` it speaks wss and https, and nothing else.
     """
     options = options or Options()
-    host = _Host(options, scripts or Scripts(options.reference), log or Log())
+    host = _Host(options, scripts or Scripts(options.reference, options.heard), log or Log())
     server = None
     try:
         if host.recognizers is not None:

@@ -20,6 +20,7 @@ from rtkit.reference import read_reference
 
 ASKED: dict[str, Any] = {
     "script": CALL.with_suffix(".json"),
+    "recording": CALL,
     "delay": 0.4,
     "delay_spread": 0.1,
     "seed": 3,
@@ -104,6 +105,7 @@ def test_how_it_behaves_is_what_was_asked_for() -> None:
         ({"protocol": "morse"}, "unknown dialect 'morse'; this rtkit speaks 'assemblyai'"),
         ({"engine": "typist"}, "unknown engine 'typist'"),
         ({"delay": -1.0}, "delay=-1"),
+        ({"recording": CALL}, "a recording belongs to a script"),
         ({"timing": "slow"}, "unknown timing 'slow'; one of 'quick', 'real'"),
         ({"finish_delay": -1.0}, "finish_delay=-1 must be seconds of 0 or more"),
         ({"faults": "explode"}, "unknown fault 'explode'"),
