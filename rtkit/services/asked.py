@@ -28,6 +28,13 @@ class Asked:
         value = self.given.get(name, default)
         return value if isinstance(value, str) else json.dumps(value)
 
+    def part(self, name: str) -> Asked:
+        """What stands there by names of its own; nothing where it is missing."""
+        value = self.given.get(name) or {}
+        if not isinstance(value, dict):
+            raise self.refuse(f"'{name}' is no object")
+        return Asked(value, self.refuse)
+
     def choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str | None:
         if name not in self.given:
             return default

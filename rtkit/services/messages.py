@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 LARGEST = 1e12  # of any number that a service says
+LONGEST_REASON = 123  # bytes, of a close frame
 
 # What a service says.
 
@@ -263,10 +264,14 @@ def _within(*numbers: float | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The connection is closed, with this code."""
+    """The connection is closed, with this code; the reason is cut to what its frame can hold."""
 
     code: int
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        short = self.reason.encode(errors="replace")[:LONGEST_REASON].decode(errors="ignore")
+        object.__setattr__(self, "reason", short)
 
 
 # What a client says.

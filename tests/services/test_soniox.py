@@ -10,6 +10,7 @@ import pytest
 
 import rtkit
 from rtkit.services.messages import (
+    Close,
     Finalized,
     Other,
     Refusal,
@@ -106,6 +107,15 @@ def test_what_cannot_be_asked_for_is_a_400(config: dict[str, Any], words: str) -
     with pytest.raises(Refusal, match=words) as refused:
         Server({}, "").read(json.dumps({**usual, **config} if config else {}))
     assert refused.value.code == 400
+
+
+def test_a_reason_fits_into_a_close_frame() -> None:
+    server = Server({}, "")
+    with pytest.raises(Refusal) as refused:
+        server.read("𝄞" * 100)
+    *_, close = server.write(ServiceError(refused.value.code, refused.value.text))
+    assert isinstance(close, Close)
+    assert 119 < len(close.reason.encode()) <= 123
 
 
 @pytest.mark.parametrize("frame", ["{", "[]", "7", b"\0\0", "[" * 5000])

@@ -160,6 +160,14 @@ def test_audio_that_its_double_does_not_take(audio: dict[str, Any], words: str) 
         started(**audio)
 
 
+def test_a_part_that_is_none_is_refused() -> None:
+    config = {"language": "en", "conversation_config": "quick"}
+    audio = {"type": "raw", "encoding": "mulaw", "sample_rate": 8000}
+    start = {"message": "StartRecognition", "audio_format": audio, "transcription_config": config}
+    with pytest.raises(Refusal, match="invalid_config: 'conversation_config' is no object"):
+        Server({}, "/v2").read(json.dumps(start))
+
+
 @pytest.mark.parametrize(
     ("frame", "words"),
     [

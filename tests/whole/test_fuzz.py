@@ -10,12 +10,15 @@ import socket
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import odd_files
 import pytest
 from conftest import simulate, spoken
+from doubles import talk
 from facts import CALL
 from hypothesis import given, settings
 from hypothesis import strategies as some
@@ -37,9 +40,10 @@ from rtkit.sending.listen import LAST_WORDS
 from rtkit.sending.stream import stream
 from rtkit.services.assemblyai import client as protocol
 from rtkit.services.assemblyai.server import Server
-from rtkit.services.endpoint import Closed
+from rtkit.services.endpoint import Closed, Endpoint
 from rtkit.services.explain import explain
 from rtkit.services.messages import Close, Other
+from rtkit.services.service import dialect_named, part_of
 from rtkit.session import Session
 
 settings.register_profile("rtkit", derandomize=True, database=None, deadline=None)
@@ -121,6 +125,82 @@ def test_the_service_answers_any_frames_and_comes_to_an_end(
         for reply in protocol.DIALECT.reader(16000).read(message.text):
             assert not (isinstance(reply, Other) and reply.fault), message.text
     assert len(said) <= 2 * len(steps) + 20  # what it says is bounded by what it was told
+
+
+# The other dialects: what their clients and services say, with anything in the place of anything.
+
+DIALECTS = [
+    *("assemblyai", "deepgram", "deepgram.flux", "openai", "openai.vllm"),
+    *("soniox", "speechmatics"),
+]
+CONTROLS = (
+    *('{"type": "Configure", "thresholds": {"eot_threshold": 0.6}}', '{"type": "finalize"}'),
+    '{"message": "SetRecognitionConfig", "transcription_config": {"max_delay": 1.0}}',
+    '{"type": "session.update", "session": {"type": "transcription"}}',
+)
+
+
+@some.composite
+def altered(draw: some.DrawFn, known: Sequence[str]) -> str:
+    """One of the known frames, mostly with anything in the place of a part of it."""
+    frame = draw(some.sampled_from(known))
+    for _ in range(draw(some.integers(0, 2))):
+        frame = json.dumps(with_anything(draw, json.loads(frame or "null")))
+    return frame
+
+
+def with_anything(draw: some.DrawFn, value: Any) -> Any:
+    if isinstance(value, dict) and value and draw(some.booleans()):
+        name = draw(some.sampled_from(sorted(value)))
+        return {**value, name: with_anything(draw, value[name])}
+    if isinstance(value, list) and value and draw(some.booleans()):
+        return [*value[:-1], with_anything(draw, value[-1])]
+    return draw(anything)
+
+
+@cache
+def known_frames(dialect: str) -> tuple[Endpoint, list[str], list[str]]:
+    """How its clients begin, what else they say, and what its service says."""
+    spoken_to = dialect_named(dialect)
+    said = simulate(talk(open_clip(CALL, seconds=6), dialect)).messages
+    endpoint = spoken_to.endpoint("ws://127.0.0.1", "any", 8000, {})
+    ends = [step.frame for step in spoken_to.shutdown(3)] + [spoken_to.audio(bytes(200))]
+    told = [*endpoint.reveal()[2], *CONTROLS, *(one for one in ends if isinstance(one, str))]
+    return endpoint, told, [message.text for message in said]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_both_ends_of_every_dialect_bear_anything(dialect: str) -> None:
+    endpoint, told, said = known_frames(dialect)
+    url = urlsplit(endpoint.url)
+    query = dict(parse_qsl(url.query))
+    frame = some.one_of(some.binary(max_size=100), some.text(max_size=30), altered(told))
+
+    @settings(max_examples=100)
+    @given(some.booleans(), some.lists(frame, max_size=8), some.lists(altered(said), max_size=8))
+    def bear(begins: bool, sent: list[bytes | str], heard: list[str]) -> None:
+        service = Conversation(
+            part_of(dialect, "server").Server(query, url.path),
+            engine=lambda rate: Script(HELLO, rate),
+            behavior=Behavior(delay=0.1),
+            now=0.0,
+            session_id="x",
+            expires_at=1,
+        )
+        reader = dialect_named(dialect).reader(8000)
+        for now, one in enumerate([*(endpoint.reveal()[2] if begins else ()), *sent]):
+            service.receive(one, float(now))
+            for message in service.take(now + 0.5):
+                if isinstance(message, Close):
+                    assert message.code in range(1000, 5000)
+                    assert len(message.reason.encode()) <= 123
+                else:
+                    assert not [r for r in reader.read(message.text) if getattr(r, "fault", None)]
+        reader = dialect_named(dialect).reader(8000)
+        for text in heard:
+            assert isinstance(reader.read(text), tuple)
+
+    bear()
 
 
 def test_a_chatterbox_does_not_make_a_conversation_grow() -> None:

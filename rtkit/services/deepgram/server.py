@@ -144,7 +144,7 @@ class Server:
         if isinstance(reply, ServiceError):
             yield self._voice.error(reply.text)
             code = reply.code if reply.code is not None and reply.code >= 1000 else 1011
-            yield Close(code, reply.text[:120])
+            yield Close(code, reply.text)
         else:
             yield from self._voice.write(reply)
 

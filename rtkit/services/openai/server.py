@@ -131,20 +131,20 @@ class Server:
         return Audio(from_mulaw(pcm) if self._mulaw else pcm, len(pcm))
 
     def _rules(self, session: Mapping[str, Any]) -> Rules:
-        if Asked(session, _invalid).choice("type", ("transcription",)) is None:
+        whole = Asked(session, _invalid)
+        if whole.choice("type", ("transcription",)) is None:
             raise _invalid("session.type is missing; the embedded service does transcription")
-        audio = _part(_part(session, "audio"), "input")
-        how, detection = _part(audio, "format"), _part(audio, "turn_detection")
-        encoding = Asked(how, _invalid).choice("type", tuple(RATES), "audio/pcm") or ""
+        audio = whole.part("audio").part("input")
+        how, asked = audio.part("format"), audio.part("turn_detection")
+        encoding = how.choice("type", tuple(RATES), "audio/pcm") or ""
         rate = RATES[encoding]
-        Asked(how, _invalid).whole("rate", rate, rate, rate)
-        model = str(_part(audio, "transcription").get("model") or "")
+        how.whole("rate", rate, rate, rate)
+        model = audio.part("transcription").text("model")
         if not model:
             raise _invalid("audio.input.transcription.model is missing")
-        self._detects = bool(detection)
+        self._detects = bool(asked.given)
         if self._detects and model.startswith(WITHOUT_VAD):
-            raise _invalid(f"turn_detection must be null for {model}")
-        asked = Asked(detection, _invalid)
+            raise _invalid(f"turn_detection must be null for {model[:60]}")
         asked.choice("type", ("server_vad",))
         silence = asked.whole("silence_duration_ms", 500, 1, 60000) / 1000
         silence = silence if self._detects else math.inf
@@ -172,7 +172,7 @@ class Server:
                 yield {"type": "transcription.done", "text": text, "usage": {}}
             case ServiceError(code, text):
                 yield self._error(text)
-                yield Close(code if code is not None and code >= 1000 else INVALID, text[:120])
+                yield Close(code if code is not None and code >= 1000 else INVALID, text)
 
     def _turn(self, turn: Turn) -> Iterator[Mapping[str, Any]]:
         item = {"item_id": f"item_{turn.order}"}
@@ -223,13 +223,6 @@ class Server:
     def _event(self, kind: str, **said: Any) -> dict[str, Any]:
         self._events += 1
         return {"type": kind, "event_id": f"event_{self._events}", **said}
-
-
-def _part(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = whole.get(name) or {}
-    if not isinstance(part, dict):
-        raise _invalid(f"'{name}' is no object")
-    return part
 
 
 def _rules(rate: int, encoding: str, model: str, silence: float) -> Rules:

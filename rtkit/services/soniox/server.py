@@ -154,7 +154,7 @@ class Server:
             case ServiceError(code, text):
                 known = code if code is not None and 400 <= code < 600 else 500
                 yield {"tokens": [], "error_code": known, "error_message": text}
-                yield Close(1011 if known >= 500 else 1008, text[:120])
+                yield Close(1011 if known >= 500 else 1008, text)
 
     def _turn(self, turn: Turn) -> dict[str, Any]:
         first = turn.words[0] if turn.order == 0 else None  # no space stands before that

@@ -135,7 +135,7 @@ class Server:
         asked.number("max_delay", 4.0, 0.7, 4.0)
         asked.choice("max_delay_mode", ("flexible", "fixed"))
         asked.only(*NOT_DONE)
-        utterance = _config(asked.given.get("conversation_config") or {})
+        utterance = asked.part("conversation_config")
         trigger = utterance.number("end_of_utterance_silence_trigger", 0.0, 0.0, 2.0) or math.inf
         return Rules(
             audio.whole("sample_rate", 16000, 4000, 192000),
@@ -163,7 +163,7 @@ class Server:
             case ServiceError(code, text):
                 name, _, reason = text.partition(": ")
                 yield {"message": "Error", "type": name, "reason": reason}
-                yield Close(code if code is not None and code >= 1000 else 1011, text[:120])
+                yield Close(code if code is not None and code >= 1000 else 1011, text)
 
     def _turn(self, turn: Turn) -> Iterator[Mapping[str, Any]]:
         final = [word for word in turn.words if word.final]
