@@ -4,7 +4,7 @@
 
 Starts a kernel, and in it the panel with all that it shows while a session runs (progress,
 transcript, status); a connected client receives every message. Rounds take the trace on and off in
-turn, and change which comes first. No browser is in it: drawing the SVG is the browser's work, in
+turn, and change which comes first. No browser is in it: drawing is the browser's work, in
 processes of its own.
 """
 
