@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["GLOSSARY"]
+__all__ = ["FORMULAS", "GLOSSARY"]
 
 GLOSSARY: Mapping[str, str] = {
     "due": "when a chunk should be sent: when its last sample would have been spoken",
@@ -20,4 +20,23 @@ GLOSSARY: Mapping[str, str] = {
     "queue wait": "behind a burst from the sender, which the service cannot process at once",
     "service time": "from the chunk that decided to the result: the service and the network",
     "stall": "a period in which the sender's event loop was busy with something else",
+}
+
+# With e the end of a word or turn in the audio, r its result's arrival, k the chunk that holds e,
+# and d the chunk that decided.
+FORMULAS: Mapping[str, str] = {
+    "latency": "r − e = chunk wait + endpoint wait + lateness + queue wait + service time, with e "
+    "the end of the word or turn in the audio, and r the arrival of its result",
+    "chunk wait": "due(k) − e, with k the chunk that holds e",
+    "endpoint wait": "due(d) − due(k), with d the chunk that decided; a word has none: d is k",
+    "lateness": "sent − due: of each chunk, and of a result's chunk d",
+    "queue wait": "how much longer d waited behind the chunks before it than if all had left when "
+    "due, at the speed at which the service hears",
+    "service time": "r − sent(d) − queue wait; it includes the network",
+    "drift": "the median, over all pairs of chunks, of the difference of their lateness by the "
+    "difference of their due times (Theil and Sen)",
+    "jitter": "|lateness − drift × due − the median of that|, of each chunk",
+    "made by the sender": "the sum of lateness and queue wait, by the sum of latency, over all "
+    "turns that count",
+    "p50, p95, p99": "quantiles of what counts, linearly interpolated",
 }

@@ -62,8 +62,8 @@ function show(box, data, kept = {}) {
 
   function title({session, kind, index}) {
     if (kind === "chunks") return `Chunk ${index}${named(session)}`;
-    const {text, turn} = items(session, kind)[index];
-    return kind === "words" ? `\u201c${text}\u201d${named(session)}` : `Turn ${turn}${named(session)}`;
+    if (kind === "turns") return `Turn ${index + 1}${named(session)}`;  // as in the figures
+    return `\u201c${items(session, kind)[index].text}\u201d${named(session)}`;
   }
 
   function choose(next) {
@@ -94,7 +94,7 @@ function show(box, data, kept = {}) {
   function aboutChunk(session, index, item) {
     const [start, end, due, sent] = item;
     const holds = items(session, "words").filter(word => word.chunk === index).map(word => word.text);
-    const decided = items(session, "turns").filter(turn => turn.decided === index).map(turn => turn.turn);
+    const decided = items(session, "turns").flatMap((turn, i) => turn.decided === index ? [i + 1] : []);
     const held = items(session, "stalls").some(([, over]) => over > due && over <= sent + 0.001);
     return [
       made("p", {}, `${lateness(item)}: it holds the audio `
@@ -120,7 +120,7 @@ function show(box, data, kept = {}) {
           made("dt", {}, made("i", {style: `background: ${parts[name][1]}`}), parts[name][0]),
           made("dd", {"data-part": name}, ms(value)
             + (item.unsure && !["chunk_wait", "endpoint_wait"].includes(name) ? ` \u00b1 ${ms(item.unsure)}` : "")),
-        ]), made("dt", {}, "together"), made("dd", {"data-part": "latency"}, ms(item.latency))));
+        ]), made("dt", {}, made("i"), "together"), made("dd", {"data-part": "latency"}, ms(item.latency))));
     }
     const chunk = items(session, "chunks")[item.decided];
     told.push(made("p", {}, `${item.how} `, ...chunk ? [
@@ -317,7 +317,7 @@ function show(box, data, kept = {}) {
       const [start, end] = [x(turn.start ?? turn.received), x(turn.end ?? turn.received)], here = chose(session, "turns", index);
       if (Math.max(end, x(turn.received)) < 0 || start > width) return;
       one.plot.append(drawn("rect", {x: start, y: 3, width: Math.max(1, end - start), height: 18, class: here ? "rt-chosen" : "rt-word"}));
-      if (end - start > 30) one.plot.append(drawn("text", {x: Math.max(0, start) + 4, y: 16}, `${turn.turn}`));
+      if (end - start > 30) one.plot.append(drawn("text", {x: Math.max(0, start) + 4, y: 16}, `${index + 1}`));
       let place = turn.end;
       for (const [name, value] of Object.entries(turn.parts ?? {})) {
         const next = place + value / 1000, color = parts[name][1];

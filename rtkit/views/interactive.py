@@ -273,11 +273,11 @@ def _table(data: Mapping[str, Any]) -> Table:
     titles = [title for title, _ in data["parts"].values()]
     rows: list[tuple[str, tuple[float | str, ...], str]] = []
     for one in data["sessions"]:
-        for turn in one.get("turns", ()):
+        for number, turn in enumerate(one.get("turns", ()), 1):
             parts = turn["parts"] or {}
             values = (turn["latency"], *(parts.get(name) for name in data["parts"]))
             cells = tuple(math.nan if value is None else value for value in values)
-            rows.append((f"{one['name']}, turn {turn['turn']}: {turn['text']}", cells, ".1f"))
+            rows.append((f"{one['name']}, turn {number}: {turn['text']}", cells, ".1f"))
     notes = ["Milliseconds. Run the cell, or trust the notebook, for the timeline."]
     if len(rows) > ROWS:
         notes.append(f"{len(rows) - ROWS} turns more are not shown.")

@@ -1,11 +1,12 @@
-"""A page that needs no server and no network, and runs nothing: figures are in it, too."""
+"""A page that needs no server and no network: figures are in it, too."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib
 import matplotlib.style
@@ -16,8 +17,10 @@ from rtkit.markup import Table, asset
 __all__ = ["page", "picture", "wide"]
 
 
-def page(title: str, *, lede: str, sections: Mapping[str, str], made: str) -> str:
-    """A page that needs nothing but itself, and runs nothing.
+def page(
+    title: str, *, lede: str, sections: Mapping[str, str], made: str, scripts: Sequence[str] = ()
+) -> str:
+    """A page that needs nothing but itself, and runs nothing but `scripts`.
 
     Parameters
     ----------
@@ -26,14 +29,18 @@ def page(title: str, *, lede: str, sections: Mapping[str, str], made: str) -> st
     lede : str
         HTML: what to know before anything else.
     sections : mapping of str to str
-        HTML by heading; a section that holds nothing is left out.
+        HTML by heading; a section that holds nothing is left out, and so is an empty heading.
+    scripts : sequence of str
+        What may run, wherever it stands in the page; a browser refuses all else.
     """
+    hashes = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in scripts]
     return asset("views/page.html").format(
         title=html.escape(title),
         style=asset("views/page.css"),
+        scripts=" ".join(f"'sha256-{one}'" for one in hashes) or "'none'",
         lede=lede,
         sections="".join(
-            f"<section>\n<h2>{html.escape(heading)}</h2>\n{inside}\n</section>\n"
+            f"<section>\n{heading and f'<h2>{html.escape(heading)}</h2>'}\n{inside}\n</section>\n"
             for heading, inside in sections.items()
             if inside
         ),

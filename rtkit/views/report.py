@@ -1,7 +1,7 @@
 """A comparison as one page that needs no server and no network: for a colleague, or for later.
 
-Everything is in the file, figures too. It holds settings, figures and the sender's host; of what
-was said it holds nothing, and of keys neither.
+Everything is in the file: settings, figures and the sender's host, what the service heard unless
+that is not wanted, and the sound where a clip is given. Of keys it holds nothing.
 """
 
 from __future__ import annotations
@@ -23,18 +23,23 @@ from rtkit.analysis.latency import heard_words
 from rtkit.analysis.naming import Sessions, named
 from rtkit.analysis.summary import notes, summarize
 from rtkit.analysis.validity import validity
+from rtkit.audio import Clip
 from rtkit.boundary.files import replacing
 from rtkit.markup import Table
 from rtkit.services.service import public_part
 from rtkit.session import Session
 from rtkit.views.distributions import plot_lateness_distribution
-from rtkit.views.glossary import GLOSSARY
+from rtkit.views.glossary import FORMULAS, GLOSSARY
+from rtkit.views.interactive import SCRIPT, timeline
 from rtkit.views.page import page, picture, wide
 from rtkit.views.plots import described, plot_lateness, plot_rescored
 from rtkit.views.timeline import plot_timeline
+from rtkit.views.transcript import show_transcript
 from rtkit.views.turn_bars import plot_turn_latency
 
 __all__ = ["report"]
+
+CHUNKS = 20_000  # from which on the timeline would be most of the page
 
 FIGURES: tuple[tuple[Callable[..., list[Artist]], float, str], ...] = (
     (
@@ -72,16 +77,27 @@ FIGURES: tuple[tuple[Callable[..., list[Artist]], float, str], ...] = (
 )
 
 
-def report(sessions: Sessions, path: str | Path, *, title: str | None = None) -> Path:
-    """Write a page about sessions: are they valid, their figures, settings and hosts.
+def report(
+    sessions: Sessions,
+    path: str | Path,
+    *,
+    clip: Clip | None = None,
+    title: str | None = None,
+    transcript: bool = True,
+) -> Path:
+    """Write a page about sessions: are they valid, their figures, words, settings and hosts.
 
     Parameters
     ----------
     sessions : Session, or a list of them, or a mapping of names to them
     path : str or Path
         The page's file, usually named ``*.html``; folders are made.
+    clip : Clip, optional
+        The recording, to be heard on the page: some 7 KB a second.
     title : str, optional
         The recordings' names without it.
+    transcript : bool
+        Whether the page holds what the service heard: the words, and the timeline with them.
 
     Returns
     -------
@@ -91,49 +107,78 @@ def report(sessions: Sessions, path: str | Path, *, title: str | None = None) ->
     Raises
     ------
     ValueError
-        If there are no sessions, or `path` is a folder.
+        If there are no sessions, or `path` is a folder; if the clip is not theirs, or too long.
     """
     by_name, path = named(sessions), Path(path)
     if not by_name:
         raise ValueError("a report needs at least one session, and there is none")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; name the page's file, {path / 'report.html'} say")
-    text = _page(by_name, title)
+    text = _page(by_name, title, clip, transcript)
     with replacing(path) as aside:
         aside.write_text(text, encoding="utf-8")
     return path
 
 
-def _page(sessions: Mapping[str, Session], title: str | None) -> str:
+def _page(
+    sessions: Mapping[str, Session], title: str | None, clip: Clip | None, transcript: bool
+) -> str:
     recordings = dict.fromkeys(session.settings.recording for session in sessions.values())
     streamed = "<br>".join(map(_text, described(sessions)))
     count = "One session" if len(sessions) == 1 else f"{len(sessions)} sessions"
     verdicts = "".join(_verdict(name, session) for name, session in sessions.items())
     caveats = _list(note for note in notes(sessions) if note.kind != "not valid")
-    words = "".join(
-        f"<dt>{_text(word)}</dt><dd>{_text(is_)}</dd>" for word, is_ in GLOSSARY.items()
-    )
     return page(
         title or ", ".join(recordings),
-        lede=f'<p class="lede">{count}. {streamed}</p>',
+        lede=f'<p class="lede">{count}, {_dates(sessions)}. {streamed}</p>',
         sections={
             "May these figures be used?": verdicts + caveats,
             "The figures that matter": wide(replace(summarize(sessions), notes=())),
+            "Why it took so long": _explained(sessions, clip) if transcript else "",
             "What happened": "".join(_figure(sessions, *figure) for figure in FIGURES),
+            "What was heard": _heard(sessions) if transcript else "",
             "What was asked for": _side_by_side(
                 {name: _settings(one) for name, one in sessions.items()}
             ),
             "Where it was measured": _side_by_side(
                 {name: dict(one.host) for name, one in sessions.items()}
             ),
-            "The words": f"<dl>{words}</dl>",
+            "The words": _definitions(GLOSSARY),
+            "The formulas": _definitions(FORMULAS),
         },
         made=(
             f"Made {datetime.now().astimezone().isoformat(' ', 'minutes')} by rtkit "
             f"{version('rtkit')}, matplotlib {matplotlib.__version__}, "
             f"Python {platform.python_version()}."
         ),
+        scripts=[SCRIPT],
     )
+
+
+def _dates(sessions: Mapping[str, Session]) -> str:
+    """The days on which it was measured."""
+    days = sorted({session.started[:10] for session in sessions.values()})
+    return _text(days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}")
+
+
+def _explained(sessions: Mapping[str, Session], clip: Clip | None) -> str:
+    """The interactive timeline, where the page stays small."""
+    if sum(len(session.chunks) for session in sessions.values()) > CHUNKS:
+        return "<p>It is too long for this page; <code>rtkit.timeline(session)</code> tells.</p>"
+    return timeline(sessions, clip=clip).html
+
+
+def _heard(sessions: Mapping[str, Session]) -> str:
+    """What the service settled on, tinted by latency."""
+    return "".join(
+        f"<h3>{_text(name)}</h3>{show_transcript(session)._repr_html_()}"
+        for name, session in sessions.items()
+    )
+
+
+def _definitions(told: Mapping[str, str]) -> str:
+    rows = "".join(f"<dt>{_text(word)}</dt><dd>{_text(is_)}</dd>" for word, is_ in told.items())
+    return f"<dl>{rows}</dl>"
 
 
 def _text(value: object) -> str:

@@ -162,8 +162,8 @@ def test_it_is_one_page_that_holds_its_data_and_a_table_of_turns(naive: Session)
     shown = rtkit.timeline({"a": naive, "b": unstamped(naive)})
     (data,) = re.findall(r'<script type="application/json">(.*?)</script>', shown.html)
     assert json.loads(data) == shown.data
-    for one in shown.data["sessions"][1]["turns"]:
-        assert html.escape(f"b, turn {one['turn']}: {one['text']}") in shown.html
+    for number, one in enumerate(shown.data["sessions"][1]["turns"], 1):
+        assert html.escape(f"b, turn {number}: {one['text']}") in shown.html
     assert "http" not in shown.html.replace("http://www.w3.org/2000/svg", "")
     assert repr(shown) == "<Timeline library_call.wav; a notebook shows it>"
     assert shown._repr_html_() == shown.html

@@ -1,8 +1,10 @@
-"""The report: one file, nothing from elsewhere, nothing secret, and nothing that runs."""
+"""The report: one file, nothing from elsewhere, nothing secret, and nothing that runs but its own."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -12,11 +14,13 @@ from xml.etree import ElementTree
 
 import matplotlib
 import pytest
-from facts import call, session, turn
+from facts import CALL, call, session, turn
 from playwright.sync_api import Page, sync_playwright
 
 import rtkit
 from rtkit.session import Session
+from rtkit.views.glossary import FORMULAS
+from rtkit.views.interactive import SCRIPT
 from rtkit.views.report import FIGURES, report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -35,6 +39,7 @@ class Read(HTMLParser):
         self.tags: list[str] = []
         self.texts: list[str] = []
         self.images: list[str] = []
+        self.scripts: list[str] = []
         self.addresses: list[str] = []
         self._open: list[str] = []
         self.feed(page)
@@ -55,7 +60,9 @@ class Read(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self._open and self._open[-1] != "style":
+        if self._open and self._open[-1] == "script":
+            self.scripts.append(data)
+        elif self._open and self._open[-1] != "style":
             self.texts.append(data)
 
     @property
@@ -114,17 +121,57 @@ def test_each_figure_is_there_with_what_it_means(page: Path) -> None:
 
 def test_nothing_comes_from_elsewhere(page: Path) -> None:
     found = read(page)
-    assert "script" not in found.tags
     assert "link" not in found.tags
     assert all(address.startswith(SVG) for address in found.addresses)
     assert "url(" not in page.read_text(encoding="utf-8")
+
+
+def test_nothing_runs_but_its_own_script(page: Path) -> None:
+    data, script = read(page).scripts
+    assert script == SCRIPT
+    assert [one["name"] for one in json.loads(data)["sessions"]] == [
+        "yesterday/fixed sleep",
+        "today/wall clock",
+    ]
+    allowed = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    text = page.read_text(encoding="utf-8")
+    assert "default-src 'none'; img-src data:; media-src data:" in text
+    assert f"script-src 'sha256-{allowed}'\">" in text
+
+
+def test_it_holds_the_date_the_words_and_how_each_figure_is_computed(
+    page: Path, calls: dict[str, Session]
+) -> None:
+    text = read(page).text
+    assert f"2 sessions, {calls['today/wall_clock'].started[:10]}." in text
+    assert "good morning this is the public library" in text
+    for word, formula in FORMULAS.items():
+        assert f"{word} {formula}" in text
+
+
+def test_with_its_clip_it_is_heard_in_a_few_kilobytes_a_second(
+    calls: dict[str, Session], page: Path, tmp_path: Path
+) -> None:
+    heard = report(calls, tmp_path / "a.html", clip=rtkit.open_clip(CALL, seconds=12))
+    more = heard.stat().st_size - page.stat().st_size
+    assert 3_000 < more / 12 < 500_000 / 60
+    assert json.loads(read(heard).scripts[0])["audio"].startswith("data:audio/")
+
+
+def test_a_long_session_is_not_most_of_its_page(
+    calls: dict[str, Session], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("rtkit.views.report.CHUNKS", 100)
+    found = read(report(calls, tmp_path / "a.html"))
+    assert found.scripts == []
+    assert "rtkit.timeline(session)" in found.text
 
 
 def test_names_are_shown_and_never_become_part_of_the_page(tmp_path: Path) -> None:
     one = hosted(session(TEN, ending=None), recording=EVIL, work=EVIL, service={"name": EVIL})
     one = replace(one, host={EVIL: EVIL}, started=EVIL)
     found = read(report({EVIL: one}, tmp_path / "a.html", title=EVIL))
-    assert "script" not in found.tags
+    assert found.scripts[1:] == [SCRIPT]
     assert found.text.count("<script>alert('x')</script>") >= 8
 
 
@@ -135,7 +182,9 @@ def test_nothing_secret_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "parameters": {"keyterms": ["a word"], "token": "the-token", "x": {"Api_Key": "another"}},
     }
     said = turn(0.9, ("mellifluous", 0.0, 0.15), final=True)
-    path = report(hosted(session(TEN, said), service=service), tmp_path / "a.html")
+    told = hosted(session(TEN, said), service=service)
+    assert "mellifluous" in report(told, tmp_path / "b.html").read_text(encoding="utf-8")
+    path = report(told, tmp_path / "a.html", transcript=False)
     text = path.read_text(encoding="utf-8")
     assert "a word" in text
     for secret in ("the-key-itself", "the-token", "another", "mellifluous", str(tmp_path)):
@@ -198,6 +247,9 @@ def test_it_opens_in_light_and_dark_on_any_screen_and_on_paper(page: Path) -> No
         assert len(sizes) == 5
         assert all(width > 500 for width in sizes)
         assert shown.evaluate(LIGHTNESS) > 0.9
+        shown.locator("[data-row=turns]").first.focus()
+        shown.keyboard.press("ArrowRight")
+        assert "together" in shown.locator(".rt-detail").inner_text()
         for width in (1280, 400):
             shown.set_viewport_size({"width": width, "height": 800})
             assert shown.evaluate(WIDER) == 0

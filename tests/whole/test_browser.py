@@ -391,7 +391,7 @@ def test_a_turn_that_is_clicked_tells_its_parts_as_they_were_measured(
     for place, session in enumerate(sessions[name] for name in ("fixed_sleep", "wall_clock")):
         row = timeline.locator("[data-row=turns]").nth(place)
         row.locator("svg svg rect").first.click()
-        expect(timeline.locator(".rt-detail b")).to_contain_text("Turn 0")
+        expect(timeline.locator(".rt-detail b")).to_contain_text("Turn 1")
         latency, shown = rtkit.turn_latency(session), parts(timeline)
         for name in ("latency", "chunk_wait", "endpoint_wait", "lateness", "service_time"):
             assert shown[name] == pytest.approx(getattr(latency, name)[0] * 1000, abs=0.11)
@@ -403,7 +403,7 @@ def test_a_turn_that_is_clicked_tells_its_parts_as_they_were_measured(
     page.wait_for_function(BEGUN, arg=IN_NOTEBOOK)
     timeline.locator("audio").evaluate("audio => audio.pause()")
     timeline.get_by_role("button", name=re.compile("Chunk")).click()
-    expect(timeline.locator(".rt-detail")).to_contain_text("It decided turn 0.")
+    expect(timeline.locator(".rt-detail")).to_contain_text("It decided turn 1.")
 
 
 def test_words_and_chunks_are_reached_by_keyboard(page: Page) -> None:
