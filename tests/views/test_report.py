@@ -1,4 +1,4 @@
-"""The report: one file, nothing from elsewhere, nothing secret, and nothing that runs but its own."""
+"""The report: one file, nothing from elsewhere, nothing secret, nothing that runs but its own."""
 
 from __future__ import annotations
 

@@ -79,6 +79,11 @@ def test_it_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
     assert outputs
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
+    shown = [output.data for output in outputs if "data" in output]
+    assert not any(kind.startswith("image/") for data in shown for kind in data)  # they have no alt
+    for data in shown:
+        images = re.findall(r"<img[^>]*>", "".join(data.get("text/html", "")))
+        assert [image for image in images if not re.search(r'alt="[^"]+"', image)] == []
 
 
 def test_without_the_extras_scoring_says_so_in_a_sentence_and_goes_on(tmp_path: Path) -> None:
