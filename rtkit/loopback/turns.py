@@ -62,10 +62,10 @@ class Turns:
     def _clear(self) -> None:
         self._words: list[_Word] = []
         self._confidence = 0.0
-        self._began = False  # whether the client knows that somebody speaks
+        # Whether the client knows that somebody speaks; whether this silence's text was looked at.
+        self._began = self._looked = False
         self._told: list[_Word] = []
         self._tell_at: float | None = None  # semantic: when to tell what was said so far
-        self._looked = False  # semantic: whether this silence's text was looked at
         self._eager_for = 0.0  # the end of speech after which the turn was told as over for now
 
     @property

@@ -69,35 +69,25 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: the `number`th of the module's, and where it is."""
+    """One change: the `number`th of the module's, and the line of code in which it begins."""
 
     number: int
     line: int
-    function: str
+    code: str
     what: str
     source: str
 
 
 def mutants(source: str) -> Iterator[Mutant]:
     """All changes of a module, in its order."""
-    tree = ast.parse(source)
+    tree, lines = ast.parse(source), source.splitlines()
     for number, change in enumerate(_changes(tree)):
         what = f"{ast.unparse(change.node)}  ->  {change.after}"
         undo = change.make()
         line = change.node.lineno
-        yield Mutant(number, line, _function(tree, line), what, ast.unparse(tree))
+        code = lines[line - 1].partition("  #")[0].strip()
+        yield Mutant(number, line, code, what, ast.unparse(tree))
         undo()
-
-
-def _function(tree: ast.AST, line: int) -> str:
-    """The name of the innermost function or class around a line."""
-    around = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        and node.lineno <= line <= (node.end_lineno or 0)
-    ]
-    return max(around, key=lambda node: node.lineno).name if around else ""
 
 
 @dataclass(frozen=True)
@@ -216,14 +206,13 @@ def tests_of(module: Path) -> list[str]:
 
 
 def judged_equivalent(module: Path) -> dict[tuple[str, str], str]:
-    """The reason why a change of a function makes no difference, by the function and the change."""
+    """Why a change makes no difference, by the line of code and what is changed in it."""
     found = {}
     for line in JUDGED.read_text(encoding="utf-8").splitlines():
         if line.strip() and not line.startswith("#"):
-            name, function, rest = line.split(" | ", 2)
-            what, reason = rest.rsplit(" | ", 1)
+            name, code, what, reason = line.split(" || ")
             if name == f"{module.parent.name}/{module.stem}":
-                found[function, what] = reason
+                found[code, what] = reason
     return found
 
 
@@ -261,7 +250,7 @@ def judge(module: Path, tests: Sequence[str], count: int, seed: int, only: Seque
     chosen = random.Random(seed).sample(everything, min(count, len(everything)))
     if only:
         chosen = [everything[number] for number in only]
-    matter = [one for one in chosen if (one.function, one.what) not in equivalent]
+    matter = [one for one in chosen if (one.code, one.what) not in equivalent]
     print(f"{module}: {len(chosen)} of {len(everything)} mutants; {' '.join(tests)}", flush=True)
     survivors = []
     with tempfile.TemporaryDirectory() as folder:
@@ -278,7 +267,7 @@ def judge(module: Path, tests: Sequence[str], count: int, seed: int, only: Seque
             killed = copy.fails(timeout)
             survivors += [] if killed else [mutant]
             verdict = "killed  " if killed else "SURVIVED"
-            place = f"{module.name}:{mutant.line} {mutant.function}"
+            place = f"{module.name}:{mutant.line}"
             print(f"{done:4} {verdict} #{mutant.number} {place}: {mutant.what[:200]}", flush=True)
     print(
         f"\n{module.stem}: {len(matter) - len(survivors)} killed, {len(survivors)} survived, "
