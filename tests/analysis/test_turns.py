@@ -17,7 +17,7 @@ from rtkit.analysis.latency import (
     turn_latency,
     word_latency,
 )
-from rtkit.analysis.turns import heard_turns
+from rtkit.analysis.turns import Agreement, heard_turns
 from rtkit.services.messages import Word
 from rtkit.session import Message, Session
 
@@ -635,6 +635,13 @@ def test_a_final_without_words_ends_the_turn_and_the_next_one_words_it() -> None
     one = heard(turn(9.9, THE), turn(10.4, final=True), final(10.6, *GOAT_TURN))
     assert turn_latency(one).latency == exactly(0.4)
     assert turn_latency(one, final="formatted").latency == exactly(0.6)
+
+
+@pytest.mark.parametrize(
+    ("shift", "shifted"), [(0.25, False), (-0.25, False), (0.2501, True), (-0.2501, True)]
+)
+def test_a_quarter_of_a_second_is_no_shift(shift: float, shifted: bool) -> None:
+    assert Agreement(heard=4, matched=3, spoken=5, shift=shift).shifted == shifted
 
 
 def test_each_is_measured_once() -> None:
