@@ -17,7 +17,7 @@ from rtkit.analysis.latency import (
     turn_latency,
     word_latency,
 )
-from rtkit.analysis.turns import Agreement, heard_turns
+from rtkit.analysis.turns import Agreement, agreement, heard_turns
 from rtkit.services.messages import Word
 from rtkit.session import Message, Session
 
@@ -642,6 +642,15 @@ def test_a_final_without_words_ends_the_turn_and_the_next_one_words_it() -> None
 )
 def test_a_quarter_of_a_second_is_no_shift(shift: float, shifted: bool) -> None:
     assert Agreement(heard=4, matched=3, spoken=5, shift=shift).shifted == shifted
+
+
+@pytest.mark.parametrize(("count", "shift"), [(1, float("nan")), (2, 0.5), (3, 0.5)])
+def test_two_words_tell_a_shift_and_one_may_be_a_chance(count: int, shift: float) -> None:
+    later = [(text, start + 0.5, end + 0.5) for text, start, end in GOAT_TURN[:count]]
+    found = agreement(heard(final(10.6, *later), said=said(GOAT_TURN)))
+    assert found is not None
+    assert (found.heard, found.matched, found.spoken) == (count, count, 3)
+    assert found.shift == pytest.approx(shift, abs=EXACT, nan_ok=True)
 
 
 def test_each_is_measured_once() -> None:
