@@ -182,7 +182,7 @@ def _durations(session: Session) -> Iterator[Mistake]:
 
 
 def _pace(session: Session) -> Iterator[Mistake]:
-    if len(session.chunks) < 2:
+    if not session.chunks:
         return
     lateness, chunk = session.lateness, session.settings.chunk
     ahead = float(-lateness.min())

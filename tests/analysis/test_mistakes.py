@@ -17,7 +17,7 @@ from facts import turn as said
 from scripted import ENDED
 
 import rtkit
-from rtkit.analysis.mistakes import Mistake, Mistakes, diagnose
+from rtkit.analysis.mistakes import Mistake, Mistakes, _bounds, diagnose
 from rtkit.audio import AudioError, Clip, open_clip, open_raw, silence
 from rtkit.experiments.mistakes import _MISTAKES, reproduce
 from rtkit.loopback.conversation import Behavior
@@ -326,6 +326,46 @@ def test_chunk_out_of_bounds(make_clip: MakeClip, edges: list[int], evidence: st
     assert rtkit.explain(session).name == "chunk out of bounds"
     mistake = only(diagnose(session))
     assert (mistake.name, mistake.evidence) == ("chunk out of bounds", evidence)
+    assert "held less than 50 ms or more than 1000 ms of audio" in mistake.sentence
+
+
+@pytest.mark.parametrize(
+    ("seconds", "names"),
+    [
+        (0.049, ["chunk out of bounds"]),
+        (0.05, []),
+        (1.0, []),
+        (1.001, ["chunk out of bounds"]),
+    ],
+)
+def test_a_sample_decides_what_is_out_of_bounds(seconds: float, names: list[str]) -> None:
+    assert [*diagnose(built([0.0] * 4, Message(5.0, ENDED), seconds=seconds)).names] == names
+
+
+@pytest.mark.parametrize(
+    ("lateness", "seconds", "pacing", "name", "evidence"),
+    [
+        ([0.0, -0.5], 0.5, "wall_clock", "unpaced", None),
+        ([0.0, -0.625], 0.5, "wall_clock", "unpaced", "0.5 s of audio left within -125 ms, 0.6 s"),
+        ([0.125, 0.0, -0.75], 0.5, "unpaced", "unpaced", "1.0 s of audio left within 125 ms, 0.8"),
+        ([0.0, 0.5], 5.0, "fixed_sleep", "naive drift", None),
+        ([0.0, 0.5625], 5.0, "fixed_sleep", "naive drift", "562 ms late at the end, 112.5 ms more"),
+        ([0.25, 0.5], 5.0, "fixed_sleep", "naive drift", None),
+    ],
+)
+def test_ahead_by_more_than_a_chunk_or_later_by_more_than_a_tenth_of_it(
+    lateness: list[float], seconds: float, pacing: str, name: str, evidence: str | None
+) -> None:
+    one = built(lateness, Message(20.0, ENDED), seconds=seconds, pacing=pacing)
+    found = [mistake.evidence for mistake in diagnose(one) if mistake.name == name]
+    assert [text[: len(evidence or "")] for text in found] == (
+        [] if evidence is None else [evidence]
+    )
+
+
+def test_bounds_are_said_as_far_as_a_service_has_them() -> None:
+    assert _bounds(0.05, np.inf) == "less than 50 ms"
+    assert _bounds(0.0, 9.0) == "more than 9000 ms"
 
 
 def test_one_short_message_at_the_end_is_let_pass(make_clip: MakeClip) -> None:
