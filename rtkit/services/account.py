@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from rtkit.boundary.secrets import hidden, reduced
 from rtkit.services.endpoint import Address, Endpoint, as_json, only_public
 from rtkit.services.keys import find_key
 from rtkit.services.service import Dialect, dialect_named
@@ -43,6 +44,10 @@ class Account:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "host", Address(self.host))
+        for name in ("key", "parameters"):  # a traceback may show whatever a frame names
+            object.__setattr__(self, name, hidden(getattr(self, name)))
+
+    __reduce__ = reduced
 
     @property
     def speaks(self) -> str:

@@ -7,6 +7,7 @@ dialect adds a row to `RULES`.
 from __future__ import annotations
 
 import asyncio
+import pickle
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,17 @@ def test_its_own_class_runs_whole_sessions_against_its_double(
     assert one.transcript.lower().rstrip(".") == "hello there"
     assert one.settings.dialect == dialect
     assert rtkit.explain(one).name == "complete"
+
+
+@EACH
+def test_its_class_goes_to_another_process_whole_and_shows_nothing(dialect: str) -> None:
+    one = own(dialect, "127.0.0.1:1", "key-0123456789", parameters={"jwt": "secret-9876543210"})
+    again = pickle.loads(pickle.dumps(one))
+    assert again == one
+    assert again.find_key() == "key-0123456789"
+    shown = repr(one) + repr(vars(one)) + repr(one.describe())
+    assert "0123456789" not in shown
+    assert "9876543210" not in shown
 
 
 @EACH
