@@ -154,16 +154,18 @@ def _from_basic(value: str) -> Iterator[str]:
 class StrikeOut:
     """Takes secrets out of text, in whatever form they come back.
 
-    As they are; escaped for JSON (once or more often), for a URL, for HTML; in base64, whatever
-    stands before them there, and as hexadecimal digits.
+    As they are, in capitals or not; escaped for JSON, for a URL, for HTML, and one within another;
+    in base64, whatever stands before them there, and as hexadecimal digits.
     """
 
-    __slots__ = ("_ascii", "_forms")
+    __slots__ = ("_ascii", "_forms", "_pattern")
 
     def __init__(self, secrets: Iterable[str]) -> None:
         values = [form for value in secrets for form in (value, unquote(value))]
         found = {part for value in values for part in secrets_in(value)}
-        self._forms = sorted(found.union(*map(_coded, found)), key=len, reverse=True)
+        forms = sorted(found.union(*map(_coded, found)), key=len, reverse=True)
+        self._forms = {form.lower() for form in forms}
+        self._pattern = re.compile("|".join(map(re.escape, forms)), re.IGNORECASE)
         self._ascii = all(one.isascii() for one in found)
 
     def __repr__(self) -> str:
@@ -171,23 +173,47 @@ class StrikeOut:
 
     def __call__(self, text: str) -> str:
         """The text without them."""
-        for form in self._forms:
-            if form in text:
-                text = text.replace(form, SECRET)
+        if not self._forms:
+            return text
+        if self._holds_one(text):
+            text = self._pattern.sub(SECRET, text)
         # What is escaped is seldom ASCII, and secrets seldom are anything else.
-        if self._forms and (_MAY_BE_ASCII if self._ascii else _MAY_BE).search(text):
-            found = _Plain(text, _ASCII if self._ascii else _ANY).find(self._forms)
-            for start, stop in sorted(found, reverse=True):
+        for _ in range(NESTED):
+            may_be = (_MAY_BE_ASCII if self._ascii else _MAY_BE).search(text)
+            found = self._escaped(text, NESTED) if may_be else []
+            for start, stop in reversed(found):
                 text = text[:start] + SECRET + text[stop:]
+            if not found:
+                break
         return text
 
+    def _holds_one(self, text: str) -> bool:
+        """Whether one stands in it as it is; sooner said than where."""
+        in_small = text.lower()
+        return any(form in in_small for form in self._forms)
 
-def _escapes(in_json: str, in_url: str) -> re.Pattern[str]:
+    def _escaped(self, text: str, times: int) -> list[tuple[int, int]]:
+        """From where to where one stands that was escaped; none overlaps another."""
+        plain = _Plain(text, _ASCII if self._ascii else _ANY)
+        found: list[tuple[int, int]] = []
+        if self._holds_one(plain.text):
+            found = [one.span() for one in self._pattern.finditer(plain.text)]
+        elif times and plain.text != text:
+            found = self._escaped(plain.text, times - 1)
+        return [(plain.place(start), plain.place(stop, after=True)) for start, stop in found]
+
+
+NESTED = 3  # times that a secret may be escaped in one way after another
+
+
+def _escapes(four: str, two: str) -> re.Pattern[str]:
     """How a character, or in a URL several, may be escaped; also more than once."""
     forms = (
-        rf"\\+u(?P<json>{in_json})",
-        rf"(?P<url>(?:%(?:25)*{in_url})+)",
-        r"(?P<html>&(?:\#\d{2,6}|\#[xX][0-9a-fA-F]{2,5}|amp|lt|gt|quot|apos);)",
+        rf"(?:\\+|%(?:25)*)u(?P<json>{four})",
+        rf"\\+x(?P<hex>{two})",
+        rf"\\+u\{{0*(?P<braced>{two})\}}",
+        rf"(?P<url>(?:%(?:25)*{two})+)",
+        r"(?P<html>&(?:\#0*\d{2,6}|\#[xX]0*[0-9a-fA-F]{2,5}|[a-zA-Z]{2,8});)",
         r"\\+(?P<one>[\"/\\])",
     )
     return re.compile("|".join(forms))
@@ -198,7 +224,7 @@ _ANY = _escapes("[0-9a-fA-F]{4}", "[0-9a-fA-F]{2}")
 
 
 # Whether it is worth looking for them; soon said.
-_MAY_BE_ASCII = re.compile(r"""[\\%&](?:u00[2-7]|["/\\2-7#algq])""")
+_MAY_BE_ASCII = re.compile(r"""[\\%&](?:u(?:00|\{)|["/\\2-7#x]|[a-zA-Z]{2,8};)""")
 _MAY_BE = re.compile(r"[\\%&]")
 
 
@@ -222,17 +248,7 @@ class _Plain:
             length, done = self._at[-1], found.end()
         self.text = "".join((*pieces, text[done:]))
 
-    def find(self, forms: Iterable[str]) -> list[tuple[int, int]]:
-        """From where to where any of these stands in the text; none overlaps another."""
-        taken: list[tuple[int, int]] = []
-        for form in forms:
-            for found in re.finditer(re.escape(form), self.text):
-                start, stop = self._place(found.start()), self._place(found.end(), after=True)
-                if all(stop <= first or last <= start for first, last in taken):
-                    taken.append((start, stop))
-        return taken
-
-    def _place(self, place: int, *, after: bool = False) -> int:
+    def place(self, place: int, *, after: bool = False) -> int:
         """Where in the text it is; within what was escaped as one, before or after that."""
         stretch = bisect_right(self._at, place) - 1
         ahead = place - self._at[stretch]
@@ -243,12 +259,13 @@ class _Plain:
 
 def _meant(found: re.Match[str]) -> str:
     """What was escaped."""
-    if (units := found["json"]) is not None:
-        return chr(int(units, 16))
-    if (octets := found["url"]) is not None:
-        digits = re.sub("%(?:25)*(?=[0-9a-fA-F]{2})", "", octets)
+    kind = found.lastgroup or ""
+    if kind == "url":
+        digits = re.sub("%(?:25)*(?=[0-9a-fA-F]{2})", "", found[kind])
         return bytes.fromhex(digits).decode("utf-8", "replace")
-    return found["one"] or html.unescape(found["html"])
+    if kind == "html":
+        return html.unescape(found[kind])
+    return found[kind] if kind == "one" else chr(int(found[kind], 16))
 
 
 def _coded(secret: str) -> Iterator[str]:
@@ -261,7 +278,6 @@ def _coded(secret: str) -> Iterator[str]:
             yield coded[first:last]
             yield coded[first:last].translate(_URL_SAFE)
     yield content.hex()
-    yield content.hex().upper()
 
 
 _URL_SAFE = str.maketrans("+/", "-_")

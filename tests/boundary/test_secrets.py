@@ -36,6 +36,15 @@ FORMS: dict[str, Callable[[str], str]] = {
     "URL, capitals": lambda key: "".join(f"%{ord(sign):02X}" for sign in key),
     "HTML": html.escape,
     "HTML, numbers": lambda key: key.replace("&", "&#38;").replace("/", "&#x2F;"),
+    "HTML in HTML": lambda key: html.escape(html.escape(key)),
+    "HTML, by name": lambda key: key.replace("/", "&sol;").replace("=", "&equals;"),
+    "HTML, with zeros": lambda key: key.replace("&", "&#0038;").replace("/", "&#x0002f;"),
+    "HTML in URL": lambda key: quote(html.escape(key), safe=""),
+    "URL in HTML": lambda key: html.escape(quote(key, safe="") + "&"),
+    "JSON in URL": lambda key: quote(json.dumps(key.replace("/", "\\/")), safe=""),
+    "as JavaScript does": lambda key: key.replace("&", "\\x26").replace("/", "\\u{2f}"),
+    "as escape() does": lambda key: key.replace("&", "%u0026"),
+    "CAPITALS": str.upper,
     "hexadecimal": lambda key: key.encode().hex(),
     "HEXADECIMAL": lambda key: key.encode().hex().upper(),
     "base64": lambda key: base64.b64encode(key.encode()).decode(),
@@ -52,7 +61,7 @@ def test_a_secret_is_struck_out_in_every_form(told: str) -> None:
     for name, form in FORMS.items():
         text = strike_out(f'{{"id": "{form(KEY)}"}} and more')
         assert "[secret]" in text, name
-        for piece in (KEY, "planted", "0123", form(KEY)):
+        for piece in (KEY, "planted", "PLANTED", "0123", form(KEY)):
             assert piece not in text, name
         assert text.startswith('{"id": "')
         assert text.endswith('"} and more')
@@ -69,6 +78,13 @@ def test_what_was_told_as_basic_or_in_json_is_struck_out_by_its_parts() -> None:
     assert StrikeOut([f"Basic {basic}"])(f"{KEY} {basic}") == "[secret] [secret]"
     nested = json.dumps({"hook": [{"header": KEY, "n": 16000}]})
     assert StrikeOut([nested])(f"not with {KEY}: 16000") == "not with [secret]: 16000"
+
+
+def test_several_are_struck_out_each_in_its_form() -> None:
+    text = " ".join(form(KEY) for form in FORMS.values())
+    struck = StrikeOut([KEY])(text)
+    assert struck.count("[secret]") >= len(FORMS)
+    assert "planted" not in struck.lower()
 
 
 def test_what_may_be_a_word_stays() -> None:
