@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import stat
 import subprocess
 import sys
@@ -322,3 +323,16 @@ def test_a_disk_that_fails_beside_what_failed_before_hides_neither(
         simulate(streamed(make_clip(1.0), folder / "a.jsonl", *timeline, work=removing(folder)))
     assert "file could not be written (No such file" in str(caught.value)
     assert len(caught.value.session.chunks) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("a\0b.jsonl", "is no file's name"), ("a/" * 3000, "is no file's name"), ("pipe", "No such")],
+)
+def test_what_cannot_be_written_holds_up_nobody(
+    make_clip: MakeClip, tmp_path: Path, name: str, sentence: str
+) -> None:
+    """Opening a pipe that nobody reads would wait for ever, and Stop with it."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises((ValueError, OSError), match=sentence):
+        simulate(rtkit.stream(make_clip(0.2), connection=Scripted([]), record=tmp_path / name))

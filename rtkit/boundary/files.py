@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from rtkit.boundary.text import told
+
 try:
     import fcntl
 except ImportError:  # not a Unix: no locks, and no open file is renamed
@@ -20,6 +22,7 @@ except ImportError:  # not a Unix: no locks, and no open file is renamed
 
 __all__ = ["AsideFile", "alone", "replacing"]
 
+LONGEST_PATH = 4000  # bytes; Linux allows 4096
 LONGEST = 230  # bytes of a name that gets something before and behind it; 255 are allowed
 
 
@@ -71,6 +74,8 @@ class AsideFile:
     """
 
     def __init__(self, path: Path) -> None:
+        if "\0" in str(path) or len(os.fsencode(path)) > LONGEST_PATH:
+            raise ValueError(f"record={told(path, 60)!r} is no file's name")
         if path.is_dir():
             raise ValueError(f"record={str(path)!r} is a folder; give a file's name, with .jsonl")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +83,7 @@ class AsideFile:
         self._file: TextIO
         self._empty = True
         if path.exists() and not path.is_file():  # a device or a pipe, which cannot be replaced
-            self.path, self._file = path, path.open("w", encoding="utf-8")
+            self.path, self._file = path, _open_at_once(path)
         else:
             self.path = path.resolve()
             self._aside = self.path.with_name(f".{_short(self.path.name)}.part")
@@ -150,6 +155,12 @@ def alone(path: Path, busy: str) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         file.close()
+
+
+def _open_at_once(path: Path) -> TextIO:
+    """A device, or a pipe: one that nobody reads cannot be written, and holds up nobody."""
+    flags = os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)
+    return os.fdopen(os.open(path, flags), "w", encoding="utf-8")
 
 
 def _open_alone(aside: Path, path: Path) -> TextIO:
