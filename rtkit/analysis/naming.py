@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
+from rtkit.boundary.text import LONGEST, clean
 from rtkit.services.described import usual_of
 from rtkit.services.service import public_part
 from rtkit.session import Session, check_session
@@ -21,19 +22,24 @@ PASSED_OVER = ("name", "dialect", "engine", "parameters", "simulated", "usual")
 
 
 def named(sessions: Sessions) -> dict[str, Session]:
-    """Sessions by name: given names, or labels of their settings, numbered where they repeat."""
+    """Sessions by name: given ones, fit to be shown, or labels of their settings.
+
+    They are numbered where they repeat.
+    """
+    given: Iterable[tuple[object, Session]]
     if isinstance(sessions, Mapping):
-        for session in sessions.values():
-            check_session(session)
-        return dict(sessions)
-    one = isinstance(sessions, Session | str | Path) or not isinstance(sessions, Iterable)
+        given = sessions.items()
+    else:
+        one = isinstance(sessions, Session | str | Path) or not isinstance(sessions, Iterable)
+        given = ((None, each) for each in cast(Iterable[Session], [sessions] if one else sessions))
     result: dict[str, Session] = {}
-    for session in cast(Iterable[Session], [sessions] if one else sessions):
+    for called, session in given:
         check_session(session)
-        name, number = session.label, 1
+        label = session.label if called is None else clean(str(called))[:LONGEST]
+        name, number = label, 1
         while name in result:
             number += 1
-            name = f"{session.label} ({number})"
+            name = f"{label} ({number})"
         result[name] = session
     return result
 

@@ -16,14 +16,16 @@ INSTEAD = "\N{REPLACEMENT CHARACTER}"
 
 
 def clean(text: str) -> str:
-    """A text of which every character can be shown, and written in UTF-8."""
-    return text if text.isprintable() else _ODD.sub(INSTEAD, text.replace("\r\n", "\n"))
+    """A text of which every character can be shown, in its order, and written in UTF-8."""
+    if text.isprintable():
+        return text
+    return _ODD.sub(INSTEAD, _REORDERING.sub("", text.replace("\r\n", "\n")))
 
 
 def told(text: object, longest: int = LONGEST) -> str:
     """What is said of a thing, as a part of a sentence: on one line, and not too long."""
     words = str(text)[: 4 * longest]  # or a megabyte would be looked through for its first line
-    line = " ".join(clean(_REORDERING.sub("", words)).split())
+    line = " ".join(clean(words).split())
     return line if len(line) <= longest else f"{line[: longest - 2]} …"
 
 

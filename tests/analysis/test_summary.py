@@ -175,3 +175,14 @@ def test_bounds_and_reasons_are_columns() -> None:
     (row,) = rtkit.to_frame(one, "sessions").itertuples()
     assert row.turn_half_width_max == pytest.approx(0.015)
     assert row.turn_latency_made_by_the_sender_low < row.turn_latency_made_by_the_sender_high
+
+
+def test_names_are_fit_to_be_shown_and_none_is_lost() -> None:
+    one = call(3)
+    names = {"\ud800": one, "\udce9": one, "\x1b[31m\u202ea": one, "x" * 10**6: one, "same": one}
+    table = rtkit.summarize(names)
+    for text in (str(table), table._repr_html_()):
+        assert len(text.encode()) < 50_000
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+    assert len(rtkit.to_frame(names, "sessions")) == len(names)
