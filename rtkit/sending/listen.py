@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable, Coroutine, Iterable
 from enum import Enum
 from typing import Any
@@ -26,7 +27,7 @@ LAST_WORDS = 1.0  # seconds in which a service that gives up may say why
 # What is kept of what a service says, in bytes: at once, and for each second of time or of audio.
 # Three hours of words told again and again in long turns are some 30 KB a second.
 KEPT, KEPT_EACH_SECOND = 1 << 26, 100_000
-OVERHEAD = 1000  # bytes of a message besides its text
+OVERHEAD, WORD = 1000, 100  # bytes of a message, and of each word that is read in it
 
 
 class State(Enum):
@@ -211,11 +212,12 @@ class Conversation:
                 at, waited = self._timeline.now(), self.kernel.waited()
                 if isinstance(text, bytes):
                     text = text.decode("utf-8", "replace")
-                self._heard += OVERHEAD + len(text)
+                replies = read(text)
+                words = sum(len(one.words) for one in replies if isinstance(one, messages.Turn))
+                self._heard += OVERHEAD + sys.getsizeof(text) + WORD * words
                 lasts = max(loop.time() - began, self.audio_sent)
                 if self._heard > KEPT + KEPT_EACH_SECOND * lasts:
                     raise Closed(None, why=FLOOD)
-                replies = read(text)
                 self._recorder.add(Message(at, text, replies, waited))
                 for reply in replies:
                     self._hear(reply)

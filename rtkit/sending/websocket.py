@@ -20,7 +20,7 @@ from rtkit.clock.thread import in_thread
 from rtkit.sending.kernel import Kernel
 from rtkit.services.closures import Closure
 from rtkit.services.endpoint import Address, Closed, Endpoint
-from rtkit.services.explain import explain, explain_own
+from rtkit.services.explain import FLOOD, explain, explain_own
 from rtkit.services.service import dialect_named
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Failure", "WebSocket", "open_websocket"]
 
 CLOSE_TIMEOUT = 2.0  # seconds that the other side may take to close
+UNREAD = 1 << 22  # bytes that the other side may leave unread: audio is refused long before
 LONGEST_MESSAGE = 1 << 20  # bytes; three hours of words in one turn are less
 
 
@@ -99,7 +100,7 @@ class WebSocket:
         if closed.sent is not None and not closed.rcvd_then_sent and closed.sent.code != 1000:
             return Closed(None, why=explain_own(closed.sent.code))
         if closed.rcvd is None:
-            return Closed(None)
+            return Closed(None, why=getattr(self._connection, "why", None))
         return Closed(closed.rcvd.code, self._strike_out(closed.rcvd.reason))
 
     def write(self, frame: bytes | str) -> bool:
@@ -208,7 +209,18 @@ def _refused(response: Response, host: str, dialect: str, strike_out: StrikeOut)
 
 
 async def _connect(endpoint: Endpoint, place: Mapping[str, Any]) -> ClientConnection:
-    from websockets.asyncio.client import connect
+    from websockets.asyncio.client import ClientConnection, connect
+
+    class Connection(ClientConnection):
+        """One that ends with a service that makes it say much, pongs for pings, and reads none."""
+
+        why: Closure | None = None
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.transport.get_write_buffer_size() > UNREAD:
+                self.why = FLOOD
+                self.transport.abort()
 
     class Connect(connect):
         def process_redirect(self, exc: Exception) -> Exception | str:
@@ -217,6 +229,7 @@ async def _connect(endpoint: Endpoint, place: Mapping[str, Any]) -> ClientConnec
     return await Connect(
         str(endpoint.url),
         additional_headers=dict(endpoint.headers),
+        create_connection=Connection,
         compression=None,  # it would cost the sender more than it saves
         open_timeout=None,
         close_timeout=CLOSE_TIMEOUT,

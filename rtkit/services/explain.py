@@ -23,7 +23,7 @@ CLOSED_EARLY = Closure(
 )
 FLOOD = Closure(
     "flood",
-    "The service sent more than rtkit keeps of a session, which no speech needs.",
+    "The service sent more than rtkit keeps or answers in a session, which no speech needs.",
     "See that the address is a speech-to-text service's, and try again.",
     False,
 )

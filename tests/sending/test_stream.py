@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 from collections.abc import Callable
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 from conftest import MakeClip, simulate, spoken, virtual_loop
 from scripted import BEGIN, ENDED, NORMAL, Scripted, error
+from websockets.utils import accept_key
 
+import rtkit
 from rtkit.audio import Clip
 from rtkit.clock.alarm import sleep_until
 from rtkit.loopback.conversation import Behavior
@@ -695,3 +698,34 @@ def test_what_stops_a_session_tells_where_its_facts_are(
     (note,) = simulate(stopped())
     assert "after 2.0 s of audio" in note
     assert (str(path) if recorded else "record=PATH") in note
+
+
+def test_a_service_that_pings_and_reads_nothing_does_not_make_it_grow(make_clip: MakeClip) -> None:
+    """What is owed for its pings is cut off, in a second and not when a chunk cannot leave."""
+    owed = 0
+
+    async def ping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal owed
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = request.partition("Sec-WebSocket-Key: ")[2].partition("\r\n")[0]
+        answer = "HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        writer.write(f"{answer}Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n".encode())
+        hello = BEGIN.encode()
+        writer.write(bytes([0x81, len(hello)]) + hello)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        with contextlib.suppress(ConnectionError):
+            while owed < 100 << 20:
+                writer.write((b"\x89\x7d" + bytes(125)) * 500)
+                owed += 500 * 127
+                await writer.drain()
+        writer.close()
+
+    async def run() -> StreamError:
+        async with await asyncio.start_server(ping, "127.0.0.1", 0) as server:
+            host = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            with pytest.raises(StreamError) as failure:
+                await stream(make_clip(20.0), service=AssemblyAI("any", host=host))
+            return failure.value
+
+    assert rtkit.explain(asyncio.run(run())).name == "flood"
+    assert owed < 100 << 20

@@ -42,7 +42,7 @@ from rtkit.services.assemblyai import client as protocol
 from rtkit.services.assemblyai.server import Server
 from rtkit.services.endpoint import Closed, Endpoint
 from rtkit.services.explain import explain
-from rtkit.services.messages import Close, Other
+from rtkit.services.messages import Close, Other, Turn
 from rtkit.services.service import dialect_named, part_of
 from rtkit.session import Session
 
@@ -300,11 +300,11 @@ def thrown(port: int, data: bytes) -> None:
 
 # The client's end.
 
-TURN = ("turn_order", "transcript", "words", "end_of_turn", "turn_is_formatted", "loopback")
+TURN_FIELDS = ("turn_order", "transcript", "words", "end_of_turn", "turn_is_formatted", "loopback")
 answers = some.one_of(
     messages(
         ["Begin", "Turn", "Termination", "Error", "Warning", "Heartbeat"],
-        [*TURN, "id", "expires_at", "configuration", "error", "error_code"],
+        [*TURN_FIELDS, "id", "expires_at", "configuration", "error", "error_code"],
     ),
     some.text(max_size=100),
     some.binary(max_size=100),
@@ -400,13 +400,15 @@ def test_a_flood_of_messages_ends_with_the_session() -> None:
 
 
 def test_what_is_kept_of_a_flood_is_bounded_and_said() -> None:
-    """Few large messages or many small ones: the session ends, and its file says so, too."""
+    """Large messages or many small ones: the session ends, and its file says so, too."""
+    words = [{"text": "a", "start": 1, "end": 2}] * 25_000  # more in memory than on the wire
+    turn = {"type": "Turn", "turn_order": 0, "transcript": "\U0001f600" * 100_000, "words": words}
 
-    async def run(size: int, seconds: float) -> tuple[StreamError, float]:
+    async def run(said: str, seconds: float) -> tuple[StreamError, float]:
         class Flood(Scripted):
             async def recv(self) -> str | bytes:
                 await sleep_until(asyncio.get_running_loop().time() + seconds)
-                return BEGIN.ljust(size)
+                return said
 
         service = Flood([], NORMAL)
         with pytest.raises(StreamError) as failure:
@@ -414,15 +416,21 @@ def test_what_is_kept_of_a_flood_is_bounded_and_said() -> None:
         assert service.closed
         return failure.value, asyncio.get_running_loop().time()
 
-    for size, seconds in ((1 << 20, 0.001), (100, 1e-5)):
+    large = json.dumps({**turn, "end_of_turn": False}, ensure_ascii=False)
+    for said, kept, seconds in (
+        (BEGIN.ljust(1 << 20), 1 << 26, 0.001),
+        (BEGIN.ljust(100), 1 << 21, 1e-5),
+        (large, 1 << 24, 0.001),
+    ):
         with pytest.MonkeyPatch.context() as patch:
-            if size < 1000:
-                patch.setattr("rtkit.sending.listen.KEPT", 1 << 21)
-            error, ended = simulate(run(size, seconds))
-        assert "sent more than rtkit keeps of a session" in str(error)
+            patch.setattr("rtkit.sending.listen.KEPT", kept)
+            error, ended = simulate(run(said, seconds))
+        assert "sent more than rtkit keeps" in str(error)
         assert rtkit.explain(error).name == "flood"
-        kept = sum(len(message.text) + 1000 for message in error.session.messages)
-        assert kept <= (1 << 26) + 100_000
+        told = error.session.messages
+        texts = sum(sys.getsizeof(message.text) + 1000 for message in told)
+        heard = sum(len(one.words) for _, one in error.session.replies if isinstance(one, Turn))
+        assert texts + 100 * heard <= kept + 100_000
         assert ended < 0.6
 
 
