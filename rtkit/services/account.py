@@ -86,5 +86,6 @@ class Account:
             "usual": {"host": self.HOST},
             "host": Address(self.host).shown,
             "speech_model": self.model,
-            "parameters": only_public({**dialect.asks, **self.parameters}, dialect.public),
+            "parameters": only_public(dialect.asks, dialect.public)
+            | only_public(self.parameters, dialect.public),
         }

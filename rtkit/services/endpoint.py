@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from rtkit.boundary.secrets import Confidential, Told, Unfit
+from rtkit.boundary.secrets import Confidential, Told, Unfit, plain
 from rtkit.boundary.text import told
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def only_public(parameters: Mapping[str, object], public: Collection[str]) -> di
             f"parameters= takes names and values, such as {{'keyterms': ['rtkit']}}, and not {kind}"
         )
     known = {name.casefold() for name in public}
-    return {name: value for name, value in parameters.items() if name.casefold() in known}
+    return {name: plain(one) for name, one in parameters.items() if name.casefold() in known}
 
 
 def sounds_secret(name: str) -> bool:

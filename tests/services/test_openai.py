@@ -201,7 +201,7 @@ def test_the_key_goes_in_a_header_and_the_model_into_the_session(
 
 def test_an_unknown_dialect_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown dialect 'sglang'; one of 'openai', 'vllm'"):
-        OpenAI(dialect="sglang")
+        _ = OpenAI(dialect="sglang").speaks
 
 
 @pytest.mark.parametrize(

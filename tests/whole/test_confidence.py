@@ -250,12 +250,23 @@ def test_a_process_that_cannot_start_shows_no_environment(
     told_of(failure.value)
 
 
-def test_a_service_goes_to_another_process_with_what_it_was_told() -> None:
+@pytest.mark.parametrize("vendor", [rtkit.Loopback, *dict.fromkeys(vendors().values())])
+def test_a_service_shows_nothing_and_goes_to_another_process_with_all(
+    make_clip: MakeClip, vendor: Any
+) -> None:
     asked = {"token": KEY, "n": [1, {"deep": KEY}]}
-    for service in (AssemblyAI(KEY, parameters=asked), rtkit.Loopback(key=KEY, parameters=asked)):
-        there = pickle.loads(pickle.dumps(service))
-        assert (there.key, there.parameters, type(there)) == (KEY, asked, type(service))
-        assert KEY not in repr([there.key, there.parameters, there])
+    service = vendor(key=KEY, parameters=asked)
+    there = pickle.loads(pickle.dumps(service))
+    assert (there.key, there.parameters, type(there)) == (KEY, asked, vendor)
+    assert KEY not in repr([there.key, there.parameters, there, there.describe(None)])
+    for wrong in ({"y": KEY + "\ud800"}, {"y": {1, KEY}}):
+        with pytest.raises(ValueError, match=r"\['y'\] cannot be sent") as failure:
+            asyncio.run(stream(make_clip(0.2), service=vendor(key=KEY, parameters=wrong)))
+        told_of(failure.value)
+    if vendor is not rtkit.Loopback:
+        with pytest.raises(ValueError, match="holds a space") as failure:
+            asyncio.run(stream(make_clip(0.2), service=vendor(key=f"Token {KEY}")))
+        told_of(failure.value)
 
 
 CHILD = """

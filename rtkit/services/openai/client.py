@@ -22,6 +22,7 @@ __all__ = ["DIALECT", "EMPTY", "PATH", "VARIANTS", "OpenAI"]
 HOST = "api.openai.com"
 PATH = "/v1/realtime"
 MODEL, VLLM_MODEL = "gpt-live-transcribe", "mistralai/Voxtral-Mini-4B-Realtime-2602"
+MODELS = {"openai": MODEL, "vllm": VLLM_MODEL}  # by dialect
 WITHOUT_VAD = "gpt-realtime-whisper"
 ASKS = {"turn_detection": {"type": "server_vad", "silence_duration_ms": 500}}
 EMPTY = "input_audio_buffer_commit_empty"  # a commit with nothing to settle
@@ -55,10 +56,6 @@ class OpenAI(Account):
         none.
     dialect : {"openai", "vllm"}
 
-    Raises
-    ------
-    ValueError
-        If the dialect is another.
     """
 
     NAME: ClassVar[str] = "OpenAI"
@@ -70,13 +67,12 @@ class OpenAI(Account):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        models = {"openai": MODEL, "vllm": VLLM_MODEL}
-        if self.dialect not in models:
-            raise ValueError(f"unknown dialect {self.dialect!r}; one of 'openai', 'vllm'")
-        object.__setattr__(self, "model", self.model or models[self.dialect])
+        object.__setattr__(self, "model", self.model or MODELS.get(self.dialect, ""))
 
     @property
     def speaks(self) -> str:
+        if self.dialect not in MODELS:  # a constructor that refuses shows the key in its frame
+            raise ValueError(f"unknown dialect {self.dialect!r}; one of 'openai', 'vllm'")
         return "openai" if self.dialect == "openai" else f"openai.{self.dialect}"
 
     def find_key(self) -> str:
