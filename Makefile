@@ -19,7 +19,7 @@ lab: $(VENV)/lab.done  ## open the first notebook in JupyterLab
 	$(BIN)/jupyter lab $(if $(ROOT),--allow-root) --LabApp.default_url=/lab/tree/$(NOTEBOOK)
 
 app: $(VENV)/app.done  ## the panel as a page without code, on this machine; ?theme=dark for a dark one
-	$(BIN)/voila --Voila.ip=127.0.0.1 --template=lab notebooks/panel.ipynb
+	$(BIN)/voila --Voila.ip=127.0.0.1 --template=lab --KernelManager.autorestart=False --MappingKernelManager.cull_idle_timeout=60 --MappingKernelManager.cull_interval=10 notebooks/panel.ipynb
 
 test: $(VENV)/test.done chromium  ## everything that tells whether the project is sound
 	$(BIN)/ruff check .

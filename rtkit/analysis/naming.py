@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import cast
 
@@ -12,7 +13,7 @@ from rtkit.services.described import usual_of
 from rtkit.services.service import public_part
 from rtkit.session import Session, check_session
 
-__all__ = ["Sessions", "named", "parameters_of", "said", "service_of"]
+__all__ = ["Sessions", "named", "parameters_of", "said", "service_of", "told_apart", "when"]
 
 Sessions = Session | Iterable[Session] | Mapping[str, Session]
 
@@ -47,6 +48,52 @@ def named(sessions: Sessions) -> dict[str, Session]:
 def said(name: str) -> str:
     """A session's name as it is printed."""
     return name.replace("fixed_sleep", "fixed sleep").replace("wall_clock", "wall clock")
+
+
+def told_apart(sessions: Iterable[Session]) -> list[str]:
+    """A name for each session, of what differs between them: no two are called alike.
+
+    That is the recording, the service, the pacing, the chunk, the stretch, the channel, the work or
+    the sender; or else when it was.
+    """
+    several = [*sessions]
+    rows = [list(_features(session)) for session in several]
+    differ = [len(set(column)) > 1 for column in zip(*rows, strict=True)]
+    names = [
+        ", ".join(cell for cell, differs in zip(row, differ, strict=True) if differs and cell)
+        for row in rows
+    ]
+    names = [name or said(one.settings.pacing) for name, one in zip(names, several, strict=True)]
+    names = [
+        f"{name}, {when(one)}".rstrip(", ") if names.count(name) > 1 else name
+        for name, one in zip(names, several, strict=True)
+    ]
+    counts: dict[str, int] = {}
+    for place, name in enumerate(names):
+        counts[name] = counts.get(name, 0) + 1
+        if counts[name] > 1:
+            names[place] = f"{name} ({counts[name]})"
+    return names
+
+
+def _features(session: Session) -> Iterator[str]:
+    asked = session.settings
+    yield Path(asked.recording).stem
+    yield service_of(session)
+    yield said(asked.pacing)
+    yield f"{asked.chunk * 1000:g} ms"
+    yield f"{asked.first / asked.rate:g} to {(asked.first + asked.samples) / asked.rate:g} s"
+    yield "" if asked.channel is None else f"channel {asked.channel + 1}"
+    yield asked.work if isinstance(asked.work, str) else f"{asked.work * 1000:g} ms of work"
+    yield f"sender in a {asked.isolation}"
+
+
+def when(session: Session) -> str:
+    """When it started, on this computer's calendar; empty where that is not told."""
+    try:
+        return f"{datetime.fromisoformat(session.started).astimezone():%d %b %H:%M}"
+    except (ValueError, OverflowError):  # OverflowError: no calendar of this computer's has it
+        return ""
 
 
 def service_of(session: Session) -> str:

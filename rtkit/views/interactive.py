@@ -167,9 +167,12 @@ def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Tim
 
 
 def live(
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, seconds: float
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    seconds: float,
+    pacings: Sequence[str],
 ) -> dict[str, Any]:
-    """`Timeline.data` of sessions that still run: audio and lateness of some chunks, by pacing."""
+    """`Timeline.data` of sessions that still run: audio and lateness of some chunks, by name."""
     chunks = {
         name: [
             [round(at, 4), round(at, 4), round(at, 4), round(at + late, 4)]
@@ -184,7 +187,7 @@ def live(
         "parts": {},
         "sessions": [
             {**_looks(said(name), name, look.color, DASHES[look.linestyle]), "chunks": chunks[name]}
-            for name, look in zip(chunks, looks_for(chunks), strict=True)
+            for name, look in zip(chunks, looks_for(pacings), strict=True)
         ],
     }
 

@@ -1,18 +1,177 @@
-"""How the panel's fields look and stand."""
+"""The panel's fields: numbers that stay as they were typed, names above, sentences below."""
 
 from __future__ import annotations
 
+import html
+import math
+import re
+from collections.abc import Callable
+
 import ipywidgets
 
-__all__ = ["BESIDE", "SHORT", "STYLE", "WIDE", "in_a_row"]
+__all__ = ["FieldError", "NumberField", "alert", "disclosure", "grid", "in_a_row", "stacked"]
 
-STYLE = {"description_width": "7em"}
-WIDE = {"width": "calc(100% - 4px)"}  # a widget has 2 px of margin
-SHORT = {"width": "14em"}
-BESIDE = "2px 2px 2px 7.6em"  # below the fields, not below their names
+NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)", re.ASCII)
+GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", re.ASCII)
+
+
+class FieldError(ValueError):
+    """What stands in a field cannot be used; the sentence names the field."""
+
+
+class NumberField(ipywidgets.VBox):  # type: ignore[misc]
+    """A number as it was typed, with a decimal point or comma.
+
+    What is none, or out of range, stays as it is, is marked, and a sentence below says what to
+    type; `number` refuses it.
+
+    Parameters
+    ----------
+    value : float or str
+        What stands in the field at first.
+    description : str
+        The field's name.
+    low, high : float
+        The range, both ends included.
+    unit : str
+        Of the number, in sentences.
+    empty : float, optional
+        What an empty field stands for; without it a number has to be typed.
+    whole : bool
+        Whether it has to be a whole number.
+    """
+
+    def __init__(
+        self,
+        value: float | str,
+        *,
+        description: str,
+        tooltip: str,
+        low: float = 0,
+        high: float = math.inf,
+        unit: str = "",
+        empty: float | None = None,
+        whole: bool = False,
+        placeholder: str = "",
+    ) -> None:
+        self.low, self.high = low, high
+        self._unit, self._empty, self._whole = unit, empty, whole
+        self.text = ipywidgets.Text(
+            _written(value),
+            description=description,
+            tooltip=tooltip,
+            placeholder=placeholder,
+            continuous_update=False,
+        )
+        self.note = ipywidgets.HTML(layout={"display": "none"})
+        super().__init__([stacked(self.text), self.note], layout={"overflow": "visible"})
+        self.text.observe(lambda _: self.check(), "value")
+
+    @property
+    def value(self) -> float | None:
+        """The number that is typed, also one out of range; None if there is none."""
+        try:
+            return self._parse()
+        except FieldError:
+            return None
+
+    @value.setter
+    def value(self, value: float | str) -> None:
+        self.text.value = _written(value)
+
+    @property
+    def error(self) -> str:
+        """What is wrong with it; empty if nothing is."""
+        try:
+            self.number()
+        except FieldError as error:
+            return str(error)
+        return ""
+
+    def number(self) -> float:
+        """The number, if it can be used; raises `FieldError`."""
+        found = self._parse()
+        if self._whole and found != round(found):
+            raise self._refusal(f"{self.text.value.strip()} is no whole number")
+        if not self.low <= found <= self.high:
+            raise self._refusal(f"{self.text.value.strip()} is out of range")
+        return found
+
+    def check(self) -> None:
+        """Mark the field, or no longer."""
+        self.complain(self.error.removeprefix(f"{self.text.description}: "))
+
+    def complain(self, sentence: str) -> None:
+        """Mark the field and say why; without a sentence the mark goes."""
+        self.note.layout.display = "block" if sentence else "none"
+        self.note.value = alert(sentence) if sentence else ""
+        (self.text.add_class if sentence else self.text.remove_class)("rt-refused")
+
+    def on_change(self, do: Callable[[], object]) -> None:
+        """Call `do` whenever something else is typed or set."""
+        self.text.observe(lambda _: do(), "value")
+
+    def _parse(self) -> float:
+        typed = self.text.value.strip().replace("\N{MINUS SIGN}", "-")
+        if not typed and self._empty is not None:
+            return self._empty
+        if GROUPED.fullmatch(typed):
+            either = f"{typed.replace(',', '')} or {typed.replace(',', '.', 1)}"
+            raise self._refusal(f"{typed} can be read in two ways, as {either}")
+        if not NUMBER.fullmatch(typed):
+            raise self._refusal(f"{typed} is no number" if typed else "nothing is typed")
+        return float(typed.replace(",", "."))
+
+    def _refusal(self, why: str) -> FieldError:
+        unit = f" {self._unit}" if self._unit else ""
+        to = f"{self.low:g} to {self.high:g}" if self.high < math.inf else f"{self.low:g} or more"
+        return FieldError(f"{self.text.description}: {why}. Type {to}{unit}.")
+
+
+def _written(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.12g}"
+
+
+def alert(sentence: str) -> str:
+    """A sentence that a screen reader says at once."""
+    return f'<div role="alert" class="rt-alert">{html.escape(sentence)}</div>'
+
+
+def stacked(widget: ipywidgets.Widget) -> ipywidgets.Widget:
+    """The field, its name above it."""
+    widget.add_class("rt-stacked")
+    widget.layout.width = "auto"
+    return widget
+
+
+def grid(*widgets: ipywidgets.Widget, least: str = "13em") -> ipywidgets.Widget:
+    """Fields side by side, as many as there is room for."""
+    return ipywidgets.GridBox(
+        list(widgets),
+        layout={
+            "grid_template_columns": f"repeat(auto-fill, minmax({least}, 1fr))",
+            "grid_gap": "4px 16px",
+            "align_items": "flex-start",
+            "overflow": "visible",
+        },
+    )
 
 
 def in_a_row(*widgets: ipywidgets.Widget) -> ipywidgets.Widget:
     """Side by side where there is room, else one below the other."""
-    layout = {"flex_flow": "row wrap", "align_items": "baseline", "overflow": "visible"}
+    layout = {"flex_flow": "row wrap", "align_items": "center", "overflow": "visible"}
     return ipywidgets.HBox(list(widgets), layout=layout)
+
+
+def disclosure(name: str, inside: ipywidgets.Widget, *, tooltip: str) -> ipywidgets.Checkbox:
+    """What shows or hides `inside`: a box to tick, so that its state is told to everybody."""
+    switch = ipywidgets.Checkbox(False, description=name, tooltip=tooltip, indent=False)
+    switch.layout.width = "auto"
+    switch.add_class("rt-disclosure")
+
+    def show(_: object = None) -> None:
+        inside.layout.display = "flex" if switch.value else "none"
+
+    switch.observe(show, "value")
+    show()
+    return switch

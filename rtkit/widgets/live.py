@@ -18,7 +18,10 @@ LETTERS = 400  # of a turn
 class Watched:
     """What a running session has shown so far, of bounded size however long it runs."""
 
-    def __init__(self, seconds: float, sent: asyncio.Event) -> None:
+    def __init__(
+        self, seconds: float, sent: asyncio.Event, *, pacing: str = "wall_clock", chunk: float = 0.1
+    ) -> None:
+        self.pacing, self.chunk = pacing, chunk
         self._sent = sent
         self._column = seconds / COLUMNS
         self._older: list[tuple[float, float]] = []
@@ -42,15 +45,17 @@ class Watched:
         return [audio for audio, _ in points], [lateness for _, lateness in points]
 
     def lines(self, shown: int = 8) -> list[str]:
-        """The last turns as HTML, partial ones in italics."""
+        """The last turns as HTML, numbered as the figures number them, partial ones in italics."""
         unread, self._unread = self._unread, []
         for reply in unread:
             if isinstance(reply, Turn) and reply.words:
                 text = _end_of(" ".join(word.text for word in reply.words))
                 self._turns[reply.order] = (text, reply.end_of_turn)
         return [
-            html.escape(text) if final else f"<i>{html.escape(text)} …</i>"
-            for text, final in list(self._turns.values())[-shown:]
+            f'<li value="{number}">'
+            + (html.escape(text) if final else f"<i>{html.escape(text)} …</i>")
+            + "</li>"
+            for number, (text, final) in list(enumerate(self._turns.values(), start=1))[-shown:]
         ]
 
 

@@ -14,16 +14,18 @@ import ipywidgets
 
 from rtkit.analysis.naming import said
 from rtkit.views.interactive import live
+from rtkit.widgets.fields import in_a_row
 from rtkit.widgets.live import Watched
 from rtkit.widgets.timeline import TimelineWidget
 
 __all__ = ["LiveBox"]
 
 REFRESH = 0.25  # seconds between looks at the running session
+SHOWN = 4  # sessions in the trace
 
 
 class LiveBox(ipywidgets.VBox):  # type: ignore[misc]
-    """Buttons with the progress beside them, a sentence, the timeline, the transcript."""
+    """A sentence, the timeline, the transcript; `row` has the buttons and the progress."""
 
     def __init__(self, *, trace: bool) -> None:
         self._tracing = trace
@@ -49,34 +51,42 @@ class LiveBox(ipywidgets.VBox):  # type: ignore[misc]
             icon="volume-up",
             tooltip="Play what is chosen, with a cursor on the lateness of its sessions",
         )
-        self.progress = ipywidgets.FloatProgress(0, min=0, max=1, layout={"flex": "1 1 12em"})
+        self.progress = ipywidgets.FloatProgress(
+            0, min=0, max=1, layout={"flex": "1 1 12em", "visibility": "hidden"}
+        )
         self.status = ipywidgets.HTML()
         self.timeline = TimelineWidget()
         self.transcript = ipywidgets.HTML()
         buttons = ("run", "stop", "calibrate", "hear")
         for name in (*buttons, "progress", "status", "transcript"):
             getattr(self, name).add_class(f"rt-{name}")
-        row = ipywidgets.HBox(
-            [*(getattr(self, name) for name in buttons), self.progress],
-            layout={"flex_flow": "row wrap", "align_items": "center", "margin": "8px 0 0"},
-        )
-        seen = [row, self.status, self.timeline, self.transcript]
+        self.row = in_a_row(self.run, self.stop, self.hear, self.progress)
+        self.row.layout.margin = "8px 0 0"
+        seen = [self.status, self.timeline, self.transcript]
         super().__init__(seen, layout={"overflow": "visible"})
 
     def clear(self) -> None:
         self.timeline.data, self.transcript.value = {}, ""
         self.progress.value, self.progress.bar_style = 0, ""
 
+    def connecting(self, name: str, to: str) -> None:
+        """A session begins: from here on until its first chunk left, the bar says so."""
+        self.progress.layout.visibility = "visible"
+        self.progress.bar_style = ""
+        self.progress.add_class("rt-waiting")
+        self.say(f"{said(name)}: connecting to {to} …")
+
+    def ended(self, style: str) -> None:
+        self.progress.remove_class("rt-waiting")
+        self.progress.bar_style = style
+
     def say(self, sentence: str, *, role: str = "status") -> None:
-        color = "var(--jp-error-color1, #b00020)" if role == "alert" else "inherit"
-        self.status.value = (
-            f'<div role="{role}" style="color: {color}; line-height: 1.4; padding: 6px 0">'
-            f"{html.escape(sentence)}</div>"
-        )
+        look = "rt-alert" if role == "alert" else "rt-said"
+        self.status.value = f'<div role="{role}" class="{look}">{html.escape(sentence)}</div>'
 
     @contextlib.asynccontextmanager
     async def watching(
-        self, watched: Mapping[str, Watched], *, seconds: float, chunk: float, sent: asyncio.Event
+        self, watched: Mapping[str, Watched], *, seconds: float, sent: asyncio.Event
     ) -> AsyncIterator[None]:
         """Show sessions while they run, by name; `seconds` is what each of them streams.
 
@@ -89,7 +99,7 @@ class LiveBox(ipywidgets.VBox):  # type: ignore[misc]
                 await asyncio.sleep(REFRESH)
                 sent.clear()
                 await sent.wait()
-                await asyncio.sleep(chunk / 3)
+                await asyncio.sleep(min(one.chunk for one in watched.values()) / 3)
                 self._show(watched, seconds)
 
         showing = asyncio.create_task(keep_showing())
@@ -113,7 +123,7 @@ class LiveBox(ipywidgets.VBox):  # type: ignore[misc]
                 self.say(f"{doing}: about {max(1, round(seconds - done))} s left", role="timer")
                 await asyncio.sleep(1)
 
-        self.progress.bar_style = ""
+        self.progress.layout.visibility, self.progress.bar_style = "visible", ""
         counting = asyncio.create_task(count())
         try:
             yield
@@ -129,13 +139,17 @@ class LiveBox(ipywidgets.VBox):  # type: ignore[misc]
         name, seen = list(begun.items())[-1]
         done = sum(one.points[-1][0] for one in begun.values())
         whole = seconds * len(watched)
+        self.progress.remove_class("rt-waiting")
         self.progress.value = done / whole
-        self.say(
-            f"{said(name)}: {done:.0f} of {whole:.0f} s, {whole - done:.0f} s left", role="timer"
-        )
-        self.transcript.value = (
-            '<div style="line-height: 1.4; padding: 0 8px">' + "<br>".join(seen.lines()) + "</div>"
-        )
+        left = f"{done:.0f} of {whole:.0f} s, {whole - done:.0f} s left"
+        if seen.points[-1][0] > seconds - 1e-6:
+            left += "; all is sent, waiting for the last results"
+        self.say(f"{said(name)}: {left}", role="timer")
+        self.transcript.value = f'<ol class="rt-turns">{"".join(seen.lines())}</ol>'
         if self._tracing:
-            lines = {name: one.line() for name, one in begun.items()}
-            self.timeline.data = live(lines, seconds=seconds)
+            last = dict([*begun.items()][-SHOWN:])
+            self.timeline.data = live(
+                {name: one.line() for name, one in last.items()},
+                seconds=seconds,
+                pacings=[one.pacing for one in last.values()],
+            )

@@ -1,4 +1,4 @@
-"""The panel: choose a recording, a chunk duration and a pacing; run, watch, and read the figures.
+"""The panel: choose a recording, a chunk duration and a pacing; run, watch, and read the results.
 
 The session runs as a task in the kernel's event loop. What the person sees while it runs is text
 and numbers that the browser draws; figures are drawn when nothing is being paced.
@@ -7,32 +7,45 @@ and numbers that the browser draws; figures are drawn when nothing is being pace
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import weakref
 from collections.abc import Callable, Coroutine
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
+from IPython.display import display
 
-from rtkit.analysis.naming import said
-from rtkit.audio import AudioError, Clip
+from rtkit.analysis.naming import told_apart
+from rtkit.audio import Clip
 from rtkit.experiments.calibrate import Calibration, calibrate
-from rtkit.recording import StreamError, load_session
-from rtkit.reference import SidecarError
-from rtkit.sending.stream import stream
+from rtkit.recording import load_session
 from rtkit.session import Session
 from rtkit.views.interactive import play, timeline
-from rtkit.widgets.live import Watched
+from rtkit.widgets.beforehand import Beforehand
+from rtkit.widgets.browser import Browser
+from rtkit.widgets.choices import Choices, Memory
+from rtkit.widgets.downloads import download
+from rtkit.widgets.fields import FieldError, disclosure, grid, in_a_row
 from rtkit.widgets.live_box import LiveBox
+from rtkit.widgets.measuring import measure
+from rtkit.widgets.notebook import Kept, end_kernel, interrupts
 from rtkit.widgets.recording_box import RecordingBox
 from rtkit.widgets.results_box import ResultsBox, headline
-from rtkit.widgets.saved_box import SavedBox, name_of
+from rtkit.widgets.saved_box import SavedBox
 from rtkit.widgets.sending_box import SendingBox
+from rtkit.widgets.wording import in_panel_words, sentence_of
 
 __all__ = ["Panel", "panel"]
 
 CALIBRATING = 8.5  # seconds, about
+FIRST = ("file", "chunk", "pacing")
+MORE = (
+    *("folder", "start", "seconds", "channel", "service", "isolation"),
+    *("work", "stall", "stall_at", "repeats", "sweep"),
+)
+NUMBERS = ("start", "seconds", "work", "stall", "stall_at", "repeats")  # of them
 
 Job = Callable[[], Coroutine[Any, Any, None]]
 
@@ -43,6 +56,9 @@ def panel(
     folder: str | Path | None = None, *, trace: bool = True, record: str | Path = "runs"
 ) -> Panel:
     """The widgets of a measuring session, for the last line of a notebook's cell.
+
+    A cell that runs again, after the page was loaded again, say, finds the session that is still
+    running and shows it. An interrupt of the kernel stops it.
 
     Parameters
     ----------
@@ -71,8 +87,10 @@ def panel(
             "panel() needs a notebook: its sessions run in the notebook's event loop. "
             "In a script use rtkit.run(rtkit.compare(clip))."
         ) from None
-    # A cell that runs again makes a new panel; the old one must not go on sending.
+    # A cell that runs again finds its session; another cell's panel must not go on sending.
     for old in list(_panels):
+        if old.runs(loop, Path(record)):
+            return old
         old.stop_session()
     return Panel(loop, folder, trace=trace, record=Path(record))
 
@@ -82,21 +100,26 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     Attributes
     ----------
-    file, folder, upload, start, seconds, chunk, presets, pacing, work, stall, stall_at,
-    isolation, service, key
-        What to run.
+    file, chunk, presets, pacing
+        The choices that come first.
+    more : Checkbox
+        Shows or hides the others: folder, upload, start, seconds, channel, service, key,
+        isolation, work, stall, stall_at, repeats, sweep.
+    chosen, unusual
+        What is about to be streamed, and what of it is not as usual.
     earlier
-        Sessions saved before: ``earlier.file``, ``earlier.add``, ``earlier.remove``.
-    run, stop, calibrate, hear
+        Sessions saved before: the list ``earlier.file``, and its buttons.
+    run, stop, calibrate, hear, last
         Buttons.
     progress, status, transcript, timeline, table, figure, saved
         What is seen.
     task : asyncio.Task or None
         The running session, or the last one.
     sessions : dict of str to Session
-        What was measured last, by pacing.
+        What was measured last, by pacing; with several chunks, and from the second repeat on, the
+        name says so.
     added : dict of str to Session
-        What was saved before and is shown beside it.
+        What was saved before and is shown beside it, by its file's name.
     calibration : Calibration or None
         What the last calibration found; sessions keep it.
     error : BaseException or None
@@ -115,47 +138,88 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self.task: asyncio.Task[None] | None = None
         self.sessions: dict[str, Session] = {}
         self.added: dict[str, Session] = {}
+        self._given: set[str] = set()  # names of those that a person gave
         self.error: BaseException | None = None
         self.calibration: Calibration | None = None
-        self.earlier = SavedBox(record)
         self._live = LiveBox(trace=trace)
+        self.earlier = SavedBox(record, loop, say=self._live.say)
         self._recording = RecordingBox(folder, say=self._live.say, fail=self._fail)
         self._sending = SendingBox()
         self._results = ResultsBox()
+        self._browser = Browser(loop, left=self._leave)
+        self._kept = Kept()
         self._name_widgets()
-        for button, job in (
+        self._choices = Choices({name: getattr(self, name) for name in ("folder", *FIRST, *MORE)})
+        self._beforehand = Beforehand(
+            loop, self._choices, MORE, clip=self._recording.clip, sending=self._sending
+        )
+        self.chosen, self.unusual = self._beforehand.chosen, self._beforehand.unusual
+        self._memory = Memory(record)
+        remembered = self._memory.choices()
+        self._choices.set(remembered if not folder else {**remembered, "folder": str(folder)})
+        jobs: list[tuple[ipywidgets.Button, Job]] = [
             (self.run, self._run),
             (self.calibrate, self._calibrate),
             (self.hear, self._hear),
             (self.earlier.add, self._add),
+            (self.last, self._bring_back),
             (self.earlier.remove, self._remove),
-        ):
+        ]
+        for kind, button in self._results.downloads.items():
+            jobs.append((button, functools.partial(self._download, kind)))
+        for button, job in jobs:
             button.on_click(self._beginning(job))
         self.stop.on_click(lambda _: self.stop_session())
-        halves = [ipywidgets.VBox([self._recording, self.earlier]), self._sending]
-        for half in halves:
-            half.layout = ipywidgets.Layout(flex="1 1 26em", min_width="20em", overflow="visible")
-        choosers = ipywidgets.HBox(halves, layout={"flex_flow": "row wrap"})
-        super().__init__([choosers, self._live, self._results])
+        super().__init__(self._laid_out(), layout={"overflow": "visible"})
         self.add_class("rt-panel")
+        self._beforehand.look()
         _panels.add(self)
 
     def _name_widgets(self) -> None:
-        one, other, live, results = self._recording, self._sending, self._live, self._results
-        self.file, self.folder, self.upload = one.file, one.folder, one.upload
-        self.start, self.seconds = one.start, one.seconds
-        self.chunk, self.presets, self.pacing = other.chunk, other.presets, other.pacing
-        self.work, self.stall, self.stall_at = other.work, other.stall, other.stall_at
-        self.isolation, self.service, self.key = other.isolation, other.service, other.key
-        self.run, self.stop, self.calibrate, self.hear = (
-            live.run,
-            live.stop,
-            live.calibrate,
-            live.hear,
+        for box, names in (
+            (self._recording, "file folder upload start seconds channel"),
+            (self._sending, "chunk presets pacing work stall stall_at isolation service key"),
+            (self._sending, "repeats sweep"),
+            (self._live, "run stop calibrate hear progress status transcript timeline"),
+            (self._results, "verdicts table figure saved"),
+        ):
+            for name in names.split():
+                setattr(self, name, getattr(box, name))
+        self.last = ipywidgets.Button(
+            description="Show the last result",
+            icon="history",
+            layout={"width": "auto"},
+            tooltip="Bring back the figures of the last run that went well",
         )
-        self.progress, self.status = live.progress, live.status
-        self.transcript, self.timeline = live.transcript, live.timeline
-        self.table, self.figure, self.saved = results.table, results.figure, results.saved
+        self.last.add_class("rt-last")
+
+    def _laid_out(self) -> list[ipywidgets.Widget]:
+        """The three choices and Run first; all others behind a box to tick."""
+        others = ipywidgets.VBox(
+            [grid(*self._recording.more, *self._sending.more, least="12.5em"), self.calibrate],
+            layout={"overflow": "visible"},
+        )
+        others.add_class("rt-others")
+        self.more = disclosure("More", others, tooltip="All other choices")
+        self.more.add_class("rt-more")
+        self.last.layout.display = "flex" if self._memory.last() else "none"
+        return [
+            grid(self.file, self.chunk, self.pacing, least="17em"),
+            self._live.row,
+            self.chosen,
+            in_a_row(self.more, self.unusual),
+            others,
+            self._live,
+            self.last,
+            self._results,
+            self.earlier,
+            self._browser,
+        ]
+
+    def _ipython_display_(self) -> None:
+        """Show the panel, and below it what a saved notebook keeps of it."""
+        display(self._repr_mimebundle_(), raw=True)
+        self._kept.show()
 
     def _beginning(self, job: Job) -> Callable[[object], object]:
         """In some kernels callbacks come on a thread of their own: hop to the loop, always."""
@@ -163,7 +227,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _fail(self, error: BaseException) -> None:
         self.error = error
-        self._live.say(self._recording.without_folder(_sentence(error)), role="alert")
+        sentence = in_panel_words(self._recording.without_folder(sentence_of(error)))
+        self._live.say(sentence, role="alert")
 
     # One job after the other, of all panels.
 
@@ -174,11 +239,24 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         before = [old.task for old in list(_panels) if old.task is not None and not old.task.done()]
         self.task = self._loop.create_task(self._do(job, before), name="rtkit-panel")
 
+    def runs(self, loop: asyncio.AbstractEventLoop, record: Path) -> bool:
+        """Whether a session that is saved there is running, in this loop."""
+        busy = self.task is not None and not self.task.done()
+        return busy and loop is self._loop and record.resolve() == self._record.resolve()
+
     def stop_session(self) -> None:
         """Stop the running session, if any: it ends cleanly and keeps what was recorded."""
         task = self.task
         if task is not None and not task.done():
             self._loop.call_soon_threadsafe(task.cancel)
+
+    def _leave(self) -> None:
+        """Nobody will see the panel again: end the session, then the kernel that was for it."""
+        self.stop_session()
+        if self.task is None or self.task.done():
+            end_kernel()
+        else:
+            self.task.add_done_callback(lambda _: end_kernel())
 
     def close(self) -> None:
         """Stop the running session and take the panel away."""
@@ -191,9 +269,11 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._busy(True)
         self.error = None
         try:
-            ended = await self._attempt(self._others_end(before)) and await self._attempt(job())
+            with interrupts(self.stop_session):
+                ended = await self._attempt(self._others_end(before)) and await self._attempt(job())
         finally:
             self._busy(False)
+            self._beforehand.resume()
         if self.error is not None:
             self._fail(self.error)
         elif not ended:
@@ -205,8 +285,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             await asyncio.wait(before)
 
     def _busy(self, busy: bool) -> None:
-        for button in (self.run, self.calibrate, self.hear):
+        for button in (self.run, self.calibrate, self.hear, *self._results.downloads.values()):
             button.disabled = busy
+        self.last.disabled = busy
         self.earlier.rest(not busy, added=bool(self.added))
         self.stop.disabled = not busy
 
@@ -224,18 +305,54 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     # The jobs.
 
     async def _run(self) -> None:
-        """Run what was chosen, and show what was measured, however far it came."""
-        self.sessions = {}
+        """Run what was chosen, and show what was measured, however far it came.
+
+        Until something was sent, what was measured before stays.
+        """
+        try:
+            clip, planned = self._recording.clip(), self._sending.planned()
+            options = self._sending.options()
+        except FieldError:
+            self.more.value |= any(getattr(self, name).note.value for name in NUMBERS)
+            raise
         self._live.clear()
-        self._results.clear()
-        measured = await self._attempt(self._measure())
+        measured: dict[str, Session] = {}
+        files: list[Path] = []
+
+        def keep(name: str, session: Session, path: Path) -> None:
+            if not measured:
+                self._results.clear()
+            measured[name] = session
+            files.append(path)
+            self._results.add_file(path)
+
+        async def measuring() -> None:
+            await self.earlier.halt()  # what reads files would make the sender late
+            await self._beforehand.halt()
+            vendor = self._sending.vendor
+            await measure(
+                clip,
+                planned,
+                {**options, "calibration": self.calibration},
+                folder=self._record,
+                whom="the embedded service" if vendor is None else vendor.NAME,
+                live=self._live,
+                keep=keep,
+            )
+
+        done = await self._attempt(measuring())
         self.stop.disabled = True
-        shown = await self._attempt(self._show_results())
+        self._live.ended("")
+        with contextlib.suppress(OSError):  # what cannot be kept is said of the sessions
+            self._memory.keep(self._choices.now(), files if done else None)
+        if measured:
+            self.sessions = measured
+            done &= await self._attempt(self._show_results())
         if self.error is not None:
-            self.progress.bar_style = "danger"
+            self._live.ended("danger")
             return
-        self.progress.bar_style = "success" if measured and shown else "warning"
-        self._live.say(headline(self.sessions, stopped=not (measured and shown)))
+        self._live.ended("success" if done else "warning")
+        self._live.say(headline(measured, stopped=not done))
 
     async def _calibrate(self) -> None:
         """Measure the instrument; later sessions keep what was found."""
@@ -251,61 +368,53 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._live.say("")
 
     async def _add(self) -> None:
-        """Show a session that was saved before beside what was measured now."""
+        """Show sessions that were saved before beside what was measured now."""
         self._live.say("Reading …")
-        session = await asyncio.to_thread(load_session, self.earlier.file.value)
-        name = name_of(session, self.added)
-        self.added[name] = session
+        chosen = self.earlier.chosen
+        for one in chosen:
+            session = await asyncio.to_thread(load_session, one.path)
+            self.added[one.name or one.path.stem] = session
+            self._given.update({one.name} if one.name else ())
         await self._show_results()
-        nothing = "" if session.chunks else " Nothing was sent in it, so that it shows nothing."
-        self._live.say(f"Added: {said(name)}, of {session.settings.recording}.{nothing}")
+        self._live.say(f"Shown beside: {len(chosen)} saved session{'s' * (len(chosen) != 1)}.")
+
+    async def _bring_back(self) -> None:
+        """Show the last run that went well, before the notebook was opened again, say."""
+        self._live.say("Reading …")
+        found = [await asyncio.to_thread(load_session, path) for path in self._memory.last()]
+        self.sessions = dict(zip(told_apart(found), found, strict=True))
+        await self._show_results()
+        self._live.say(headline(self.sessions, stopped=False))
 
     async def _remove(self) -> None:
         self.added = {}
         await self._show_results()
         self._live.say("")
 
-    async def _measure(self) -> None:
-        clip = self._recording.clip()
-        pacings, options = self._sending.pacings, self._sending.options()
-        self._live.say("Connecting …")
-        sent = asyncio.Event()
-        watched = {pacing: Watched(clip.seconds, sent) for pacing in pacings}
-        now = datetime.now()
-        async with self._live.watching(
-            watched, seconds=clip.seconds, chunk=options["chunk"], sent=sent
-        ):
-            for pacing in pacings:
-                path = self._record / self._sending.file_name(clip, pacing, now)
-                try:
-                    self.sessions[pacing] = await stream(
-                        clip,
-                        pacing=pacing,
-                        calibration=self.calibration,
-                        **options,
-                        record=path,
-                        on_event=watched[pacing].see,
-                    )
-                except StreamError as error:
-                    self.sessions[pacing] = error.session
-                    raise
-                except asyncio.CancelledError:
-                    if path.exists():
-                        self.sessions[pacing] = load_session(path)
-                    raise
-                finally:
-                    if path.exists():
-                        self._results.add_file(path)
+    async def _download(self, kind: str) -> None:
+        self._live.say(f"Preparing {kind.lower()} …")
+        name, content, media = await asyncio.to_thread(download, kind, self._shown())
+        self._browser.download(name, content, type=media)
+        self._live.say(f"Your browser saves {name}.")
 
     def _shown(self) -> dict[str, Session]:
-        """What there is to see: measured now, and added."""
-        return {name: one for name, one in (self.sessions | self.added).items() if one.chunks}
+        """What there is to see, measured now and added, by what tells them apart."""
+        if not self.added:
+            return self.sessions
+        both = [*self.sessions.items(), *self.added.items()]
+        names = told_apart(session for _, session in both)
+        return {
+            key if key in self._given else name: session
+            for (key, session), name in zip(both, names, strict=True)
+        }
 
     async def _show_results(self) -> None:
         sessions = self._shown()
         if sessions:
             self._live.say("Drawing …")
+        self.last.layout.display = "none"
         await self._results.show(sessions)
+        self._kept.keep(self._results.as_html())
         if sessions:
             self.timeline.data = (await asyncio.to_thread(timeline, sessions)).data
             self.transcript.value = ""  # the timeline has it
@@ -319,11 +428,3 @@ def _is_of(clip: Clip, session: Session) -> bool:
         and settings.first < clip.first + clip.samples
         and clip.first < settings.first + settings.samples
     )
-
-
-def _sentence(error: BaseException) -> str:
-    """What is said of an error; one that nobody foresaw is named by its type."""
-    foreseen = isinstance(
-        error, StreamError | AudioError | SidecarError | ValueError | OSError | ImportError
-    )
-    return str(error) if foreseen else f"{type(error).__name__}: {error}"

@@ -1,9 +1,10 @@
-"""The panel's box for the recording: which one, and how much of it."""
+"""The panel's fields for the recording: which one, how much of it, and which channel."""
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ import ipywidgets
 
 from rtkit.audio import SUFFIXES, AudioError, Clip, bundled, open_clip
 from rtkit.boundary.text import clean, told
-from rtkit.reference import SidecarError
-from rtkit.widgets.fields import BESIDE, SHORT, STYLE, WIDE, in_a_row
+from rtkit.widgets.fields import FieldError, NumberField, stacked
 
 __all__ = ["RecordingBox"]
 
+AVERAGED = ("all, averaged", -1)
 
-class RecordingBox(ipywidgets.VBox):  # type: ignore[misc]
-    """Which recording, and how much of it."""
+
+class RecordingBox:
+    """`file` stands with the choices that come first, and `more` holds the others."""
 
     def __init__(
         self,
@@ -29,64 +31,80 @@ class RecordingBox(ipywidgets.VBox):  # type: ignore[misc]
     ) -> None:
         self._say, self._fail = say, fail
         self._uploads: tempfile.TemporaryDirectory[str] | None = None
-        self.file = ipywidgets.Dropdown(
-            description="recording", style=STYLE, layout=WIDE, tooltip="What to stream"
+        self.file = stacked(
+            ipywidgets.Dropdown(description="recording", tooltip="What to stream"),
         )
-        self.folder = ipywidgets.Text(
-            description="folder",
-            value="" if folder is None else str(folder),
-            placeholder="a folder with more recordings",
-            continuous_update=False,
-            style=STYLE,
-            layout=WIDE,
-            tooltip="A folder of this computer's whose recordings to offer",
+        self.folder = stacked(
+            ipywidgets.Text(
+                description="folder",
+                value="" if folder is None else str(folder),
+                placeholder="a folder with more recordings",
+                continuous_update=False,
+                tooltip="A folder of this computer's whose recordings to offer",
+            )
         )
         self.upload = ipywidgets.FileUpload(
-            description="upload a recording",
+            description="upload a file",
             accept=",".join((*SUFFIXES, ".json")),
             multiple=True,
-            layout={"width": "auto", "margin": BESIDE},
+            layout={"width": "auto", "align_self": "flex-end"},
             tooltip="A recording, and its reference (JSON) if there is one",
         )
-        self.start = ipywidgets.BoundedFloatText(
+        self.start = NumberField(
             0,
-            min=0,
-            max=1e6,
-            step=1,
             description="start (s)",
-            style=STYLE,
-            layout=SHORT,
+            unit="s",
             tooltip="Where in the recording to begin, in seconds",
         )
-        self.seconds = ipywidgets.BoundedFloatText(
+        self.seconds = NumberField(
             25,
-            min=0,
-            max=1e6,
-            step=5,
             description="length (s)",
-            style=STYLE,
-            layout=SHORT,
-            tooltip="How much of it to stream, in seconds; 0 takes the whole recording",
+            unit="s, or nothing for all",
+            empty=0,
+            placeholder="all of it",
+            tooltip="How much of it to stream, in seconds; 0 or nothing takes all of it",
         )
+        self.channel = stacked(
+            ipywidgets.Dropdown(
+                description="channel",
+                options=[AVERAGED],
+                tooltip="Of a call each speaker often has a channel: choose one",
+            )
+        )
+        self.more = (self.start, self.seconds, self.channel, self.folder, self.upload)
         self.folder.observe(self._folder_named, "value")
         self.upload.observe(self._uploaded, "value")
-        rows = [self.file, self.folder, self.upload, in_a_row(self.start, self.seconds)]
-        super().__init__(rows, layout={"overflow": "visible"})
+        self.file.observe(self._chosen, "value")
         for widget, name in (
             (self.file, "rt-file"),
+            (self.start, "rt-start"),
             (self.seconds, "rt-seconds"),
+            (self.channel, "rt-channel"),
             (self.upload, "rt-upload"),
+            (self.folder, "rt-folder"),
         ):
             widget.add_class(name)
         self._offer()
+        self._chosen()
 
     def clip(self) -> Clip:
-        """What is chosen, as a clip."""
+        """What is chosen, as a clip.
+
+        Raises
+        ------
+        FieldError, AudioError, SidecarError
+            If there is none.
+        """
         if self.file.value is None:
-            raise AudioError("There is no recording to choose. Name a folder, or upload one.")
-        return open_clip(
-            self.file.value, start=self.start.value, seconds=self.seconds.value or None
-        )
+            raise FieldError("There is no recording to choose. Name a folder, or upload one.")
+        start, seconds = self.start.number(), self.seconds.number()
+        channel = None if self.channel.value < 0 else self.channel.value
+        whole = open_clip(self.file.value, channel=channel)
+        if start >= whole.seconds:
+            why = f"{start:g} is beyond the end of {whole.name}, {whole.seconds:.1f} s"
+            self.start.complain(f"{why}. Type less.")
+            raise FieldError(f"{self.start.text.description}: {why}. Type less.")
+        return open_clip(self.file.value, start=start, seconds=seconds or None, channel=channel)
 
     def without_folder(self, sentence: str) -> str:
         """A sentence without the folder of uploads: nobody knows where they lie."""
@@ -97,28 +115,43 @@ class RecordingBox(ipywidgets.VBox):  # type: ignore[misc]
     def close(self) -> None:
         if self._uploads is not None:
             self._uploads.cleanup()
-        super().close()
 
     def _folder_named(self, _: Mapping[str, Any]) -> None:
         self._say("")
         self._offer()
 
     def _offer(self) -> None:
-        """Offer uploaded recordings, the folder's, and those that come with rtkit."""
-        found = [] if self._uploads is None else list(_recordings(Path(self._uploads.name)))
-        named = self.folder.value.strip()
+        """Offer uploaded recordings, the folder's, and those that come with rtkit; each once."""
+        uploads = [] if self._uploads is None else _recordings(Path(self._uploads.name))
+        named, there, error = self.folder.value.strip(), list[Path](), None
         if named:
             try:
-                found += _recordings(Path(named).expanduser())
-            except (OSError, RuntimeError) as error:  # RuntimeError: ~somebody unknown
-                reason = getattr(error, "strerror", None) or str(error)
-                self._fail(
-                    AudioError(f"The folder {named} cannot be read ({reason}). Check its name.")
-                )
+                there = _recordings(Path(named).expanduser())
+            except (OSError, RuntimeError) as caught:  # RuntimeError: ~somebody unknown
+                error = caught
+        files = _named([*uploads, *there, *bundled()], uploads)
         chosen = self.file.value
-        files = {str(path): clean(path.name) for path in (*found, *bundled())}
-        self.file.options = [(name, path) for path, name in files.items()]
-        self.file.value = chosen if chosen in files else next(iter(files), None)
+        self.file.options = [(name, str(path)) for path, name in files.items()]
+        self.file.value = chosen if chosen in map(str, files) else next(iter(map(str, files)), None)
+        if error is not None:
+            reason = getattr(error, "strerror", None) or str(error)
+            self._fail(AudioError(f"The folder {named} cannot be read ({reason}). Check its name."))
+        elif named and not there:
+            self._say(f"The folder {named} holds no recording; it takes {', '.join(SUFFIXES)}.")
+
+    def _chosen(self, _: object = None) -> None:
+        """Offer the recording's channels; whatever was said of another one is over."""
+        self._say("")
+        self.start.check()
+        channels = 1
+        if self.file.value is not None:
+            with contextlib.suppress(OSError, ValueError):  # said when it is to be streamed
+                channels = open_clip(self.file.value, seconds=1).channels
+        before = self.channel.value
+        each = [(f"{number + 1} of {channels}", number) for number in range(channels)]
+        self.channel.options = [AVERAGED, *(each if channels > 1 else ())]
+        self.channel.value = before if before < channels and channels > 1 else -1
+        self.channel.layout.display = "flex" if channels > 1 else "none"
 
     def _uploaded(self, change: Mapping[str, Any]) -> None:
         if not change["new"]:
@@ -147,7 +180,7 @@ class RecordingBox(ipywidgets.VBox):  # type: ignore[misc]
     def _try_to_open(self) -> None:
         try:
             clip = open_clip(self.file.value)
-        except (AudioError, SidecarError) as error:
+        except ValueError as error:
             self._fail(error)
         else:
             self._say(f"{clip.name}: {clip.seconds:.1f} s at {clip.rate} Hz.")
@@ -170,5 +203,18 @@ def _kept(folder: Path, name: str, content: bytes) -> Path:
     return path
 
 
-def _recordings(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES)
+def _recordings(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
+
+
+def _named(paths: Iterable[Path], uploads: Collection[Path]) -> dict[Path, str]:
+    """Each file once, by whatever way it was found; where names repeat, with their folders."""
+    files: dict[Path, Path] = {}
+    for path in paths:
+        files.setdefault(path.resolve(), path)
+    names = [path.name for path in files.values()]
+    named = {}
+    for path in files.values():
+        where = "uploaded" if path in uploads else path.parent.name
+        named[path] = clean(path.name + f" ({where})" * (names.count(path.name) > 1))
+    return named

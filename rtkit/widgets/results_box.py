@@ -1,60 +1,90 @@
-"""The panel's box for what was measured: figures, the table, and where it is kept."""
+"""The panel's box for what was measured: is it valid, figures, the table, and files to keep."""
 
 from __future__ import annotations
 
 import asyncio
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import ipywidgets
 
+from rtkit.analysis.bootstrap import Interval
 from rtkit.analysis.latency import senders_share_bounds, turn_latency
 from rtkit.analysis.naming import said
-from rtkit.analysis.summary import summarize
-from rtkit.markup import asset
+from rtkit.analysis.pooling import pool
+from rtkit.analysis.summary import notes, summarize
+from rtkit.analysis.validity import validity
+from rtkit.markup import Table, asset
 from rtkit.session import Session
 from rtkit.views.units import duration
+from rtkit.widgets.downloads import KINDS
+from rtkit.widgets.fields import in_a_row
+from rtkit.widgets.wording import in_panel_words
 
-__all__ = ["ResultsBox", "headline"]
+__all__ = ["ResultsBox", "draw", "headline"]
+
+FEW = 6  # sessions that a figure shows one by one
+Figures = list[tuple[Callable[..., object], str, Mapping[str, Session]]]
+BY = ("pacing", "chunk")
 
 
 class ResultsBox(ipywidgets.VBox):  # type: ignore[misc]
-    """Figures, the table, and the files of the sessions that were saved."""
+    """Verdicts, figures, the table, files to download, and where the sessions were saved."""
 
     def __init__(self) -> None:
+        self.verdicts = ipywidgets.HTML()
         self.figure = ipywidgets.HTML(layout={"display": "none"})
         self.table = ipywidgets.HTML()
         self.saved = ipywidgets.HTML()
-        for name in ("figure", "table", "saved"):
+        self._paths: list[Path] = []
+        self.downloads = {
+            kind: ipywidgets.Button(
+                description=kind, icon="download", tooltip=tooltip, layout={"width": "auto"}
+            )
+            for kind, (_, tooltip) in KINDS.items()
+        }
+        self.take = in_a_row(*self.downloads.values())
+        self.take.layout.display = "none"
+        for name in ("verdicts", "figure", "table", "saved", "take"):
             getattr(self, name).add_class(f"rt-{name}")
         looks = asset("widgets/panel.css") + asset("views/figure.css")
         style = ipywidgets.HTML(f"<style>{looks}</style>")
-        super().__init__(
-            [self.figure, self.table, self.saved, style], layout={"overflow": "visible"}
-        )
+        shown = [self.verdicts, self.figure, self.table, self.take, self.saved, style]
+        super().__init__(shown, layout={"overflow": "visible"})
 
     def clear(self) -> None:
-        self.table.value = self.saved.value = ""
-        self.figure.layout.display = "none"
+        self._paths = []
+        self.verdicts.value = self.table.value = self.saved.value = ""
+        self.figure.layout.display = self.take.layout.display = "none"
 
     def add_file(self, path: Path) -> None:
-        before = self.saved.value or (
-            '<div style="line-height: 1.4"><b>Saved</b>, for <code>rtkit.load_session</code>:</div>'
-        )
+        self._paths.append(path)
+        files = "".join(f"<li><code>{html.escape(str(one))}</code></li>" for one in self._paths)
+        count = f"{len(self._paths)} file{'s' * (len(self._paths) != 1)}"
         self.saved.value = (
-            f'{before}<div style="line-height: 1.4"><code>{html.escape(str(path))}</code></div>'
+            f"<details open><summary>Saved, for <code>rtkit.load_session</code>: {count}</summary>"
+            f"<ul>{files}</ul></details>"
         )
 
     async def show(self, sessions: Mapping[str, Session]) -> None:
-        """Show the table, then figures: they are drawn in a thread."""
+        """Show verdicts and the table, then figures: they are drawn in a thread."""
         if not sessions:
-            self.table.value, self.figure.layout.display = "", "none"
+            self.clear()
             return
-        table = summarize(sessions)._repr_html_()
-        self.table.value = f'<div style="line-height: 1.2">{table}</div>'
+        self.verdicts.value = "".join(_verdicts(sessions))
+        self.table.value = await asyncio.to_thread(tables, sessions)
         self.figure.value = await asyncio.to_thread(draw, sessions)
-        self.figure.layout.display = "block"
+        self.figure.layout.display, self.take.layout.display = "block", "flex"
+
+    def as_html(self) -> str:
+        """All that is shown, for where there are no widgets; empty if nothing is."""
+        if self.figure.layout.display == "none":
+            return ""
+        style = f"<style>{asset('views/figure.css')}</style>"
+        return f"{style}{self.verdicts.value}{self.figure.value}{self.table.value}"
 
 
 def headline(sessions: Mapping[str, Session], *, stopped: bool) -> str:
@@ -63,10 +93,12 @@ def headline(sessions: Mapping[str, Session], *, stopped: bool) -> str:
     if not sent:
         return "Stopped before anything was sent."
     ends = ", ".join(f"{said(name)} ended {_late(one)}" for name, one in sent.items())
+    if len(sent) > FEW:
+        ends = f"{len(sent)} sessions"
     text = f"{'Stopped; what was recorded is kept:' if stopped else 'Done:'} {ends}"
     shares = {name: senders_share_bounds(turn_latency(one)) for name, one in sent.items()}
     measured = {name: share for name, share in shares.items() if sum(share) >= 0}  # or it is nan
-    if measured and "unpaced" not in sent:
+    if measured and all(one.settings.pacing != "unpaced" for one in sent.values()):
         name = max(measured, key=lambda one: sum(measured[one]))
         low, high = (f"{share:.0%}" for share in measured[name])
         share = low if low == high else f"{low} to {high}"
@@ -79,17 +111,96 @@ def _late(session: Session) -> str:
     return f"{duration(abs(late))} {'late' if late >= 0 else 'early'}"
 
 
+def _verdicts(sessions: Mapping[str, Session]) -> Iterator[str]:
+    """A badge for each session, and why it is not valid and what to do."""
+    for name, session in sessions.items():
+        found = validity(session)
+        badge = "valid" if found else "not valid"
+        reasons = "".join(
+            f"<li>{html.escape(problem.found)}. {html.escape(in_panel_words(problem.fix))}</li>"
+            for problem in found.problems
+        )
+        yield (
+            f'<div class="rt-verdict"><span class="rt-badge {"rt-good" if found else "rt-bad"}">'
+            f"{badge}</span> <b>{html.escape(said(name))}</b>"
+            f"{f'<ul>{reasons}</ul>' if reasons else ''}</div>"
+        )
+
+
+def tables(sessions: Mapping[str, Session]) -> str:
+    """The metrics of each session; of those that were repeated, medians with intervals first."""
+    by_name = {said(name): session for name, session in sessions.items()}
+    remarks = [in_panel_words(str(one)) for one in notes(by_name) if one.kind != "not valid"]
+    each = replace(summarize(by_name), notes=tuple(remarks))._repr_html_()
+    found = intervals(sessions)
+    if found is None:
+        return each
+    return f"{found._repr_html_()}<details><summary>Each session</summary>{each}</details>"
+
+
+def intervals(sessions: Mapping[str, Session]) -> Table | None:
+    """Medians and p95 with 95 % intervals, a row a pacing and chunk; None without repeats."""
+    rows = []
+    repeated = False
+    for of in ("turn_latency", "word_latency", "lateness"):
+        for group, one in pool(sessions, of, BY).items():
+            repeated |= len(one.sessions) > 1
+            if len(one.values):
+                median, high = one.intervals((0.5, 0.95))
+                cells = (_interval(median), _interval(high), str(len(one.sessions)), median.note)
+                rows.append((f"{of.replace('_', ' ')}, {said(group)}", cells, ""))
+    columns = ("median (95 % interval)", "p95 (95 % interval)", "sessions", "")
+    return Table(columns, tuple(rows)) if repeated else None
+
+
+def _interval(one: Interval) -> str:
+    bounds = " to ".join(
+        "?" if value in (float("inf"), float("-inf")) else duration(value)
+        for value in (one.low, one.high)
+    )
+    return f"{duration(one.value)} ({bounds})"
+
+
 def draw(sessions: Mapping[str, Session]) -> str:
-    """The figures of a comparison, each an image, under what was streamed to whom."""
+    """The figures of a comparison, each an image, under what was streamed to whom.
+
+    Many sessions are drawn by pacing and chunk. Turns of different recordings do not stand side by
+    side: each recording, and each stretch of one, has a figure of its own.
+    """
     from matplotlib.figure import Figure
 
+    from rtkit.views.distributions import plot_distribution
     from rtkit.views.figure import image
     from rtkit.views.plots import ALTS, COMPARED, described
 
+    def share(of: str, by: str | tuple[str, ...] = "name") -> Figures:
+        alt = f"which share took no longer than so many milliseconds: {of.replace('_', ' ')}"
+        return [(partial(plot_distribution, of=of, by=by), alt, sessions)]
+
+    lateness, _, turns, _ = COMPARED
+    of_lateness, _, of_turns, _ = ALTS
+    if len(sessions) > FEW:
+        figures = share("lateness", BY) + share("turn_latency", BY) + share("word_latency", BY)
+    else:
+        parts = _by_recording(sessions).values()
+        figures = [(lateness, of_lateness, sessions), *share("lateness")]
+        figures += [(turns, of_turns, part) for part in parts]
+        figures += share("word_latency")
     images = []
-    for plot, alt in zip(COMPARED, ALTS, strict=True):
-        figure = Figure(figsize=(6.6, 4.2 + 0.2 * len(sessions)), layout="constrained")
-        plot(sessions, ax=figure.subplots())
-        images.append(image(figure, alt=alt))
+    for plot, alt, part in figures:
+        figure = Figure(figsize=(6.6, 4.2 + 0.2 * min(FEW, len(part))), layout="constrained")
+        plot(part, ax=figure.subplots())
+        whose = "" if part is sessions else f"of {', '.join(map(said, part))}"
+        caption = f"<figcaption>{html.escape(whose)}</figcaption>" if whose else ""
+        images.append(f"<figure>{image(figure, alt=f'{alt} {whose}')}{caption}</figure>")
     lines = "".join(f"<div>{html.escape(line)}</div>" for line in described(sessions))
     return f'{lines}<div class="rt-figures">{"".join(images)}</div>'
+
+
+def _by_recording(sessions: Mapping[str, Session]) -> Mapping[object, Mapping[str, Session]]:
+    parts: dict[object, dict[str, Session]] = {}
+    for name, session in sessions.items():
+        asked = session.settings
+        what = (asked.recording, asked.first / asked.rate, round(asked.seconds, 3), asked.channel)
+        parts.setdefault(what, {})[name] = session
+    return parts if len(parts) > 1 else {None: sessions}

@@ -1,103 +1,174 @@
-"""The panel's box for sessions saved before, to be seen beside today's."""
+"""The panel's list of sessions saved before: to show beside today's, to rename and to delete."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping
-from datetime import datetime
+import asyncio
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ipywidgets
 
-from rtkit.analysis.naming import said
-from rtkit.recording import read_opening
-from rtkit.session import Session
-from rtkit.widgets.fields import BESIDE, STYLE, WIDE, in_a_row
+from rtkit.widgets.fields import disclosure, in_a_row, stacked
+from rtkit.widgets.saved_files import SavedFile, as_lines, saved_files
 
-__all__ = ["SavedBox", "name_of"]
+__all__ = ["SavedBox"]
+
+ROWS = 8
+MOST = 200  # files in the list
 
 
 class SavedBox(ipywidgets.VBox):  # type: ignore[misc]
-    """Sessions saved before, to be seen beside today's."""
+    """Sessions saved before, behind a box to tick."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.file = ipywidgets.Dropdown(
-            description="saved session",
-            style=STYLE,
-            layout=WIDE,
-            tooltip=f"A session that was saved in {folder}, the newest first",
+    def __init__(
+        self, folder: Path, loop: asyncio.AbstractEventLoop, *, say: Callable[[str], None]
+    ) -> None:
+        self._folder, self._loop, self._say = folder, loop, say
+        self._files: list[SavedFile] = []
+        self._verdicts: dict[tuple[Path, int, int], str] = {}
+        self._halt = threading.Event()
+        self._judging: asyncio.Future[Any] | None = None
+        self.filter = stacked(
+            ipywidgets.Text(
+                description="filter",
+                placeholder="words of its line, for example: wall valid",
+                tooltip="Show only sessions whose line holds all of these words",
+            )
         )
-        self.add = ipywidgets.Button(
-            description="Add to the figures",
-            icon="plus",
+        self.file = ipywidgets.SelectMultiple(
+            rows=ROWS,
             layout={"width": "auto"},
-            tooltip="Show the saved session beside what was measured now",
+            tooltip=f"Sessions saved in {folder}, the newest first",
         )
-        self.remove = ipywidgets.Button(
-            description="Remove added",
-            icon="minus",
-            layout={"width": "auto"},
-            tooltip="Show again only what was measured now",
-            disabled=True,
+        self.name = stacked(
+            ipywidgets.Text(
+                description="new name",
+                placeholder="for one session",
+                tooltip="What to call the chosen session; figures call it so, too",
+            )
         )
-        buttons = in_a_row(self.add, self.remove)
-        buttons.layout.margin = BESIDE
-        super().__init__([self.file, buttons], layout={"overflow": "visible"})
-        self.file.add_class("rt-earlier")
-        self.add.add_class("rt-add")
-        self.remove.add_class("rt-remove")
+        self.add = _button("Show in the figures", "plus", "Show them beside what was measured now")
+        self.remove = _button("Show none", "minus", "Show again only what was measured now")
+        self.rename = _button("Rename", "pencil", "Call the chosen session by the new name")
+        self.delete = _button("Delete", "trash", "Delete the files of the chosen sessions")
+        inside = ipywidgets.VBox(
+            [
+                self.filter,
+                self.file,
+                in_a_row(self.add, self.remove, self.name, self.rename, self.delete),
+            ],
+            layout={"overflow": "visible"},
+        )
+        inside.add_class("rt-others")
+        self.switch = disclosure("Saved sessions", inside, tooltip=f"What lies in {folder}")
+        super().__init__([self.switch, inside], layout={"overflow": "visible"})
+        for widget, name in (
+            (self.switch, "rt-shelf"),
+            (self.filter, "rt-filter"),
+            (self.file, "rt-earlier"),
+            (self.name, "rt-name"),
+            (self.add, "rt-add"),
+            (self.remove, "rt-remove"),
+            (self.rename, "rt-rename"),
+            (self.delete, "rt-delete"),
+        ):
+            widget.add_class(name)
+        self._resting, self._added = True, False
+        self.filter.observe(lambda _: self._list(), "value")
+        self.file.observe(lambda _: self._chosen(), "value")
+        self.rename.on_click(lambda _: self._rename())
+        self.delete.on_click(lambda _: self._delete())
         self.offer()
 
-    def offer(self) -> None:
-        """Offer what is in the folder now, the newest first."""
-        chosen = self.file.value
-        files = {str(path): self._titled(path) for path in self._saved()}
-        none = [(f"none in {self._folder} yet", "")]
-        self.file.options = [(title, path) for path, title in files.items()] or none
-        self.file.value = chosen if chosen in files else next(iter(files), "")
-        self.add.disabled = not files
+    @property
+    def chosen(self) -> list[SavedFile]:
+        return [one for one in self._files if str(one.path) in self.file.value]
 
-    def _saved(self) -> list[Path]:
-        """Sessions in the folder, and in the folders in it: `rtkit.compare` makes some."""
-        found = []
-        for pattern in ("*.jsonl", "*/*.jsonl"):
-            for path in self._folder.glob(pattern):
-                with contextlib.suppress(OSError):  # it was there a moment ago
-                    # Not a notebook's checkpoints, and nothing that opening it would wait for.
-                    if not path.parent.name.startswith(".") and path.is_file():
-                        found.append((path.stat().st_mtime, path))
-        return [path for _, path in sorted(found, reverse=True)]
+    def offer(self) -> None:
+        """Offer what is in the folder now, the newest first; a thread finds out what is valid."""
+        self._files = saved_files(self._folder)[:MOST]
+        self.switch.description = f"Saved sessions ({len(self._files)})"
+        self._list()
+        files, self._halt = self._files, threading.Event()
+        halt = self._halt
+
+        def judge() -> None:
+            for one in files:
+                if not halt.is_set() and one.key not in self._verdicts:
+                    self._verdicts[one.key] = one.judge()
+
+        self._judging = self._loop.run_in_executor(None, judge)
+        self._judging.add_done_callback(lambda _: None if halt.is_set() else self._list())
+
+    async def halt(self) -> None:
+        """End what reads files: it would make a sender late."""
+        self._halt.set()
+        if self._judging is not None:
+            await asyncio.wait({self._judging})
 
     def rest(self, resting: bool, *, added: bool) -> None:
         """Whether buttons can be pressed: no session runs, and there is something to press for."""
+        self._resting, self._added = resting, added
         if resting:
             self.offer()
-        self.add.disabled = not (resting and self.file.value)
-        self.remove.disabled = not (resting and added)
+        self._chosen()
 
-    def _titled(self, path: Path) -> str:
-        """What tells a file from others first, since a narrow list cuts off the end."""
-        try:
-            session = read_opening(path)
-        except (OSError, ValueError):
-            return path.relative_to(self._folder).with_suffix("").as_posix()
-        asked = session.settings
-        when = _when(session, "%d %b %H:%M:%S ")
-        pacing, recording = said(asked.pacing), Path(asked.recording).stem
-        return f"{when}{pacing}, {asked.chunk * 1000:g} ms, {recording}"
+    def _list(self) -> None:
+        """List what the filter lets through; what was chosen stays chosen."""
+        words = self.filter.value.casefold().split()
+        lines = zip(as_lines(self._files, self._verdicts), self._files, strict=True)
+        shown = [
+            (line, str(one.path))
+            for line, one in lines
+            if all(word in line.replace("\N{NO-BREAK SPACE}", " ").casefold() for word in words)
+        ]
+        chosen = [path for _, path in shown if path in self.file.value]
+        if self.file.options != tuple(shown):
+            self.file.options = shown
+            self.file.value = chosen
+        self._chosen()
+
+    def _chosen(self) -> None:
+        count = len(self.file.value)
+        self.add.disabled = self.delete.disabled = not (self._resting and count)
+        self.rename.disabled = not (self._resting and count == 1)
+        self.remove.disabled = not (self._resting and self._added)
+        self.delete.description = "Delete"
+
+    def _rename(self) -> None:
+        name = self.name.value.strip()
+        for one in self.chosen[:1]:
+            new = one.path.with_name(f"{name}.jsonl") if _fits(name) else None
+            if new is None or new.exists():
+                why = "another session is called so" if new else "it is no name for a file"
+                self._say(f"{name!r} cannot be the new name: {why}. Type another one.")
+                return
+            one.path.rename(new)
+            self.name.value = ""
+            self.offer()
+            self.file.value = (str(new),)
+            self._say(f"Renamed: {name}.")
+
+    def _delete(self) -> None:
+        """Delete at the second press: there is no way back."""
+        files = self.chosen
+        sure = f"Really delete {len(files)}"
+        if self.delete.description != sure:
+            self.delete.description = sure
+            return
+        for one in files:
+            one.path.unlink(missing_ok=True)
+        self.offer()
+        self._say(f"Deleted: {len(files)} session{'s' * (len(files) != 1)}.")
 
 
-def name_of(session: Session, taken: Mapping[str, Session]) -> str:
-    """What a saved session is called in figures: its pacing and when it was, and no name twice."""
-    name = session.settings.pacing + _when(session, ", %d %b %H:%M")
-    numbered = (name, *(f"{name} ({number})" for number in range(2, len(taken) + 2)))
-    return next(one for one in numbered if one not in taken)
+def _button(name: str, icon: str, tooltip: str) -> ipywidgets.Button:
+    return ipywidgets.Button(
+        description=name, icon=icon, tooltip=tooltip, layout={"width": "auto"}, disabled=True
+    )
 
 
-def _when(session: Session, form: str) -> str:
-    """When it started, on this computer's calendar; empty where that is not told."""
-    try:
-        return f"{datetime.fromisoformat(session.started).astimezone():{form}}"
-    except (ValueError, OverflowError):  # OverflowError: no calendar of this computer's has it
-        return ""
+def _fits(name: str) -> bool:
+    return bool(name) and not (set(name) & set("/\\:\0")) and name[0] != "." and len(name) < 100

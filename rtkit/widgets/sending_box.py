@@ -1,8 +1,10 @@
-"""The panel's box for sending: chunks, pacing, and who listens."""
+"""The panel's fields for sending: chunks, pacing, and who listens."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,171 +13,217 @@ import ipywidgets
 from rtkit.audio import Clip
 from rtkit.boundary.secrets import Confidential
 from rtkit.loopback.process import embedded
-from rtkit.services.service import Service, Vendor, vendors
-from rtkit.widgets.fields import SHORT, STYLE, WIDE, in_a_row
+from rtkit.services.service import Limits, Service, Vendor, dialect_of, vendors
+from rtkit.widgets.fields import FieldError, NumberField, stacked
 
-__all__ = ["SendingBox"]
+__all__ = ["Planned", "SendingBox"]
 
 COMPARISON = ("fixed_sleep", "wall_clock")
+MOST = 20  # repeats
 
 
-class SendingBox(ipywidgets.VBox):  # type: ignore[misc]
-    """How it is sent, and to whom."""
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One of the sessions to run: under which name, and how. Chunks in milliseconds."""
+
+    name: str
+    pacing: str
+    chunk: float
+    repeat: int
+
+    def file_name(self, clip: Clip, at: datetime) -> str:
+        again = f"-{self.repeat}" if self.repeat > 1 else ""
+        return f"{at:%Y-%m-%d_%H-%M-%S}_{clip.stem}_{self.chunk:g}ms_{self.pacing}{again}.jsonl"
+
+
+class SendingBox:
+    """`chunk`, `presets` and `pacing` come first, and `more` holds the others."""
 
     def __init__(self) -> None:
         self._keys: dict[str, str] = {}  # by the service that they were typed for
-        self.chunk = ipywidgets.BoundedIntText(
+        self.chunk = NumberField(
             100,
-            min=50,
-            max=1000,
-            step=10,
+            low=50,
+            high=1000,
+            unit="ms",
             description="chunk (ms)",
-            style=STYLE,
-            layout=SHORT,
             tooltip="How much audio goes into a message: 50 to 1000 ms",
         )
-        self.presets = ipywidgets.ToggleButtons(
-            options=[("50", 50), ("100", 100), ("200", 200)],
-            value=100,
-            style={"button_width": "4em"},
-            tooltips=[
-                "50 ms, closest to a microphone",
-                "100 ms, usual",
-                "200 ms, fewer messages",
-            ],
+        self.presets = ipywidgets.RadioButtons(
+            options=[("50", 50), ("100", 100), ("200", 200)], value=100
         )
-        self.pacing = ipywidgets.Dropdown(
-            description="pacing",
-            options=[
-                ("compare naive with wall clock", "compare"),
-                ("wall clock", "wall_clock"),
-                ("naive (fixed sleep)", "fixed_sleep"),
-                ("unpaced", "unpaced"),
-            ],
-            style=STYLE,
-            layout=WIDE,
-            tooltip="How the sender waits between two chunks",
+        self.pacing = stacked(
+            ipywidgets.Dropdown(
+                description="pacing",
+                options=[
+                    ("compare naive with wall clock", "compare"),
+                    ("wall clock", "wall_clock"),
+                    ("naive (fixed sleep)", "fixed_sleep"),
+                    ("unpaced", "unpaced"),
+                ],
+                tooltip="How the sender waits between two chunks",
+            )
         )
-        self.work = ipywidgets.BoundedFloatText(
+        self.work = NumberField(
             5,
-            min=0,
-            max=1000,
-            step=1,
+            high=1000,
+            unit="ms",
             description="extra work per chunk (ms)",
-            style={"description_width": "initial"},
-            layout=WIDE,
             tooltip="What the sender does after each chunk, besides sending",
         )
-        self.stall = ipywidgets.BoundedFloatText(
+        self.stall = NumberField(
             0,
-            min=0,
-            max=10000,
-            step=100,
+            high=10000,
+            unit="ms",
             description="stall (ms)",
-            style=STYLE,
-            layout=SHORT,
             tooltip="Block the loop once, for so long, to see each pacing recover or not",
         )
-        self.stall_at = ipywidgets.BoundedFloatText(
+        self.stall_at = NumberField(
             5,
-            min=0,
-            max=1e6,
-            step=1,
-            description="at (s)",
-            style=STYLE,
-            layout=SHORT,
+            unit="s",
+            description="stall at (s)",
             tooltip="When the stall comes, in seconds after the start",
         )
-        self.isolation = ipywidgets.Dropdown(
-            description="sender",
-            options=[
-                ("in the notebook's loop", "loop"),
-                ("in a thread of its own", "thread"),
-                ("in a process of its own", "process"),
-            ],
-            style=STYLE,
-            layout=WIDE,
-            tooltip="Where the sender runs: further away, a busy notebook disturbs it less",
+        self.repeats = NumberField(
+            1,
+            low=1,
+            high=MOST,
+            whole=True,
+            description="repeats",
+            tooltip="How often each session is run; from two on, medians have intervals",
         )
-        self.service = ipywidgets.Dropdown(
-            description="service",
-            options=[
-                ("embedded (no key, offline)", "embedded"),
-                ("embedded, with a real recognizer", "recognizer"),
-                *((vendor.NAME, dialect) for dialect, vendor in vendors().items()),
-            ],
-            style=STYLE,
-            layout=WIDE,
-            tooltip="Who listens",
+        self.sweep = stacked(
+            ipywidgets.Dropdown(
+                description="sweep",
+                options=[
+                    ("no other chunks", ()),
+                    ("chunks of 50, 100, 200 ms", (50, 100, 200)),
+                    ("chunks of 50, 100, 200, 500, 1000 ms", (50, 100, 200, 500, 1000)),
+                ],
+                tooltip="Run each pacing with several chunk durations, in place of the one above",
+            )
         )
-        self.key = ipywidgets.Password(
-            description="API key",
-            continuous_update=False,
-            style=STYLE,
-            layout=WIDE,
-            tooltip="Stays in memory; it is neither shown nor saved",
+        self.isolation = stacked(
+            ipywidgets.Dropdown(
+                description="sender",
+                options=[
+                    ("in the notebook's loop", "loop"),
+                    ("in a thread of its own", "thread"),
+                    ("in a process of its own", "process"),
+                ],
+                tooltip="Where the sender runs: further away, a busy notebook disturbs it less",
+            )
+        )
+        self.service = stacked(
+            ipywidgets.Dropdown(
+                description="service",
+                options=[
+                    ("embedded (no key, offline)", "embedded"),
+                    ("embedded, with a real recognizer", "recognizer"),
+                    *((vendor.NAME, dialect) for dialect, vendor in vendors().items()),
+                ],
+                tooltip="Who listens",
+            )
+        )
+        self.key = stacked(
+            ipywidgets.Password(
+                description="API key",
+                continuous_update=False,
+                tooltip="Stays in memory; it is neither shown nor saved",
+            )
         )
         self.presets.observe(self._preset_chosen, "value")
-        self.chunk.observe(self._chunk_chosen, "value")
-        self.service.observe(lambda _: self._show_key(), "value")
+        self.chunk.on_change(self._chunk_chosen)
+        self.service.observe(lambda _: self._service_chosen(), "value")
         self.key.observe(self._key_typed, "value")
-        rows = [
-            self.pacing,
-            in_a_row(self.chunk, self.presets),
-            self.work,
-            in_a_row(self.stall, self.stall_at),
-            self.isolation,
+        self.chunk.children = [
+            ipywidgets.HBox([self.chunk.text, self.presets], layout={"align_items": "flex-end"}),
+            self.chunk.note,
+        ]
+        self.chunk.text.layout.flex = "1 1 5em"
+        self.more = (
             self.service,
             self.key,
-        ]
-        super().__init__(rows, layout={"overflow": "visible"})
-        self.pacing.add_class("rt-pacing")
-        self.chunk.add_class("rt-chunk")
-        self._show_key()
+            self.isolation,
+            self.work,
+            self.stall,
+            self.stall_at,
+            self.repeats,
+            self.sweep,
+        )
+        for name in ("pacing", "chunk", "presets", "service", "key", "work", "repeats", "sweep"):
+            getattr(self, name).add_class(f"rt-{name}")
+        self._service_chosen()
 
     @property
-    def pacings(self) -> tuple[str, ...]:
-        return COMPARISON if self.pacing.value == "compare" else (self.pacing.value,)
+    def vendor(self) -> type[Vendor] | None:
+        """Who bills, and whose key is needed; None for the embedded services."""
+        return vendors().get(self.service.value)
 
     def options(self) -> dict[str, Any]:
-        """What `rtkit.stream` is to be told; raises ValueError where a key is needed and none is.
+        """What `rtkit.stream` is to be told of each session.
 
-        Read once: both sessions of a comparison are to have the same.
+        Read once: all sessions of a comparison are to have the same.
+
+        Raises
+        ------
+        ValueError
+            If a number cannot be used, or a key is needed and there is none.
         """
+        stall = self.stall.number() / 1000
         return {
-            "chunk": self.chunk.value / 1000,
-            "work": self.work.value / 1000,
-            "blocks": [(self.stall_at.value, self.stall.value / 1000)] if self.stall.value else [],
+            "work": self.work.number() / 1000,
+            "blocks": [(self.stall_at.number(), stall)] if stall else [],
             "isolation": self.isolation.value,
             "service": self._find_service(),
         }
 
-    def file_name(self, clip: Clip, pacing: str, at: datetime) -> str:
-        return f"{at:%Y-%m-%d_%H-%M-%S}_{clip.stem}_{self.chunk.value}ms_{pacing}.jsonl"
+    def planned(self) -> tuple[Planned, ...]:
+        """The sessions to run, in order: repeats last, so that what changes falls on all alike."""
+        pacings = COMPARISON if self.pacing.value == "compare" else (self.pacing.value,)
+        chunks = self.sweep.value or (self.chunk.number(),)
 
-    @property
-    def _vendor(self) -> type[Vendor] | None:
-        """Whose key is needed; None for the embedded services."""
-        return vendors().get(self.service.value)
+        def each() -> Iterator[Planned]:
+            for repeat in range(1, round(self.repeats.number()) + 1):
+                for chunk in chunks:
+                    for pacing in pacings:
+                        name = pacing + f", {chunk:g} ms" * (len(chunks) > 1)
+                        yield Planned(name + f" ({repeat})" * (repeat > 1), pacing, chunk, repeat)
+
+        return tuple(each())
 
     def _find_service(self) -> Service | None:
-        if (vendor := self._vendor) is not None:
-            service = vendor(key=self._keys.get(self.service.value))
+        if (vendor := self.vendor) is not None:
+            key = self._keys.get(self.service.value)
+            if not key and not os.environ.get(vendor.KEY_VARIABLE, "").strip():
+                raise FieldError(
+                    f"{vendor.NAME} needs an API key: paste it into the field API key, or set "
+                    f"{vendor.KEY_VARIABLE} before Jupyter starts. The embedded service needs none."
+                )
+            service = vendor(key=key)
             service.find_key()  # raises the same sentence as a session would
             return service
         return embedded("recognizer") if self.service.value == "recognizer" else None
 
+    def _limits(self) -> Limits:
+        return dialect_of({} if self.vendor is None else {"dialect": self.service.value}).limits
+
     def _preset_chosen(self, change: Mapping[str, Any]) -> None:
-        if change["new"] is not None:
+        if change["new"] is not None and self.chunk.value != change["new"]:
             self.chunk.value = change["new"]
 
-    def _chunk_chosen(self, change: Mapping[str, Any]) -> None:
+    def _chunk_chosen(self) -> None:
         offered = [value for _, value in self.presets.options]
-        self.presets.value = change["new"] if change["new"] in offered else None
+        self.presets.value = self.chunk.value if self.chunk.value in offered else None
 
-    def _show_key(self) -> None:
-        self.key.layout.display = "none" if self._vendor is None else "flex"
-        if (vendor := self._vendor) is None:
+    def _service_chosen(self) -> None:
+        """Ask for its key, and take the chunks that it takes."""
+        limits = self._limits()
+        self.chunk.low = 1000 * (limits.min_chunk or 0.001)
+        self.chunk.high = 1000 * (limits.max_chunk or 10)
+        self.chunk.check()
+        self.key.layout.display = "none" if self.vendor is None else "flex"
+        if (vendor := self.vendor) is None:
             return
         try:
             vendor(key=self._keys.get(self.service.value)).find_key()
@@ -188,4 +236,4 @@ class SendingBox(ipywidgets.VBox):  # type: ignore[misc]
         if change["new"]:
             self._keys[self.service.value] = Confidential(change["new"].strip())
             self.key.value = ""
-            self._show_key()
+            self._service_chosen()

@@ -186,7 +186,8 @@ def test_the_widget_is_given_the_same_data_once(naive: Session) -> None:
 
 
 def test_a_running_session_is_told_by_its_chunks() -> None:
-    data = live({"fixed_sleep": ([0.1, 0.2], [0.0, 1.5]), "wall_clock": ([], [])}, seconds=1.0)
+    lines = {"fixed_sleep": ([0.1, 0.2], [0.0, 1.5]), "wall_clock, 50 ms": ([], [])}
+    data = live(lines, seconds=1.0, pacings=["fixed_sleep", "wall_clock"])
     assert data["seconds"] == 1.7
     first, second = data["sessions"]
     assert first["chunks"] == [[0.1, 0.1, 0.1, 0.1], [0.2, 0.2, 0.2, 1.7]]

@@ -6,7 +6,9 @@ The tests of JupyterLab are one person's way through one notebook, in order. Pic
 
 from __future__ import annotations
 
+import contextlib
 import io
+import json
 import os
 import re
 import shutil
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,6 +119,13 @@ BEGUN = "player => document.querySelector(player).dataset.at > 0.3"
 FOCUSED = """() => {
   const one = document.activeElement;
   return one.labels?.[0]?.innerText || one.getAttribute("aria-label") || one.innerText;
+}"""
+# Whether one sees where the keyboard is.
+OUTLINED = """() => {
+  const one = document.activeElement;
+  return [one, one.closest("label")].some(
+    each => each && parseFloat(getComputedStyle(each).outlineWidth) >= 1
+      && getComputedStyle(each).outlineStyle !== "none");
 }"""
 
 # Texts that stand out too little from what lies behind them, by WCAG's contrast ratio.
@@ -264,15 +274,21 @@ def pictures() -> Path:
     return folder
 
 
-def choose(page: Page, *, pacing: str, chunk: int, seconds: float) -> None:
+def choose(page: Page, *, pacing: str, chunk: float, seconds: float) -> None:
+    page.locator(".rt-more input").check()
     page.locator(".rt-pacing select").select_option(label=pacing)
     for name, value in ((".rt-chunk", chunk), (".rt-seconds", seconds)):
-        field = page.locator(f"{name} input")
-        field.fill(f"{value:g}")
-        field.press("Tab")
+        type_in(page, name, f"{value:g}")
+
+
+def type_in(page: Page, name: str, text: str) -> None:
+    field = page.locator(f"{name} input[type=text]")
+    field.fill(text)
+    field.press("Tab")
 
 
 def upload(page: Page, name: str, content: bytes) -> None:
+    page.locator(".rt-more input").check()
     with page.expect_file_chooser() as chooser:
         page.locator("button.rt-upload").click()
     chooser.value.set_files({"name": name, "mimeType": "audio/wav", "buffer": content})
@@ -448,11 +464,33 @@ def test_a_stretch_is_dragged_out_and_a_hair_tells_where_the_pointer_is(page: Pa
     assert window(timeline)[0] == 0
 
 
-def test_the_chunks_field_and_buttons_agree(page: Page) -> None:
+def test_what_is_typed_stays_and_is_marked_where_it_cannot_be(page: Page, pictures: Path) -> None:
+    """By mouse and keyboard; what can be is streamed, and a refused Run changes nothing."""
     choose(page, pacing="wall clock", chunk=50, seconds=2)
-    expect(page.locator(".rt-panel .jupyter-button.mod-active")).to_have_text("50")
-    page.locator(".rt-panel .widget-toggle-button", has_text="200").click()
-    expect(page.locator(".rt-chunk input")).to_have_value("200")
+    chunk, refused = page.locator(".rt-chunk input[type=text]"), page.locator(".rt-refused input")
+    expect(page.get_by_role("radio", name="50", exact=True)).to_be_checked()
+    page.get_by_role("radio", name="200").check()
+    expect(chunk).to_have_value("200")
+    expect(page.get_by_role("radio", name="50", exact=True)).not_to_be_checked()
+    for typed in ("5", "-3", "fast"):
+        type_in(page, ".rt-chunk", typed)
+        expect(refused).to_have_value(typed)
+        expect(page.locator(".rt-chunk [role=alert]")).to_contain_text(f"{typed} is ")
+    page.locator(".rt-panel").screenshot(path=pictures / "refused.png")
+    page.locator("button.rt-run").click()
+    expect(page.locator(".rt-status [role=alert]")).to_contain_text("fast is no number")
+    for typed in ("62.5", "62,5"):
+        type_in(page, ".rt-chunk", typed)
+        expect(refused).to_have_count(0)
+        expect(chunk).to_have_value(typed)
+    page.locator("button.rt-run").click()
+    expect(page.locator(".rt-saved")).to_contain_text("62.5ms_wall_clock.jsonl")
+    expect(page.locator(".rt-figure img")).to_have_count(4)
+    type_in(page, ".rt-start", "500")
+    page.locator("button.rt-run").click()
+    expect(page.locator(".rt-status [role=alert]")).to_contain_text("500 is beyond the end of")
+    assert page.locator(".rt-figure img").count() == 4
+    type_in(page, ".rt-start", "0")
 
 
 def test_another_file_is_chosen_and_streamed(page: Page) -> None:
@@ -501,17 +539,19 @@ def test_a_session_shows_itself_while_it_runs_and_its_figures_afterwards(
 
 
 def test_an_earlier_session_is_set_beside(page: Page) -> None:
-    earlier = page.locator(".rt-earlier select")
-    tone = earlier.locator("option", has_text="200 ms, tone").first.inner_text()
-    earlier.select_option(label=tone)
+    page.locator(".rt-shelf input").check()
+    expect(page.locator(".rt-earlier option", has_text="valid").first).to_be_attached()
+    type_in(page, ".rt-filter", "tone 200")
+    earlier = page.locator(".rt-earlier option")
+    expect(earlier).to_have_count(1)
+    page.locator(".rt-earlier select").select_option(index=0)
     page.locator("button.rt-add").click()
-    expect(page.locator(".rt-status")).to_contain_text("Added: wall clock, ")
+    expect(page.locator(".rt-status")).to_contain_text("Shown beside: 1 saved session.")
     expect(page.locator(".rt-table th")).to_have_count(4)  # of them, one is empty
-    page.locator("button.rt-remove").click()
-    expect(page.locator(".rt-table th")).to_have_count(3)
-    earlier.select_option(index=0)
-    page.locator("button.rt-add").click()
-    expect(page.locator(".rt-status")).to_contain_text("Added: wall clock, ")
+    type_in(page, ".rt-name", "a tone")
+    page.locator("button.rt-rename").click()
+    expect(page.locator(".rt-status")).to_contain_text("Renamed: a tone.")
+    expect(page.locator("button.rt-delete")).to_be_enabled()
 
 
 @each_look
@@ -544,7 +584,7 @@ def test_what_was_measured_is_heard(page: Page, pictures: Path) -> None:
 def test_stop_in_the_middle_keeps_what_was_measured(page: Page, pictures: Path) -> None:
     choose(page, pacing="wall clock", chunk=50, seconds=60)
     page.locator("button.rt-run").click()
-    expect(page.locator(".rt-status")).to_contain_text("wall clock:")
+    expect(page.locator(".rt-status")).to_contain_text("s left")
     page.locator("button.rt-stop").click()
     expect(page.locator(".rt-status")).to_contain_text("Stopped; what was recorded is kept")
     expect(page.locator(".rt-figure img").first).to_be_visible()
@@ -572,48 +612,72 @@ def test_an_unreadable_upload_shows_its_sentence(
 
 def test_the_keyboard_reaches_everything_and_runs_and_stops(page: Page) -> None:
     """From the first field on, with Tab alone, in the order in which they are read."""
+    page.locator(".rt-more input").focus()
+    assert page.locator(".rt-more input").is_checked()
+    page.keyboard.press("Space")
+    expect(page.locator(".rt-seconds")).to_be_hidden()
+    page.keyboard.press("Space")
+    expect(page.locator(".rt-seconds")).to_be_visible()
     page.locator(".rt-file select").focus()
     passed = []
-    for _ in range(25):
-        passed.append(page.evaluate(FOCUSED))
-        if passed[-1] == "Run":
+    for _ in range(30):
+        passed.append(page.evaluate(FOCUSED).strip())
+        assert page.evaluate(OUTLINED), passed[-1]
+        if passed[-1] == "Calibrate":
             break
         page.keyboard.press("Tab")
     assert passed == [
-        *("recording", "folder", "upload a recording (0)", "start (s)", "length (s)"),
-        *("saved session", "Add to the figures", "Remove added"),
-        *(
-            "pacing",
-            "chunk (ms)",
-            "50",
-            "100",
-            "200",
-            "extra work per chunk (ms)",
-            "stall (ms)",
-            "at (s)",
-        ),
-        *("sender", "service", "Run"),
+        *("recording", "chunk (ms)", "50", "100", "200", "pacing", "Run", "Play", "More"),
+        *("start (s)", "length (s)", "folder", "upload a file (0)", "service", "sender"),
+        *("extra work per chunk (ms)", "stall (ms)", "stall at (s)", "repeats", "sweep"),
+        "Calibrate",
     ]
+    page.locator("button.rt-run").focus()
     page.keyboard.press("Enter")
-    expect(page.locator(".rt-status")).to_contain_text("wall clock:")
+    expect(page.locator(".rt-status")).to_contain_text("s left")
     page.locator("button.rt-stop").focus()
     page.keyboard.press("Enter")
     expect(page.locator(".rt-status")).to_contain_text("Stopped; what was recorded is kept")
 
 
-def test_the_cell_run_again_stops_the_session_and_begins_anew(page: Page, work: Path) -> None:
+def test_a_saved_notebook_that_is_opened_again_shows_results_and_finds_the_running_session(
+    page: Page, work: Path, pictures: Path
+) -> None:
+    """Without a kernel as pictures; with it, the cell that runs again shows what still runs."""
+    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    notebook = work / NOTEBOOK
+    assert 'class=\\"rt-kept\\"' in notebook.read_text(encoding="utf-8")
+    assert notebook.stat().st_size < 1_500_000  # with the recording that it plays
+    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    load_again(page)
+    kept = page.locator(".rt-kept")
+    expect(kept.locator("img.rt-drawn").first).to_be_visible()
+    expect(kept.get_by_text("Run this cell to use the panel.")).to_be_visible()
+    expect(page.get_by_text("model not found").first).to_be_hidden()
+    kept.screenshot(path=pictures / "kept.png")
+
+    page.evaluate(RUN_ALL)
+    expect(kept).to_be_hidden()
+    page.locator("button.rt-last").click()
+    expect(page.locator(".rt-figure img").first).to_be_visible()
+    choose(page, pacing="wall clock", chunk=100, seconds=60)
     page.locator("button.rt-run").click()
-    expect(page.locator(".rt-status")).to_contain_text("wall clock:")
+    expect(page.locator(".rt-status")).to_contain_text("s left")
+    load_again(page)
     page.evaluate(RUN_THE_PANEL_AGAIN)
-    expect(page.locator(".rt-panel")).to_have_count(1)
-    expect(page.locator(".rt-status")).to_have_text("")
-    choose(page, pacing="wall clock", chunk=100, seconds=1)
-    page.locator("button.rt-run").click()
-    expect(page.locator(".rt-status")).to_contain_text("Done: wall clock ended")
-    runs = sorted((work / "notebooks" / "runs").glob("*library_call*wall_clock.jsonl"))
-    *_, old, new = map(rtkit.load_session, runs)
-    assert (old.ending.how, new.ending.how) == ("stopped", "complete")
-    assert new.zero > old.zero + old.sent[-1]
+    expect(page.locator(".rt-status")).to_contain_text("s left")
+    expect(page.locator("button.rt-run")).to_be_disabled()
+    page.evaluate("jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    expect(page.locator(".rt-status")).to_contain_text("Stopped; what was recorded is kept")
+    expect(page.locator("button.rt-run")).to_be_enabled()
+
+
+def load_again(page: Page) -> None:
+    page.reload()
+    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext")
+    page.evaluate(READY)
+    page.evaluate(SHOW_ALL)
 
 
 # A page of one's own.
@@ -674,6 +738,7 @@ def test_the_page_without_code_is_looked_at(
     apps: dict[str, Page], pictures: Path, theme: str
 ) -> None:
     page = apps[theme]
+    expect(page).to_have_title(re.compile("whose lateness"))
     expect(page.get_by_role("heading", name="whose lateness")).to_be_visible()
     expect(page.locator("button.rt-run")).to_be_enabled()
     assert page.locator(".jp-CodeCell .jp-InputArea, .jp-CodeMirrorEditor, pre").count() == 0
@@ -688,3 +753,52 @@ def test_the_page_without_code_is_looked_at(
         is_faultless(page)
         page.screenshot(path=pictures / f"app-screen-{theme}-{width}.png")
         picture(page, "#rendered_cells", pictures / f"app-{theme}-{width}.png")
+
+
+def test_results_are_saved_by_the_browser(apps: dict[str, Page], tmp_path: Path) -> None:
+    page = apps["light"]
+    for button, name in (
+        ("Sessions", "wall_clock.jsonl"),
+        ("Report", "report.html"),
+        ("Figures", "figures.zip"),
+        ("Captions", "captions.zip"),
+    ):
+        with page.expect_download() as saved:
+            page.locator(".rt-take button", has_text=button).click()
+        assert saved.value.suggested_filename == name
+        saved.value.save_as(tmp_path / name)
+    assert rtkit.load_session(tmp_path / "wall_clock.jsonl").complete
+    assert "lateness.svg" in zipfile.ZipFile(tmp_path / "figures.zip").namelist()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="this system shows no command lines")
+def test_a_page_that_is_closed_ends_its_session_and_its_kernel(
+    chromium: Browser, app: str, work: Path
+) -> None:
+    page = open_page(chromium)
+    page.goto(app, wait_until="commit")
+    expect(page.locator("button.rt-run")).to_be_enabled()
+    choose(page, pacing="wall clock", chunk=100, seconds=70)
+    page.locator("button.rt-run").click()
+    expect(page.locator(".rt-status")).to_contain_text("s left")
+    settings = json.loads(page.locator("#jupyter-config-data").text_content() or "")
+    kernel = settings["kernelId"].encode()
+    assert is_running(kernel)
+    page.close(run_before_unload=True)
+    deadline = time.monotonic() + PATIENCE / 1000
+    while is_running(kernel):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    *_, last = sorted((work / "notebooks" / "runs").glob("*_library_call_100ms_wall_clock.jsonl"))
+    ending = rtkit.load_session(last).ending
+    assert ending is not None
+    assert ending.how == "stopped"
+
+
+def is_running(kernel: bytes) -> bool:
+    """Whether a process was started for this kernel, as its command line tells."""
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if kernel in process.read_bytes():
+                return True
+    return False

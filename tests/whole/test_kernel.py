@@ -193,34 +193,37 @@ def test_an_interrupt_stops_the_session_cleanly(shared: Kernel, tmp_path: Path, 
     assert later == ["[]", "", "True True"]
 
 
-def test_running_the_panels_cell_again_leaves_one_session(shared: Kernel, tmp_path: Path) -> None:
-    cell = (
-        f"panel = rtkit.panel(record={str(tmp_path)!r})\n"
-        "panel.pacing.value, panel.seconds.value = 'wall_clock', 30\n"
-        "panel.run.click()\n"
-        "panel"
-    )
-    again = "await asyncio.sleep(0.5); first = globals().get('first', panel)"
-    running = (
-        "await asyncio.wait({first.task}); await asyncio.sleep(0.5)\n"
-        "sessions = [t for t in asyncio.all_tasks() if t.get_name() == 'rtkit-panel']\n"
-        "print(len(sessions), sessions == [panel.task], first.task.done())"
-    )
-    shared.run("import asyncio, rtkit", cell, again)
-    until_sending(next(iter(tmp_path.glob("*.jsonl"))))
-    *_, printed = shared.run(cell, again, cell, running)
-    assert printed == "1 True True"
-    shared.run("panel.close(); await asyncio.wait({panel.task})")
-    for path in tmp_path.glob("*.jsonl"):
-        ending = rtkit.load_session(path).ending
-        assert ending is not None
-        assert ending.how == "stopped"
+def click(kernel: Kernel, button: str) -> None:
+    """The way a click takes in a notebook: a comm message, not a call in a cell."""
+    data = {"method": "custom", "content": {"event": "click"}}
+    message = kernel.client.session.msg("comm_msg", {"comm_id": button, "data": data})
+    kernel.client.shell_channel.send(message)
 
 
-def test_a_buttons_message_from_the_front_end_runs_a_session(
+def test_the_panels_cell_run_again_finds_its_session_and_an_interrupt_stops_it(
     shared: Kernel, tmp_path: Path
 ) -> None:
-    """The way a click takes in a notebook: a comm message, not a call in a cell."""
+    cell = f"panel = rtkit.panel(record={str(tmp_path)!r})\npanel"
+    _, _, _, button = shared.run(
+        "import asyncio, rtkit",
+        cell,
+        "panel.pacing.value, panel.seconds.value = 'wall_clock', 30; first = panel",
+        "print(panel.run.model_id)",
+    )
+    click(shared, button)
+    shared.run("while not panel.progress.value: await asyncio.sleep(0.05)")
+    tasks = "[t for t in asyncio.all_tasks() if t.get_name() == 'rtkit-panel'] == [panel.task]"
+    _, _, printed = shared.run(cell, cell, f"print(panel is first, {tasks}, panel.task.done())")
+    assert printed == "True True False"
+    shared.manager.interrupt_kernel()
+    (printed,) = shared.run("await asyncio.wait({panel.task}); print(panel.status.value)")
+    assert "Stopped; what was recorded is kept" in printed
+    is_a_clean_stop(next(tmp_path.glob("*.jsonl")))
+    _, printed = shared.run(cell, "print(panel is first, panel.seconds.value, panel.pacing.value)")
+    assert printed == "False 30.0 wall_clock"  # a new one, with what was chosen
+
+
+def test_a_button_runs_a_session(shared: Kernel, tmp_path: Path) -> None:
     comm, printed = shared.run(
         "import asyncio, rtkit",
         f"panel = rtkit.panel(record={str(tmp_path)!r})\n"
@@ -228,10 +231,7 @@ def test_a_buttons_message_from_the_front_end_runs_a_session(
         "print(panel.run.model_id)",
     )
     assert comm == ""
-    click = {"method": "custom", "content": {"event": "click"}}
-    shared.client.shell_channel.send(
-        shared.client.session.msg("comm_msg", {"comm_id": printed, "data": click})
-    )
+    click(shared, printed)
     (outcome,) = shared.run(
         "while panel.task is None: await asyncio.sleep(0.02)\n"
         "await panel.task\n"

@@ -1,0 +1,74 @@
+"""What a person takes away from the panel: sessions, report, figures and captions, as files."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rtkit.boundary.text import short_name
+from rtkit.session import Session
+from rtkit.views.plots import COMPARED, save_figure
+from rtkit.views.report import report
+from rtkit.views.saved import save_transcript
+
+__all__ = ["KINDS", "download"]
+
+Sessions = Mapping[str, Session]
+
+
+def _sessions(sessions: Sessions, folder: Path) -> None:
+    for name, session in sessions.items():
+        session.save(folder / f"{_file(name)}.jsonl")
+
+
+def _report(sessions: Sessions, folder: Path) -> None:
+    report(sessions, folder / "report.html")
+
+
+def _figures(sessions: Sessions, folder: Path) -> None:
+    from matplotlib.figure import Figure
+
+    for plot in COMPARED:
+        figure = Figure(figsize=(7.2, 4.6 + 0.2 * len(sessions)), layout="constrained")
+        plot(sessions, ax=figure.subplots())
+        save_figure(figure, folder / plot.__name__.removeprefix("plot_").strip("_"))
+
+
+def _captions(sessions: Sessions, folder: Path) -> None:
+    for name, session in sessions.items():
+        for suffix in (".srt", ".vtt", ".txt"):
+            save_transcript(session, folder / f"{_file(name)}_heard{suffix}")
+
+
+KINDS: Mapping[str, tuple[Callable[[Sessions, Path], None], str]] = {
+    "Sessions": (_sessions, "The sessions' files, for rtkit.load_session"),
+    "Report": (_report, "A page with all figures, that opens without a server"),
+    "Figures": (_figures, "The figures as SVG, for print, and as PNG"),
+    "Captions": (_captions, "What was heard, as SubRip, WebVTT and text"),
+}
+TYPES = {".html": "text/html", ".jsonl": "application/jsonl", ".zip": "application/zip"}
+
+
+def download(kind: str, sessions: Sessions) -> tuple[str, bytes, str]:
+    """A file's name, what is in it, and its media type; several files are put into one archive."""
+    make, _ = KINDS[kind]
+    with tempfile.TemporaryDirectory(prefix="rtkit-") as made:
+        make(sessions, Path(made))
+        files = sorted(Path(made).iterdir())
+        if len(files) == 1:
+            (file,) = files
+            return file.name, file.read_bytes(), TYPES[file.suffix]
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+            for file in files:
+                packed.write(file, file.name)
+    return f"{kind.lower()}.zip", archive.getvalue(), TYPES[".zip"]
+
+
+def _file(name: str) -> str:
+    """A session's name as a file's."""
+    kept = (letter if letter.isalnum() or letter in "-_ ." else "_" for letter in name)
+    return short_name("".join(kept).replace(" ", "_"))

@@ -1,0 +1,78 @@
+"""The panel and the notebook that it stands in: what is kept of it there, and interrupts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from IPython.display import display, update_display
+
+__all__ = ["Kept", "end_kernel", "interrupts"]
+
+# Where the panel itself is not to be had, the page would say that its model was not found.
+STYLE = """<style>
+.jp-OutputArea:has(.rt-panel) .jp-OutputArea-child:has(.rt-kept),
+.jp-OutputArea:has(.rt-kept):not(:has(.rt-panel))
+  .jp-OutputArea-child:has(> .jp-OutputArea-output.jupyter-widgets) { display: none; }
+</style>"""
+ASKED = "<p>Run this cell to use the panel.</p>"
+
+
+class Kept:
+    """An output beside the panel: what a saved notebook shows of it where no kernel runs.
+
+    Where the panel itself is shown, it is hidden.
+    """
+
+    def __init__(self) -> None:
+        self._id: str | None = None
+        self._held = ""
+
+    def show(self) -> None:
+        """Put it below the running cell."""
+        self._id = self._id or uuid.uuid4().hex
+        display(self._data(), raw=True, display_id=self._id)
+
+    def keep(self, shown: str) -> None:
+        """Hold another HTML from here on, wherever it stands."""
+        self._held = shown
+        if self._id is not None:
+            update_display(self._data(), raw=True, display_id=self._id)
+
+    def _data(self) -> dict[str, str]:
+        held = f"<p>What the panel showed last:</p>{self._held}" if self._held else ""
+        return {
+            "text/html": f'{STYLE}<div class="rt-kept">{held}{ASKED}</div>',
+            "text/plain": "The panel: run this cell to use it.",
+        }
+
+
+def end_kernel() -> None:
+    """End this process: Voila's own way to end a kernel is refused by its server."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def interrupts(stop: Callable[[], object]) -> Iterator[None]:
+    """Have an interrupt of the kernel call `stop`, too; a cell that runs is interrupted as ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only there can it be asked for
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        stop()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupted:
+            signal.signal(signal.SIGINT, before)

@@ -1,0 +1,40 @@
+"""What rtkit says, in the panel's words: where code names a parameter, the panel names a field."""
+
+from __future__ import annotations
+
+import re
+
+from rtkit.analysis.naming import said
+from rtkit.audio import AudioError
+from rtkit.recording import StreamError
+from rtkit.reference import SidecarError
+
+__all__ = ["in_panel_words", "sentence_of"]
+
+WORDS = (
+    (r"pacing='(\w+)'", lambda found: f"choose the pacing {said(found[1])}"),
+    (r"use isolation='process'", "send from a process of its own (sender, under More)"),
+    (r"isolation='process'", "a sender in a process of its own (under More)"),
+    (
+        r"rtkit\.open_clip\(path, channel=(\d+)\)",
+        lambda found: f"channel {int(found[1]) + 1}, under More",
+    ),
+    (r"open an excerpt: rtkit\.open_clip\([^)]*\)", "choose a shorter length (s), under More"),
+    (r"rtkit\.diagnose\(session\) tells why; ", ""),
+    (r" With catch_up=[^.]*\.\d* none would\.| With catch_up=\S+ there would be none\.", ""),
+    (r"\bchunk=(\S+) s\b", lambda found: f"a chunk of {float(found[1]) * 1000:g} ms"),
+)  # fmt: skip
+
+
+def in_panel_words(sentence: str) -> str:
+    for code, words in WORDS:
+        sentence = re.sub(code, words, sentence)
+    return sentence
+
+
+def sentence_of(error: BaseException) -> str:
+    """What is said of an error; one that nobody foresaw is named by its type."""
+    foreseen = isinstance(
+        error, StreamError | AudioError | SidecarError | ValueError | OSError | ImportError
+    )
+    return str(error) if foreseen else f"{type(error).__name__}: {error}"
