@@ -14,6 +14,7 @@ from typing import Any, cast
 from rtkit.audio import Header, Level
 from rtkit.boundary.text import clean, told
 from rtkit.boundary.values import Count, Data, Duration, Instant, made_of
+from rtkit.clock.garbage import without_collecting
 from rtkit.reference import Reference
 from rtkit.session import (
     FORMAT,
@@ -24,7 +25,6 @@ from rtkit.session import (
     Message,
     Session,
     Settings,
-    without_collecting,
 )
 from rtkit.writing import FactFile, Writer
 

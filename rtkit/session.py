@@ -8,12 +8,10 @@ without that last line was cut off and loads as incomplete.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import inspect
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +22,7 @@ import numpy as np
 from rtkit.audio.levels import Level
 from rtkit.boundary.files import replacing
 from rtkit.boundary.values import Count, Data, Duration, Instant, Raw, Within
+from rtkit.clock.garbage import without_collecting
 from rtkit.reference import Reference
 from rtkit.services.messages import Reply, Turn
 from rtkit.services.service import ASSEMBLYAI, dialect_named
@@ -38,7 +37,6 @@ __all__ = [
     "Settings",
     "Stall",
     "check_session",
-    "without_collecting",
     "write_fact",
 ]
 
@@ -409,15 +407,3 @@ def check_session(what: object) -> None:
         f"a {type(what).__name__} is no session; give what rtkit.stream or rtkit.load_session "
         "returned"
     )
-
-
-@contextlib.contextmanager
-def without_collecting() -> Iterator[None]:
-    """For a while in which much is made and nothing thrown away: looking for garbage takes half."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()

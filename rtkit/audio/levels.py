@@ -62,12 +62,14 @@ class Meter:
     def __init__(self, rate: int) -> None:
         self._block = max(1, round(BLOCK * rate))
         self._tracks: list[_Track] = []
+        self._levels: tuple[Level, ...] | None = None  # told since it was given any
 
     def measure(self, channels: np.ndarray, mix: np.ndarray) -> None:
         """Take the next samples, shape (samples, channels), 1 at full scale.
 
         `mix` is what is sent of them, before it is clipped, shape (samples,).
         """
+        self._levels = None
         tracks = [mix] if channels.shape[1] == 1 else [mix, *channels.T]
         self._tracks = self._tracks or [_Track() for _ in tracks]
         for track, samples in zip(self._tracks, tracks, strict=True):
@@ -75,10 +77,12 @@ class Meter:
 
     def levels(self) -> tuple[Level, ...]:
         """First what is sent, then each channel where there are several; empty without audio."""
-        return tuple(
-            track.level(None if number == 0 else number - 1)
-            for number, track in enumerate(self._tracks)
-        )
+        if self._levels is None:
+            self._levels = tuple(
+                track.level(None if number == 0 else number - 1)
+                for number, track in enumerate(self._tracks)
+            )
+        return self._levels
 
 
 class _Track:

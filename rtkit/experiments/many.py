@@ -8,12 +8,14 @@ chunk is due, and sessions start a fraction of a chunk apart.
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rtkit.audio import AudioError, Clip
 from rtkit.clock.alarm import sleep_until
+from rtkit.clock.garbage import without_old_objects
 from rtkit.clock.stalls import Lookout
 from rtkit.clock.timetable import Timetable
 from rtkit.experiments.concurrent_result import ConcurrentResult
@@ -199,7 +201,8 @@ class _Sender:
             for index, member in enumerate(self.members)
         ]
         try:
-            await asyncio.gather(*tasks)
+            with without_old_objects():
+                await asyncio.gather(*tasks)
         finally:  # what is no session's failure, an error in `on_event` say, ends them all
             for task in tasks:
                 task.cancel()
@@ -217,10 +220,13 @@ class _Sender:
                         self._all_open.set()
                 if self._per_minute is None:
                     await conversation.while_open(self._all_open.wait())
+                gc.freeze()  # what opening it has made is old, too
                 zero = self._zero(index)
                 run.start(zero)
                 sending = member.send(conversation, self._timetable, zero, self._count)
                 await run.sending(conversation, sending)
+                for level in member.levels():
+                    run.recorder.add(level)
                 await run.terminate(conversation, self._termination_timeout)
         except Failure as failure:
             member.failure = failure

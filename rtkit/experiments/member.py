@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from rtkit.audio import AudioError, Clip
+from rtkit.audio import AudioError, Clip, Level, Meter
 from rtkit.clock.timetable import Timetable
 from rtkit.pacing import Plan
 from rtkit.sending.connect import Way
@@ -41,6 +41,7 @@ class Audio:
     plan: Plan
     reading: Generator[bytes, None, None]  # the same for all of them
     chunks: Iterator[bytes]
+    meter: Meter  # of that reading
 
 
 def read_once(clips: Sequence[Clip], chunk: float, phase: str, limits: Limits) -> list[Audio]:
@@ -50,21 +51,27 @@ def read_once(clips: Sequence[Clip], chunk: float, phase: str, limits: Limits) -
     for clip in clips:
         if id(clip) not in shared:
             plan = Plan.of(clip, chunk=chunk, phase=phase, limits=limits)
-            reading = clip.chunks(plan.edges)
+            meter = Meter(clip.rate)
+            reading = clip.chunks(plan.edges, meter)
             copies = itertools.tee(reading, times[id(clip)])
-            shared[id(clip)] = iter([Audio(plan, reading, chunks) for chunks in copies])
+            shared[id(clip)] = iter([Audio(plan, reading, chunks, meter) for chunks in copies])
     return [next(shared[id(clip)]) for clip in clips]
 
 
 class Sent:
-    """What has been sent of a plan, as plain numbers: facts are made of them when there is time."""
+    """What has been sent of a plan, as plain numbers: facts are made of them when there is time.
+
+    With many connections a question finds nothing in the caches: one for each chunk would cost a
+    tenth of all the rest. So the kernel is asked before one in `every`.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.edges: list[int] = plan.edges.tolist()
         self.due: list[float] = plan.due.tolist()
+        self.every = max(1, round(EVERY / plan.chunk))
         self.zero = 0.0
         self._sent, self._returned = array("d"), array("d")
-        self._asked: dict[int, tuple[int | None, int | None]] = {}  # of some, as `_left` is
+        self._asked = array("q")  # two of each that is asked of; -1 for None
         self._left: dict[int, float] = {}
         self._least = plan.least
         self._told = 0
@@ -73,8 +80,8 @@ class Sent:
         return len(self._returned)
 
     def ask(self, kernel: Kernel) -> None:
-        """Before the next chunk leaves, what the kernel tells of those before it."""
-        self._asked[len(self)] = kernel.outgoing()
+        """Before one in `every` chunks leaves, what the kernel tells of those before it."""
+        self._asked.extend(-1 if told is None else told for told in kernel.outgoing())
 
     def ask_when_left(self, kernel: Kernel, sent: float, returned: float) -> None:
         """After a send that took long, when the bytes of that chunk left, if the kernel tells."""
@@ -102,9 +109,16 @@ class Sent:
             self._returned[index] - self.zero,
             size,
             size - 2 * (stop - start),
-            *self._asked.get(index, (None, None)),
+            *self._told_of(index),
             None if left is None else left - self.zero,
         )
+
+    def _told_of(self, index: int) -> tuple[int | None, int | None]:
+        asked, rest = divmod(index, self.every)
+        if rest:
+            return None, None
+        there, window = self._asked[2 * asked : 2 * asked + 2]
+        return (None if there < 0 else there), (None if window < 0 else window)
 
     def chunks(self) -> Iterator[Chunk]:
         return map(self.chunk, range(len(self)))
@@ -123,9 +137,6 @@ class Member:
         self.failure: Failure | None = None
         self.on_event: Callable[[Fact], object] | None = None
         self.sent = sent
-        # With many connections a question finds nothing in the caches: one for each chunk would
-        # cost a tenth of all the rest.
-        self._looks = max(1, round(EVERY / audio.plan.chunk))
         self._sent_one, self._outlet = sent.add, run.outlet
         self._audio, self._plan = audio, audio.plan
         self._index, self._count = 0, len(sent.due)
@@ -170,7 +181,7 @@ class Member:
         outlet = self._outlet
         leaving = outlet.leaving
         if leaving is None:
-            if self._index % self._looks == 0:
+            if self._index % self.sent.every == 0:
                 self.sent.ask(self._conversation.kernel)
             leaving = outlet.leaving = self._time()
         if not self._write(self._frame):
@@ -200,6 +211,10 @@ class Member:
                 "it anew."
             )
         self._frame = self._travels(payload.ljust(self._plan.least, b"\0"))
+
+    def levels(self) -> tuple[Level, ...]:
+        """How loud it was, once all of it has been sent."""
+        return self._audio.meter.levels()
 
     def close(self) -> None:
         """Close the recordings, the one that was read and the one that was written."""

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from rtkit.audio import Clip, Meter, is_wav
 from rtkit.clock.alarm import Alarm, sleep_until
+from rtkit.clock.garbage import without_old_objects
 from rtkit.pacing import Plan
 from rtkit.sending.kernel import LONG
 from rtkit.sending.listen import Conversation
@@ -28,7 +29,8 @@ async def send_clip(
     meter = Meter(clip.rate)
     audio = clip.chunks(plan.edges, meter)
     try:
-        await run.sending(conversation, _send(run, conversation, audio, plan, work))
+        with without_old_objects():
+            await run.sending(conversation, _send(run, conversation, audio, plan, work))
     finally:
         audio.close()  # or an error that is kept would keep the recording open
         for level in meter.levels():

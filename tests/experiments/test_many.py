@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import shutil
 import time
@@ -90,6 +91,7 @@ def test_a_session_among_many_measures_what_it_measures_alone() -> None:
     for session in simulate(many([clip] * 3)).sessions:
         assert session.transcript == alone.transcript
         assert session.bytes_sent == alone.bytes_sent
+        assert session.levels == alone.levels != ()
         assert [(c.start, c.stop, c.due) for c in session.chunks] == [
             (c.start, c.stop, c.due) for c in alone.chunks
         ]
@@ -98,6 +100,26 @@ def test_a_session_among_many_measures_what_it_measures_alone() -> None:
             counted = one.counted & other.counted  # Terminate comes a chunk later
             assert counted.sum() >= len(other) - 1
             np.testing.assert_allclose(one.latency[counted], other.latency[counted], atol=EXACT)
+
+
+@pytest.mark.parametrize("run", [stream_many, stream])
+def test_a_session_does_not_wait_for_garbage_among_older_objects(run: Any) -> None:
+    """A full collection takes as long as there are objects; in a notebook, tenths of a second."""
+    clip, old = open_clip(CALL, seconds=1), gc.get_freeze_count()
+    frozen: list[int] = []
+
+    async def watched() -> None:
+        def look(_: object) -> None:
+            frozen.append(gc.get_freeze_count())
+
+        if run is stream:
+            await stream(clip, connection=connection(clip), on_event=look)
+        else:
+            await many([clip] * 2, on_event=look)
+
+    simulate(watched())
+    assert frozen[1] > old + 1000
+    assert gc.get_freeze_count() <= old
 
 
 async def stream_alone(clip: Clip) -> rtkit.Session:
