@@ -41,7 +41,7 @@ class Behavior:
         A message leaves `delay` seconds after the audio that decided it was heard, and up to
         `delay_spread` more, drawn evenly.
     seed : int
-        Of the spread, so that a session can be repeated.
+        Of the spread, and of the confidence in words, so that a session can be repeated.
     max_speed : float
         It hears at most so many seconds of audio a second; the rest waits.
     backlog : float

@@ -234,7 +234,7 @@ class Conversation:
 
     def _configure(self, rules: Rules, now: float) -> None:
         if self.rules is None:
-            self._turns = Turns(rules, self._behavior.finals)
+            self._turns = Turns(rules, self._behavior.finals, self._behavior.seed)
             self._engine = engine = self._make_engine(rules.rate)
             # Looked at once: a protocol costs more to tell than a chunk to hear.
             self._slow = engine if isinstance(engine, SlowEngine) else None

@@ -42,7 +42,8 @@ class Onset:
 class Spoken:
     """A word is heard, as soon as the audio up to `position` is there.
 
-    `confidence` is that of a turn's end after this word; `final` tells that the text stays.
+    `confidence` is that of a turn's end after this word; `final` tells that the text stays;
+    `speaker` is who said it, where that is known.
     """
 
     position: float
@@ -51,6 +52,7 @@ class Spoken:
     end: float
     confidence: float = 0.05
     final: bool = True
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +140,11 @@ class Script:
 
 
 def _sounds(reference: Reference) -> Iterator[Onset | Spoken]:
-    for word in reference.words:
+    for word, turn in zip(reference.words, reference.owners, strict=True):
         yield Onset(word.start)
         confidence = 0.9 if word.text.rstrip("\"')”’").endswith((".", "?", "!")) else 0.05
-        yield Spoken(word.end, word.text, word.start, word.end, confidence)
+        who = reference.turns[turn].speaker
+        yield Spoken(word.end, word.text, word.start, word.end, confidence, speaker=who)
 
 
 class Energy:

@@ -7,6 +7,7 @@ anything arrives.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,7 @@ __all__ = ["Decided", "Turns"]
 LEAST_SPEECH = 0.08  # seconds; less does not make a turn that silence ends
 SILENCE = 1.0  # seconds of it that are told of, where that is asked for
 CONTINUOUS = 3.0  # seconds from one partial state of a long semantic turn to the next
-CONFIDENCE = 0.95  # in a word, where the engine has none
+LEAST_SURE = 0.6  # of a word, where the engine does not tell; most are near 1
 
 Decided = tuple[str, Reply]  # what decided a message, and the message
 
@@ -29,7 +30,8 @@ class _Word:
     start: float
     end: float
     final: bool
-    confidence: float = CONFIDENCE
+    confidence: float
+    speaker: str | None = None
 
 
 class Turns:
@@ -46,10 +48,13 @@ class Turns:
         May be exchanged for others at any time.
     finals : int
         How many final states a formatted turn has by plain rules.
+    seed : int
+        Of the confidence in words, where the engine has none.
     """
 
-    def __init__(self, rules: Rules, finals: int) -> None:
+    def __init__(self, rules: Rules, finals: int, seed: int = 0) -> None:
         self.rules = rules
+        self._seed = seed
         self._finals = finals
         self._semantic = rules.semantic
         self._order = 0
@@ -88,7 +93,8 @@ class Turns:
         if isinstance(sound, Phrase):
             self._hear_phrase(sound)
         else:
-            word = _Word(sound.text, sound.start, sound.end, sound.final)
+            sure = self._sure(sound.start)
+            word = _Word(sound.text, sound.start, sound.end, sound.final, sure, sound.speaker)
             if before and not before[-1].final and before[-1].start == sound.start:
                 self._words.pop()
             self._words.append(word)
@@ -129,6 +135,11 @@ class Turns:
         # By plain rules there is a final where nothing is open, too: an empty one.
         if self._words or not self._semantic:
             yield from self.end("terminate")
+
+    def _sure(self, start: float) -> float:
+        """The confidence in a word that begins there, the same for all of its states."""
+        drawn = random.Random(f"{self._seed} {start:.3f}").random()
+        return round(1 - (1 - LEAST_SURE) * drawn**3, 4)
 
     def _hear_phrase(self, phrase: Phrase) -> None:
         self._words = [word for word in self._words if word.final] + [
@@ -210,6 +221,7 @@ class Turns:
                 word.end,
                 word.confidence,
                 final or (not self._semantic and word.final and index < last),
+                word.speaker,
             )
             for index, word in enumerate(self._words)
         )

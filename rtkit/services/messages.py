@@ -72,7 +72,8 @@ class Configured:
 class Word:
     """A word as the service hears it.
 
-    `start` and `end` in seconds of audio, or None: some services give no word times.
+    `start` and `end` in seconds of audio, or None: some services give no word times. `speaker` is
+    what an embedded service knows of who said it; readers leave it out.
     """
 
     text: str
@@ -80,6 +81,7 @@ class Word:
     end: float | None
     confidence: float = 0.0
     final: bool = False
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
+from assemblyai.streaming.v3.models import SpeakerRevisionEvent
 from conftest import spoken
 
 from rtkit.loopback.conversation import Behavior, Conversation
 from rtkit.loopback.engines import Energy, Engine, Script, Sound
-from rtkit.reference import Reference
+from rtkit.reference import Reference, SpokenTurn
 from rtkit.services.assemblyai.client import (
     FORCE_ENDPOINT,
     KEEP_ALIVE,
@@ -461,9 +462,9 @@ def test_a_formatted_turn_has_one_final_or_two(
     talk = Talk(script, Behavior(0.0, finals=finals), query)
     talk.hush(1.5)
     assert [(t["transcript"], t["turn_is_formatted"]) for t in talk.finals] == heard
-    # The utterance is told once.
-    utterances = [turn["utterance"] for turn in talk.finals]
-    assert utterances == [heard[0][0], ""][: len(heard)]
+    # The utterance is told once: as soon as its sentence closes.
+    utterances = [turn["utterance"] for turn in talk.turns]
+    assert utterances == ["", heard[0][0] if finals == 1 else "hello there", *[""] * len(heard)]
     assert {turn["turn_order"] for turn in talk.finals} == {0}
     assert talk.turns[0]["turn_is_formatted"] is (finals == 1 and bool(query))
 
@@ -651,6 +652,7 @@ def test_what_is_due_is_still_said_before_an_error() -> None:
 # Newer models.
 
 U3 = {"speech_model": "u3-rt-pro"}
+U35 = {"speech_model": "universal-3-5-pro"}
 
 
 @pytest.mark.parametrize(
@@ -667,8 +669,13 @@ U3 = {"speech_model": "u3-rt-pro"}
         ("yes", 0.9, {**U3, "end_of_turn_confidence_threshold": "0"}, 1),
         ("yes.", 0.4, {**U3, "min_turn_silence": "500"}, 1),
         ("yes", 0.1, {**U3, "min_turn_silence": "100", "max_turn_silence": "100"}, 2),
-        ("yes.", 0.127, {"speech_model": "universal-3-5-pro"}, 1),
-        ("yes.", 0.128, {"speech_model": "universal-3-5-pro"}, 2),
+        # The newest ones were never seen to end a turn in a gap of 250 ms.
+        ("yes.", 0.25, U35, 1),
+        ("yes.", 0.27, U35, 2),
+        ("yes.", 0.25, {**U35, "mode": "min_latency"}, 1),
+        ("yes", 0.25, {**U35, "min_turn_silence": "50", "max_turn_silence": "50"}, 1),
+        ("yes.", 0.4, {**U35, "mode": "max_accuracy"}, 2),
+        ("yes.", 0.4, {**U35, "min_turn_silence": "500"}, 1),
     ],
 )
 @pytest.mark.parametrize("chunk", [0.05, 0.7])
@@ -943,3 +950,111 @@ def test_nothing_overtakes_a_late_begin_but_what_is_wrong() -> None:
     talk = Talk(None, REAL, refused=Server.refusal("no key"))
     talk.wait(2.0)
     assert kinds(talk) == [("Error", 0.75)]
+
+
+@pytest.mark.parametrize(
+    ("query", "update", "at"),
+    [
+        ({}, {}, 1.17),
+        ({"mode": "balanced"}, {}, 1.17),
+        ({"mode": "min_latency"}, {}, 0.58),
+        ({}, {"mode": "min_latency"}, 0.58),
+        ({"mode": "min_latency", "interruption_delay": "100"}, {}, 0.356),
+    ],
+)
+def test_the_mode_says_how_soon_a_turn_is_told_of(
+    query: dict[str, str], update: dict[str, str], at: float
+) -> None:
+    words = [(f"w{i}", 1 + i / 5, 1.2 + i / 5) for i in range(15)]
+    talk = Talk(spoken(*words), query={**U35, **query})
+    if update:
+        talk.send(update_configuration(**update))
+    talk.hush(3.0, chunk=0.05)
+    kind, began = kinds(talk)[1]
+    assert kind == "SpeechStarted"
+    assert 1 + at <= began < 1 + at + 0.05
+
+
+def test_an_utterance_is_told_when_its_sentence_closes() -> None:
+    talk = Talk(spoken(("One", 0.1, 0.3), ("two.", 0.3, 0.5), ("Three.", 0.6, 0.9), ("So", 1, 1.2)))
+    talk.hush(1.3)
+    talk.finish()
+    assert [(turn["transcript"], turn["utterance"]) for turn in talk.turns] == [
+        ("", ""),
+        ("one", "one two"),  # with the last word, which is not final yet
+        ("one two", "three"),
+        ("one two three", ""),
+        ("one two three so", "so"),
+    ]
+
+
+def test_confidence_differs_from_word_to_word_and_is_the_same_again() -> None:
+    def sure(seed: int) -> list[dict[str, float]]:
+        talk = Talk(ORDER, Behavior(0.0, seed=seed))
+        talk.hush(8.0)
+        return [{w["text"]: w["confidence"] for w in turn["words"]} for turn in talk.turns]
+
+    first = sure(1)
+    assert first == sure(1) != sure(2)
+    told = {word: value for turn in first for word, value in turn.items()}
+    assert len(set(told.values())) == len(ORDER.words)
+    assert all(0.6 <= value <= 1 for value in told.values())
+    assert all(told[word] == value for turn in first for word, value in turn.items())
+
+
+def by(speaker: str | None, *words: tuple[str, float, float]) -> SpokenTurn:
+    return replace(spoken(*words).turns[0], speaker=speaker)
+
+
+LABELLED = {"speaker_labels": "true"}
+
+
+def test_speakers_are_labelled_on_finals_and_short_turns_in_the_end() -> None:
+    call = Reference(
+        (
+            by("agent", ("Good", 0.0, 0.5), ("morning.", 0.5, 1.1)),
+            by("caller", ("Hello.", 2.0, 2.4)),
+            by("agent", ("How", 3.4, 3.8), ("late?", 3.8, 4.5)),
+            by(None, ("Noise,", 5.5, 6.0), ("somewhere.", 6.0, 6.6)),
+        )
+    )
+    talk = Talk(call, query=LABELLED)
+    talk.hush(8.0)
+    talk.finish()
+    assert [turn.get("speaker_label") for turn in talk.finals] == [
+        *("A", "UNKNOWN", "A", "UNKNOWN", "UNKNOWN")  # the last one is empty
+    ]
+    assert not any("speaker_label" in turn for turn in talk.turns if not turn["end_of_turn"])
+    assert [word["speaker"] for word in talk.finals[0]["words"]] == ["A", "A"]
+    *_, revision, end = (said.message for said in talk.said)
+    assert end["type"] == "Termination"
+    [revised] = revision["revisions"]
+    assert (revised["turn_order"], revised["speaker_label"]) == (1, "B")
+    assert [word["speaker"] for word in revised["words"]] == ["B"]
+    SpeakerRevisionEvent.model_validate(revision)
+
+
+def test_without_labels_nobody_is_named() -> None:
+    talk = Talk(Reference((by("agent", ("Good", 0.0, 0.5), ("day.", 0.5, 1.1)),)))
+    talk.hush(2.0)
+    talk.finish()
+    assert "speaker" not in json.dumps([said.message for said in talk.said[1:]])
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ({}, None),
+        ({"language_detection": "false"}, None),
+        ({"language_detection": "True"}, "en"),
+        ({"language_detection": "true", "language_codes": '["de", "fr"]'}, "de"),
+        ({"language_detection": "true", "language_codes": '["multi"]'}, "en"),
+        ({"language_detection": "true", "language_code": "es"}, "es"),
+    ],
+)
+def test_a_language_is_told_with_what_is_complete(query: dict[str, str], code: str | None) -> None:
+    talk = Talk(spoken(("Hello", 0.1, 0.4), ("there.", 0.4, 0.7)), query=query)
+    talk.hush(2.0)
+    told = [turn.get("language_code") for turn in talk.turns]
+    assert told == [None, code, code]
+    assert all(0 < turn.get("language_confidence", 1) <= 1 for turn in talk.turns)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from statistics import fmean
 from typing import Any, ClassVar
 
 from rtkit.services.assemblyai.client import DIALECT
-from rtkit.services.assemblyai.parameters import changed, configuration, invalid, read_rules
+from rtkit.services.assemblyai.parameters import (
+    changed,
+    configuration,
+    invalid,
+    language,
+    read_rules,
+)
 from rtkit.services.encodings import from_mulaw
 from rtkit.services.messages import (
     Audio,
@@ -26,6 +34,7 @@ from rtkit.services.messages import (
     SpeechStarted,
     Termination,
     Turn,
+    Word,
 )
 from rtkit.services.service import Tokens
 
@@ -53,6 +62,8 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "too early": (3006, "User Input Validation Error: Invalid Message: audio before its time"),
     "fault": (3005, "Session Cancelled: An error occurred"),
 }
+UNKNOWN = "UNKNOWN"  # the speaker, of a turn shorter than
+LABELLED = 1.0  # seconds, until the end
 RUN = 0.98  # seconds after which messages that are too short end the session
 TOKEN_LIMITS = {  # seconds
     "expires_in_seconds": (1, 600),
@@ -69,7 +80,9 @@ class Server:
         self._query = dict(query)
         self._mulaw = False
         self._short: float | None = None  # seconds of the last message, if it was too short
-        self._told = -1  # the last turn whose utterance was told
+        self._order, self._uttered = -1, 0  # how many words of that turn utterances held
+        self._speakers: dict[str, str] = {}  # their labels, as they come
+        self._revisions: list[dict[str, Any]] = []  # of turns too short to tell at once
 
     # Who comes in.
 
@@ -118,6 +131,8 @@ class Server:
     def open(self) -> tuple[Said, ...]:
         rules = read_rules(self._query)
         self._configuration = configuration(self._query)
+        self._language = language(self._query)
+        self._rules = rules
         self._mulaw = rules.encoding == "pcm_mulaw"
         return (Configure(rules),)
 
@@ -146,7 +161,8 @@ class Server:
                 return KeepAlive()
             case "UpdateConfiguration":
                 self._query = changed(self._query, message)
-                return Configure(read_rules(self._query))
+                self._rules = read_rules(self._query)
+                return Configure(self._rules)
             case kind:
                 raise invalid(f"Invalid Message Type: {str(kind)[:60]}")
 
@@ -189,6 +205,8 @@ class Server:
                     "max_speech_probability": float(spoken),
                 }
             case Termination(audio, session):
+                if self._revisions:
+                    yield {"type": "SpeakerRevision", "revisions": self._revisions}
                 yield {
                     "type": "Termination",
                     "audio_duration_seconds": int(audio),
@@ -200,9 +218,13 @@ class Server:
                 yield Close(code or 3005, "See Error message for details")
 
     def _turn(self, turn: Turn) -> dict[str, Any]:
-        utterance = turn.transcript if turn.end_of_turn and turn.order != self._told else ""
-        if turn.end_of_turn:
-            self._told = turn.order
+        utterance = self._utterance(turn)
+        words = [self._word(word) for word in turn.words]
+        more: dict[str, Any] = {}
+        if self._language is not None and (turn.end_of_turn or utterance):
+            more |= {"language_code": self._language, "language_confidence": _sure(turn)}
+        if self._labels and turn.end_of_turn:
+            more |= self._speaker(turn, words)
         return {
             "turn_order": turn.order,
             "turn_is_formatted": turn.formatted,
@@ -210,25 +232,63 @@ class Server:
             "transcript": turn.transcript,
             "utterance": utterance,
             "end_of_turn_confidence": turn.confidence,
-            "words": list(_words(turn)),
+            "words": words,
+            **more,
             "type": "Turn",
         }
 
+    def _utterance(self, turn: Turn) -> str:
+        """What was said since the last utterance, once a sentence closes or the turn ends."""
+        if turn.order != self._order:
+            self._order, self._uttered = turn.order, 0
+        sure = not self._rules.semantic and turn.confidence > self._rules.threshold
+        if not (turn.end_of_turn or sure):
+            return ""
+        said, self._uttered = turn.words[self._uttered :], len(turn.words)
+        return " ".join(word.text for word in said)
 
-def _duration(seconds: float, *, after: float = 0.0) -> Refusal:
-    text = f"Input Duration Error: Input Duration Violation: {seconds * 1000:.1f} ms."
-    return Refusal(3007, f"{text} Expected between 50 and 1000 ms", after=after)
+    @property
+    def _labels(self) -> bool:
+        return bool(self._configuration["speaker_labels"])
 
+    def _speaker(self, turn: Turn, words: list[dict[str, Any]]) -> dict[str, Any]:
+        """Who spoke most; a short turn is labelled in the end."""
+        known = Counter(word.speaker for word in turn.words if word.speaker is not None)
+        if not known:
+            return {"speaker_label": UNKNOWN}
+        label = self._label(known.most_common(1)[0][0])
+        if (turn.words[-1].end or 0.0) - (turn.words[0].start or 0.0) >= LABELLED:
+            return {"speaker_label": label, "speaker_confidence": _sure(turn)}
+        revision = {"turn_order": turn.order, "speaker_label": label, "words": words}
+        self._revisions = [one for one in self._revisions if one["turn_order"] != turn.order]
+        self._revisions.append(revision)
+        return {"speaker_label": UNKNOWN}
 
-def _words(turn: Turn) -> Iterator[dict[str, Any]]:
-    for word in turn.words:
-        yield {
+    def _label(self, speaker: str) -> str:
+        """A, B, and so on."""
+        return self._speakers.setdefault(speaker, chr(ord("A") + len(self._speakers) % 26))
+
+    def _word(self, word: Word) -> dict[str, Any]:
+        said = {
             "text": word.text,
             "start": _ms(word.start or 0.0),
             "end": _ms(word.end or 0.0),
             "confidence": word.confidence,
             "word_is_final": word.final,
         }
+        if self._labels and word.final:
+            said["speaker"] = self._label(word.speaker) if word.speaker is not None else UNKNOWN
+        return said
+
+
+def _sure(turn: Turn) -> float:
+    """How sure it is of the turn's words, on average."""
+    return round(fmean(word.confidence for word in turn.words), 4) if turn.words else 0.0
+
+
+def _duration(seconds: float, *, after: float = 0.0) -> Refusal:
+    text = f"Input Duration Error: Input Duration Violation: {seconds * 1000:.1f} ms."
+    return Refusal(3007, f"{text} Expected between 50 and 1000 ms", after=after)
 
 
 def _ms(seconds: float) -> int:
