@@ -144,7 +144,7 @@ def _late(session: Session, bound: float, receive: float) -> Iterator[Problem]:
     carried = late[_mattering(session)]
     single = max(bound, receive)
     if p99 > bound:
-        found = f"lateness p99 is {p99 * 1000:.1f} ms, more than {bound * 1000:g} ms"
+        found = f"lateness p99 is {p99 * 1000:.1f} ms (limit: {bound * 1000:g} ms)"
     elif (carried > single).any():
         found = (
             f"{(carried > single).sum()} of {len(carried)} chunks that hold or decide a result "
@@ -156,7 +156,7 @@ def _late(session: Session, bound: float, receive: float) -> Iterator[Problem]:
     yield Problem(
         "late",
         found,
-        "Pace by the wall clock: pacing='wall_clock'."
+        "Use pacing='wall_clock'."
         if naive
         else "Reduce the work per chunk, use isolation='process', or a less loaded host.",
     )

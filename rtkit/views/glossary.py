@@ -36,7 +36,7 @@ FORMULAS: Mapping[str, str] = {
     "drift": "the median, over all pairs of chunks, of the difference of their lateness by the "
     "difference of their due times (Theil and Sen)",
     "jitter": "|lateness − drift × due − the median of that|, of each chunk",
-    "made by the sender": "the sum of lateness and queue wait, by the sum of latency, over all "
+    "caused by the sender": "the sum of lateness and queue wait, by the sum of latency, over all "
     "turns that count",
     "p50, p95, p99": "quantiles of what counts, linearly interpolated",
 }

@@ -128,7 +128,7 @@ def test_a_row_a_session_is_the_summary_in_seconds(calls: dict[str, Session]) ->
         ("lateness_p99", "lateness p99, ms", 1000),
         ("drift", "drift, ms per s of audio", 1000),
         ("turn_latency_p50", "turn latency p50, ms", 1000),
-        ("turn_latency_made_by_the_sender", "turn latency made by the sender, %", 100),
+        ("turn_latency_made_by_the_sender", "turn latency caused by the sender, %", 100),
     ]:
         assert (table[column] * unit).tolist() == pytest.approx([*summary[row].values()])
 

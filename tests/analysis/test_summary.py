@@ -39,9 +39,9 @@ def test_bounds_are_told_with_their_width_and_the_senders_share_as_a_range() -> 
     (name,) = table.columns
     assert table["lateness of turns known to ±, p50, ms"][name] == pytest.approx(15)
     assert table["lateness of turns known to ±, max, ms"][name] == pytest.approx(15)
-    assert table["turn latency made by the sender, at least, %"][name] == pytest.approx(2 / 0.41)
-    assert table["turn latency made by the sender, at most, %"][name] == pytest.approx(5 / 0.41)
-    assert table["turn latency made by the sender, %"][name] == pytest.approx(3.5 / 0.41)
+    assert table["turn latency caused by the sender, at least, %"][name] == pytest.approx(2 / 0.41)
+    assert table["turn latency caused by the sender, at most, %"][name] == pytest.approx(5 / 0.41)
+    assert table["turn latency caused by the sender, %"][name] == pytest.approx(3.5 / 0.41)
 
 
 def test_a_punctual_senders_share_is_no_range() -> None:

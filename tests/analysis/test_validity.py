@@ -77,9 +77,9 @@ def names(one: Session, **bounds: float) -> list[str]:
         (sent(ending=None), "incomplete", "was cut off after 10 chunks", "again"),
         (sent(ending="stopped"), "incomplete", "stopped after 10 chunks", "again"),
         (sent([], ending="failed"), "incomplete", "failed after 0 chunks", "again"),
-        (sent([0.0125] * 10), "late", "p99 is 12.5 ms, more than 10 ms", "isolation='process'"),
-        (sent([-0.0125] * 10), "late", "p99 is 12.5 ms, more than 10 ms", "work per chunk"),
-        (sent([0.02] * 20, seconds=0.05), "late", "20.0 ms, more than 5 ms", "work per chunk"),
+        (sent([0.0125] * 10), "late", "p99 is 12.5 ms (limit: 10 ms)", "isolation='process'"),
+        (sent([-0.0125] * 10), "late", "p99 is 12.5 ms (limit: 10 ms)", "work per chunk"),
+        (sent([0.02] * 20, seconds=0.05), "late", "20.0 ms (limit: 5 ms)", "work per chunk"),
         (
             sent([0.0125] * 10, pacing="fixed_sleep"),
             "late",

@@ -62,7 +62,7 @@ def test_compare_streams_each_pacing_once_in_order(
 
 def test_compare_shows_the_naive_senders_lateness(make_clip: MakeClip, streamed: list[str]) -> None:
     sessions = simulate(compare(make_clip(10.1), chunk=0.1, work=0.003))
-    late = summarize(sessions)["last chunk late by, ms"]
+    late = summarize(sessions)["lateness of the last chunk, ms"]
     assert late == pytest.approx({"fixed_sleep": 300, "wall_clock": 0}, abs=1e-6)
 
 
@@ -134,7 +134,7 @@ def test_figures_are_in_the_rows_unit() -> None:
     table = summarize({"a": session(LATE, final, last)})
     expected = {
         "chunks sent": 4,
-        "last chunk late by, ms": 30,
+        "lateness of the last chunk, ms": 30,
         "drift, ms per s of audio": 100,
         "lateness p50, ms": 15,
         "lateness p99, ms": 29.7,
@@ -149,10 +149,10 @@ def test_figures_are_in_the_rows_unit() -> None:
         "word latency p50, ms": 500,
         "word latency p95, ms": 590,
         "word service time p50, ms": (390 + 580) / 2,
-        "word first right p50 (PR50), ms": 500,
-        "word first right p90 (PR90), ms": 580,
+        "word first correct p50 (PR50), ms": 500,
+        "word first correct p90 (PR90), ms": 580,
         "first-word latency p50, ms": 500,
-        "turn latency made by the sender, %": 7.5,
+        "turn latency caused by the sender, %": 7.5,
         "loop stalls": 0,
     }
     found = {name: table[name]["a"] for name, _, _ in table.rows}
@@ -208,7 +208,7 @@ def test_cells(value: float, form: str, shown: str) -> None:
                 "turns counted",
                 "loop stalls",
                 "jitter p99, ms",
-                "last chunk late by, ms",
+                "lateness of the last chunk, ms",
                 "lateness p50, ms",
                 "lateness p99, ms",
                 "lateness max, ms",

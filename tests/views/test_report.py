@@ -94,7 +94,7 @@ def read(path: Path) -> Read:
 def test_it_says_whether_the_figures_may_be_used_and_what_to_do(page: Path) -> None:
     text = read(page).text
     assert "yesterday/fixed_sleep not valid lateness p99 is" in text
-    assert "Pace by the wall clock: pacing='wall_clock'." in text
+    assert "Use pacing='wall_clock'." in text
     assert "today/wall_clock valid" in text
 
 
