@@ -81,7 +81,7 @@ def pool(
     include_invalid: bool = False,
 ) -> dict[str, Pool]:
     """What was measured, put together by one setting or several; see `quantile_intervals`."""
-    measure = _measure(of)
+    measure = measure_of(of)
     settings = [by] if isinstance(by, str) else list(by)
     for setting in settings:
         if setting not in BY:
@@ -325,24 +325,24 @@ def _the_same(by: str) -> tuple[str, ...]:
 # What is measured.
 
 
-_LATENCIES: Mapping[str, Callable[[Session], Latency]] = {
+LATENCIES: Mapping[str, Callable[[Session], Latency]] = {
     "word_latency": word_latency,
     "turn_latency": turn_latency,
 }
 
 
-def _measure(of: str) -> Callable[[Session], np.ndarray]:
+def measure_of(of: str) -> Callable[[Session], np.ndarray]:
     if of == "lateness":
         return lambda session: session.lateness
-    if of not in _LATENCIES:
-        known = ", ".join(map(repr, [*_LATENCIES, "lateness"]))
+    if of not in LATENCIES:
+        known = ", ".join(map(repr, [*LATENCIES, "lateness"]))
         raise ValueError(f"unknown measure {of!r}; of= takes {known}")
-    return lambda session: _LATENCIES[of](session).latency[_counted(session, of)]
+    return lambda session: LATENCIES[of](session).latency[counted_of(session, of)]
 
 
-def _counted(session: Session, of: str) -> np.ndarray:
+def counted_of(session: Session, of: str) -> np.ndarray:
     """Which ones belong in quantiles; a stretch of speech that a service marks is no word."""
-    counted = _LATENCIES[of](session).counted
+    counted = LATENCIES[of](session).counted
     marks = of == "word_latency" and session.settings.marks_speech
     return np.zeros_like(counted) if marks else counted
 

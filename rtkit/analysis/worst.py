@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 
 from rtkit.analysis.naming import Sessions, named
-from rtkit.analysis.pooling import _LATENCIES, _counted, _measure
+from rtkit.analysis.pooling import LATENCIES, counted_of, measure_of
 from rtkit.recording import load_session
 from rtkit.session import Session
 
@@ -117,7 +117,7 @@ def worst_cases(
     FileNotFoundError
         If there is no such folder or file.
     """
-    _measure(of)
+    measure_of(of)
     if count < 1:
         raise ValueError(f"count={count} shows nothing; give 1 or more")
     files: Mapping[str, Path] = {}
@@ -158,8 +158,8 @@ def _cases(name: str, session: Session, of: str, file: Path | None) -> Iterable[
             at = first + chunk.start / settings.rate
             yield Case(settings.recording, name, at, "", late, {"lateness": late}, file)
         return
-    latency = _LATENCIES[of](session)
-    for i in np.flatnonzero(_counted(session, of)).tolist():
+    latency = LATENCIES[of](session)
+    for i in np.flatnonzero(counted_of(session, of)).tolist():
         unknown = {"since_sent"} if latency.decided[i] else {"endpoint_wait", "service_time"}
         if of == "word_latency":
             unknown.add("endpoint_wait")
