@@ -1,76 +1,165 @@
-"""The same clip under several pacings, one after the other."""
+"""The same clip under several pacings, or to several services: in turn, or at the same time."""
 
 from __future__ import annotations
 
+import inspect
 import itertools
-from collections.abc import Iterable
+import random
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rtkit.audio import Clip
+from rtkit.experiments.many import stream_many
 from rtkit.pacing import choose_pacing
 from rtkit.recording import StreamError
-from rtkit.sending.stream import stream
+from rtkit.sending.stream import check_sides, stream
+from rtkit.services.service import Service
 from rtkit.session import Session
 
 __all__ = ["compare"]
+
+AT_ONCE = tuple(
+    name
+    for name in inspect.signature(stream_many).parameters
+    if name not in ("clips", "service", "connections", "sessions_per_minute", "record")
+)
 
 
 async def compare(
     clip: Clip,
     *,
-    pacings: Iterable[str] = ("fixed_sleep", "wall_clock"),
+    pacings: Iterable[str] | None = None,
+    services: Mapping[str, Service | None] | None = None,
+    concurrent: bool = True,
+    seed: int = 0,
     record: str | Path | None = None,
     **options: Any,
 ) -> dict[str, Session]:
-    """Stream the clip once under each pacing, one after the other.
+    """Stream the clip once under each pacing, one after the other, or to each of some services.
 
     Parameters
     ----------
     clip : Clip
-    pacings : iterable of str
-        Which, in which order; each once.
+    pacings : iterable of str, optional
+        Which, each once: ``("fixed_sleep", "wall_clock")`` in this order, and with services
+        ``"wall_clock"`` alone.
+    services : mapping of str to service, optional
+        By the names that tables and figures are to call them; None is the embedded service.
+    concurrent : bool
+        Whether all services hear the same audio at the same time, by the wall clock. Their chunks
+        leave a fraction of a chunk apart, so that none is late by the others. Else one comes after
+        the other, in random order.
+    seed : int
+        Of that order.
     record : str or Path, optional
-        A folder; each session goes to ``PACING.jsonl`` in it. Earlier runs there stay: the second
-        one's files are called ``PACING-2.jsonl``, and so on.
+        A folder; each session goes to ``NAME.jsonl`` in it, by its name here. Earlier runs there
+        stay: the second one's files are called ``NAME-2.jsonl``, and so on.
     **options
         The other parameters of `rtkit.stream`, the same for all: `chunk`, `work`, `service`...
-        Only `catch_up` is for the wall clock alone.
+        Only `catch_up` is for the wall clock alone. Sessions at the same time take those of
+        `rtkit.stream_many`.
 
     Returns
     -------
     dict of str to Session
-        By pacing.
+        By pacing, or by service; by ``"SERVICE, PACING"`` where there are several of both. In the
+        order in which they were named.
 
     Raises
     ------
     ValueError, StreamError
-        As `rtkit.stream` does; an unknown pacing before anything is sent. The error's `sessions`
-        holds those that were measured before it, too.
+        As `rtkit.stream` does; what cannot be before anything is sent. The error's `sessions`
+        holds all that were measured, too.
     """
+    if pacings is None:
+        pacings = ("wall_clock",) if services else ("fixed_sleep", "wall_clock")
     pacings = [pacings] if isinstance(pacings, str) else list(dict.fromkeys(pacings))
     catch_up = {pacing: options.get("catch_up") for pacing in pacings if pacing == "wall_clock"}
     for pacing in pacings:
         choose_pacing(pacing, catch_up=catch_up.get(pacing))
-    paths: dict[str, Path] = {} if record is None else _free_paths(Path(record), pacings)
+    if services is not None:
+        _check_services(clip, services, pacings, concurrent, options)
+    cells = {
+        ", ".join(part for part in (name, pacing) if part): (pacing, service)
+        for name, service in (services or {"": options.pop("service", None)}).items()
+        for pacing in pacings
+    }
+    if services and len(pacings) == 1:
+        cells = dict(zip(services, cells.values(), strict=True))
+    paths = {} if record is None else _free_paths(Path(record), cells)
+    if services and concurrent:
+        return await _at_once(clip, {name: one for name, (_, one) in cells.items()}, paths, options)
+    order = list(cells) if services is None else random.Random(seed).sample(list(cells), len(cells))
     sessions: dict[str, Session] = {}
-    for pacing in pacings:
+    for name in order:
+        pacing, service = cells[name]
         try:
-            options["catch_up"] = catch_up.get(pacing)
-            sessions[pacing] = await stream(
-                clip, pacing=pacing, record=paths.get(pacing), **options
+            sessions[name] = await stream(
+                clip,
+                pacing=pacing,
+                record=paths.get(name),
+                **{**options, "service": service, "catch_up": catch_up.get(pacing)},
             )
         except StreamError as error:
             error.sessions = {**sessions, **error.sessions}
             raise
+    return {name: sessions[name] for name in cells}
+
+
+async def _at_once(
+    clip: Clip,
+    services: Mapping[str, Service | None],
+    paths: Mapping[str, Path],
+    options: Mapping[str, Any],
+) -> dict[str, Session]:
+    record = list(paths.values()) or None
+    found = await stream_many(
+        [clip] * len(services), service=list(services.values()), record=record, **options
+    )
+    sessions = dict(zip(services, found.sessions, strict=True))
+    for error in (*found.errors, *found.unwritten):
+        error.sessions = {**sessions, **error.sessions}
+        raise error
     return sessions
 
 
-def _free_paths(folder: Path, pacings: Iterable[str]) -> dict[str, Path]:
-    """A file for each pacing, numbered alike, so that files of one run are known by it."""
+def _check_services(
+    clip: Clip,
+    services: Mapping[str, Service | None],
+    pacings: list[str],
+    concurrent: bool,
+    options: Mapping[str, Any],
+) -> None:
+    if not isinstance(services, Mapping):
+        raise TypeError('services takes names: services={"A": rtkit.AssemblyAI(), "B": ...}')
+    for service in services.values():
+        check_sides(clip, service)
+    if one := {"service", "connection"} & set(options):
+        raise ValueError(f"give services or {min(one)}, not both")
+    if not concurrent:
+        return
+    if pacings != ["wall_clock"]:
+        raise ValueError(
+            "sessions at the same time go by the wall clock; for other pacings give "
+            "concurrent=False"
+        )
+    if others := sorted(set(options) - set(AT_ONCE)):
+        raise ValueError(
+            f"sessions at the same time take no {others[0]}; give concurrent=False, or only "
+            f"{', '.join(AT_ONCE)}"
+        )
+
+
+def _free_paths(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """A file for each session, numbered alike, so that files of one run are known by it."""
+    stems = {name: re.sub(r"[^\w.-]+", "-", name).strip("-.") or "session" for name in names}
+    if len(set(stems.values())) < len(stems):
+        raise ValueError(f"{', '.join(stems)} make the same file names; name them otherwise")
     for number in itertools.count(1):
         ending = f"-{number}" if number > 1 else ""
-        paths = {pacing: folder / f"{pacing}{ending}.jsonl" for pacing in pacings}
+        paths = {name: folder / f"{stem}{ending}.jsonl" for name, stem in stems.items()}
         if not any(path.exists() for path in paths.values()):
             break
     return paths

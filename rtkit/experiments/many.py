@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from rtkit.audio import AudioError, Clip
 from rtkit.clock.alarm import sleep_until
@@ -38,6 +40,7 @@ OPENING = 32  # connections that are being opened at once
 SOON = 0.02  # seconds from a session's start to its t = 0,
 SOON_EACH = 0.0003  # and so many more for each session that starts with it
 SPARE = 64  # open files that a process needs besides its connections
+T = TypeVar("T")
 GOLDEN = 0.6180339887498949  # multiples of it, modulo 1, lie far apart however many there are
 
 
@@ -46,10 +49,10 @@ async def stream_many(
     *,
     chunk: float = 0.1,
     phase: str = "end",
-    service: Service | None = None,
+    service: Service | Sequence[Service | None] | None = None,
     connections: Sequence[WritableConnection] | None = None,
     sessions_per_minute: float | None = None,
-    record: str | Path | None = None,
+    record: str | Path | Sequence[Path] | None = None,
     on_event: Callable[[Fact], object] | None = None,
     begin_timeout: float = 10.0,
     termination_timeout: float = 10.0,
@@ -63,15 +66,17 @@ async def stream_many(
     chunk, phase, begin_timeout, termination_timeout
         As for `rtkit.stream`.
     service : optional
-        `rtkit.AssemblyAI` or `rtkit.Loopback`; the embedded service without it.
+        `rtkit.AssemblyAI` or `rtkit.Loopback`, for all or one a clip; the embedded service
+        without it.
     connections : sequence, optional
         Open connections, one a clip, in place of a service.
     sessions_per_minute : float, optional
         New sessions a minute, as the service's account allows; each begins when it is open.
         Without it they are opened as fast as they can be, and begin together when all are open.
     record : str or Path, optional
-        A folder for the sessions' files, ``0000.jsonl`` and so on, which are written while they
-        run. A file that cannot be written ends no session, and the result says so.
+        A folder for the sessions' files, ``0000.jsonl`` and so on, or a file for each; they are
+        written while they run. A file that cannot be written ends no session, and the result says
+        so.
     on_event : callable, optional
         Called in the loop with each chunk, and the ending, of one of the longest sessions, which
         stands for all: ``on_event=rtkit.progress(clip)`` shows how much is left.
@@ -102,28 +107,30 @@ async def stream_many(
     clips = list(clips)
     if not clips:
         raise ValueError("there are no clips; give a list of them, for example [clip] * 100")
-    for clip in clips:
-        check_sides(clip, service)
+    services: list[Service | None]
+    services = list(service) if isinstance(service, Sequence) else [service] * len(clips)
+    for clip, one in zip(clips, _one_each(services, clips, "services"), strict=True):
+        check_sides(clip, one)
     if sessions_per_minute is not None and not 0 < sessions_per_minute < float("inf"):
         raise ValueError(
             f"sessions_per_minute={sessions_per_minute:g} is no rate; "
             "give a number above 0, or None"
         )
-    if connections is not None and len(connections) != len(clips):
-        raise ValueError(
-            f"{len(connections)} connections for {len(clips)} clips; give one a clip, or none"
-        )
-    first = None if connections is None else connections[0]
-    once = {id(clip): fitted(clip, service, first) for clip in clips}
-    clips = [once[id(clip)] for clip in clips]
+    through = [None] * len(clips) if connections is None else connections
+    _one_each(through, clips, "connections")
+    once: dict[tuple[int, int], Clip] = {}
+    for index, (clip, one, connection) in enumerate(zip(clips, services, through, strict=True)):
+        fit = fitted(clip, one, connection)
+        clips[index] = once.setdefault((id(clip), fit.rate), fit)
     if connections is None:
-        ways = [way_to(service, clip) for clip in clips]
+        ways = [way_to(one, clip) for one, clip in zip(services, clips, strict=True)]
     else:
         ways = [way_through(connection) for connection in connections]
-    audio = read_once(clips, chunk, phase, ways[0].limits)
+    audio = read_once(clips, chunk, phase, [way.limits for way in ways])
     _check_files(len(clips), each=(connections is None) + (record is not None))
-    if isinstance(ways[0].service, Loopback):
-        await ways[0].service.expect(len(clips))
+    embedded = Counter(one for one in (way.service for way in ways) if isinstance(one, Loopback))
+    for one, count in embedded.items():
+        await one.expect(count)
     sender = _Sender(sessions_per_minute, on_event, begin_timeout, termination_timeout)
     try:
         sender.admit(clips, audio, ways, record)
@@ -174,19 +181,24 @@ class _Sender:
         clips: Sequence[Clip],
         audio: Sequence[Audio],
         ways: Sequence[Way],
-        record: str | Path | None,
+        record: str | Path | Sequence[Path] | None,
     ) -> None:
         """Take the sessions in; a file that is in use, or cannot be written, is refused here."""
         if record is not None:
             self._writer = Writer()
         digits = max(4, len(str(len(clips) - 1)))
+        paths: Sequence[Path | None] = [None] * len(clips)
+        if isinstance(record, str | Path):
+            paths = [Path(record) / f"{index:0{digits}d}.jsonl" for index in range(len(clips))]
+        elif record is not None:
+            paths = record
         for index, (clip, one, way) in enumerate(zip(clips, audio, ways, strict=True)):
             sent = Sent(one.plan)
             recorder = Recorder(
                 settings_of(clip, one.plan, way.described),
                 host(),
                 clip.reference,
-                path=None if record is None else Path(record) / f"{index:0{digits}d}.jsonl",
+                path=paths[index],
                 writer=self._writer,
                 elsewhere=sent.new,
             )
@@ -279,6 +291,12 @@ class _Sender:
             self._writer.close()
         for member in self.members:
             member.close()
+
+
+def _one_each(things: Sequence[T], clips: Sequence[Clip], name: str) -> Sequence[T]:
+    if len(things) != len(clips):
+        raise ValueError(f"{len(things)} {name} for {len(clips)} clips; give one a clip, or none")
+    return things
 
 
 def _check_files(sessions: int, *, each: int) -> None:

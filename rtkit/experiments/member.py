@@ -44,18 +44,24 @@ class Audio:
     meter: Meter  # of that reading
 
 
-def read_once(clips: Sequence[Clip], chunk: float, phase: str, limits: Limits) -> list[Audio]:
-    """The audio of each; that of a clip which comes several times is read once for all."""
-    times = Counter(map(id, clips))
-    shared: dict[int, Iterator[Audio]] = {}
-    for clip in clips:
-        if id(clip) not in shared:
-            plan = Plan.of(clip, chunk=chunk, phase=phase, limits=limits)
+def read_once(
+    clips: Sequence[Clip], chunk: float, phase: str, limits: Sequence[Limits]
+) -> list[Audio]:
+    """The audio of each; that of a clip which comes several times is read once for all.
+
+    As far as the services that it goes to have the same `limits`.
+    """
+    whose = [(id(clip), one) for clip, one in zip(clips, limits, strict=True)]
+    times = Counter(whose)
+    shared: dict[tuple[int, Limits], Iterator[Audio]] = {}
+    for clip, key in zip(clips, whose, strict=True):
+        if key not in shared:
+            plan = Plan.of(clip, chunk=chunk, phase=phase, limits=key[1])
             meter = Meter(clip.rate)
             reading = clip.chunks(plan.edges, meter)
-            copies = itertools.tee(reading, times[id(clip)])
-            shared[id(clip)] = iter([Audio(plan, reading, chunks, meter) for chunks in copies])
-    return [next(shared[id(clip)]) for clip in clips]
+            copies = itertools.tee(reading, times[key])
+            shared[key] = iter([Audio(plan, reading, chunks, meter) for chunks in copies])
+    return [next(shared[key]) for key in whose]
 
 
 class Sent:
