@@ -120,7 +120,7 @@ async def _at_once(
     )
     sessions = dict(zip(services, found.sessions, strict=True))
     for error in (*found.errors, *found.unwritten):
-        error.sessions = {**sessions, **error.sessions}
+        error.sessions = dict(sessions)
         raise error
     return sessions
 
