@@ -33,7 +33,7 @@ from .experiments.concurrent_result import ConcurrentResult as ConcurrentResult
 from .experiments.many import stream_many as stream_many
 from .experiments.mistakes import reproduce as reproduce
 from .experiments.simulate import simulate as simulate
-from .experiments.sweep import sweep as sweep
+from .experiments.sweep.sweep import sweep as sweep
 from .loopback.process import Loopback as Loopback
 from .recording import StreamError as StreamError
 from .recording import load_session as load_session

@@ -28,8 +28,8 @@ from remains import children, nothing_remains
 import rtkit
 from rtkit.audio import AudioError, open_clip
 from rtkit.boundary.files import alone
-from rtkit.experiments.grid import make_grid
-from rtkit.experiments.workers import run_all, work
+from rtkit.experiments.sweep.grid import make_grid
+from rtkit.experiments.sweep.workers import run_all, work
 from rtkit.services.assemblyai.client import AssemblyAI
 from rtkit.services.endpoint import Endpoint
 
@@ -248,7 +248,7 @@ def test_a_failure_is_recorded_and_does_not_end_the_sweep(
 
 def test_what_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("rtkit.experiments.workers.simulate_plan", lambda *_: 1 / 0)
+        patch.setattr("rtkit.experiments.sweep.workers.simulate_plan", lambda *_: 1 / 0)
         table = sweep(tmp_path, pacings="wall_clock")
     assert table.error.tolist() == ["ZeroDivisionError: division by zero"]
     assert sweep(tmp_path, pacings="wall_clock").error.tolist() == [""]
@@ -512,7 +512,7 @@ def test_five_a_minute_without_being_asked(
         seen.update(how)
         return {cell.path: "not run" for cell in cells}
 
-    monkeypatch.setattr("rtkit.experiments.sweep.run_all", ran)
+    monkeypatch.setattr("rtkit.experiments.sweep.sweep.run_all", ran)
     sweep(tmp_path, make_clip(0.1), simulated=False, service=paid, confirm=True)
     assert (seen["spacing"], seen["max_concurrency"]) == (12.0, 1)
     with pytest.raises(ValueError, match=r"give max_concurrency="):

@@ -228,7 +228,7 @@ def test_an_import_from_above_is_found_wherever_it_stands() -> None:
         "try:\n    import rtkit.views.plots\n"
         "except ImportError:\n    from rtkit.views.page import report\n"
         "if TYPE_CHECKING:\n    from rtkit.experiments.many import stream_many\n"
-        "def later():\n    from rtkit.experiments.sweep import sweep\n"
+        "def later():\n    from rtkit.experiments.sweep.sweep import sweep\n"
     )
     assert [*imported(tree.body)] == ["rtkit.widgets", "rtkit.views.plots", "rtkit.views.page"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from rtkit.experiments.grid import Cell
+from rtkit.experiments.sweep.grid import Cell
 
 __all__ = ["agree"]
 

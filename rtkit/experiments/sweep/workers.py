@@ -11,8 +11,8 @@ from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import replace
 from pathlib import Path
 
-from rtkit.experiments.grid import Cell
 from rtkit.experiments.simulate import Models, simulate_plan
+from rtkit.experiments.sweep.grid import Cell
 from rtkit.recording import StreamError
 from rtkit.sending.connect import way_to
 from rtkit.sending.stream import stream_plan

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rtkit.analysis.frames import session_row
 from rtkit.boundary.files import replacing
-from rtkit.experiments.grid import Cell
+from rtkit.experiments.sweep.grid import Cell
 from rtkit.recording import load_session
 from rtkit.session import Session
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from rtkit.audio import Clip
 from rtkit.boundary.files import alone
-from rtkit.experiments.consent import agree
-from rtkit.experiments.grid import make_grid, open_clips
-from rtkit.experiments.sweep_table import make_table, write_table
-from rtkit.experiments.workers import run_all, run_elsewhere, run_here, tidy
+from rtkit.experiments.sweep.consent import agree
+from rtkit.experiments.sweep.grid import make_grid, open_clips
+from rtkit.experiments.sweep.table import make_table, write_table
+from rtkit.experiments.sweep.workers import run_all, run_elsewhere, run_here, tidy
 from rtkit.services.service import Service, Vendor
 
 if TYPE_CHECKING:
