@@ -48,18 +48,19 @@ def main() -> None:
 async def _serve(
     port: int, options: Options, log: Log, tls: ssl.SSLContext | None, trust: str
 ) -> None:
+    ended = asyncio.Event()
     try:
         async with serve_loopback(port, options, log=log, tls=tls) as server:
             for ending in (signal.SIGTERM, signal.SIGINT):
                 with contextlib.suppress(NotImplementedError):  # where there are no such signals
-                    asyncio.get_running_loop().add_signal_handler(ending, server.close)
+                    asyncio.get_running_loop().add_signal_handler(ending, ended.set)
             at = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
             path = part_of(options.protocol, "server").Server.PATHS[0]
             scheme = "ws" if tls is None else "wss"
             print(f"Listening on {scheme}://{at}{path}; Ctrl-C ends it.", flush=True)
             if trust:
                 print(f"Clients have to trust its certificate:\n{trust}", flush=True)
-            await server.wait_closed()
+            await ended.wait()  # then no client holds it up for longer than a moment
     except OSError as error:
         sys.exit(f"Port {port} cannot be had ({error.strerror}); try another one with --port.")
 

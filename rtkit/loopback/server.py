@@ -17,7 +17,7 @@ from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
@@ -130,7 +130,7 @@ async def serve_loopback(
             compression="deflate" if options.compression else None,
             max_size=LONGEST_FRAME,
             max_queue=FRAMES,
-            create_connection=_Connection,
+            create_connection=host.connection,  # type: ignore[arg-type]  # it is called
             ping_interval=None,  # a client that computes for long is late, not gone
             logger=_logger(),
             server_header=None,
@@ -143,8 +143,7 @@ async def serve_loopback(
             with contextlib.suppress(TimeoutError):  # a fault does not hold up who ends it
                 async with asyncio.timeout(GOODBYE):
                     await server.wait_closed()
-            for connection in server.connections:
-                connection.transport.abort()
+            host.cut_off()
         if host.recognizers is not None:
             await host.recognizers.close()
 
@@ -177,7 +176,19 @@ class _Host:
         self._demand = Demand(read_faults(options.faults))
         self._lines: WeakKeyDictionary[ServerConnection, Line] = WeakKeyDictionary()
         self._open, self._most = 0, options.max_connections
+        self._connections: WeakSet[ServerConnection] = WeakSet()  # those that are closing, too
         self.recognizers = None if options.recognizer is None else Recognizers()
+
+    def connection(self, *what: Any, **how: Any) -> ServerConnection:
+        connection = _Connection(*what, **how)
+        self._connections.add(connection)
+        return connection
+
+    def cut_off(self) -> None:
+        """End what is still open."""
+        for connection in self._connections:
+            if hasattr(connection, "transport"):
+                connection.transport.abort()
 
     async def let_in(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a request for anything but a session; None goes on to the session."""

@@ -11,9 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from conftest import MakeClip, spoken
@@ -40,6 +42,7 @@ UPGRADE = (
     b"Sec-WebSocket-Version: 13\r\nAuthorization: any\r\n\r\n"
 )
 PING = b"\x89\xfd" + bytes(4) + bytes(125)  # 125 bytes, masked by zeros
+NO_JSON = b"\x81\x81" + bytes(4) + b"{"
 
 
 @contextlib.asynccontextmanager
@@ -225,7 +228,9 @@ def test_numbers_of_connections_that_cannot_be_are_refused() -> None:
 # Ends.
 
 
-def test_an_interrupt_closes_sessions_as_one_that_goes_away() -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_closes_sessions_as_one_that_goes_away(ending: signal.Signals) -> None:
+    """Also twice; and a client that has not read for long does not hold it up."""
     process = subprocess.Popen(
         [sys.executable, "-m", "rtkit.loopback", "--port", "0"],
         stdout=subprocess.PIPE,
@@ -238,18 +243,24 @@ def test_an_interrupt_closes_sessions_as_one_that_goes_away() -> None:
         url = process.stdout.readline().split()[2].rstrip(";")
 
         async def run() -> int | None:
-            async with opened(f"{url}?sample_rate=8000") as connection:
-                await connection.recv()
-                process.send_signal(signal.SIGINT)
-                with contextlib.suppress(ConnectionClosed):
-                    while True:
-                        await connection.recv()
-                return connection.close_code
+            deaf = socket.create_connection(("127.0.0.1", urlsplit(url).port or 0))
+            with deaf:
+                deaf.sendall(UPGRADE + 2 * NO_JSON)  # its session is over, its connection is not
+                async with opened(f"{url}?sample_rate=8000") as connection:
+                    await connection.recv()
+                    process.send_signal(ending)
+                    process.send_signal(ending)
+                    with contextlib.suppress(ConnectionClosed):
+                        while True:
+                            await connection.recv()
+                    began = time.monotonic()
+                    _, told = await asyncio.to_thread(process.communicate, timeout=PATIENCE)
+                    assert time.monotonic() - began < 5.0  # websockets alone would wait 10 s
+                    assert "Traceback" not in told
+                    return connection.close_code
 
         assert asyncio.run(run()) == 1001
-        _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
-    assert "Traceback" not in told
 
 
 FORKING = """
