@@ -13,6 +13,8 @@ from .analysis.latency import senders_share as senders_share
 from .analysis.latency import turn_latency as turn_latency
 from .analysis.latency import word_latency as word_latency
 from .analysis.mistakes import diagnose as diagnose
+from .analysis.partials import early_cut_offs as early_cut_offs
+from .analysis.partials import partial_stability as partial_stability
 from .analysis.pooling import compare_pacings as compare_pacings
 from .analysis.pooling import compare_paired as compare_paired
 from .analysis.pooling import quantile_intervals as quantile_intervals

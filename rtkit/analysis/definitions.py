@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtkit.analysis.latency import Latency, holding_chunk, quantiles, turn_latency
+from rtkit.analysis.latency import (
+    Latency,
+    heard_words,
+    holding_chunk,
+    quantiles,
+    turn_latency,
+)
 from rtkit.analysis.naming import Sessions, named
 from rtkit.markup import Table
 from rtkit.services.messages import Turn
@@ -116,6 +122,51 @@ def _cursors(session: Session) -> np.ndarray:
     )
 
 
+def _first_text(session: Session) -> np.ndarray:
+    told = (at for at, reply in session.replies if isinstance(reply, Turn) and reply.words)
+    first = next(told, None)
+    if first is None or not session.chunks:
+        return np.empty(0)
+    return np.array([first - session.sent[0]])
+
+
+def _last_turn(
+    measure: Callable[[Session, float, float], float],
+) -> Callable[[Session], np.ndarray]:
+    """Of the last turn's first final, whatever ended it: `measure` of its r and e."""
+
+    def values(session: Session) -> np.ndarray:
+        latency = turn_latency(session)
+        known = np.flatnonzero(~np.isnan(latency.end))
+        if not len(known):
+            return np.empty(0)
+        end, received = float(latency.end[known[-1]]), float(latency.received[known[-1]])
+        return np.array([measure(session, end, received)])
+
+    return values
+
+
+def _since_sent(session: Session, end: float, received: float) -> float:
+    return float(received - session.sent[holding_chunk(session, np.array([end]))[0]])
+
+
+def _lagging(flush: bool) -> Callable[[Session], np.ndarray]:
+    """LAAL, or (without what came when the audio was over) YAAL."""
+
+    def values(session: Session) -> np.ndarray:
+        arrived = np.sort([word.received for word in heard_words(session)])
+        seconds, count = session.settings.seconds, len(arrived)
+        before = int((arrived < seconds).sum())
+        used = min(before + 1, count) if flush else before
+        if not used or not session.chunks:
+            return np.empty(0)
+        spoken = 0 if session.reference is None else len(session.reference.words)
+        ideal = np.arange(used) * seconds / max(count, spoken)
+        return np.array([float((arrived[:used] - ideal).mean())])
+
+    return values
+
+
 DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "what a person waits",
@@ -165,5 +216,40 @@ DEFINITIONS: tuple[Definition, ...] = (
         "vendors' live demos",
         "the sender's lateness, and answers between two chunks",
         _cursors,
+    ),
+    Definition(
+        "time to first text (TTFT)",
+        "r_first − sent_0",
+        "voice agents' and servers' benchmarks: coval, SGLang, guidellm",
+        "when anybody spoke: silence at the start counts as the service's",
+        _first_text,
+    ),
+    Definition(
+        "last final after speech (TTFS)",
+        "r_last − e_last",
+        "pipecat's stt-benchmark, which ends speech by a detector of its own",
+        "how the service ends turns: the client's shutdown ended this one",
+        _last_turn(lambda session, end, received: received - end),
+    ),
+    Definition(
+        "time to complete transcript (TTCT)",
+        "r_last − sent_k, of the last turn",
+        "AssemblyAI's streaming-latency-benchmark",
+        "all turns but the last, and that the shutdown ended that",
+        _last_turn(_since_sent),
+    ),
+    Definition(
+        "average lagging (LAAL)",
+        "mean of d_i − (i − 1)·T / max(words heard, spoken)",
+        "simultaneous translation: SimulEval",
+        "pauses: it takes words to be spread evenly, and what waits for speech for lag",
+        _lagging(flush=True),
+    ),
+    Definition(
+        "average lagging, without the end (YAAL)",
+        "the same, of words that came before the audio was over",
+        "long-form simultaneous translation: arXiv 2509.17349",
+        "pauses, as above, and the words that only the shutdown brought",
+        _lagging(flush=False),
     ),
 )

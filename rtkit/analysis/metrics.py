@@ -23,6 +23,12 @@ from rtkit.analysis.latency import (
     turn_latency,
     word_latency,
 )
+from rtkit.analysis.partials import (
+    early_cut_offs,
+    partial_intervals,
+    partial_stability,
+    taken_back,
+)
 from rtkit.session import Session
 
 __all__ = ["METRICS", "Metric"]
@@ -41,6 +47,7 @@ MS = Unit("ms", 1000, ".0f")
 TENTHS = Unit("ms", 1000, ".1f")
 PER_SECOND = Unit("ms per s of audio", 1000, ".2f")
 PERCENT = Unit("%", 100, ".0f")
+RATIO = Unit("", 1, ".2f")
 ROUNDED = 0.005  # a share that is written as 0 %
 
 
@@ -85,6 +92,14 @@ def _quantile(values: Callable[[Session], np.ndarray], at: float) -> Callable[[S
     def value(session: Session) -> float:
         found = values(session)
         return float(np.quantile(found, at)) if len(found) else math.nan
+
+    return value
+
+
+def _mean(values: Callable[[Session], np.ndarray]) -> Callable[[Session], float]:
+    def value(session: Session) -> float:
+        found = values(session)
+        return float(found.mean()) if len(found) else math.nan
 
     return value
 
@@ -158,6 +173,15 @@ METRICS: Sequence[Metric] = (
            _word("latency", 0.9, partial_latency)),
     Metric("first_word_latency_p50", "first-word latency p50", MS,
            _word("latency", 0.5, first_word_latency)),
+    Metric("unstable_partial_words", "partial words revised (UPWR)", PERCENT,
+           lambda s: partial_stability(s).upwr, rare=True),
+    Metric("normalized_erasure", "words erased per final word", RATIO,
+           lambda s: partial_stability(s).erasure, rare=True),
+    Metric("partial_interval_p50", "partial interval p50", MS, _quantile(partial_intervals, 0.5),
+           rare=True),
+    Metric("turns_cut_off_early", "turns cut off early", PERCENT, _mean(early_cut_offs), rare=True),
+    Metric("eager_ends_taken_back", "eager turn ends taken back", PERCENT, _mean(taken_back),
+           rare=True),
     Metric("turn_latency_made_by_the_sender", "turn latency caused by the sender", PERCENT,
            _share(lambda bounds: sum(bounds) / 2)),
     Metric("turn_latency_made_by_the_sender_low", "turn latency caused by the sender, at least",

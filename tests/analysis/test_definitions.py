@@ -12,7 +12,8 @@ from rtkit.audio import open_clip
 from rtkit.experiments.simulate import simulate
 from rtkit.session import Session
 
-WAITS, TOOK, LEFT, SCHEDULE, VOICE, LAST, CURSORS = (definition.name for definition in DEFINITIONS)
+NAMES = [definition.name for definition in DEFINITIONS]
+WAITS, TOOK, LEFT, SCHEDULE, VOICE, LAST, CURSORS, TTFT, TTFS, TTCT, LAAL, YAAL = NAMES
 
 
 def medians(one: Session) -> dict[str, float]:
@@ -37,6 +38,12 @@ D_SENT, R = 0.65, 0.8  # the chunk that decided the turn, of which 600 samples t
         (LAST, R - 0.7),
         # Two partials: when the first came 300 ms were sent, and 500 ms when the second did.
         (CURSORS, ((0.3 - 0.2) + (0.5 - E)) / 2),
+        (TTFT, 0.42 - 0.1),
+        (TTFS, R - E),
+        (TTCT, R - K_SENT),
+        # Two words in 0.7 s ought to come at 0 and at 0.35 s; they came to stay at 0.42 and 0.64.
+        (LAAL, ((0.42 - 0) + (0.64 - 0.35)) / 2),
+        (YAAL, ((0.42 - 0) + (0.64 - 0.35)) / 2),
     ],
 )
 def test_each_definition_is_its_formula(definition: str, value: float) -> None:
@@ -81,6 +88,23 @@ def test_a_whole_file_is_timed_by_its_last_final() -> None:
     assert medians(session([0.0] * 7, *finals))[LAST] == pytest.approx(0.9 - 0.7)
 
 
+def test_lagging_ends_with_the_first_word_behind_the_audio_or_before_it() -> None:
+    """And takes the reference for how many words there ought to be, where it has more."""
+    words = [("a", 0.0, 0.1), ("b", 0.1, 0.2), ("c", 0.2, 0.25), ("d", 0.25, 0.3)]
+    said = [
+        turn(0.2, *words[:1]),
+        turn(0.3, *words[:2]),
+        turn(0.5, *words[:3]),
+        turn(0.6, *words, final=True),
+    ]
+    one = medians(session([0.0] * 4, *said))  # 0.4 s: the third word came when it was over
+    assert one[LAAL] == pytest.approx(((0.2 - 0) + (0.3 - 0.1) + (0.5 - 0.2)) / 3)
+    assert one[YAAL] == pytest.approx(((0.2 - 0) + (0.3 - 0.1)) / 2)
+    spoken = [*words, *((text, 0.3, 0.31) for text in "efgh")]
+    other = medians(session([0.0] * 4, *said, reference=spoken))
+    assert other[YAAL] == pytest.approx(((0.2 - 0) + (0.3 - 0.05)) / 2)
+
+
 ANSWERED = turn(0.3, ("so", 0.0, 0.2), final=True, decided=200, cause="terminate")
 
 
@@ -91,7 +115,9 @@ ANSWERED = turn(0.3, ("so", 0.0, 0.2), final=True, decided=200, cause="terminate
         pytest.param(session([], turn(0.3, ("so", 0.0, 0.2))), set(), id="answers to nothing"),
         pytest.param(session([0.0] * 3), set(), id="nothing was answered"),
         pytest.param(session([0.0] * 3, turn(0.3, final=True)), {LAST}, id="no words"),
-        pytest.param(session([0.0] * 3, ANSWERED), {LAST}, id="ended by Terminate"),
+        pytest.param(
+            session([0.0] * 3, ANSWERED), {LAST, TTFT, TTFS, TTCT, LAAL}, id="ended by Terminate"
+        ),
     ],
 )
 def test_what_was_not_measured_is_a_dash(one: Session, measured: set[str]) -> None:
