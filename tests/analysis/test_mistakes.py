@@ -31,7 +31,7 @@ from rtkit.sending.stream import stream, stream_plan
 from rtkit.services.assemblyai.client import AssemblyAI
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.messages import Turn
-from rtkit.session import Event, Message, Session
+from rtkit.session import Ending, Event, Message, Session
 
 
 def memory(clip: Clip, behavior: Behavior | None = None, **query: str) -> InMemoryConnection:
@@ -284,6 +284,45 @@ def test_another_speed_is_not_taken_for_a_shift() -> None:
     assert not diagnose(shifted(0.0, count=4))
 
 
+@pytest.mark.parametrize(
+    ("speed", "count", "evidence"),
+    [
+        (
+            1.06,
+            12,
+            "0.94 times as fast as in the reference, by 12 words; 1000 Hz stated, about 1060",
+        ),
+        (
+            0.94,
+            12,
+            "1.06 times as fast as in the reference, by 12 words; 1000 Hz stated, about 940",
+        ),
+        (1.04, 12, None),
+        (0.96, 12, None),
+        (1.06, 8, "0.94 times as fast as in the reference, by 8 words; 1000 Hz stated, about 1060"),
+        (1.06, 7, None),
+    ],
+)
+def test_eight_words_tell_a_speed_that_is_off_by_a_twentieth(
+    speed: float, count: int, evidence: str | None
+) -> None:
+    found = diagnose(shifted(0.0, speed=speed, count=count))
+    told = [one.evidence for one in found if one.name == "wrong sample rate"]
+    assert [text.removesuffix(" Hz heard") for text in told] == [evidence] * (evidence is not None)
+
+
+def test_words_that_are_off_one_by_one_have_no_speed_of_their_own() -> None:
+    """They are compared with those that came half of all words later."""
+    times = [(f"word{i}", 1 + i / 2, 1.3 + i / 2) for i in range(12)]
+    off = [0.6 * (i % 6 > 2) for i in range(12)]
+    words = [
+        (text, start + by, end + by) for (text, start, end), by in zip(times, off, strict=True)
+    ]
+    finals = [said(w[2] + 0.2, w, order=i, final=True) for i, w in enumerate(words)]
+    one = built([0.0] * 90, *finals, Message(9.0, ENDED), reference=times, terminated=8.9)
+    assert "wrong sample rate" not in diagnose(one).names
+
+
 def test_words_without_times_have_no_speed_and_no_shift() -> None:
     def untimed(turn: Turn) -> Turn:
         return replace(turn, words=tuple(replace(w, start=None, end=None) for w in turn.words))
@@ -296,6 +335,15 @@ def test_closed_too_soon(make_clip: MakeClip) -> None:
     mistake = only(diagnose(session))
     assert mistake.name == "closed too soon"
     assert mistake.evidence.startswith("closed 0 ms after it was asked to end")
+
+
+@pytest.mark.parametrize(("closed", "told"), [(10.9, ["closed 2900 ms after it was"]), (11.0, [])])
+def test_three_seconds_are_time_enough_for_a_last_word(closed: float, told: list[str]) -> None:
+    one = built([0.0] * 10, terminated=8.0)
+    one = replace(one, events=(*one.events, Event(closed, "closed")))
+    assert [mistake.evidence[:27] for mistake in diagnose(one)] == told
+    failed = replace(one, ending=Ending("failed"))
+    assert not diagnose(failed)  # the other side went first
 
 
 def test_wav_header(tmp_path: Path) -> None:
@@ -385,6 +433,20 @@ def test_counted_twice() -> None:
     assert mistake.evidence == (
         f"{2 * words} words for {words} that were said; {2 * turns} finals of {turns} turns"
     )
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6])
+def test_turns_that_never_ended_are_named(count: int) -> None:
+    last = said(8.0, ("end", 7.0, 7.5), order=count, final=True)
+    opened = [said(i + 1.0, ("word", i + 0.1, i + 0.9), order=i) for i in range(count)]
+    one = built([0.0] * 80, *opened, last, Message(9.0, ENDED), terminated=8.5)
+    numbers = ", ".join(map(str, range(min(count, 5)))) + ", ..." * (count > 5)
+    assert only(diagnose(one)).evidence == (
+        f"{count} of {count + 1} turns (number {numbers}), with {count} word{'s' * (count > 1)}"
+    )
+    # Without a Termination nobody was told that the last one would not end.
+    unsaid = diagnose(built([0.0] * 80, *opened, terminated=8.5))
+    assert unsaid.names == (("turn never ended",) if count > 1 else ())
 
 
 def test_bearer_prefix_is_found_and_the_key_is_not_told(tmp_path: Path) -> None:
