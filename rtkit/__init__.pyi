@@ -64,6 +64,7 @@ from .views.plots import plot_rescored as plot_rescored
 from .views.plots import save_figure as save_figure
 from .views.report import report as report
 from .views.saved import save_transcript as save_transcript
+from .views.services import plot_services as plot_services
 from .views.timeline import plot_timeline as plot_timeline
 from .views.transcript import show_transcript as show_transcript
 from .views.turn_bars import plot_turn_latency as plot_turn_latency
