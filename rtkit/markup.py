@@ -22,10 +22,11 @@ BOX = (
 )
 # No heading breaks inside a word, whatever the page around it does.
 CELL = "vertical-align: top; padding: 2px 12px; overflow-wrap: normal; word-break: normal"
+# Colors that are no session's and no part's.
 STYLES = {
-    "struck": "background: rgba(213, 94, 0, 0.35); text-decoration: line-through",
-    "instead": "background: rgba(0, 158, 115, 0.35)",
-    "added": "background: rgba(0, 114, 178, 0.35); text-decoration: underline",
+    "struck": "background: rgba(128, 128, 128, 0.3); text-decoration: line-through",
+    "instead": "background: rgba(240, 228, 66, 0.35)",
+    "added": "background: rgba(240, 228, 66, 0.35); text-decoration: underline",
 }
 
 

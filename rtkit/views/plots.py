@@ -31,6 +31,7 @@ from rtkit.views.looks import (
     long_stalls,
     looks_of,
     paper,
+    say_instead,
     setting_the_axis,
     time_below,
     titled,
@@ -97,11 +98,14 @@ def plot_lateness(sessions: Sessions, *, ax: Axes) -> list[Artist]:
         f"lateness (sent \N{MINUS SIGN} due), {unit.name}",
         by_name,
     )
+    if not held:
+        say_instead(ax, "no chunk was sent")
+        return artists
     ax.margins(x=0.01)
     ax.update_datalim([(0, 0), (0, 1)])  # a flawless line needs an axis too
     ax.autoscale_view()
     time_below(ax, "audio sent")
-    if held and len(held) < len(artists):
+    if len(held) < len(artists):
         late = np.concatenate([[0, 1], *[by_name[name].lateness * unit.times for name in held]])
         margin = 0.05 * float(np.ptp(late))
         ax.set_ylim(late.min() - margin, late.max() + margin)

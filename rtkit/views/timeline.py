@@ -15,7 +15,16 @@ from matplotlib.patches import Patch
 from rtkit.analysis.latency import heard_words, turn_latency
 from rtkit.analysis.naming import Sessions, named, said
 from rtkit.session import Session
-from rtkit.views.looks import ink, legend_below, listed, long_stalls, looks_of, time_below, titled
+from rtkit.views.looks import (
+    ink,
+    legend_below,
+    listed,
+    long_stalls,
+    looks_of,
+    say_instead,
+    time_below,
+    titled,
+)
 from rtkit.views.turn_bars import boxes
 
 __all__ = ["plot_timeline"]
@@ -54,6 +63,7 @@ def plot_timeline(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     time_below(ax, "time since the start")
     ax.grid(visible=False)
     if not by_name:
+        say_instead(ax, "no sessions")
         return []
     if not turns:
         ax.text(0.5, 0.3, "no words came back", transform=ax.transAxes, ha="center", color=ink(0.6))

@@ -80,7 +80,7 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     )
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if artists:
-        ax.axhline(0, color=ink(0.7), linewidth=0.8)
+        ax.axhline(0, color=ink(0.7), linewidth=0.8, zorder=1.5)
         ax.set_xlim(0.4, max(map(len, latencies.values())) + 0.6)
         low, high = min(reach), max(reach) or 1.0
         ax.set_ylim(low - 0.05 * (high - low) * (low < 0), high + 0.05 * (high - low))
@@ -147,6 +147,7 @@ class _Bars:
                 self._left + self._width,
                 color=color,
                 linewidth=3,
+                zorder=3,
                 transform=self._ax.get_xaxis_transform(),
                 clip_on=False,
             )
