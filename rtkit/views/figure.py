@@ -7,8 +7,9 @@ import html
 import io
 from typing import Any
 
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from PIL import Image
 
 from rtkit.markup import asset
 
@@ -54,10 +55,15 @@ class ThemedFigure(Figure):
 
 def image(figure: Figure, *, alt: str, style: str = "") -> str:
     """A figure as an image in HTML; one on light paper is marked for dark themes to turn over."""
-    drawn = io.BytesIO()
+    drawn, kept = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI)
-    light = sum(to_rgb(figure.get_facecolor())) > 1.5
+    *paper, opacity = to_rgba(figure.get_facecolor())
+    light = sum(paper) > 1.5
+    picture = Image.open(drawn)
+    if opacity == 1:  # of few colors it takes a third of the notebook's file
+        picture = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    picture.save(kept, format="png")
     return (
         f'<img class="{"rt-drawn" if light else ""}" alt="{html.escape(alt)}" style="{style}" '
-        f'src="data:image/png;base64,{base64.b64encode(drawn.getvalue()).decode()}">'
+        f'src="data:image/png;base64,{base64.b64encode(kept.getvalue()).decode()}">'
     )

@@ -40,6 +40,14 @@ function steps(from, to, most) {
   return marks;
 }
 
+// A color as dark themes show it: turned over with its hue kept, as they do with figures.
+function turned(hex) {
+  const [r, g, b] = [1, 3, 5].map(place => 237 - 0.86 * parseInt(hex.slice(place, place + 2), 16));
+  const hue = [-0.574 * r + 1.43 * g + 0.144 * b, 0.426 * r + 0.43 * g + 0.144 * b, 0.426 * r + 1.43 * g - 0.856 * b];
+  const gray = 0.213 * hue[0] + 0.715 * hue[1] + 0.072 * hue[2];
+  return `rgb(${hue.map(value => Math.round(Math.min(255, Math.max(0, gray + 1.3 * (value - gray))))).join()})`;
+}
+
 function show(box, data, kept = {}) {
   if (!data.sessions) {
     box.replaceChildren();
@@ -48,8 +56,9 @@ function show(box, data, kept = {}) {
   let {sessions} = data;
   const {parts, wave} = data;
   let [from, to] = kept.view?.[1] <= data.seconds ? kept.view : [0, data.seconds];
-  let chosen = null, width = 0;
+  let chosen = null, width = 0, dark = false;
   const rows = [];
+  const ink = color => dark ? turned(color) : color;
   const scale = () => (width - LEFT - RIGHT) / (to - from);
   const x = instant => (instant - from) * scale();
 
@@ -115,9 +124,9 @@ function show(box, data, kept = {}) {
       const whole = shown.reduce((sum, [, value]) => sum + Math.max(0, value), 0) || 1;
       told.push(
         made("div", {class: "rt-bar", "aria-hidden": "true"}, ...shown.map(([name, value]) => made("i",
-          {style: `width: ${Math.max(0, value) / whole * 100}%; background: ${parts[name][1]}`}))),
+          {style: `width: ${Math.max(0, value) / whole * 100}%; background: ${ink(parts[name][1])}`}))),
         made("dl", {}, ...shown.flatMap(([name, value]) => [
-          made("dt", {}, made("i", {style: `background: ${parts[name][1]}`}), parts[name][0]),
+          made("dt", {}, made("i", {style: `background: ${ink(parts[name][1])}`}), parts[name][0]),
           made("dd", {"data-part": name}, ms(value)
             + (item.unsure && !["chunk_wait", "endpoint_wait"].includes(name) ? ` \u00b1 ${ms(item.unsure)}` : "")),
         ]), made("dt", {}, made("i"), "together"), made("dd", {"data-part": "latency"}, ms(item.latency))));
@@ -256,13 +265,13 @@ function show(box, data, kept = {}) {
       const kept = [...columns.values()].flatMap(found => [...new Set(found)].sort((a, b) => a - b));
       const place = chunk => [x(chunk[1]), one.y(late(chunk))];
       lines.push(drawn("polyline", {points: kept.map(index => place(each.chunks[index]).join()).join(" "),
-        fill: "none", stroke: each.color, "stroke-width": 2, "stroke-dasharray": each.dash}));
+        fill: "none", stroke: ink(each.color), "stroke-width": 2, "stroke-dasharray": each.dash}));
       const few = (to - from) * scale() / NEAR / 2 > kept.length;
       kept.forEach(index => {
         const here = chose(session, "chunks", index);
         if (!few && !here && kept.length > 1) return;
         const [cx, cy] = place(each.chunks[index]);
-        lines.push(drawn("circle", {cx, cy, r: here ? 5 : 2.5, fill: each.color,
+        lines.push(drawn("circle", {cx, cy, r: here ? 5 : 2.5, fill: ink(each.color),
           stroke: here ? "currentColor" : "none", "stroke-width": 2}));
       });
     });
@@ -278,7 +287,7 @@ function show(box, data, kept = {}) {
   }
 
   function paintChunks(one, session) {
-    const {chunks, stalls, color} = sessions[session];
+    const {chunks, stalls} = sessions[session], color = ink(sessions[session].color);
     let run = null;
     const close = () => run && one.plot.append(drawn("rect", {x: run[0], y: run[0] === run[1] ? 2 : 5,
       width: Math.max(1.5, run[1] - run[0]), height: run[0] === run[1] ? 12 : 6, fill: color}));
@@ -296,7 +305,7 @@ function show(box, data, kept = {}) {
   }
 
   function paintWords(one, session) {
-    const {words, color} = sessions[session];
+    const {words} = sessions[session], color = ink(sessions[session].color);
     words.forEach((word, index) => {
       const [start, end] = [x(word.start ?? word.received), x(word.end ?? word.received)], seen = x(word.received);
       if (Math.max(end, seen) < 0 || start > width) return;
@@ -320,7 +329,7 @@ function show(box, data, kept = {}) {
       if (end - start > 30) one.plot.append(drawn("text", {x: Math.max(0, start) + 4, y: 16}, `${index + 1}`));
       let place = turn.end;
       for (const [name, value] of Object.entries(turn.parts ?? {})) {
-        const next = place + value / 1000, color = parts[name][1];
+        const next = place + value / 1000, color = ink(parts[name][1]);
         if (value) parted.push(drawn("rect", {x: x(Math.min(place, next)), y: value < 0 ? 19 : 3, height: value < 0 ? 4 : 18,
           width: Math.abs(value) / 1000 * scale(), fill: turn.out ? "none" : color, stroke: turn.out ? color : "none"}));
         place = next;
@@ -348,9 +357,12 @@ function show(box, data, kept = {}) {
       one.outer.replaceChildren(one.plot, aside(one.height / 2 + 4, one.trace ? "" : one.label));
       one.paint(one);
     }
+    const light = getComputedStyle(box).color.match(/[\d.]+/g).slice(0, 3).reduce((sum, one) => sum + Number(one), 0);
+    dark = light > 382;  // as light as its text is
     names.forEach((said, session) => {
+      said.previousSibling.style.background = ink(sessions[session].color);
       const last = sessions[session].chunks.at(-1);
-      said.textContent = sessions[session].name + (last ? `: ${lateness(last)}` : "");
+      said.textContent = sessions[session].name + (last ? `: last chunk ${lateness(last)}` : "");
     });
     box.dataset.from = from.toFixed(3);
     box.dataset.to = to.toFixed(3);
@@ -394,7 +406,7 @@ function show(box, data, kept = {}) {
     if (each.name) {
       const said = made("span");
       names.push(said);
-      field.append(made("div", {class: "rt-name"}, made("i", {style: `background: ${each.color}`}), said));
+      field.append(made("div", {class: "rt-name"}, made("i"), said));
     }
     for (const kind of KINDS) if (each[kind]?.length) field.append(row(kind, HEIGHTS[kind],
       `${kind} of ${each.name || "the recording"}, ${each[kind].length}. ${HELP}.`,
@@ -414,6 +426,10 @@ function show(box, data, kept = {}) {
     ...audio ? [audio] : [], field, detail, text);
   const watch = new ResizeObserver(() => field.clientWidth !== width && draw());
   watch.observe(field);
+  const again = () => { draw(); if (chosen) tell(); };
+  const themes = new MutationObserver(again), scheme = matchMedia("(prefers-color-scheme: dark)");
+  themes.observe(document.body, {attributeFilter: ["data-jp-theme-light", "class"]});
+  scheme.addEventListener("change", again);
   draw();
 
   // Data of the same shape, as a running session's, takes the place of what was there.
@@ -429,7 +445,12 @@ function show(box, data, kept = {}) {
     draw();
     return true;
   }
-  return {update, end: () => watch.disconnect()};
+  const end = () => {
+    watch.disconnect();
+    themes.disconnect();
+    scheme.removeEventListener("change", again);
+  };
+  return {update, end};
 }
 
 export default {

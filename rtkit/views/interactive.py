@@ -80,7 +80,7 @@ def timeline(sessions: Sessions, *, clip: Clip | None = None) -> Timeline:
     ----------
     sessions : Session, or a list of them, or a mapping of names to them
     clip : Clip, optional
-        The recording, of this or another excerpt, to be heard: some 5 KB a second. Of the sessions
+        The recording, of this or another excerpt, to be heard: some 3 KB a second. Of the sessions
         is shown what lies within it.
 
     Returns

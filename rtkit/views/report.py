@@ -93,7 +93,7 @@ def report(
     path : str or Path
         The page's file, usually named ``*.html``; folders are made.
     clip : Clip, optional
-        The recording, to be heard on the page: some 5 KB a second.
+        The recording, to be heard on the page: some 3 KB a second.
     title : str, optional
         The recordings' names without it.
     transcript : bool
