@@ -23,6 +23,7 @@ from rtkit.experiments.calibrate import Calibration, calibrate
 from rtkit.recording import load_session
 from rtkit.session import Session
 from rtkit.views.interactive import play, timeline
+from rtkit.views.sound import MOST
 from rtkit.widgets.beforehand import Beforehand
 from rtkit.widgets.browser import Browser
 from rtkit.widgets.choices import Choices, Memory
@@ -139,6 +140,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self.sessions: dict[str, Session] = {}
         self.added: dict[str, Session] = {}
         self._given: set[str] = set()  # names of those that a person gave
+        self._clip: Clip | None = None  # of the last run, to be heard, unless it is too long
         self.error: BaseException | None = None
         self.calibration: Calibration | None = None
         self._live = LiveBox(trace=trace)
@@ -315,6 +317,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         except FieldError:
             self.more.value |= any(getattr(self, name).note.value for name in NUMBERS)
             raise
+        self._clip = clip if clip.samples <= MOST else None
         self._live.clear()
         measured: dict[str, Session] = {}
         files: list[Path] = []
@@ -416,7 +419,10 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         await self._results.show(sessions)
         self._kept.keep(self._results.as_html())
         if sessions:
-            self.timeline.data = (await asyncio.to_thread(timeline, sessions)).data
+            clip = self._clip
+            if clip is not None and not all(_is_of(clip, one) for one in sessions.values()):
+                clip = None
+            self.timeline.data = (await asyncio.to_thread(timeline, sessions, clip=clip)).data
             self.transcript.value = ""  # the timeline has it
 
 
