@@ -59,7 +59,7 @@ def image(figure: Figure, *, alt: str, style: str = "") -> str:
     figure.savefig(drawn, format="png", dpi=DPI)
     *paper, opacity = to_rgba(figure.get_facecolor())
     light = sum(paper) > 1.5
-    picture = Image.open(drawn)
+    picture: Image.Image = Image.open(drawn)
     if opacity == 1:  # of few colors it takes a third of the notebook's file
         picture = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     picture.save(kept, format="png")
