@@ -28,6 +28,7 @@ async def measure(
     whom: str,
     live: LiveBox,
     keep: Callable[[str, Session, Path], object],
+    spacing: float = 0.0,
 ) -> None:
     """Run what was planned; `keep` gets each session that sent something, also one that failed.
 
@@ -39,8 +40,11 @@ async def measure(
         Where they are recorded.
     whom : str
         Whose service is connected to, in words.
+    spacing : float
+        Seconds from one session's beginning to the next one's, at least.
     """
-    sent, now = asyncio.Event(), datetime.now()
+    sent, now, loop = asyncio.Event(), datetime.now(), asyncio.get_running_loop()
+    earliest = loop.time()
     watched = {
         one.name: Watched(clip.seconds, sent, pacing=one.pacing, chunk=one.chunk / 1000)
         for one in planned
@@ -49,6 +53,10 @@ async def measure(
         for one in planned:
             path = folder / one.file_name(clip, now)
             session = None
+            if (wait := earliest - loop.time()) > 0:
+                live.say(f"{whom} lets few sessions begin in a minute: waiting for {wait:.0f} s …")
+                await asyncio.sleep(wait)
+            earliest = loop.time() + spacing
             live.connecting(one.name, whom)
             try:
                 session = await stream(

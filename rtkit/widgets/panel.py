@@ -333,6 +333,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             await self.earlier.halt()  # what reads files would make the sender late
             await self._beforehand.halt()
             vendor = self._sending.vendor
+            limit = None if vendor is None else vendor.SESSIONS_PER_MINUTE
             await measure(
                 clip,
                 planned,
@@ -341,6 +342,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
                 whom="the embedded service" if vendor is None else vendor.NAME,
                 live=self._live,
                 keep=keep,
+                spacing=60 / limit if limit is not None and len(planned) > limit else 0.0,
             )
 
         done = await self._attempt(measuring())

@@ -37,10 +37,12 @@ class SavedBox(ipywidgets.VBox):  # type: ignore[misc]
                 tooltip="Show only sessions whose line holds all of these words",
             )
         )
-        self.file = ipywidgets.SelectMultiple(
-            rows=ROWS,
-            layout={"width": "auto"},
-            tooltip=f"Sessions saved in {folder}, the newest first",
+        self.file = stacked(
+            ipywidgets.SelectMultiple(
+                description="sessions",
+                rows=ROWS,
+                tooltip=f"Sessions saved in {folder}, the newest first",
+            )
         )
         self.name = stacked(
             ipywidgets.Text(

@@ -33,7 +33,9 @@ from rtkit.services.messages import Turn, Word
 from rtkit.session import Chunk, Message
 from rtkit.widgets import browser, live_box, results_box
 from rtkit.widgets.live import COLUMNS, Watched
+from rtkit.widgets.measuring import measure
 from rtkit.widgets.panel import Panel
+from rtkit.widgets.sending_box import Planned
 
 T = TypeVar("T")
 KEY = "0123456789abcdef-a-key"
@@ -501,6 +503,27 @@ def test_repeats_and_a_sweep_run_each_session_by_a_name_of_its_own(runs: Path) -
         assert len(list(runs.glob("*.jsonl"))) == 6
 
     as_in_a_notebook(scenario())
+
+
+def test_sessions_begin_as_far_apart_as_the_service_wants_them(runs: Path) -> None:
+    clip = rtkit.open_clip(rtkit.bundled()[0], seconds=0.2)
+    begun: list[float] = []
+
+    async def scenario() -> None:
+        await rtkit.stream(clip)  # the service's process is there from here on
+        await measure(
+            clip,
+            [Planned("a", "wall_clock", 100, 1), Planned("b", "wall_clock", 100, 2)],
+            {},
+            folder=runs,
+            whom="a service",
+            live=live_box.LiveBox(trace=False),
+            keep=lambda name, session, path: begun.append(session.zero),
+            spacing=1.5,
+        )
+
+    as_in_a_notebook(scenario())
+    assert begun[1] - begun[0] > 1
 
 
 # Stopping, and running again.
