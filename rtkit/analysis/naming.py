@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -53,21 +53,24 @@ def said(name: str) -> str:
 def told_apart(sessions: Iterable[Session]) -> list[str]:
     """A name for each session, of what differs between them: no two are called alike.
 
-    That is the recording, the service, the pacing, the chunk, the stretch, the channel, the work or
-    the sender; or else when it was.
+    That is the recording, the service, the pacing and the chunk; if it takes more to tell them
+    apart, the stretch, the channel, the work and the sender, or else when it was.
     """
     several = [*sessions]
-    rows = [list(_features(session)) for session in several]
-    differ = [len(set(column)) > 1 for column in zip(*rows, strict=True)]
-    names = [
-        ", ".join(cell for cell, differs in zip(row, differ, strict=True) if differs and cell)
-        for row in rows
+    services = [service_of(session).split(", ") for session in several]
+    common = set.intersection(*map(set, services)) if services else set()
+    columns = [
+        [Path(one.settings.recording).stem for one in several],
+        [", ".join(part for part in parts if part not in common) for parts in services],
+        [said(one.settings.pacing) for one in several],
+        [f"{one.settings.chunk * 1000:g} ms" for one in several],
     ]
+    names = [""] * len(several)
+    for place, column in enumerate([*columns, *_lesser(several)]):
+        longer = [", ".join(filter(None, both)) for both in zip(names, column, strict=True)]
+        tells = len(set(column)) > 1 if place < len(columns) else len(set(longer)) > len(set(names))
+        names = longer if tells else names
     names = [name or said(one.settings.pacing) for name, one in zip(names, several, strict=True)]
-    names = [
-        f"{name}, {when(one)}".rstrip(", ") if names.count(name) > 1 else name
-        for name, one in zip(names, several, strict=True)
-    ]
     counts: dict[str, int] = {}
     for place, name in enumerate(names):
         counts[name] = counts.get(name, 0) + 1
@@ -76,16 +79,16 @@ def told_apart(sessions: Iterable[Session]) -> list[str]:
     return names
 
 
-def _features(session: Session) -> Iterator[str]:
-    asked = session.settings
-    yield Path(asked.recording).stem
-    yield service_of(session)
-    yield said(asked.pacing)
-    yield f"{asked.chunk * 1000:g} ms"
-    yield f"{asked.first / asked.rate:g} to {(asked.first + asked.samples) / asked.rate:g} s"
-    yield "" if asked.channel is None else f"channel {asked.channel + 1}"
-    yield asked.work if isinstance(asked.work, str) else f"{asked.work * 1000:g} ms of work"
-    yield f"sender in a {asked.isolation}"
+def _lesser(sessions: Sequence[Session]) -> Iterator[list[str]]:
+    """What is said of sessions only where nothing greater tells them apart."""
+    asked = [session.settings for session in sessions]
+    ends = [(one.first / one.rate, (one.first + one.samples) / one.rate) for one in asked]
+    yield [f"{start:g} to {end:g} s" for start, end in ends]
+    yield ["" if one.channel is None else f"channel {one.channel + 1}" for one in asked]
+    works = [one.work for one in asked]
+    yield [one if isinstance(one, str) else f"{one * 1000:g} ms of work" for one in works]
+    yield [f"sender in a {one.isolation}" for one in asked]
+    yield [when(session) for session in sessions]
 
 
 def when(session: Session) -> str:
