@@ -24,7 +24,7 @@ REFRESH = 0.25  # seconds between looks at the running session
 SHOWN = 4  # sessions in the trace
 
 
-class LiveBox(ipywidgets.VBox):  # type: ignore[misc]
+class LiveBox:
     """A sentence, the timeline, the transcript; `row` has the buttons and the progress."""
 
     def __init__(self, *, trace: bool) -> None:
@@ -62,8 +62,6 @@ class LiveBox(ipywidgets.VBox):  # type: ignore[misc]
             getattr(self, name).add_class(f"rt-{name}")
         self.row = in_a_row(self.run, self.stop, self.hear, self.progress)
         self.row.layout.margin = "8px 0 0"
-        seen = [self.status, self.timeline, self.transcript]
-        super().__init__(seen, layout={"overflow": "visible"})
 
     def clear(self) -> None:
         self.timeline.data, self.transcript.value = {}, ""

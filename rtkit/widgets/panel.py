@@ -171,6 +171,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             jobs.append((button, functools.partial(self._download, kind)))
         for button, job in jobs:
             button.on_click(self._beginning(job))
+        self.timeline_of.observe(
+            lambda _: loop.call_soon_threadsafe(self._timeline_chosen), "value"
+        )
         self.stop.on_click(lambda _: self.stop_session())
         super().__init__(self._laid_out(), layout={"overflow": "visible"})
         self.add_class("rt-panel")
@@ -183,17 +186,10 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             (self._sending, "chunk presets pacing work stall stall_at isolation service key"),
             (self._sending, "repeats sweep"),
             (self._live, "run stop calibrate hear progress status transcript timeline"),
-            (self._results, "verdicts table figure saved"),
+            (self._results, "verdicts last timeline_of table figure saved"),
         ):
             for name in names.split():
                 setattr(self, name, getattr(box, name))
-        self.last = ipywidgets.Button(
-            description="Show the last result",
-            icon="history",
-            layout={"width": "auto"},
-            tooltip="Bring back the figures of the last run that went well",
-        )
-        self.last.add_class("rt-last")
 
     def _laid_out(self) -> list[ipywidgets.Widget]:
         """The three choices and Run first; all others behind a box to tick."""
@@ -211,8 +207,12 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             self.chosen,
             in_a_row(self.more, self.unusual),
             others,
-            self._live,
+            self.status,
+            self.verdicts,
             self.last,
+            self.timeline_of,
+            self.timeline,
+            self.transcript,
             self._results,
             self.earlier,
             self._browser,
@@ -421,11 +421,21 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         await self._results.show(sessions)
         self._kept.keep(self._results.as_html())
         if sessions:
-            clip = self._clip
-            if clip is not None and not all(_is_of(clip, one) for one in sessions.values()):
-                clip = None
-            self.timeline.data = (await asyncio.to_thread(timeline, sessions, clip=clip)).data
-            self.transcript.value = ""  # the timeline has it
+            await self._show_timeline()
+
+    async def _show_timeline(self) -> None:
+        """Show all sessions on the timeline, or the one that is chosen."""
+        shown, chosen = self._shown(), self.timeline_of.value
+        sessions = {chosen: shown[chosen]} if chosen in shown else shown
+        clip = self._clip
+        if clip is not None and not all(_is_of(clip, one) for one in sessions.values()):
+            clip = None
+        self.timeline.data = (await asyncio.to_thread(timeline, sessions, clip=clip)).data
+        self.transcript.value = ""  # the timeline has it
+
+    def _timeline_chosen(self) -> None:
+        if self.task is None or self.task.done():  # or it is filled in just now
+            self._begin(self._show_timeline)
 
 
 def _is_of(clip: Clip, session: Session) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -21,10 +22,10 @@ from rtkit.markup import Table, asset
 from rtkit.session import Session
 from rtkit.views.units import duration
 from rtkit.widgets.downloads import KINDS
-from rtkit.widgets.fields import in_a_row
+from rtkit.widgets.fields import in_a_row, stacked
 from rtkit.widgets.wording import in_panel_words
 
-__all__ = ["ResultsBox", "draw", "headline"]
+__all__ = ["FEW", "ResultsBox", "draw", "headline"]
 
 FEW = 6  # sessions that a figure shows one by one
 Figures = list[tuple[Callable[..., object], str, Mapping[str, Session]]]
@@ -32,10 +33,26 @@ BY = ("pacing", "chunk")
 
 
 class ResultsBox(ipywidgets.VBox):  # type: ignore[misc]
-    """Verdicts, figures, the table, files to download, and where the sessions were saved."""
+    """Figures, the table, files to download, and where the sessions were saved.
+
+    `verdicts`, `last` and `timeline_of` stand above the timeline.
+    """
 
     def __init__(self) -> None:
         self.verdicts = ipywidgets.HTML()
+        self.last = ipywidgets.Button(
+            description="Show the last result",
+            icon="history",
+            layout={"width": "auto"},
+            tooltip="Bring back the figures of the last run that went well",
+        )
+        self.timeline_of = stacked(
+            ipywidgets.Dropdown(
+                description="timeline of",
+                layout={"display": "none", "max_width": "30em"},
+                tooltip="Whose words and turns the timeline shows",
+            )
+        )
         self.figure = ipywidgets.HTML(layout={"display": "none"})
         self.table = ipywidgets.HTML()
         self.saved = ipywidgets.HTML()
@@ -48,24 +65,26 @@ class ResultsBox(ipywidgets.VBox):  # type: ignore[misc]
         }
         self.take = in_a_row(*self.downloads.values())
         self.take.layout.display = "none"
-        for name in ("verdicts", "figure", "table", "saved", "take"):
-            getattr(self, name).add_class(f"rt-{name}")
+        for name in ("verdicts", "last", "timeline_of", "figure", "table", "saved", "take"):
+            getattr(self, name).add_class(f"rt-{name.replace('_', '-')}")
         looks = asset("widgets/panel.css") + asset("views/figure.css")
         style = ipywidgets.HTML(f"<style>{looks}</style>")
-        shown = [self.verdicts, self.figure, self.table, self.take, self.saved, style]
+        shown = [self.figure, self.table, self.take, self.saved, style]
         super().__init__(shown, layout={"overflow": "visible"})
 
     def clear(self) -> None:
         self._paths = []
         self.verdicts.value = self.table.value = self.saved.value = ""
         self.figure.layout.display = self.take.layout.display = "none"
+        self.timeline_of.layout.display = "none"
 
     def add_file(self, path: Path) -> None:
         self._paths.append(path)
         files = "".join(f"<li><code>{html.escape(str(one))}</code></li>" for one in self._paths)
         count = f"{len(self._paths)} file{'s' * (len(self._paths) != 1)}"
         self.saved.value = (
-            f"<details open><summary>Saved, for <code>rtkit.load_session</code>: {count}</summary>"
+            f"<details{' open' * (len(self._paths) <= 2)}><summary>"
+            f"Saved, for <code>rtkit.load_session</code>: {count}</summary>"
             f"<ul>{files}</ul></details>"
         )
 
@@ -75,6 +94,9 @@ class ResultsBox(ipywidgets.VBox):  # type: ignore[misc]
             self.clear()
             return
         self.verdicts.value = "".join(_verdicts(sessions))
+        every = [("all sessions", "")] if len(sessions) <= FEW else []
+        self.timeline_of.options = [*every, *((said(name), name) for name in sessions)]
+        self.timeline_of.layout.display = "flex" if len(sessions) > 1 else "none"
         self.table.value = await asyncio.to_thread(tables, sessions)
         self.figure.value = await asyncio.to_thread(draw, sessions)
         self.figure.layout.display, self.take.layout.display = "block", "flex"
@@ -154,11 +176,9 @@ def intervals(sessions: Mapping[str, Session]) -> Table | None:
 
 
 def _interval(one: Interval) -> str:
-    bounds = " to ".join(
-        "?" if value in (float("inf"), float("-inf")) else duration(value)
-        for value in (one.low, one.high)
-    )
-    return f"{duration(one.value)} ({bounds})"
+    bounds = ["?" if math.isinf(end) else duration(end) for end in (one.low, one.high)]
+    known = " to ".join(bounds) if {*bounds} - {"?", "–"} else "no bounds"
+    return f"{duration(one.value)} ({known})"
 
 
 def draw(sessions: Mapping[str, Session]) -> str:
@@ -188,7 +208,7 @@ def draw(sessions: Mapping[str, Session]) -> str:
         figures += share("word_latency")
     images = []
     for plot, alt, part in figures:
-        figure = Figure(figsize=(6.6, 4.2 + 0.2 * min(FEW, len(part))), layout="constrained")
+        figure = Figure(figsize=(5.4, 3.9 + 0.2 * min(FEW, len(part))), layout="constrained")
         plot(part, ax=figure.subplots())
         whose = "" if part is sessions else f"of {', '.join(map(said, part))}"
         caption = f"<figcaption>{html.escape(whose)}</figcaption>" if whose else ""

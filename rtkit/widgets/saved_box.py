@@ -70,7 +70,7 @@ class SavedBox(ipywidgets.VBox):  # type: ignore[misc]
             (self.switch, "rt-shelf"),
             (self.filter, "rt-filter"),
             (self.file, "rt-earlier"),
-            (self.name, "rt-name"),
+            (self.name, "rt-new-name"),
             (self.add, "rt-add"),
             (self.remove, "rt-remove"),
             (self.rename, "rt-rename"),

@@ -12,7 +12,7 @@ from rtkit.reference import SidecarError
 __all__ = ["in_panel_words", "sentence_of"]
 
 WORDS = (
-    (r"pacing='(\w+)'", lambda found: f"choose the pacing {said(found[1])}"),
+    (r"pacing='(\w+)'", lambda found: f"the pacing {said(found[1])}"),
     (r"use isolation='process'", "send from a process of its own (sender, under More)"),
     (r"isolation='process'", "a sender in a process of its own (under More)"),
     (

@@ -549,7 +549,7 @@ def test_an_earlier_session_is_set_beside(page: Page) -> None:
     page.locator("button.rt-add").click()
     expect(page.locator(".rt-status")).to_contain_text("Shown beside: 1 saved session.")
     expect(page.locator(".rt-table th")).to_have_count(4)  # of them, one is empty
-    type_in(page, ".rt-name", "a tone")
+    type_in(page, ".rt-new-name", "a tone")
     page.locator("button.rt-rename").click()
     expect(page.locator(".rt-status")).to_contain_text("Renamed: a tone.")
     expect(page.locator("button.rt-delete")).to_be_enabled()
