@@ -27,6 +27,7 @@ from rtkit.widgets.wording import in_panel_words
 
 __all__ = ["FEW", "ResultsBox", "draw", "headline"]
 
+ALL = ("all sessions", "")
 FEW = 6  # sessions that a figure shows one by one
 Figures = list[tuple[Callable[..., object], str, Mapping[str, Session]]]
 BY = ("pacing", "chunk")
@@ -49,6 +50,7 @@ class ResultsBox(ipywidgets.VBox):  # type: ignore[misc]
         self.timeline_of = stacked(
             ipywidgets.Dropdown(
                 description="timeline of",
+                options=[ALL],
                 layout={"display": "none", "max_width": "30em"},
                 tooltip="Whose words and turns the timeline shows",
             )
@@ -94,7 +96,7 @@ class ResultsBox(ipywidgets.VBox):  # type: ignore[misc]
             self.clear()
             return
         self.verdicts.value = "".join(_verdicts(sessions))
-        every = [("all sessions", "")] if len(sessions) <= FEW else []
+        every = [ALL] if len(sessions) <= FEW else []
         self.timeline_of.options = [*every, *((said(name), name) for name in sessions)]
         self.timeline_of.layout.display = "flex" if len(sessions) > 1 else "none"
         self.table.value = await asyncio.to_thread(tables, sessions)

@@ -534,6 +534,7 @@ def test_a_session_shows_itself_while_it_runs_and_its_figures_afterwards(
     page.wait_for_function("document.querySelector('.rt-figure img').naturalWidth > 0")
     assert (figure.get_attribute("alt") or "").startswith("how late each chunk left")
     expect(page.locator(".rt-table td", has_text="chunks sent")).to_be_visible()
+    expect(page.locator(".rt-timeline-of option:checked")).to_have_text("all sessions")
     expect(page.locator(".rt-saved")).to_contain_text("wall_clock.jsonl")
     above = "e => e.getBoundingClientRect().top"
     assert figure.evaluate(above) < page.locator(".rt-table").evaluate(above)
@@ -559,8 +560,7 @@ def test_an_earlier_session_is_set_beside(page: Page) -> None:
 def test_the_panel_is_looked_at(page: Page, pictures: Path, theme: str, width: int) -> None:
     themed(page, theme, width)
     is_faultless(page)
-    if width == 1920:
-        page.wait_for_function(f"({COLUMNS})() === 2")
+    page.wait_for_function(f"({COLUMNS})() === 2")
     picture(page, ".rt-panel", pictures / f"panel-{theme}-{width}.png")
     page.screenshot(path=pictures / f"screen-{theme}-{width}.png")
 
