@@ -11,6 +11,7 @@ import pytest
 from rtkit.analysis.bootstrap import (
     Interval,
     _below,
+    _between,
     _errors,
     _share_tail,
     _student,
@@ -79,6 +80,21 @@ def test_draws_come_in_blocks_that_are_whole() -> None:
 )
 def test_students_t_is_that_of_the_tables(level: float, freedom: int, t: float) -> None:
     assert _student(level, freedom) == pytest.approx(t, rel=3e-6)
+
+
+@pytest.mark.parametrize(
+    ("level", "low", "high", "bounds"),
+    [
+        (0.9375, 0.2, 0.79, (0.0, 3.0)),  # 0.5 ** 5 is the tail itself
+        (0.938, 0.2, 0.79, (-math.inf, math.inf)),
+        (0.9, 0.19, 0.8, (-math.inf, 4.0)),
+        (0.9, 0.4, 1.0, (1.0, math.inf)),
+    ],
+)
+def test_bounds_are_the_values_at_the_ends_of_a_share(
+    level: float, low: float, high: float, bounds: tuple[float, float]
+) -> None:
+    assert _between(np.arange(5.0), 0.5, level, 5, low, high) == bounds
 
 
 def test_students_t_ends_at_the_normals() -> None:
