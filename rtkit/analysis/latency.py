@@ -383,13 +383,10 @@ def _ended_by_terminate(session: Session, at: float, turn: Turn) -> bool:
 
 
 def senders_share(latency: Latency) -> float:
-    """Which part of the measured latency the sender made itself.
+    """The sender's share of latency: the sum of lateness and queue wait, over that of latency.
 
-    That is the sum of lateness and queue wait, over that of latency.
-
-    NaN where nothing was measured, or where nobody waited: results that came before the words
-    were due have no latency to share out. Where these are only known within bounds, this is the
-    middle, and `senders_share_bounds` says between which values it lies.
+    NaN where nobody waited. Where these are only known within bounds, it is the middle of
+    `senders_share_bounds`.
     """
     low, high = senders_share_bounds(latency)
     return (low + high) / 2
