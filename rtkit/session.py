@@ -36,6 +36,7 @@ __all__ = [
     "Session",
     "Settings",
     "Stall",
+    "check_awaited",
     "check_session",
     "write_fact",
 ]
@@ -381,6 +382,22 @@ class Session:
         )
 
 
+def check_awaited(what: object, name: str, call: str) -> None:
+    """Refuse a `name` whose `call` was not awaited.
+
+    Raises
+    ------
+    TypeError
+    """
+    if inspect.isawaitable(what):
+        if inspect.iscoroutine(what):
+            what.close()  # or Python would complain of it as well, somewhere else
+        ran = "run" if name == "session" else "been made"
+        raise TypeError(
+            f"a {name} that has not {ran} is no {name}: await it, as in {name} = await {call}"
+        )
+
+
 def check_session(what: object) -> None:
     """Refuse what is not one session; a forgotten ``await`` is said to be one.
 
@@ -391,13 +408,7 @@ def check_session(what: object) -> None:
     """
     if isinstance(what, Session):
         return
-    if inspect.isawaitable(what):
-        if inspect.iscoroutine(what):
-            what.close()  # or Python would complain of it as well, somewhere else
-        raise TypeError(
-            "a session that has not run is no session: await it, as in session = await "
-            "rtkit.stream(clip)"
-        )
+    check_awaited(what, "session", "rtkit.stream(clip)")
     if isinstance(what, str | os.PathLike):
         raise TypeError(f"{str(what)!r} is no session; give rtkit.load_session(PATH)")
     if isinstance(what, Mapping) and any(isinstance(one, Session) for one in what.values()):

@@ -18,7 +18,7 @@ from rtkit.analysis.metrics import METRICS, MS
 from rtkit.analysis.naming import Sessions, named, service_of
 from rtkit.analysis.paired import Paired, paired_difference
 from rtkit.analysis.validity import validity
-from rtkit.session import Session
+from rtkit.session import Session, check_awaited
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -254,6 +254,12 @@ def compare_paired(
     >>> before, after = table.service.unique()  # doctest: +SKIP
     >>> print(rtkit.compare_paired(table, before=before, after=after))  # doctest: +SKIP
     """
+    check_awaited(table, "table", "rtkit.sweep(clips)")
+    if not hasattr(table, "columns"):
+        raise TypeError(
+            f"a {type(table).__name__} is no table; give what rtkit.sweep returned, or "
+            'rtkit.to_frame(sessions, "sessions")'
+        )
     for column in (metric, by):
         if column not in table:
             what = "metric" if column == metric else "column"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,6 +27,10 @@ SEVERAL: dict[str, Callable[[Any], object]] = {
     "worst_cases": rtkit.worst_cases,
     "plot_lateness": lambda what: rtkit.plot_lateness(what, ax=Figure().subplots()),
     "plot_timeline": lambda what: rtkit.plot_timeline(what, ax=Figure().subplots()),
+    "plot_rescored": lambda what: rtkit.plot_rescored(what, ax=Figure().subplots()),
+    "plot_distribution": lambda what: rtkit.plot_distribution(what, ax=Figure().subplots()),
+    "plot_turn_latency": lambda what: rtkit.plot_turn_latency(what, ax=Figure().subplots()),
+    "timeline": rtkit.timeline,
     "play": lambda what: rtkit.play(rtkit.silence(1), what),
 }  # fmt: skip
 
@@ -55,3 +60,15 @@ def test_what_is_not_one_session_is_told(name: str) -> None:
         ONE[name]("runs/a.jsonl")
     with pytest.raises(TypeError, match="a int is no session"):
         ONE[name](3)
+
+
+@pytest.mark.parametrize(
+    "compare",
+    [rtkit.compare_pacings, partial(rtkit.compare_paired, before="a", after="b")],
+    ids=["compare_pacings", "compare_paired"],
+)
+def test_a_forgotten_sweep_is_said_to_be_one(compare: Callable[[Any], object]) -> None:
+    with pytest.raises(TypeError, match=r"await it, as in table = await rtkit\.sweep\(clips\)"):
+        compare(forgotten())
+    with pytest.raises(TypeError, match=r"a dict is no table; give what rtkit\.sweep returned"):
+        compare({"a": session([0.0])})

@@ -33,9 +33,12 @@ class Cell:
 class Kernel:
     """A kernel with a client, as a notebook's front end has it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.manager, self.client = start_new_kernel(
-            startup_timeout=PATIENCE, kernel_name="python3", cwd=str(folder)
+            startup_timeout=PATIENCE,
+            kernel_name="python3",
+            cwd=str(folder),
+            env={**os.environ, **environment},
         )
 
     def send(self, *codes: str) -> list[str]:
@@ -75,6 +78,10 @@ class Kernel:
             assert not cell.error, (code, cell)
             assert cell.replies[0]["status"] == "ok", (code, cell)
         return [cell.printed.strip() for cell in cells]
+
+    def restart(self) -> None:
+        self.manager.restart_kernel(now=True)
+        self.client.wait_for_ready(timeout=PATIENCE)
 
     def close(self) -> None:
         self.client.stop_channels()
@@ -238,6 +245,51 @@ def test_a_button_runs_a_session(shared: Kernel, tmp_path: Path) -> None:
         "print(panel.error, panel.sessions['wall_clock'].complete)"
     )
     assert outcome == "None True"
+
+
+def test_two_panels_at_once_keep_out_of_each_others_way(shared: Kernel, tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("a", "b")]
+    printed = shared.run(
+        "import asyncio, rtkit",
+        *(f"{path.name} = rtkit.panel(record={str(path)!r}); print({path.name}.run.model_id)"
+          for path in paths),
+        "for one in (a, b): one.pacing.value, one.seconds.value = 'wall_clock', 0.5",
+    )  # fmt: skip
+    for button in printed[1:3]:
+        click(shared, button)
+    (outcome,) = shared.run(
+        "while a.task is None or b.task is None: await asyncio.sleep(0.02)\n"
+        "both = not (a.task.done() or b.task.done())\n"
+        "await asyncio.gather(a.task, b.task)\n"
+        "print(a is b, both, a.error, b.error, *[one.sessions['wall_clock'].complete "
+        "for one in (a, b)])"
+    )
+    assert outcome == "False True None None True True"
+    assert all(len(list(path.glob("*.jsonl"))) == 1 for path in paths)
+
+
+def test_a_restarted_kernel_starts_over_and_development_mode_finds_nothing(tmp_path: Path) -> None:
+    """Python's own: it tells of what is never awaited or closed, and checks asyncio's calls."""
+    kernel = Kernel(tmp_path, PYTHONDEVMODE="1", PYTHONWARNINGS="default")
+    cells = (
+        SETUP.format(seconds=0.3),
+        "print((await rtkit.stream(clip)).complete, rtkit.run(rtkit.stream(clip)).complete)",
+        "panel = rtkit.panel()",
+        "import gc, sys; del panel; gc.collect(); print(sys.flags.dev_mode)",
+        "asyncio.sleep(0), 0; gc.collect();",  # so it would have been told
+    )
+    try:
+        for again in (False, True):
+            if again:
+                kernel.restart()
+            printed = kernel.run(*cells)
+            assert printed[1].splitlines()[-1:] == ["True True"]
+            assert printed[3] == "True"
+            assert "never awaited" in printed.pop()
+            told = [line for cell in printed for line in cell.splitlines() if "Warning" in line]
+            assert not [line for line in told if "rtkit" in line], told
+    finally:
+        kernel.close()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
