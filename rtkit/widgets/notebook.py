@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -63,16 +64,26 @@ def interrupts(stop: Callable[[], object]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only there can it be asked for
         return
-    before = signal.getsignal(signal.SIGINT)
+    before, loop = signal.getsignal(signal.SIGINT), asyncio.get_running_loop()
+    timer: asyncio.Handle
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         stop()
         if callable(before):
             before(number, frame)
 
-    signal.signal(signal.SIGINT, interrupted)
+    def install() -> None:
+        """Again and again: where a cell or a click ends, the kernel puts back what was before."""
+        nonlocal before, timer
+        if (now := signal.getsignal(signal.SIGINT)) is not interrupted:
+            before = now
+            signal.signal(signal.SIGINT, interrupted)
+        timer = loop.call_later(0.1, install)
+
+    timer = loop.call_soon(install)
     try:
         yield
     finally:
+        timer.cancel()
         if signal.getsignal(signal.SIGINT) is interrupted:
             signal.signal(signal.SIGINT, before)
