@@ -4,6 +4,8 @@
 from .analysis.definitions import rescore as rescore
 from .analysis.findings import Mistake as Mistake
 from .analysis.frames import to_frame as to_frame
+from .analysis.inferred import PacingOf as PacingOf
+from .analysis.inferred import pacing_of as pacing_of
 from .analysis.latency import drift as drift
 from .analysis.latency import first_word_latency as first_word_latency
 from .analysis.latency import jitter as jitter
@@ -50,6 +52,7 @@ from .services.openai.client import OpenAI as OpenAI
 from .services.soniox.client import Soniox as Soniox
 from .services.speechmatics.client import Speechmatics as Speechmatics
 from .session import Session as Session
+from .tap.tap import Tap as Tap
 from .views.distributions import plot_distribution as plot_distribution
 from .views.distributions import plot_distributions as plot_distributions
 from .views.distributions import plot_lateness_distribution as plot_lateness_distribution

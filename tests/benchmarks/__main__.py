@@ -59,6 +59,7 @@ BENCHMARKS = (
     Benchmark("coverage", "--rounds 500", 600, "--rounds 50", 60),
     Benchmark("recognizer", "--seconds 10 --rounds 5", 125, "--seconds 8 --rounds 1", 30),
     Benchmark("long_files", "--hours 3", 70, "--hours 0.5", 20),
+    Benchmark("tap", "--seconds 20", 60, "--seconds 5", 25),
     Benchmark(
         *("scale", "--sessions 50 500 2000 --seconds 10 --rounds 2", 190),
         *("--sessions 500 2000 --seconds 3 --rounds 1 --only rtkit tasks", 35),

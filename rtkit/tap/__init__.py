@@ -1,0 +1,1 @@
+"""Somebody else's session, seen from between: bytes passed on first, and looked at afterwards."""

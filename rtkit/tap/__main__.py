@@ -1,0 +1,61 @@
+"""Run the tap for any client; ``--help`` tells how."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from pathlib import Path
+
+from rtkit.tap.tap import Tap
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m rtkit.tap",
+        description="Stands between a client and its streaming speech-to-text service, passes "
+        "every byte on, and measures whose latency it is. The client changes its host alone.",
+    )
+    parser.add_argument(
+        "--upstream",
+        default="embedded",
+        help="the service, such as wss://streaming.assemblyai.com (%(default)s)",
+    )
+    parser.add_argument("--port", type=int, default=8765, help="0 for a free one (%(default)s)")
+    parser.add_argument("--record", type=Path, metavar="FOLDER", help="for the sessions' files")
+    parser.add_argument("--protocol", help="whose it is, where the path does not tell")
+    parser.add_argument(
+        "--keep-audio", action="store_true", help="as a WAV file beside each session"
+    )
+    given = vars(parser.parse_args())
+    try:
+        tap = Tap(**given, tell=_tell)
+    except ValueError as error:
+        parser.error(str(error))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(tap, given["port"]))
+
+
+async def _serve(tap: Tap, port: int) -> None:
+    ended = asyncio.Event()
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # where there are no such signals
+            asyncio.get_running_loop().add_signal_handler(ending, ended.set)
+    try:
+        async with tap:
+            print(f"Listening on {tap.url}; Ctrl-C ends it.", flush=True)
+            await ended.wait()
+    except OSError as error:
+        sys.exit(f"Port {port} cannot be had ({error.strerror}); try another one with --port.")
+
+
+def _tell(line: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        print(time.strftime("%H:%M:%S"), line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""A client's connection and one to its service, and bytes between them as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from rtkit.boundary.text import told
+from rtkit.tap.head import LONGEST_HEAD, Request, Upstream
+
+__all__ = ["Observer", "Relay", "refusal"]
+
+CONNECT_TIMEOUT = 10.0  # seconds
+
+
+class Observer(Protocol):
+    """Looks at a copy of what has passed, with the instants of its coming and its going on."""
+
+    def up(self, data: bytes, came: float, went: float) -> None: ...
+
+    def down(self, data: bytes, came: float, went: float) -> None: ...
+
+    def ended(self, by: str, error: str = "") -> None:
+        """Whose end it was: ``"client"`` or ``"service"``; may be called again."""
+
+
+def refusal(status: str, why: str) -> bytes:
+    """An answer that opens nothing."""
+    body = f"{why}\n".encode()
+    head = (
+        f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+class _End(asyncio.Protocol):
+    """One end: what comes in here goes out at the other one."""
+
+    def __init__(self, relay: Relay, name: str) -> None:
+        self._relay, self._name = relay, name
+        self._time = asyncio.get_running_loop().time
+        self.transport: asyncio.Transport | None = None
+        self.other: asyncio.Transport | None = None
+        self.look: Callable[[bytes, float, float], None] | None = None
+        self.eof = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        came = self._time()
+        if self.other is None:
+            self._relay.begin(data)
+            return
+        self.other.write(data)
+        if self.look is not None:
+            # When all that is ready has been passed on.
+            asyncio.get_running_loop().call_soon(self.look, data, came, self._time())
+
+    def eof_received(self) -> bool:
+        self.eof = True
+        if self.other is None or not self.other.can_write_eof():
+            return False  # TLS has no half of a connection
+        self.other.write_eof()
+        return not self._relay.silent
+
+    def pause_writing(self) -> None:
+        self._relay.flow(self, False)
+
+    def resume_writing(self) -> None:
+        self._relay.flow(self, True)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._relay.lost(self._name, error)
+
+
+class Relay:
+    """A client and its service.
+
+    Parameters
+    ----------
+    upstream : Upstream
+    tls : SSLContext or None
+        To verify it by.
+    admit : callable
+        Given the request, why it is refused, or who observes it.
+    closed : callable
+        Called when both connections have ended.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        tls: ssl.SSLContext | None,
+        admit: Callable[[Request], Observer | str],
+        closed: Callable[[Relay], object],
+    ) -> None:
+        self._upstream, self._tls = upstream, tls
+        self._admit, self._closed = admit, closed
+        self.client, self.service = _End(self, "client"), _End(self, "service")
+        self._head = b""
+        self._observer: Observer | None = None
+        self._open = 1
+        self._connecting: asyncio.Task[None] | None = None
+
+    def begin(self, data: bytes) -> None:
+        """Of the request's head, these bytes came."""
+        assert self.client.transport is not None
+        self._head += data
+        head, found, _ = self._head.partition(b"\r\n\r\n")
+        if self._connecting is not None:
+            return
+        if not found:
+            if len(self._head) > LONGEST_HEAD:
+                self._refuse(
+                    "431 Request Header Fields Too Large", "The request's head is too long."
+                )
+            return
+        try:
+            request = Request.of(head)
+        except ValueError as error:
+            self._refuse("400 Bad Request", str(error))
+            return
+        observer = self._admit(request)
+        if isinstance(observer, str):
+            self._refuse("403 Forbidden", observer)
+            return
+        self._observer = observer
+        self.client.transport.pause_reading()
+        self._connecting = asyncio.create_task(self._connect(request), name="rtkit-tap")
+
+    async def _connect(self, request: Request) -> None:
+        loop, (host, port) = asyncio.get_running_loop(), self._upstream.place
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await loop.create_connection(lambda: self.service, host, port, ssl=self._tls)
+        except (OSError, TimeoutError) as error:
+            why = told(str(error)) or f"no reply within {CONNECT_TIMEOUT:g} s"
+            self._end("service", f"{self._upstream.netloc} cannot be reached ({why}).")
+            self._refuse("502 Bad Gateway", f"{self._upstream.netloc} cannot be reached ({why}).")
+            return
+        self._open += 1
+        client, service, observer = self.client.transport, self.service.transport, self._observer
+        assert client is not None
+        assert service is not None
+        assert observer is not None
+        service.write(request.onward(self._upstream))
+        rest = self._head.partition(b"\r\n\r\n")[2]
+        now = loop.time()
+        if rest:
+            service.write(rest)
+            observer.up(rest, now, now)
+        self._head = b""
+        self.client.other, self.service.other = service, client
+        self.client.look, self.service.look = observer.up, observer.down
+        if client.is_closing():
+            service.close()
+        else:
+            client.resume_reading()
+
+    @property
+    def silent(self) -> bool:
+        """Whether neither side will say any more."""
+        return self.client.eof and self.service.eof
+
+    def flow(self, full: _End, on: bool) -> None:
+        """What cannot be written to one end is not read at the other."""
+        source = self.service if full is self.client else self.client
+        if source.transport is not None and not source.transport.is_closing():
+            (source.transport.resume_reading if on else source.transport.pause_reading)()
+
+    def lost(self, name: str, error: Exception | None) -> None:
+        """One end is gone: what was on its way to the other one still goes."""
+        self._open -= 1
+        # After what was to be looked at.
+        asyncio.get_running_loop().call_soon(self._end, name, "" if error is None else told(error))
+        other = self.service if name == "client" else self.client
+        if other.transport is not None:
+            other.transport.close()
+        if self._open == 0:
+            asyncio.get_running_loop().call_soon(self._closed, self)
+
+    async def close(self) -> None:
+        """Cut both off."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait({self._connecting})
+        for end in (self.client, self.service):
+            if end.transport is not None:
+                end.transport.abort()
+
+    def _refuse(self, status: str, why: str) -> None:
+        assert self.client.transport is not None
+        self.client.transport.write(refusal(status, why))
+        self.client.transport.close()
+
+    def _end(self, by: str, error: str = "") -> None:
+        if self._observer is not None:
+            self._observer.ended(by, error)

@@ -1,0 +1,221 @@
+"""`Tap`: stands between any client and a service, and keeps a session of each client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from rtkit.analysis.inferred import pacing_of
+from rtkit.analysis.latency import senders_share, turn_latency
+from rtkit.boundary.text import told
+from rtkit.clock.stalls import Lookout
+from rtkit.loopback.process import Loopback
+from rtkit.services.service import ASSEMBLYAI, dialect_named
+from rtkit.session import Session
+from rtkit.tap.head import Request, Upstream
+from rtkit.tap.relay import Observer, Relay
+from rtkit.tap.tapped import Tapped, dialect_at
+from rtkit.writing import Writer
+
+__all__ = ["Tap", "verdict"]
+
+GOODBYE = 1.0  # seconds in which clients may still end when the tap does
+
+
+class Tap:
+    """Relays clients to a service, byte for byte, and measures their sessions from between.
+
+    Parameters
+    ----------
+    upstream : str or Loopback
+        The service: ``"wss://streaming.assemblyai.com"``, or an embedded one, ``"embedded"``.
+    port : int
+        Where clients connect, on 127.0.0.1; 0 takes a free one.
+    record : str or Path, optional
+        A folder for the sessions' files, ``client-1.jsonl`` and so on.
+    protocol : str, optional
+        Whose protocol clients speak: a folder's name in `rtkit.services`. Without it the path
+        tells; what has another path is passed on and not measured.
+    keep_audio : bool
+        Whether the audio is kept as a WAV file beside each session.
+    tell : callable, optional
+        Called with a line when a client comes, and when it goes.
+
+    Attributes
+    ----------
+    sessions : list of Session
+        Of the clients that have gone.
+
+    Raises
+    ------
+    ValueError
+        If the upstream is no service's address, or the protocol unknown.
+
+    Notes
+    -----
+    When a chunk was due is not known from outside. t = 0 is the latest instant at which speech can
+    have begun, so that no chunk came before it was spoken: a sender's constant delay is invisible.
+    """
+
+    def __init__(
+        self,
+        upstream: str | Loopback = "embedded",
+        *,
+        port: int = 0,
+        record: str | Path | None = None,
+        protocol: str | None = None,
+        keep_audio: bool = False,
+        tell: Callable[[str], object] | None = None,
+    ) -> None:
+        if protocol is not None:
+            dialect_named(protocol)
+        if keep_audio and record is None:
+            raise ValueError("keep_audio=True keeps it beside the sessions: give record=FOLDER")
+        if upstream == "embedded":
+            upstream = Loopback(protocol=(protocol or ASSEMBLYAI).partition(".")[0])
+        self._embedded = upstream if isinstance(upstream, Loopback) else None
+        self._upstream = None if isinstance(upstream, Loopback) else Upstream(upstream)
+        self._port, self._protocol = port, protocol
+        self._record = None if record is None else Path(record)
+        self._keep_audio, self._tell = keep_audio, tell or (lambda _: None)
+        self._clients = 0
+        self._writer: Writer | None = None
+        self._relays: set[Relay] = set()
+        self._nobody = asyncio.Event()
+        self._nobody.set()
+        self._open: set[Tapped] = set()
+        self._stack = contextlib.AsyncExitStack()
+        self.sessions: list[Session] = []
+
+    @property
+    def url(self) -> str:
+        """What a client connects to in place of the service's host."""
+        return f"ws://127.0.0.1:{self._port}"
+
+    @property
+    def _there(self) -> Upstream:
+        if self._upstream is None:
+            raise RuntimeError("the tap does not run: async with rtkit.Tap(...) as tap")
+        return self._upstream
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            if self._embedded is not None:
+                await stack.enter_async_context(self._embedded)
+                there = await self._embedded.connect_info(16000)
+                self._upstream = Upstream(f"ws://{urlsplit(there.url).netloc}")
+            upstream = self._there
+            tls = ssl.create_default_context() if upstream.encrypted else None
+            if self._record is not None:
+                self._writer = Writer()
+                stack.callback(self._writer.close)
+                there_are = (re.match(r"client-(\d+)", one.name) for one in _files(self._record))
+                self._clients = max((int(one[1]) for one in there_are if one), default=0)
+            loop = asyncio.get_running_loop()
+
+            def client() -> asyncio.Protocol:
+                relay = Relay(upstream, tls, self._admit, self._gone)
+                self._relays.add(relay)
+                self._nobody.clear()
+                return relay.client
+
+            server = await loop.create_server(client, "127.0.0.1", self._port)
+            self._port = server.sockets[0].getsockname()[1]
+            lookout = Lookout(self._stalled)
+            stack.callback(lookout.close)
+            stack.push_async_callback(self._end)
+            stack.callback(server.close)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def _gone(self, relay: Relay) -> None:
+        self._relays.discard(relay)
+        if not self._relays:
+            self._nobody.set()
+
+    async def _end(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE):
+                await self._nobody.wait()
+        for relay in tuple(self._relays):
+            await relay.close()
+        await asyncio.sleep(0)
+        for one in tuple(self._open):
+            one.ended("client")
+
+    def _admit(self, request: Request) -> Observer | str:
+        upstream = self._there
+        if (whose := request.foreign(self._port)) is not None:
+            return f"A page from {whose} may not come in."
+        name = self._protocol or dialect_at(request.path)
+        if not request.upgrades or name is None:
+            self._tell(f"passed on without a look: {told(request.path, 60)}")
+            return _Unseen()
+        self._clients += 1
+        number = self._clients
+        record = None if self._record is None else self._record / f"client-{number}.jsonl"
+        one = Tapped(
+            number,
+            request,
+            name,
+            upstream,
+            record,
+            keep_audio=self._keep_audio,
+            writer=self._writer,
+            over=self._over,
+        )
+        self._open.add(one)
+        self._tell(f"client {number} came: {name}, {request.path}")
+        return one
+
+    def _over(self, one: Tapped) -> None:
+        self._open.discard(one)
+        if one.session is None:
+            return
+        self.sessions.append(one.session)
+        kept = "" if one.path is None else f" ({one.path})"
+        self._tell(f"client {one.number}: {verdict(one.session)}{kept}")
+
+    def _stalled(self, at: float, seconds: float) -> None:
+        for one in self._open:
+            one.stalled(at, seconds)
+
+
+def _files(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+class _Unseen:
+    """Of what is passed on without a look."""
+
+    def up(self, data: bytes, came: float, went: float) -> None: ...
+
+    def down(self, data: bytes, came: float, went: float) -> None: ...
+
+    def ended(self, by: str, error: str = "") -> None: ...
+
+
+def verdict(session: Session) -> str:
+    """How a client paced, and whose the latency was, in a sentence."""
+    if not session.chunks:
+        return f"{session.ending.how if session.ending else 'ended'}, no audio came"
+    late, seconds = session.lateness[-1], session.settings.seconds
+    text = f"{pacing_of(session)}; {late:.2f} s late after {seconds:.0f} s"
+    turns = turn_latency(session)
+    if turns.counted.any():
+        text += f"; turn latency p50 {np.median(turns.latency[turns.counted]) * 1000:.0f} ms"
+        share = senders_share(turns)
+        if not np.isnan(share):
+            text += f", of which you made {100 * share:.0f} %"
+    return text

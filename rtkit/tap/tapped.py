@@ -1,0 +1,329 @@
+"""A client's session, by what passed between it and its service."""
+
+from __future__ import annotations
+
+import contextlib
+import wave
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from websockets.exceptions import WebSocketException
+
+from rtkit.analysis.inferred import pacing_of
+from rtkit.boundary.secrets import StrikeOut
+from rtkit.boundary.text import told
+from rtkit.recording import Recorder
+from rtkit.sending.options import host
+from rtkit.sending.timeline import Timeline
+from rtkit.services.endpoint import Endpoint, only_public
+from rtkit.services.explain import explain
+from rtkit.services.messages import (
+    Audio,
+    Configure,
+    Finalized,
+    Finish,
+    ForceEndpoint,
+    Refusal,
+    Rules,
+    Termination,
+)
+from rtkit.services.service import Dialect, Reader, dialect_named, dialects, part_of
+from rtkit.session import Chunk, Ending, Event, Message, Session, Settings, Stall
+from rtkit.tap.frames import Close, Messages, deflated
+from rtkit.tap.head import LONGEST_HEAD, Request, Upstream
+from rtkit.writing import Writer
+
+__all__ = ["Tapped", "dialect_at", "settled"]
+
+SWITCHING = 101
+
+
+def dialect_at(path: str) -> str | None:
+    """Whose protocol is spoken at that path; None where nobody's is."""
+    for folder in dialects():
+        client = part_of(folder, "client")
+        variants = [f"{folder}.{one}" for one in getattr(client, "VARIANTS", {})]
+        for name in (folder, *variants):
+            if dialect_named(name).path == path.rstrip("/"):
+                return name
+    return None
+
+
+class Tapped:
+    """One client, observed.
+
+    Parameters
+    ----------
+    number : int
+        Which client it is, from 1.
+    request : Request
+        With which it came; what it holds in confidence is kept only to strike it out.
+    dialect : str
+        Whose protocol it speaks.
+    upstream : Upstream
+    record : Path or None
+        The session's file.
+    keep_audio : bool
+        Whether the audio is written beside it.
+    writer : Writer or None
+        What writes the file.
+    over : callable
+        Called with this when the session has ended.
+
+    Attributes
+    ----------
+    session : Session or None
+        The facts, once it has ended.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        request: Request,
+        dialect: str,
+        upstream: Upstream,
+        record: Path | None,
+        *,
+        keep_audio: bool,
+        writer: Writer | None,
+        over: Callable[[Tapped], object],
+    ) -> None:
+        self.number, self._over, self._record = number, over, record
+        self._dialect: Dialect = dialect_named(dialect)
+        self._server = part_of(dialect, "server").Server(request.query, request.path.rstrip("/"))
+        self._secrets = list(request.told_in_confidence(frozenset(self._dialect.public)))
+        self._strike_out = StrikeOut(self._secrets)
+        self._rules: Rules | None = None
+        self._reader: Reader | None = None
+        self._head = b""
+        self._sides: dict[bool, Messages] = {}
+        self._waiting: list[tuple[bytes, float, float]] = []  # of the client, until it is let in
+        self._samples = self._chunks = 0
+        self._durations: list[float] = []
+        self._status = 0
+        self._close: Close | None = None
+        self._finished: float | None = None  # when the client said that it had no more to say
+        self._heard_out = False
+        self._blind = ""  # why nothing more can be read
+        self._keep_audio = keep_audio and record is not None
+        self._wave: wave.Wave_write | None = None
+        self.session: Session | None = None
+        self._recorder = Recorder(
+            self._settings(dialect, request, upstream), host(), None, path=record, writer=writer
+        )
+        self._timeline = Timeline(self._recorder)
+        self._timeline.event("connected")
+        with contextlib.suppress(Refusal):  # what is wrong, the service will say
+            for said in self._server.open():
+                self._hear(said, 0.0, 0.0)
+
+    @property
+    def path(self) -> Path | None:
+        """The session's file."""
+        return self._recorder.path
+
+    def stalled(self, at: float, seconds: float) -> None:
+        """The tap's loop did not listen for so many seconds until `at`."""
+        if self._recorder.begun and self.session is None:
+            self._recorder.add(Stall(at - self._timeline.zero, seconds))
+
+    # What passed.
+
+    def up(self, data: bytes, came: float, went: float) -> None:
+        if not self._sides:
+            self._waiting.append((data, came, went))
+        else:
+            self._read(True, data, came, went)
+
+    def down(self, data: bytes, came: float, went: float) -> None:
+        if self._sides or self._blind:
+            self._read(False, data, came, went)
+            return
+        self._head += data
+        head, found, rest = self._head.partition(b"\r\n\r\n")
+        if not found:
+            if len(self._head) > LONGEST_HEAD:
+                self._blind = "the answer's head is too long"
+            return
+        lines = head.decode("latin-1").split("\r\n")
+        pairs = (line.partition(":") for line in lines[1:])
+        headers = {name.strip().casefold(): value.strip() for name, _, value in pairs}
+        status = lines[0].split(" ")[1:2]
+        self._status = int(status[0]) if status and status[0].isdigit() else 0
+        if self._status != SWITCHING:
+            self._blind = f"refused with HTTP status {self._status}"
+            return
+        agreed = headers.get("sec-websocket-extensions", "")
+        for of_client in (True, False):
+            extensions = deflated(agreed, of_client=of_client)
+            self._sides[of_client] = Messages(of_client=of_client, extensions=extensions)
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            self._read(True, *one)
+        if rest:
+            self._read(False, rest, came, went)
+
+    def ended(self, by: str, error: str = "") -> None:
+        if self.session is not None:
+            return
+        if self._finished is not None:
+            self._recorder.add(Event(self._finished - self._timeline.zero, "terminate"))
+        self._timeline.event("closed")
+        self._timeline.end(self._ending(by, error))
+        with contextlib.suppress(OSError):  # a full disk costs the file alone
+            self._recorder.close()
+        self.session = settled(self._recorder.session())
+        with contextlib.suppress(OSError):
+            if self.path is not None:
+                self.session.save(self.path)
+            if self._wave is not None:
+                self._wave.close()
+        self._over(self)
+
+    # What it says.
+
+    def _read(self, of_client: bool, data: bytes, came: float, went: float) -> None:
+        if self._blind:
+            return
+        try:
+            for message in self._sides[of_client].feed(data):
+                if isinstance(message, Close):
+                    self._close = self._close or message
+                elif of_client:
+                    self._sent(message, came, went)
+                else:
+                    self._answered(message, came)
+        except (WebSocketException, ValueError, zlib.error) as error:
+            self._blind = f"it could not be read any further ({told(str(error))})"
+
+    def _sent(self, message: str | bytes, came: float, went: float) -> None:
+        if isinstance(message, str) and not self._chunks:  # some bring their key along in it
+            first = Endpoint("", {}, (message,))
+            self._secrets += first.secrets(frozenset(self._dialect.public))
+            self._strike_out = StrikeOut(self._secrets)
+        try:
+            said = self._server.read(message)
+        except Refusal:  # what is wrong, the service will say
+            return
+        for one in said:
+            self._hear(one, came, went)
+
+    def _hear(self, said: object, came: float, went: float) -> None:
+        if isinstance(said, Configure):
+            if self._rules is None:
+                self._recorder.settings = replace(
+                    self._recorder.settings,
+                    rate=said.rules.rate,
+                    coding=said.rules.encoding,
+                    service={**self._recorder.settings.service, "speech_model": said.rules.model},
+                )
+            self._rules = said.rules
+        elif isinstance(said, Audio) and self._rules is not None and len(said.pcm) > 1:
+            self._chunk(said, self._rules.rate, came, went)
+        elif isinstance(said, Finish | ForceEndpoint):  # some end with the latter
+            self._finished = came
+
+    def _chunk(self, audio: Audio, rate: int, came: float, went: float) -> None:
+        start, stop = self._samples, self._samples + len(audio.pcm) // 2
+        due = stop / rate
+        if not self._recorder.begun:
+            settings = self._recorder.settings
+            self._recorder.settings = replace(settings, chunk=(stop - start) / rate)
+            self._timeline.start(came - due)
+        zero = self._timeline.zero
+        self._recorder.add(
+            Chunk(self._chunks, start, stop, due, came - zero, went - zero, audio.size)
+        )
+        self._samples, self._chunks = stop, self._chunks + 1
+        self._finished, self._heard_out = None, False
+        if self._keep_audio and self._record is not None:
+            if self._wave is None:
+                path = str(self._record.with_suffix(".wav"))
+                self._wave = wave.open(path, "wb")  # noqa: SIM115 - it is open as the session is
+                self._wave.setparams((1, 2, rate, 0, "NONE", ""))
+            self._wave.writeframesraw(audio.pcm)
+
+    def _answered(self, message: str | bytes, came: float) -> None:
+        text = message if isinstance(message, str) else message.decode("utf-8", "replace")
+        text = self._strike_out(text)
+        if self._rules is not None and self._reader is None:
+            self._reader = self._dialect.reader(self._rules.rate)
+        if self._reader is not None:
+            replies = self._reader.read(text)
+            if self._finished is not None:
+                last = Termination | Finalized
+                self._heard_out |= any(isinstance(one, last) for one in replies)
+        self._recorder.add(Message(came - self._timeline.zero, text))
+
+    def _ending(self, by: str, error: str) -> Ending:
+        code = None if self._close is None else self._close.code
+        reason = "" if self._close is None else self._strike_out(self._close.reason)
+        if self._finished is not None and (self._heard_out or code == 1000):
+            return Ending("complete", code=code, reason=reason)
+        if by == "client" and code in (None, 1000, 1001):
+            return Ending("stopped", code=code, reason=reason)
+        status = self._status if self._status != SWITCHING else 0
+        closure = explain(status or code, reason, dialect=self._recorder.settings.dialect)
+        why = self._strike_out(error) or f"{closure.cause} {closure.fix}"
+        return Ending("failed", why, code=code, reason=reason, closure=closure.name)
+
+    def _settings(self, dialect: str, request: Request, upstream: Upstream) -> Settings:
+        described: dict[str, Any] = {
+            "name": upstream.netloc,
+            "dialect": dialect,
+            "tapped": True,
+            "parameters": only_public(request.query, self._dialect.public),
+        }
+        return Settings(
+            recording=f"client {self.number}",
+            rate=16000,
+            first=0,
+            samples=0,
+            channels=1,
+            coding="",
+            chunk=0.1,
+            pacing="unknown",
+            service=described,
+        )
+
+
+def settled(session: Session) -> Session:
+    """The session of a client that has ended, with t = 0 where it can be at the latest.
+
+    No chunk can have come before it was spoken: the most punctual one has lateness 0.
+    """
+    if not session.chunks:
+        return session
+    early = float(session.lateness.min())
+    started = datetime.fromisoformat(session.started) + timedelta(seconds=early)
+    durations = [one.stop - one.start for one in session.chunks]
+    session = replace(
+        session,
+        zero=(session.zero or 0.0) + early,
+        started=started.isoformat(timespec="milliseconds"),
+        settings=replace(
+            session.settings,
+            samples=session.chunks[-1].stop,
+            chunk=median(durations) / session.settings.rate,
+        ),
+        chunks=tuple(
+            replace(one, sent=one.sent - early, returned=one.returned - early)
+            for one in session.chunks
+        ),
+        messages=tuple(replace(one, at=one.at - early) for one in session.messages),
+        stalls=tuple(replace(one, at=one.at - early) for one in session.stalls),
+        events=tuple(replace(one, at=one.at - early) for one in session.events),
+        ending=None
+        if session.ending is None
+        else replace(
+            session.ending,
+            at=session.ending.at - early,
+            calendar=session.ending.calendar - early,
+        ),
+    )
+    return replace(session, settings=replace(session.settings, pacing=pacing_of(session).name))

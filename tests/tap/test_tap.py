@@ -1,0 +1,306 @@
+"""The tap between clients and doubles, on 127.0.0.1."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import wave
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import MakeClip
+from doubles import KEY, SDK_SCRIPT, speaking
+from remains import nothing_remains
+
+import rtkit
+from rtkit.services.service import dialects, vendors
+from rtkit.tap.relay import Relay
+from rtkit.tap.tap import Tap
+
+SECRET = "a-key-that-nobody-may-see"
+HEAD = (
+    b"GET /v3/ws?sample_rate=8000 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nX-Odd:  kept \r\nSec-WebSocket-Key: eA==\r\n\r\n"
+)
+
+
+def through(
+    clip: rtkit.Clip, dialect: str, *, pacing: str = "wall_clock", work: float = 0.0, **how: Any
+) -> tuple[rtkit.Session, rtkit.Session]:
+    """A session as its client saw it, and as the tap did."""
+    service: Any = vendors()[dialect]
+
+    async def run() -> tuple[rtkit.Session, Tap]:
+        async with speaking(dialect) as host, Tap(f"ws://{host}", **how) as tap:
+            there = service(key=KEY, host=tap.url)
+            return await rtkit.stream(
+                clip, service=there, chunk=0.05, pacing=pacing, work=work
+            ), tap
+
+    own, tap = asyncio.run(run())
+    (seen,) = tap.sessions
+    return own, seen
+
+
+@pytest.mark.parametrize("dialect", dialects())
+def test_a_session_is_what_its_client_says_it_is(
+    make_clip: MakeClip, tmp_path: Path, dialect: str
+) -> None:
+    rate = 24000 if dialect == "openai" else 16000
+    clip = make_clip(1.0, rate=rate, reference=SDK_SCRIPT)
+
+    with nothing_remains():
+        own, seen = through(clip, dialect, record=tmp_path, keep_audio=True)
+    assert seen.settings.dialect.partition(".")[0] == dialect
+    assert seen.complete
+    assert seen.transcript == own.transcript != ""
+    assert [(c.start, c.stop, c.bytes) for c in seen.chunks] == [
+        (c.start, c.stop, len(c_bytes(own, c))) for c in own.chunks
+    ]
+    assert seen.settings.samples == clip.samples
+    assert seen.lateness.min() == pytest.approx(0)
+    assert seen.sent - own.sent == pytest.approx(np.median(seen.sent - own.sent), abs=0.05)
+    assert all(c.sent <= c.returned for c in seen.chunks)
+    latency = rtkit.turn_latency(seen).latency - rtkit.turn_latency(own).latency
+    assert latency == pytest.approx(np.zeros(len(latency)) * latency, abs=0.1, nan_ok=True)
+    (file,) = tmp_path.glob("*.jsonl")
+    assert rtkit.load_session(file) == seen
+    assert KEY not in file.read_text()
+    with wave.open(str(file.with_suffix(".wav"))) as audio:
+        assert (audio.getnframes(), audio.getframerate()) == (clip.samples, clip.rate)
+
+
+def c_bytes(session: rtkit.Session, chunk: Any) -> bytes | str:
+    """What a chunk travelled as, of zeros; as long as any other."""
+    return bytes(chunk.bytes)
+
+
+@pytest.mark.parametrize("pacing", ["wall_clock", "fixed_sleep", "unpaced"])
+def test_its_pacing_is_told(make_clip: MakeClip, pacing: str) -> None:
+    told: list[str] = []
+
+    clip = make_clip(1.0, reference=SDK_SCRIPT)
+    _, seen = through(clip, "assemblyai", pacing=pacing, work=0.004, tell=told.append)
+    assert seen.settings.pacing == pacing
+    assert told[0] == "client 1 came: assemblyai, /v3/ws"
+    assert told[1].startswith(f"client 1: {pacing.replace('_', ' ')}: ")
+    assert ("turn latency p50" in told[1]) == (pacing != "unpaced")
+
+
+# Byte for byte.
+
+
+@contextlib.asynccontextmanager
+async def between(
+    service: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any], **how: Any
+) -> AsyncIterator[tuple[Tap, asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A tap between a bare service and a bare client."""
+    server = await asyncio.start_server(service, "127.0.0.1", 0)
+    async with server, Tap(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", **how) as tap:
+        reader, writer = await asyncio.open_connection(*tap.url.removeprefix("ws://").split(":"))
+        try:
+            yield tap, reader, writer
+        finally:
+            writer.close()
+
+
+def test_only_the_head_is_rewritten_and_each_side_may_end_first() -> None:
+    up, down = random.Random(1).randbytes(300_000), random.Random(2).randbytes(300_000)
+    got: list[bytes] = []
+
+    async def service(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        got.append(await reader.read())  # up to the client's half of the end
+        writer.write(down)
+        await writer.drain()
+        writer.close()
+
+    async def run() -> tuple[int, bytes]:
+        async with between(service) as (tap, reader, writer):
+            port = int(tap.url.rpartition(":")[2])
+            writer.write(HEAD % port + up)
+            writer.write_eof()
+            return port, await reader.read()
+
+    port, back = asyncio.run(run())
+    assert back == down
+    head, _, rest = got[0].partition(b"\r\n\r\n")
+    assert rest == up
+    asked, host, *others = head.split(b"\r\n")
+    assert asked == b"GET /v3/ws?sample_rate=8000 HTTP/1.1"
+    assert host.startswith(b"Host: 127.0.0.1:")
+    assert host != b"Host: 127.0.0.1:%d" % port
+    assert others == (HEAD % port).split(b"\r\n")[2:-2]
+
+
+def test_who_does_not_read_holds_the_other_up_and_the_tap_keeps_little() -> None:
+    async def service(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            writer.transport.abort()
+
+    async def run() -> int:
+        async with between(service) as (tap, _, writer):
+            writer.write(HEAD % int(tap.url.rpartition(":")[2]))
+            writer.transport.set_write_buffer_limits(0)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    while True:
+                        writer.write(bytes(1 << 20))
+                        await writer.drain()
+            (relay,) = tap._relays
+            assert isinstance(relay, Relay)
+            assert relay.service.transport is not None
+            return relay.service.transport.get_write_buffer_size()
+
+    assert asyncio.run(run()) < 1 << 20
+
+
+# What goes wrong.
+
+
+def test_a_service_that_is_not_there_is_told() -> None:
+    async def run() -> tuple[bytes, rtkit.Session]:
+        async with Tap("ws://127.0.0.1:9") as tap:
+            port = int(tap.url.rpartition(":")[2])
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(HEAD % port)
+            answer = await reader.read()
+            writer.close()
+            return answer, tap.sessions[0]
+
+    answer, session = asyncio.run(run())
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert session.ending is not None
+    assert session.ending.how == "failed"
+    assert "127.0.0.1:9 cannot be reached" in session.ending.error
+
+
+@pytest.mark.parametrize("at", [0.0, 0.02, 0.11, 0.3])
+def test_whoever_goes_at_any_moment_leaves_a_file_that_can_be_read(
+    make_clip: MakeClip, tmp_path: Path, at: float
+) -> None:
+    async def run() -> None:
+        async with speaking("assemblyai") as host, Tap(f"ws://{host}", record=tmp_path) as tap:
+            service = rtkit.AssemblyAI(key=KEY, host=tap.url)
+            task = asyncio.create_task(rtkit.stream(make_clip(1.0), service=service, chunk=0.05))
+            await asyncio.sleep(at)
+            for relay in tuple(tap._relays):
+                assert relay.client.transport is not None
+                relay.client.transport.abort()
+            with contextlib.suppress(rtkit.StreamError):
+                await task
+            task.cancel()
+
+    with nothing_remains():
+        asyncio.run(run())
+    for file in tmp_path.glob("*.jsonl"):
+        assert rtkit.load_session(file).ending is not None
+
+
+# Who may come in, and what is kept.
+
+
+@pytest.mark.parametrize(
+    ("header", "whose"),
+    [
+        (b"Origin: https://evil.example", "evil.example"),
+        (b"Origin: null", "null"),
+        (b"Host: evil.example", "evil.example"),  # whose name is ours since a moment
+    ],
+)
+def test_a_foreign_page_does_not_come_in(header: bytes, whose: str) -> None:
+    async def run() -> bytes:
+        async with Tap("ws://127.0.0.1:9") as tap:
+            port = int(tap.url.rpartition(":")[2])
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            name = header.partition(b":")[0]
+            lines = [one for one in (HEAD % port).split(b"\r\n")[:-2] if not one.startswith(name)]
+            writer.write(b"\r\n".join([*lines, header, b"", b""]))
+            answer = await reader.read()
+            writer.close()
+            assert not tap.sessions
+            return answer
+
+    answer = asyncio.run(run()).decode()
+    assert answer.startswith("HTTP/1.1 403 ")
+    assert f"A page from {whose} may not come in." in answer
+
+
+def test_a_key_does_not_leave_this_machine_in_the_clear() -> None:
+    with pytest.raises(ValueError, match=r"unencrypted to 192\.0\.2\.1; give wss://192\.0\.2\.1"):
+        Tap("ws://192.0.2.1")
+
+
+@pytest.mark.parametrize("place", ["header", "query", "protocol", "message"])
+def test_what_is_told_in_confidence_is_kept_nowhere(tmp_path: Path, place: str) -> None:
+    """Not even where the service says it again."""
+    told: list[str] = []
+    frame = b"\x81" + bytes([len(SECRET)]) + SECRET.encode()
+
+    async def service(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+        if place == "message":
+            await reader.readexactly(1)
+            await asyncio.sleep(0.05)
+        writer.write(frame)
+        writer.write(b"\x88" + bytes([2 + len(SECRET)]) + (4001).to_bytes(2) + SECRET.encode())
+        await writer.drain()
+        writer.close()
+
+    async def run() -> Tap:
+        async with between(service, record=tmp_path, tell=told.append) as (tap, reader, writer):
+            port = int(tap.url.rpartition(":")[2])
+            head = (HEAD % port).decode()
+            if place == "query":
+                head = head.replace("?", f"?token={SECRET}&")
+            elif place == "protocol":
+                head = head.replace("X-Odd", f"Sec-WebSocket-Protocol: token, {SECRET}\r\nX-Odd")
+            elif place == "header":
+                head = head.replace("X-Odd", f"Authorization: {SECRET}\r\nX-Odd")
+            else:
+                head = head.replace("/v3/ws?sample_rate=8000", "/transcribe-websocket")
+            writer.write(head.encode())
+            if place == "message":
+                text = f'{{"api_key": "{SECRET}"}}'.encode()
+                writer.write(b"\x81" + bytes([0x80 | len(text)]) + bytes(4) + text)
+            await reader.read()
+        return tap
+
+    (session,) = asyncio.run(run()).sessions
+    assert len(session.messages) == 1
+    assert session.ending is not None
+    assert session.ending.code == 4001
+    for text in (repr(session), *told, *(file.read_text() for file in tmp_path.iterdir())):
+        assert SECRET not in text
+    assert "[secret]" in session.messages[0].text
+
+
+@pytest.mark.parametrize(
+    "upstream",
+    ["ftp://somewhere", "wss://", "wss://host/v3/ws", "wss://me:secret@host", "ws://h:x"],
+)
+def test_what_is_no_service_is_refused(upstream: str) -> None:
+    with pytest.raises(ValueError, match=r"give wss://HOST, or ws://HOST:PORT"):
+        Tap(upstream)
+
+
+def test_the_command_serves_until_it_is_told_to_end() -> None:
+    command = [sys.executable, "-m", "rtkit.tap", "--port", "0", "--upstream", "ws://127.0.0.1:9"]
+    with (
+        nothing_remains(),
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as tap,
+    ):
+        assert tap.stdout is not None
+        assert tap.stdout.readline().startswith("Listening on ws://127.0.0.1:")
+        tap.send_signal(signal.SIGTERM)
+        assert tap.wait(10) == 0
