@@ -35,6 +35,7 @@ def main() -> None:
         tap = Tap(**given, tell=_tell)
     except ValueError as error:
         parser.error(str(error))
+    sys.setswitchinterval(0.0002)  # seconds for which the writer may hold the relay up
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(tap, given["port"]))
 
