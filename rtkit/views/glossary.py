@@ -10,15 +10,16 @@ GLOSSARY: Mapping[str, str] = {
     "due": "when a chunk should be sent: when its last sample would have been spoken",
     "sent": "when a chunk was handed to the connection; its bytes leave about 0.1 ms later",
     "fixed sleep": "the naive pacing: a fixed delay after each chunk",
-    "wall clock": "the other pacing: an absolute schedule, so that one late chunk delays no other",
-    "lateness": "when a chunk was sent, minus when it was due; the sender's own",
+    "wall clock": "pacing by an absolute schedule: a late chunk delays no later one",
+    "lateness": "when a chunk was sent minus when it was due; caused by the sender",
     "drift": "the trend of lateness, in ms per second of audio",
     "jitter": "the spread of lateness once the trend is removed",
-    "latency": "from the end of a word or turn to its result: what a person waits",
+    "latency": "from the end of a word or turn to its result: how long a person waits",
     "chunk wait": "until the chunk that holds the end is due",
     "endpoint wait": "for the silence that tells the service that the turn is over",
     "queue wait": "behind a burst from the sender, which the service cannot process at once",
-    "service time": "from the chunk that decided to the result: the service and the network",
+    "service time": "from sending the chunk that decided the result until the result arrives: the "
+    "service and the network",
     "stall": "a period in which the sender's event loop was busy with something else",
 }
 
@@ -30,13 +31,13 @@ FORMULAS: Mapping[str, str] = {
     "chunk wait": "due(k) − e, with k the chunk that holds e",
     "endpoint wait": "due(d) − due(k), with d the chunk that decided; a word has none: d is k",
     "lateness": "sent − due: of each chunk, and of a result's chunk d",
-    "queue wait": "how much longer d waited behind the chunks before it than if all had left when "
-    "due, at the speed at which the service hears",
+    "queue wait": "how much longer d waited behind the chunks before it than if all had been sent "
+    "when due, at the speed at which the service processes audio",
     "service time": "r − sent(d) − queue wait; it includes the network",
-    "drift": "the median, over all pairs of chunks, of the difference of their lateness by the "
-    "difference of their due times (Theil and Sen)",
+    "drift": "the median, over all pairs of chunks, of the difference of their lateness divided "
+    "by the difference of their due times (Theil and Sen)",
     "jitter": "|lateness − drift × due − the median of that|, of each chunk",
-    "caused by the sender": "the sum of lateness and queue wait, by the sum of latency, over all "
-    "turns that count",
+    "caused by the sender": "the sum of lateness and queue wait, divided by the sum of latency, "
+    "over all turns that count",
     "p50, p95, p99": "quantiles of what counts, linearly interpolated",
 }

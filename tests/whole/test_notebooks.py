@@ -26,7 +26,7 @@ KEYS = re.compile(
     re.IGNORECASE,
 )
 
-SHORTER = {"seconds": 6, "hours": 0.1}  # parameters that a test need not wait for
+SHORTER = {"seconds": 6, "hours": 0.1, "calibrating": 1}  # parameters that a test need not wait for
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
