@@ -52,7 +52,7 @@ _PASTED = (
     r"\bclosed?(?: with)?[ :=]+(\d{4})\b",
 )
 _BARE = r"(?<![\d.:])(\d{3,4})(?![\d.:]\d| ?(?:ms|s|sec|seconds|bytes|Hz|samples|chunks)\b)\b"
-_FAULTS = (500, 502, 503, 504)
+_FAULTS = (500, 502, 504)
 # What a code means wherever the vendor gives it no meaning of its own: of websockets, and of HTTP
 # answers to the request for one.
 _BY_CODE: Mapping[int, Closure] = {
@@ -107,14 +107,17 @@ _BY_CODE: Mapping[int, Closure] = {
         (1012,),
         WEBSOCKET,
     ),
-    1013: Closure(
-        "service busy",
-        "The service is overloaded.",
-        "Try again in a while.",
-        True,
-        (1013,),
-        WEBSOCKET,
-    ),
+    **{
+        code: Closure(
+            "service busy",
+            "The service is overloaded, or takes no more sessions.",
+            "Try again in a while.",
+            True,
+            (code,),
+            evidence,
+        )
+        for code, evidence in ((1013, WEBSOCKET), (503, HTTP))
+    },
     401: Closure(
         "key refused",
         "The service does not know this API key.",

@@ -193,6 +193,7 @@ def test_its_own_limit_is_told_as_that(make_clip: MakeClip) -> None:
 
     sentence = asyncio.run(run())
     assert "HTTP status 503" in sentence
+    assert "met a fault" not in sentence
     assert "1 sessions are open, and the service takes no more" in sentence
 
 

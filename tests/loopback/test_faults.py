@@ -86,7 +86,7 @@ BRIEFLY = {"begin_timeout": 0.3}
 @pytest.mark.parametrize(
     ("faults", "how", "told", "least"),
     [
-        ("refuse", {}, ("HTTP status 503", "met a fault", "Try again in a while"), 0),
+        ("refuse", {}, ("HTTP status 503", "takes no more", "Try again in a while"), 0),
         ("refuse=401", {}, ("does not know this API key", "Copy the key again"), 0),
         ("no_answer", BRIEFLY, ("did not answer within 0.3 s", "begin_timeout"), 0),
         ("garbage", {}, ("valid HTTP response", "Look at the network"), 0),

@@ -118,7 +118,7 @@ class Refused(Exception):
         (TOO_FAST, "sent too fast"),
         ("who knows", "unknown"),
         (429, "too many new sessions"),
-        (503, "service fault"),
+        (503, "service busy"),
         ({"type": "Error", "error_code": 3006, "error": "Invalid JSON: x"}, "bad input"),
         (ServiceError(1008, "Unauthorized Connection: Invalid API key"), "key refused"),
         (endpoint.Closed(1012), "service restart"),
