@@ -64,6 +64,8 @@ def load_session(path: str | Path) -> Any:  # which of the two, only the disk kn
         beside = sorted(one.name for one in path.parent.glob("*.jsonl"))
         there = f"there are {', '.join(beside[:9])}" if beside else "no session lies in its folder"
         raise ValueError(f"There is no {path}, seen from {Path.cwd()}; {there}")
+    if not (path.is_dir() or path.is_file()):  # a pipe, say: reading it might never end
+        raise ValueError(f"{path} is no file")
     return _load_folder(path) if path.is_dir() else _load_file(path)
 
 

@@ -336,3 +336,5 @@ def test_what_cannot_be_written_holds_up_nobody(
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises((ValueError, OSError), match=sentence):
         simulate(rtkit.stream(make_clip(0.2), connection=Scripted([]), record=tmp_path / name))
+    with pytest.raises(ValueError, match="is no file"):
+        load_session(tmp_path / "pipe")
