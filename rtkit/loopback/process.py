@@ -188,6 +188,8 @@ class Loopback(Options):
         return f"<Loopback, delay {delay:g} ms, {'not running' if url is None else url}>"
 
 
+# Seconds in which it answers, and in which it starts: a recognizer's model is large.
+PATIENCE, START = 15.0, 120.0
 RECORDED = ("delay", "delay_spread", "seed", "max_speed")
 
 
@@ -246,21 +248,26 @@ class _Child:
         # the sender has ended its session.
         self._process = start_child("rtkit.loopback.child")
         self._end = weakref.finalize(self, _end, self._process)
-        self.port = int(self.ask(Told(options.to_json()))["port"])
+        self.port = int(self.ask(Told(options.to_json()), within=START)["port"])
 
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Send a line and read the answer's line."""
+    def ask(self, question: dict[str, Any], *, within: float | None = None) -> dict[str, Any]:
+        """Send a line and read the answer's line; a process that does not answer is ended."""
         writing, reading = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
+        late = threading.Timer(within or PATIENCE, self._process.kill)
+        late.daemon = True
+        late.start()
         try:
             writing.write(json.dumps(question) + "\n")
             writing.flush()
             answer = reading.readline()
         except (OSError, ValueError):  # it ended, or was closed
             answer = ""
+        finally:
+            late.cancel()
         if not answer:
             raise RuntimeError(
                 "The embedded service ended unexpectedly "

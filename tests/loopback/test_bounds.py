@@ -25,6 +25,7 @@ from websockets.asyncio.server import Server
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import rtkit
+from rtkit.loopback import process as embedded_process
 from rtkit.loopback import server as embedded_server
 from rtkit.loopback.conversation import Behavior, Conversation
 from rtkit.loopback.engines import Energy
@@ -262,6 +263,24 @@ def test_an_interrupt_closes_sessions_as_one_that_goes_away(ending: signal.Signa
 
         assert asyncio.run(run()) == 1001
     assert process.returncode == 0
+
+
+@linux
+def test_one_that_stands_still_is_ended(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a program that uses it could not end: its thread would wait for the answer."""
+    monkeypatch.setattr(embedded_process, "PATIENCE", 0.5)
+    service = rtkit.Loopback()
+
+    async def run() -> None:
+        async with service:
+            os.kill(service._running._child._process.pid, signal.SIGSTOP)  # type: ignore[union-attr]
+            with pytest.raises(rtkit.StreamError, match=r"ended unexpectedly \(exit code -9\)"):
+                await rtkit.stream(make_clip(0.1), service=service)
+            assert (await rtkit.stream(make_clip(0.1), service=service)).complete
+
+    asyncio.run(run())
 
 
 FORKING = """
