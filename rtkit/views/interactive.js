@@ -321,23 +321,24 @@ function show(box, data, kept = {}) {
   }
 
   function paintTurns(one, session) {
-    const parted = [];  // above all that was spoken: a final may come within the next turn
+    const parted = [], above = [];  // a final may come within the next turn: above what was spoken
     sessions[session].turns.forEach((turn, index) => {
       const [start, end] = [x(turn.start ?? turn.received), x(turn.end ?? turn.received)], here = chose(session, "turns", index);
       if (Math.max(end, x(turn.received)) < 0 || start > width) return;
       one.plot.append(drawn("rect", {x: start, y: 3, width: Math.max(1, end - start), height: 18, class: here ? "rt-chosen" : "rt-word"}));
       if (end - start > 30) one.plot.append(drawn("text", {x: Math.max(0, start) + 4, y: 16}, `${index + 1}`));
+      const mine = here ? above : parted;
       let place = turn.end;
       for (const [name, value] of Object.entries(turn.parts ?? {})) {
         const next = place + value / 1000, color = ink(parts[name][1]);
-        if (value) parted.push(drawn("rect", {x: x(Math.min(place, next)), y: value < 0 ? 19 : 3, height: value < 0 ? 4 : 18,
+        if (value) mine.push(drawn("rect", {x: x(Math.min(place, next)), y: value < 0 ? 19 : 3, height: value < 0 ? 4 : 18,
           width: Math.abs(value) / 1000 * scale(), fill: turn.out ? "none" : color, stroke: turn.out ? color : "none"}));
         place = next;
       }
-      parted.push(drawn("rect", {x: end, y: 3, width: Math.max(1, x(turn.received) - end), height: 18,
+      mine.push(drawn("rect", {x: end, y: 3, width: Math.max(1, x(turn.received) - end), height: 18,
         fill: "none", stroke: "currentColor", "stroke-opacity": here ? 1 : 0.45, "stroke-width": here ? 2 : 1}));
     });
-    one.plot.append(...parted);
+    one.plot.append(...parted, ...above);
   }
 
   function paintAxis(one) {

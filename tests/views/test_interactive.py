@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import MakeClip, spoken
-from facts import call, said, turn, unstamped
+from facts import call, said, saying, turn, unstamped
 from facts import session as facts_session
 
 import rtkit
@@ -124,6 +124,10 @@ def test_what_decided_is_said_with_how_that_is_known() -> None:
     (told,) = explained(unstamped(one))["turns"]
     assert told["how"].startswith("One of chunks 2 to 5 decided: the service says nothing of it")
     assert (told["latency"], told["unsure"]) == (410.0, 15.0)
+    stated = saying(one, lambda turn: replace(turn, heard_by="stated"))
+    (told,) = explained(stated)["turns"]
+    assert told["how"].startswith("One of chunks 2 to 4 decided: the service stated")
+    assert (told["latency"], told["unsure"], told["known"]) == (410.0, 10.0, "stated")
     (word,) = explained(one)["words"]
     assert word["how"] == "Chunk 2 holds the word's end: words count from it."
 

@@ -658,6 +658,9 @@ def test_a_saved_notebook_that_is_opened_again_shows_results_and_finds_the_runni
     expect(kept.get_by_text("Run this cell to use the panel.")).to_be_visible()
     expect(page.get_by_text("model not found").first).to_be_hidden()
     kept.screenshot(path=pictures / "kept.png")
+    timeline = page.locator(IN_NOTEBOOK)
+    timeline.locator("[data-row=turns] svg svg rect").first.click()
+    assert parts(timeline)["latency"] > 0
 
     page.evaluate(RUN_ALL)
     expect(kept).to_be_hidden()
