@@ -124,7 +124,7 @@ def test_what_decided_is_said_with_how_that_is_known() -> None:
     (told,) = explained(unstamped(one))["turns"]
     assert told["how"].startswith("One of chunks 2 to 5 decided: the service says nothing of it")
     assert (told["latency"], told["unsure"]) == (410.0, 15.0)
-    stated = saying(one, lambda turn: replace(turn, heard_by="stated"))
+    stated = saying(one, lambda turn: replace(turn, heard=0.5, stamp=None))
     (told,) = explained(stated)["turns"]
     assert told["how"].startswith("One of chunks 2 to 4 decided: the service stated")
     assert (told["latency"], told["unsure"], told["known"]) == (410.0, 10.0, "stated")
