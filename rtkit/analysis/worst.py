@@ -67,9 +67,10 @@ class Worst:
             lines.append(recording)
             for case in cases:
                 what = f" {case.text!r}" if case.text else ""
+                parts = [f"{_SAID[name]} {case.part(name)}" for name in case.parts]
                 lines.append(
                     f"  {case.seconds * 1000:6.0f} ms at {_clock(case.at)}{what}: "
-                    f"{_sum(case)} [{case.session}]"
+                    f"{' + '.join(parts)} [{case.session}]"
                 )
         return "\n".join(lines) or "No cases."
 
@@ -181,10 +182,6 @@ def _row(case: Case, names: Sequence[str]) -> str:
     cells = [(_RIGHT, cell) for cell in figures] + [(_LEFT, html.escape(text))]
     cells += [*[(_RIGHT, cell) for cell in parts], (_LEFT, session)]
     return f"<tr>{''.join(f'<td {side}>{cell}</td>' for side, cell in cells)}</tr>"
-
-
-def _sum(case: Case) -> str:
-    return " + ".join(f"{_SAID[name]} {case.part(name)}" for name in case.parts)
 
 
 def _clock(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -44,15 +44,11 @@ class Resampled(Clip):
         seconds = np.arange(0, self.source.samples, self.source.rate)
         edges = np.append(seconds, self.source.samples)
         with closing(self.source.chunks(edges, meter)) as audio:
-            for last, piece in _and_last(audio, len(edges) - 1):
-                resampled = stream.resample_chunk(np.frombuffer(piece, dtype="<i2"), last=last)
+            for index, piece in enumerate(audio, start=2):
+                samples = np.frombuffer(piece, dtype="<i2")
+                resampled = stream.resample_chunk(samples, last=index == len(edges))
                 if len(resampled):
                     yield resampled.astype("<i2").tobytes()
-
-
-def _and_last(pieces: Iterator[bytes], count: int) -> Iterator[tuple[bool, bytes]]:
-    for index, piece in enumerate(pieces):
-        yield index == count - 1, piece
 
 
 def resample(clip: Clip, rate: int) -> Clip:

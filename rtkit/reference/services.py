@@ -119,15 +119,15 @@ def _whisper(data: Mapping[str, Any]) -> list[Turn] | None:
         return turns
     if isinstance(pieces := data.get("transcription"), list):  # whisper.cpp, in ms
         cues = [
-            {"start": piece["offsets"]["from"], "end": piece["offsets"]["to"], **_said(piece)}
+            {
+                "start": piece["offsets"]["from"],
+                "end": piece["offsets"]["to"],
+                "text": str(piece["text"]).strip(),
+            }
             for piece in pieces
         ]
         return list(_segments(cues, 0.001))
     return None
-
-
-def _said(piece: Mapping[str, Any]) -> dict[str, Any]:
-    return {"text": str(piece["text"]).strip()}
 
 
 def _deepgram(data: Mapping[str, Any]) -> list[Turn] | None:
