@@ -442,6 +442,19 @@ def test_rows_that_are_not_valid_are_left_out_and_counted() -> None:
     assert (lost.differences, lost.left_out) == ({"a": 0.5, "b": 0.5}, 1)
 
 
+def test_a_table_need_not_say_how_it_was_paced() -> None:
+    rows = [
+        (name, service, seconds, name != "c", "late" if name == "c" else "")
+        for name in "abc"
+        for service, seconds in (("one", 1.0), ("other", 2.0))
+    ]
+    columns = ["recording", "service", "word_latency_p50", "valid", "problems"]
+    found = rtkit.compare_paired(
+        pd.DataFrame(rows, columns=columns), "word_latency_p50", before="one", after="other"
+    )
+    assert (found.differences, found.invalid) == ({"a": 1.0, "b": 1.0}, 2)
+
+
 @pytest.mark.parametrize(
     ("pacing", "problems", "counts"),
     [

@@ -16,7 +16,7 @@ from matplotlib.text import Text
 
 from rtkit.analysis.summary import summarize
 from rtkit.analysis.validity import Validity, _judged, validity
-from rtkit.audio import open_clip
+from rtkit.audio import Level, open_clip
 from rtkit.experiments.simulate import simulate
 from rtkit.session import Ending, Fact, Message, Session, Stall
 from rtkit.views.plots import plot_comparison, plot_lateness
@@ -128,7 +128,7 @@ def test_each_fault_has_a_name_a_figure_and_a_fix(
         ended(10.0, 10.2),
         ended(10.0, 9.8),
         ended(10.0, 11.0),
-        replace(sent(), messages=(Message(0.0, SPEECH, waited=0.009), HELLO)),
+        replace(sent(), messages=(Message(0.0, SPEECH, waited=0.01), HELLO)),
     ],
 )
 def test_what_is_within_bounds_is_valid(one: Session) -> None:
@@ -217,13 +217,24 @@ def test_a_stall_that_no_counted_result_carries_is_forgiven(count: int) -> None:
     assert names(session(lateness, before, carrying)) == ["late"]
 
 
-@pytest.mark.parametrize(("decided", "expected"), [(1000, []), (1500, ["late"]), (None, ["late"])])
+@pytest.mark.parametrize(
+    ("late", "decided", "expected"),
+    [
+        (14, 1000, []),
+        (14, 1500, ["late"]),
+        (14, None, ["late"]),
+        (18, None, ["late"]),  # the last one that was sent before the final
+        (19, None, []),
+        (7, None, ["late"]),  # the word's own
+        (6, None, []),
+    ],
+)
 def test_the_chunk_that_decided_a_turn_is_bounded_too(
-    decided: int | None, expected: list[str]
+    late: int, decided: int | None, expected: list[str]
 ) -> None:
-    """The word's own chunk is on time; the turn was decided before, by or after a late one."""
+    """The turn was decided before, by or after a late chunk."""
     lateness = [0.0] * 200
-    lateness[14] = 0.08  # one of 200: the 99th percentile forgives it
+    lateness[late] = 0.04  # one of 200: the 99th percentile forgives it
     answered = turn(1.95, ("hi", 0.5, 0.8), final=True, decided=decided)
     assert names(session(lateness, answered, service=HEARS)) == expected
 
@@ -294,6 +305,13 @@ def test_a_single_send_may_take_as_long(seconds: float, took: float, expected: l
         replace(one, returned=one.sent + took) if one.index == 200 else one for one in found.chunks
     ]
     assert names(replace(found, chunks=tuple(slow))) == expected
+
+
+@pytest.mark.parametrize(("took", "expected"), [(2.0, []), (2.0000001, ["backpressure"])])
+def test_all_sends_may_take_as_long(took: float, expected: list[str]) -> None:
+    found = session([0.0] * 4, turn(30.0, ("hi", 1.0, 2.0), final=True), seconds=20.0)
+    slow = tuple(replace(one, returned=one.sent + took) for one in found.chunks)
+    assert names(replace(found, chunks=slow)) == expected
 
 
 def test_a_send_that_was_late_once_matters_where_a_result_depends_on_it() -> None:
@@ -564,6 +582,19 @@ def test_a_clip_of_silence_measures_nothing() -> None:
     (problem,) = validity(simulate(5.0)).problems
     assert problem.name == "no results"
     assert "nothing was measured" in problem.found
+
+
+@pytest.mark.parametrize(("loud", "silent"), [(-81.0, True), (-80.0, False), (-79.0, False)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_audio_that_is_silent_measures_nothing(loud: float, silent: bool, channels: int) -> None:
+    """Whatever the channels hold, it is what was sent that counts."""
+    levels = [Level(0.0, 10 ** (loud / 20), 0.0)] + [Level(0.1, 0.1, 0.1, channel=0)] * (
+        channels - 1
+    )
+    found = [
+        (one.name, one.found) for one in validity(replace(sent(), levels=tuple(levels))).problems
+    ]
+    assert found == [("silent", "the audio that was sent is silent, -81.0 dBFS")] * silent
 
 
 def test_results_of_which_none_counts() -> None:
