@@ -122,8 +122,14 @@ _MISREAD: Mapping[str, tuple[str, str, str]] = {
         for name, samples, fix in (
             ("float32", "32-bit floats", "(samples * 32767).astype('<i2')"),
             ("float64", "64-bit floats", "(samples * 32767).astype('<i2')"),
+            (
+                "big-endian float32",
+                "32-bit floats, their bytes the wrong way around",
+                "(samples.byteswap() * 32767).astype('<i2')",
+            ),
             ("32-bit", "32-bit integers", "(samples >> 16).astype('<i2')"),
             ("24-bit", "24-bit integers", "ffmpeg -f s24le -ar RATE -i INPUT OUTPUT.wav"),
+            ("signed 8-bit", "signed 8-bit integers", "ffmpeg -f s8 -ar RATE -i INPUT OUTPUT.wav"),
             ("8-bit", "unsigned 8-bit integers", "ffmpeg -f u8 -ar RATE -i INPUT OUTPUT.wav"),
             ("mu-law", "8-bit mu-law", "ffmpeg -f mulaw -ar RATE -i INPUT OUTPUT.wav"),
             ("A-law", "8-bit A-law", "ffmpeg -f alaw -ar RATE -i INPUT OUTPUT.wav"),

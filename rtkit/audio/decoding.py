@@ -80,12 +80,18 @@ def _check_end(path: Path, sound: soundfile.SoundFile) -> None:
         with path.open("rb") as file:
             file.seek(os.lseek(sound.name, 0, os.SEEK_CUR))  # where the decoder stands
             behind = file.read(2 * BEHIND)
-        if len(behind) > BEHIND and mpeg_frame(behind[:4]) is not None:
+        if (len(behind) > BEHIND and mpeg_frame(behind[:4]) is not None) or _tagged_again(behind):
             raise NotWhole(JOINED)
     if sound.format == "FLAC" and path.stat().st_size <= SEARCHED:
         held = path.read_bytes()
         if any(held.find(b"fLaC" + kind + b"\0\0\x22", 4) > 0 for kind in (b"\0", b"\x80")):
             raise NotWhole(JOINED)
+
+
+def _tagged_again(behind: bytes) -> bool:
+    """Whether another MP3, shorter than what is held behind a first, says how long it is."""
+    at = max(behind.find(b"Xing\0\0\0"), behind.find(b"Info\0\0\0"))
+    return any(mpeg_frame(behind[start : start + 4]) for start in range(max(0, at - 36), at))
 
 
 def count(path: Path, until: int | None = None) -> int:

@@ -40,6 +40,7 @@ _MARKS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"FORM", "an AIFF file"),
     (0, b"caff\x00\x01", "a CAF file"),
     (0, b".snd", "an AU file"),
+    (0, b"Creative Voice File\x1a", "a VOC file"),
     (4, b"ftyp", "an MP4 or M4A file"),
     (0, b"\x1a\x45\xdf\xa3", "a WebM or Matroska file"),
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a WMA file"),
@@ -73,10 +74,10 @@ def is_wav(start: bytes) -> bool:
     return start[:4] in (b"RIFF", b"RF64") and start[8:12] == b"WAVE"
 
 
-def kind_of(start: bytes) -> Kind | None:
+def kind_of(start: bytes, *, least_text: int = 32) -> Kind | None:
     """What bytes are that begin so; None for what may be bare samples.
 
-    Text needs 32 bytes to be told from samples.
+    Text needs so many bytes to be told from samples.
     """
     if is_wav(start):
         return Kind("a WAV file", _quoted(start[:4]), CONVERT)
@@ -95,15 +96,16 @@ def kind_of(start: bytes) -> Kind | None:
     for mark, name, fix in _OTHERS:
         if start.startswith(mark):
             return Kind(name, _quoted(mark), fix, sound=False)
-    return _text_kind(start)
+    return None if len(start) < least_text else _text_kind(start)
 
 
 def _text_kind(start: bytes) -> Kind | None:
-    """Of text, which no samples look like for 32 bytes."""
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):  # as UTF-16 begins
+        start = start[: len(start) // 2 * 2].decode("utf-16", "replace").encode()
     begin = start[:TEXT].removeprefix(b"\xef\xbb\xbf").lstrip()
-    if len(start) < 32 or not _is_text(start[:TEXT]):
+    if not begin or not _is_text(start[:TEXT]):
         return None
-    shown = _quoted(begin[:24])
+    shown = _quoted(begin.split(b"\n")[0].rstrip()[:24])
     if _POINTERS.match(begin):
         fix = "Fetch what it stands for: git lfs pull, or git annex get."
         return Kind("a pointer to a file that was not fetched", shown, fix, sound=False)

@@ -162,7 +162,7 @@ def _look(path: Path) -> Contents:
         raise AudioError(f"{path} {error}. {_fix(error)}") from error
     except (soundfile.LibsndfileError, OSError) as error:
         with path.open("rb") as file:
-            kind = kind_of(file.read(START))
+            kind = kind_of(file.read(START), least_text=1)
         if kind is not None and not kind.sound:
             raise AudioError(
                 f"{path} cannot be read as audio: it is {kind.name} (it begins {kind.shown_by}). "

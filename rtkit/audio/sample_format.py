@@ -91,9 +91,9 @@ def _louder_channel(data: bytes) -> np.ndarray:
     return louder
 
 
-def _floats(subtype: str) -> _Reading:
+def _floats(subtype: str, endian: str = "LITTLE") -> _Reading:
     """Floats; what no program writes into a sound file as one makes it no number."""
-    read = _read(subtype)
+    read = _read(subtype, endian)
 
     def sound(data: bytes) -> np.ndarray:
         found = read(data)
@@ -111,9 +111,11 @@ _READINGS: Mapping[str, _Reading] = {
     "big-endian": _read("PCM_16", "BIG"),
     "float32": _floats("FLOAT"),
     "float64": _floats("DOUBLE"),
+    "big-endian float32": _floats("FLOAT", "BIG"),
     "32-bit": _read("PCM_32"),
     "24-bit": _read("PCM_24"),
     "8-bit": _read("PCM_U8"),
+    "signed 8-bit": _read("PCM_S8"),
     "mu-law": _read("ULAW"),
     "A-law": _read("ALAW"),
 }

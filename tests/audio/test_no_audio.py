@@ -99,6 +99,22 @@ def test_a_recording_that_is_none_is_refused_by_what_it_is(tmp_path: Path, name:
         open_clip(path)
 
 
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"<html>404</html>", 'a web page \\(it begins "<html>404</html>"\\)'),
+        (b'{"error": 1}', "JSON text"),
+        (b"Access denied\n", 'text \\(it begins "Access denied"\\)'),
+        ("<html>404</html>".encode("utf-16"), "a web page"),
+    ],
+)
+def test_however_short_it_is(tmp_path: Path, data: bytes, kind: str) -> None:
+    path = tmp_path / "call.wav"
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match=f"it is {kind}"):
+        open_clip(path)
+
+
 @pytest.mark.parametrize(("name", "kind"), [("M4A", "MP4 or M4A"), ("WebM", "WebM or Matroska")])
 def test_sound_that_cannot_be_read_is_named_with_a_way_to_convert_it(
     tmp_path: Path, name: str, kind: str
@@ -114,6 +130,8 @@ def test_sound_that_cannot_be_read_is_named_with_a_way_to_convert_it(
 STEREO = np.column_stack([SPEECH, 0.3 * np.sin(np.arange(len(SPEECH)) / 7)])
 CODED: dict[str, tuple[bytes, str]] = {
     "float32": (SPEECH.astype("<f4").tobytes(), "not 16-bit"),
+    "big-endian float32": (SPEECH.astype(">f4").tobytes(), "not 16-bit"),
+    "signed 8-bit": ((SPEECH * 127).astype("i1").tobytes(), "not 16-bit"),
     "float32 of integers": ((SPEECH * 32768).astype("<f4").tobytes(), "not 16-bit"),
     "float64": (SPEECH.tobytes(), "not 16-bit"),
     "32-bit": ((SPEECH * 2**31).astype("<i4").tobytes(), "not 16-bit"),
