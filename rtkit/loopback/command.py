@@ -19,7 +19,7 @@ from rtkit.loopback.options import Options
 from rtkit.loopback.server import serve_loopback
 from rtkit.loopback.tls import how_to_trust, local_ca, read_certificate
 from rtkit.reference import SidecarError
-from rtkit.services.service import part_of
+from rtkit.services.service import dialect_named
 
 __all__ = ["main"]
 
@@ -55,7 +55,7 @@ async def _serve(
                 with contextlib.suppress(NotImplementedError):  # where there are no such signals
                     asyncio.get_running_loop().add_signal_handler(ending, ended.set)
             at = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            path = part_of(options.protocol, "server").Server.PATHS[0]
+            path = dialect_named(options.protocol).path
             scheme = "ws" if tls is None else "wss"
             print(f"Listening on {scheme}://{at}{path}; Ctrl-C ends it.", flush=True)
             if trust:

@@ -19,7 +19,7 @@ from rtkit.boundary.secrets import Confidential, Told, hidden, reduced
 from rtkit.loopback.options import Options
 from rtkit.reference import Reference
 from rtkit.services.endpoint import Endpoint, as_json, only_public
-from rtkit.services.service import ASSEMBLYAI, dialect_named
+from rtkit.services.service import ASSEMBLYAI, dialect_for, dialect_named
 
 __all__ = ["Loopback", "embedded"]
 
@@ -121,7 +121,7 @@ class Loopback(Options):
         script = self.reference or reference if self.recognizer is None else None
         port = await asyncio.to_thread(self._running.hand_over, name, script)
         asked = as_json({**self._asks, **(self.parameters or {})})
-        dialect, key = dialect_named(self.protocol), Confidential(self.key or name)
+        dialect, key = dialect_named(self._speaks), Confidential(self.key or name)
         there = dialect.endpoint(f"ws://127.0.0.1:{port}", key, rate, asked)
         return replace(there, url=f"{there.url}{'&' if '?' in there.url else '?'}script={name}")
 
@@ -130,12 +130,12 @@ class Loopback(Options):
         hears = {"engine": "energy" if (self.reference or reference) is None else "script"}
         if self.recognizer is not None:
             hears = {"engine": "recognizer", "recognizer": self.recognizer}
-        dialect, behavior = dialect_named(self.protocol), self.behavior
+        dialect, behavior = dialect_named(self._speaks), self.behavior
         usual = {"speech_model": dialect.default_model, "format_turns": False, **behavior.usual}
         told = {name: getattr(behavior, name) for name in RECORDED}
         return {
-            "name": "embedded" if self.protocol == ASSEMBLYAI else f"embedded {self.protocol}",
-            "dialect": self.protocol,
+            "name": "embedded" if self.protocol == ASSEMBLYAI else f"embedded {self._speaks}",
+            "dialect": self._speaks,
             "usual": usual,
             **hears,
             **told,
@@ -148,7 +148,7 @@ class Loopback(Options):
     @property
     def url(self) -> str | None:
         """Where other clients can reach it; None while it does not run."""
-        port, path = self._running.port, dialect_named(self.protocol).path
+        port, path = self._running.port, dialect_named(self._speaks).path
         return None if port is None else f"ws://127.0.0.1:{port}{path}"
 
     async def expect(self, sessions: int) -> None:
@@ -171,9 +171,14 @@ class Loopback(Options):
         return cast(_Process, vars(self)["_process"])
 
     @property
+    def _speaks(self) -> str:
+        """The dialect of its own sessions: some of a vendor's models have one of their own."""
+        return dialect_for(self.protocol, self.speech_model or "")
+
+    @property
     def _asks(self) -> dict[str, Any]:
         """What its own sessions ask for, by the vendor's names."""
-        dialect = dialect_named(self.protocol)
+        dialect = dialect_named(self._speaks)
         asked = dict(dialect.formatting) if self.format_turns else {}
         if self.speech_model is not None:
             asked[dialect.model_parameter] = self.speech_model

@@ -38,6 +38,7 @@ __all__ = [
     "Step",
     "Tokens",
     "Vendor",
+    "dialect_for",
     "dialect_named",
     "dialect_of",
     "dialects",
@@ -358,6 +359,15 @@ def dialect_named(name: str) -> Dialect:
     if found is None:
         raise _unknown(name)
     return found
+
+
+def dialect_for(dialect: str, model: str) -> str:
+    """By which of a vendor's dialects a model is spoken to: that with which its name begins."""
+    if "." in dialect:
+        return dialect
+    variants = getattr(part_of(dialect, "client"), "VARIANTS", {})
+    own = (f"{dialect}.{name}" for name in variants if model.startswith(name))
+    return next(own, dialect)
 
 
 def vendors() -> dict[str, type[Vendor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -208,8 +209,6 @@ def test_a_long_turn_comes_in_segments_and_is_the_same(make_clip: MakeClip) -> N
 
 
 def test_the_model_decides_the_protocol_and_the_key_stays_hidden() -> None:
-    import asyncio
-
     for model, path, dialect in (
         ("nova-3", "/v1/listen", "deepgram"),
         ("flux-general-en", "/v2/listen", "deepgram.flux"),
@@ -223,6 +222,30 @@ def test_the_model_decides_the_protocol_and_the_key_stays_hidden() -> None:
         assert "k" * 20 not in repr(service)
     told = Deepgram(parameters={"endpointing": 900, "jwt": "s"}).describe()["parameters"]
     assert told == {"interim_results": True, "endpointing": 900}
+
+
+@pytest.mark.parametrize(
+    ("how", "dialect", "formatted"),
+    [
+        ({"protocol": "deepgram", "speech_model": "flux-general-multi"}, "deepgram.flux", True),
+        ({"protocol": "deepgram.flux"}, "deepgram.flux", True),
+        ({"protocol": "deepgram", "speech_model": "nova-2"}, "deepgram", False),
+        ({"protocol": "deepgram", "format_turns": True}, "deepgram", True),
+    ],
+)
+def test_the_embedded_service_goes_by_the_models_name_too(
+    make_clip: MakeClip, how: dict[str, Any], dialect: str, formatted: bool
+) -> None:
+    clip = make_clip(0.5, reference=spoken(("Hello", 0.1, 0.2), ("there.", 0.2, 0.3)))
+
+    async def session() -> Any:
+        async with rtkit.Loopback(delay=0.0, **how) as service:
+            return await stream(clip, service=service)
+
+    found = asyncio.run(session())
+    assert found.settings.dialect == dialect
+    assert found.settings.service["name"] == f"embedded {dialect}"
+    assert found.transcript == ("Hello there." if formatted else "hello there")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from rtkit.services.messages import (
     Turn,
     Word,
 )
-from rtkit.services.service import Dialect, Habit, Limits, Reader, Step
+from rtkit.services.service import Dialect, Habit, Limits, Reader, Step, dialect_for
 
 __all__ = ["ASKS", "DIALECT", "FLUX_PATH", "PATH", "VARIANTS", "Deepgram"]
 
@@ -74,7 +74,7 @@ class Deepgram(Account):
 
     @property
     def speaks(self) -> str:
-        return "deepgram.flux" if self.model.startswith("flux") else "deepgram"
+        return dialect_for("deepgram", self.model)
 
 
 def endpoint(base: str, key: str, rate: int, parameters: Mapping[str, Any]) -> Endpoint:
