@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from rtkit.boundary.text import clean, told
-from rtkit.services.messages import Other, Reply, Stamp, Termination, Turn, check
+from rtkit.services.messages import Other, Reply, Stamp, Termination, Turn, Word, check
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "spoken_after"]
 
 
 class Reader:
@@ -65,6 +65,14 @@ class Reader:
                 yield replace(reply, bytes_received=int(mark["bytes"]))
             else:
                 yield reply
+
+
+def spoken_after(words: Iterable[Word], settled: Sequence[Word]) -> tuple[Word, ...]:
+    """Those of some guessed words that begin where the settled ones end: these still stand."""
+    if not settled or settled[-1].end is None:
+        return tuple(words)
+    until = settled[-1].end - 0.001  # a millisecond of rounding
+    return tuple(word for word in words if word.start is not None and word.start >= until)
 
 
 def _may_be_odd(frame: str | bytes) -> bool:

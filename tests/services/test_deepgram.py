@@ -79,6 +79,21 @@ def test_segments_are_folded_into_turns() -> None:
     assert isinstance(replies[6], Other)
 
 
+def test_what_was_guessed_behind_a_closed_segment_still_stands() -> None:
+    replies = read(
+        results("good", "morning", "how", last=1.0),
+        results("good", "morning", last=0.2, is_final=True),
+        results("how", start=0.2, last=1.2),
+        results("who", start=0.2, last=1.4, is_final=True),
+    )
+    assert [turn[1] for turn in told(replies)] == [
+        "good morning how",
+        "good morning how",
+        "good morning how",
+        "good morning who",
+    ]
+
+
 def test_what_ends_a_turn_besides_an_endpoint() -> None:
     closed, gap = {"is_final": True}, {"type": "UtteranceEnd", "last_word_end": 1.0}
     assert told(read(results("a", **closed), gap, gap)) == [
@@ -206,6 +221,7 @@ def test_a_long_turn_comes_in_segments_and_is_the_same(make_clip: MakeClip) -> N
     assert len(finals) == 5  # two in the middle, the endpoint, and what both goodbyes close
     assert session.transcript == " ".join(word for word, *_ in words)
     assert rtkit.wer(session).rate == 0
+    assert rtkit.partial_stability(session).unstable == 0  # nothing flickers between segments
 
 
 def test_the_model_decides_the_protocol_and_the_key_stays_hidden() -> None:

@@ -74,6 +74,8 @@ def test_the_same_session_has_the_same_figures(dialect: str, pacing: str) -> Non
         for what in ("end", "received", "latency", *PARTS):
             found, known = getattr(mine, what), getattr(theirs, what)
             assert found[mine.counted] == pytest.approx(known[mine.counted], abs=1e-3), what
+    stability = rtkit.partial_stability(one)  # a script has no second thoughts
+    assert (stability.unstable, stability.erased) == (0, 0)
     adds_up(words)
     adds_up(turns)
     assert turns.service_time[turns.counted] == pytest.approx(DELAY, abs=1e-3)

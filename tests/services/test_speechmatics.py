@@ -118,6 +118,17 @@ def test_receipts_tell_the_way_there_and_back_and_bound_what_decided() -> None:
     assert "confirmed" not in str(rtkit.summarize(without))
 
 
+def test_what_was_guessed_behind_a_final_still_stands() -> None:
+    replies = read(
+        partial(word("hello", 0.0), word("you", 0.3)),
+        final(word("Hello", 0.0), mark(",")),
+        partial(word("you", 0.3), word("there", 0.6)),
+        final(word("You", 0.3), word("their", 0.6)),
+    )
+    texts = [one.transcript for one in replies if isinstance(one, Turn)]
+    assert texts == ["hello you", "Hello, you", "Hello, you there", "Hello, You their"]
+
+
 @pytest.mark.parametrize(
     ("kind", "name"),
     [

@@ -25,6 +25,7 @@ from rtkit.services.messages import (
     Turn,
     Word,
 )
+from rtkit.services.reading import spoken_after
 from rtkit.services.service import Dialect, Habit, Limits, Reader, Step, dialect_for
 
 __all__ = ["ASKS", "DIALECT", "FLUX_PATH", "PATH", "VARIANTS", "Deepgram"]
@@ -105,6 +106,7 @@ class Messages(Reader):
         super().__init__(rate)
         self._order = 0
         self._closed: tuple[Word, ...] = ()  # v1: of the open turn's closed segments
+        self._guessed: tuple[Word, ...] = ()  # and of its open one
 
     def message(self, message: Any) -> Iterator[Reply]:
         match message["type"]:
@@ -135,8 +137,14 @@ class Messages(Reader):
             over = "force_endpoint"
         elif message.get("speech_final"):
             over = "silence"
+        if closes and not over:  # it says nothing of what was spoken behind the segment
+            self._guessed = spoken_after(self._guessed, words) if words else ()
+        else:
+            self._guessed = () if over else words
         if words or (over and self._closed):
-            yield self._turn(words, float(message["start"]) + float(message["duration"]), over)
+            behind = self._guessed if closes else ()
+            heard = float(message["start"]) + float(message["duration"])
+            yield self._turn(words + behind, heard, over)
         elif not forced:
             yield Other("Results")
         if closes and not over:

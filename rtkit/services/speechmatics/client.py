@@ -23,6 +23,7 @@ from rtkit.services.messages import (
     Turn,
     Word,
 )
+from rtkit.services.reading import spoken_after
 from rtkit.services.service import Dialect, Habit, Reader, Step
 
 __all__ = ["DIALECT", "PATH", "Speechmatics"]
@@ -98,14 +99,18 @@ class Messages(Reader):
         super().__init__(rate)
         self._order = 0
         self._final: tuple[Word, ...] = ()
+        self._pending: tuple[Word, ...] = ()  # of the last partial
 
     def message(self, message: Any) -> Iterator[Reply]:
         match message["message"]:
             case "AddPartialTranscript":
-                yield self._turn(_added(self._final, message["results"], False))
-            case "AddTranscript":
+                whole = _added(self._final, message["results"], False)
+                self._pending = whole[len(self._final) :]
+                yield self._turn(whole)
+            case "AddTranscript":  # which says nothing of what was spoken behind it
                 self._final = _added(self._final, message["results"], True)
-                yield self._turn(self._final)
+                self._pending = spoken_after(self._pending, self._final)
+                yield self._turn(self._final + self._pending)
             case "EndOfUtterance" if self._final:
                 yield self._over(None)  # by silence, or because it was asked to
             case "EndOfTranscript":
@@ -135,7 +140,7 @@ class Messages(Reader):
 
     def _over(self, cause: str | None) -> Reply:
         turn = self._turn(self._final, over=True, cause=cause)
-        self._order, self._final = self._order + 1, ()
+        self._order, self._final, self._pending = self._order + 1, (), ()
         return turn
 
 
