@@ -72,3 +72,9 @@ def samples() -> Path:
             pytest.fail(sentence)
         pytest.skip(sentence)
     return folder
+
+
+@pytest.fixture(params=["", "through the tap"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How `doubles.speaking` is reached: directly, and through a tap."""
+    monkeypatch.setenv("THROUGH_THE_TAP", request.param)

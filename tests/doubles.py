@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from rtkit.loopback.server import serve_loopback
 from rtkit.sending.stream import stream
 from rtkit.services.service import dialect_named
 from rtkit.session import Session
+from rtkit.tap.tap import Tap
 
 
 async def talk(
@@ -70,10 +72,18 @@ SDK_SCRIPT = spoken(
 
 @contextlib.asynccontextmanager
 async def speaking(protocol: str, **options: Any) -> AsyncIterator[str]:
-    """The embedded service on a port of this loop; it hears as fast as it is spoken to."""
+    """The embedded service on a port of this loop; it hears as fast as it is spoken to.
+
+    By the fixture `way` it is reached through a tap, too.
+    """
     how = {"script": SDK_SCRIPT, "delay": 0.0, "max_speed": 1e6, "key": KEY, **options}
     async with serve_loopback(0, Options(protocol=protocol, **how)) as server:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        if not os.environ.get("THROUGH_THE_TAP"):
+            yield host
+            return
+        async with Tap(f"ws://{host}") as tap:
+            yield tap.url.removeprefix("ws://")
 
 
 def silence(seconds: float, *, rate: int = SDK_RATE) -> list[bytes]:

@@ -389,6 +389,11 @@ def _notes(session: Session) -> Iterator[str]:
             f"The calendar moved {ahead:+.1f} s against the monotonic clock, on which every figure "
             "is taken."
         )
+    if session.settings.service.get("tapped"):
+        yield (
+            "Seen from between: when chunks were due is inferred, so a constant delay of the "
+            "sender is not known."
+        )
     if session.messages and all(one.waited is None for one in session.messages):
         yield "How long messages had waited before they were read is not known here."
     if session.chunks and all(one.unacknowledged is None for one in session.chunks):

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from rtkit.loopback.tls import how_to_trust, local_ca
 from rtkit.tap.tap import Tap
 
 
@@ -30,11 +31,23 @@ def main() -> None:
     parser.add_argument(
         "--keep-audio", action="store_true", help="as a WAV file beside each session"
     )
+    parser.add_argument(
+        "--tls",
+        type=Path,
+        nargs="?",
+        const=Path("rtkit-ca.pem"),
+        metavar="PEM",
+        help="clients connect by wss, with a certificate made for this machine alone; whom to "
+        "trust for it is written to %(const)s. Needs pip install 'rtkit[tls]'",
+    )
     given = vars(parser.parse_args())
+    ca = given.pop("tls")
     try:
-        tap = Tap(**given, tell=_tell)
-    except ValueError as error:
+        tap = Tap(**given, tls=None if ca is None else local_ca(ca), keep=0, tell=_tell)
+    except (ValueError, ImportError) as error:
         parser.error(str(error))
+    if ca is not None:
+        print(f"Clients have to trust its certificate:\n{how_to_trust(ca)}", flush=True)
     sys.setswitchinterval(0.0002)  # seconds for which the writer may hold the relay up
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(tap, given["port"]))

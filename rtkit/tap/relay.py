@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from rtkit.boundary.text import told
+from rtkit.sending.kernel import NOTHING, Kernel
 from rtkit.tap.head import LONGEST_HEAD, Request, Upstream
 
 __all__ = ["Observer", "Relay", "refusal"]
@@ -16,11 +17,14 @@ CONNECT_TIMEOUT = 10.0  # seconds
 
 
 class Observer(Protocol):
-    """Looks at a copy of what has passed, with the instants of its coming and its going on."""
+    """Looks at a copy of what has passed, with the instants of its coming and its going on.
 
-    def up(self, data: bytes, came: float, went: float) -> None: ...
+    `waited` is for how long it had been in the kernel when it came, if that tells.
+    """
 
-    def down(self, data: bytes, came: float, went: float) -> None: ...
+    def up(self, data: bytes, came: float, went: float, waited: float | None) -> None: ...
+
+    def down(self, data: bytes, came: float, went: float, waited: float | None) -> None: ...
 
     def ended(self, by: str, error: str = "") -> None:
         """Whose end it was: ``"client"`` or ``"service"``; may be called again."""
@@ -44,11 +48,13 @@ class _End(asyncio.Protocol):
         self._time = asyncio.get_running_loop().time
         self.transport: asyncio.Transport | None = None
         self.other: asyncio.Transport | None = None
-        self.look: Callable[[bytes, float, float], None] | None = None
+        self.look: Callable[[bytes, float, float, float | None], None] | None = None
+        self._kernel = NOTHING
         self.eof = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self._kernel = Kernel(self.transport)
 
     def data_received(self, data: bytes) -> None:
         came = self._time()
@@ -58,7 +64,8 @@ class _End(asyncio.Protocol):
         self.other.write(data)
         if self.look is not None:
             # When all that is ready has been passed on.
-            asyncio.get_running_loop().call_soon(self.look, data, came, self._time())
+            went, waited = self._time(), self._kernel.waited()
+            asyncio.get_running_loop().call_soon(self.look, data, came, went, waited)
 
     def eof_received(self) -> bool:
         self.eof = True
@@ -152,7 +159,7 @@ class Relay:
         now = loop.time()
         if rest:
             service.write(rest)
-            observer.up(rest, now, now)
+            observer.up(rest, now, now, None)
         self._head = b""
         self.client.other, self.service.other = service, client
         self.client.look, self.service.look = observer.up, observer.down

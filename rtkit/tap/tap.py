@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import ssl
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -46,12 +47,16 @@ class Tap:
         tells; what has another path is passed on and not measured.
     keep_audio : bool
         Whether the audio is kept as a WAV file beside each session.
+    tls : SSLContext, optional
+        To encrypt with, for clients that take nothing else; `rtkit.loopback.tls` makes one.
+    keep : int, optional
+        Of how many clients the sessions are kept in memory, the last ones; of all without it.
     tell : callable, optional
         Called with a line when a client comes, and when it goes.
 
     Attributes
     ----------
-    sessions : list of Session
+    sessions : deque of Session
         Of the clients that have gone.
 
     Raises
@@ -73,6 +78,8 @@ class Tap:
         record: str | Path | None = None,
         protocol: str | None = None,
         keep_audio: bool = False,
+        tls: ssl.SSLContext | None = None,
+        keep: int | None = None,
         tell: Callable[[str], object] | None = None,
     ) -> None:
         if protocol is not None:
@@ -93,12 +100,13 @@ class Tap:
         self._nobody.set()
         self._open: set[Tapped] = set()
         self._stack = contextlib.AsyncExitStack()
-        self.sessions: list[Session] = []
+        self._tls = tls
+        self.sessions: deque[Session] = deque(maxlen=keep)
 
     @property
     def url(self) -> str:
         """What a client connects to in place of the service's host."""
-        return f"ws://127.0.0.1:{self._port}"
+        return f"{'ws' if self._tls is None else 'wss'}://127.0.0.1:{self._port}"
 
     @property
     def _there(self) -> Upstream:
@@ -127,7 +135,7 @@ class Tap:
                 self._nobody.clear()
                 return relay.client
 
-            server = await loop.create_server(client, "127.0.0.1", self._port)
+            server = await loop.create_server(client, "127.0.0.1", self._port, ssl=self._tls)
             self._port = server.sockets[0].getsockname()[1]
             lookout = Lookout(self._stalled)
             stack.callback(lookout.close)
@@ -185,7 +193,8 @@ class Tap:
             return
         self.sessions.append(one.session)
         kept = "" if one.path is None else f" ({one.path})"
-        self._tell(f"client {one.number}: {verdict(one.session)}{kept}")
+        unread = f"; {one.unread}" if one.unread else ""
+        self._tell(f"client {one.number}: {verdict(one.session)}{unread}{kept}")
 
     def _stalled(self, at: float, seconds: float) -> None:
         for one in self._open:
@@ -199,9 +208,9 @@ def _files(folder: Path) -> list[Path]:
 class _Unseen:
     """Of what is passed on without a look."""
 
-    def up(self, data: bytes, came: float, went: float) -> None: ...
+    def up(self, data: bytes, came: float, went: float, waited: float | None) -> None: ...
 
-    def down(self, data: bytes, came: float, went: float) -> None: ...
+    def down(self, data: bytes, came: float, went: float, waited: float | None) -> None: ...
 
     def ended(self, by: str, error: str = "") -> None: ...
 

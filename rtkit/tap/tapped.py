@@ -79,6 +79,8 @@ class Tapped:
     ----------
     session : Session or None
         The facts, once it has ended.
+    unread : str
+        Why something that passed could not be read.
     """
 
     def __init__(
@@ -102,14 +104,15 @@ class Tapped:
         self._reader: Reader | None = None
         self._head = b""
         self._sides: dict[bool, Messages] = {}
-        self._waiting: list[tuple[bytes, float, float]] = []  # of the client, until it is let in
+        self._waiting: list[
+            tuple[bytes, float, float, float | None]
+        ] = []  # of the client, until it is let in
         self._samples = self._chunks = 0
-        self._durations: list[float] = []
         self._status = 0
         self._close: Close | None = None
         self._finished: float | None = None  # when the client said that it had no more to say
         self._heard_out = False
-        self._blind = ""  # why nothing more can be read
+        self.unread = ""
         self._keep_audio = keep_audio and record is not None
         self._wave: wave.Wave_write | None = None
         self.session: Session | None = None
@@ -134,21 +137,23 @@ class Tapped:
 
     # What passed.
 
-    def up(self, data: bytes, came: float, went: float) -> None:
+    def up(self, data: bytes, came: float, went: float, waited: float | None) -> None:
+        if self.unread:
+            return
         if not self._sides:
-            self._waiting.append((data, came, went))
+            self._waiting.append((data, came, went, waited))
         else:
-            self._read(True, data, came, went)
+            self._read(True, data, came, went, waited)
 
-    def down(self, data: bytes, came: float, went: float) -> None:
-        if self._sides or self._blind:
-            self._read(False, data, came, went)
+    def down(self, data: bytes, came: float, went: float, waited: float | None) -> None:
+        if self._sides or self.unread:
+            self._read(False, data, came, went, waited)
             return
         self._head += data
         head, found, rest = self._head.partition(b"\r\n\r\n")
         if not found:
             if len(self._head) > LONGEST_HEAD:
-                self._blind = "the answer's head is too long"
+                self.unread = "the answer's head is too long"
             return
         lines = head.decode("latin-1").split("\r\n")
         pairs = (line.partition(":") for line in lines[1:])
@@ -156,7 +161,7 @@ class Tapped:
         status = lines[0].split(" ")[1:2]
         self._status = int(status[0]) if status and status[0].isdigit() else 0
         if self._status != SWITCHING:
-            self._blind = f"refused with HTTP status {self._status}"
+            self.unread = f"refused with HTTP status {self._status}"
             return
         agreed = headers.get("sec-websocket-extensions", "")
         for of_client in (True, False):
@@ -166,7 +171,7 @@ class Tapped:
         for one in waiting:
             self._read(True, *one)
         if rest:
-            self._read(False, rest, came, went)
+            self._read(False, rest, came, went, waited)
 
     def ended(self, by: str, error: str = "") -> None:
         if self.session is not None:
@@ -187,8 +192,10 @@ class Tapped:
 
     # What it says.
 
-    def _read(self, of_client: bool, data: bytes, came: float, went: float) -> None:
-        if self._blind:
+    def _read(
+        self, of_client: bool, data: bytes, came: float, went: float, waited: float | None
+    ) -> None:
+        if self.unread:
             return
         try:
             for message in self._sides[of_client].feed(data):
@@ -197,9 +204,9 @@ class Tapped:
                 elif of_client:
                     self._sent(message, came, went)
                 else:
-                    self._answered(message, came)
+                    self._answered(message, came, waited)
         except (WebSocketException, ValueError, zlib.error) as error:
-            self._blind = f"it could not be read any further ({told(str(error))})"
+            self.unread = f"it could not be read any further ({told(str(error))})"
 
     def _sent(self, message: str | bytes, came: float, went: float) -> None:
         if isinstance(message, str) and not self._chunks:  # some bring their key along in it
@@ -248,7 +255,7 @@ class Tapped:
                 self._wave.setparams((1, 2, rate, 0, "NONE", ""))
             self._wave.writeframesraw(audio.pcm)
 
-    def _answered(self, message: str | bytes, came: float) -> None:
+    def _answered(self, message: str | bytes, came: float, waited: float | None) -> None:
         text = message if isinstance(message, str) else message.decode("utf-8", "replace")
         text = self._strike_out(text)
         if self._rules is not None and self._reader is None:
@@ -258,7 +265,7 @@ class Tapped:
             if self._finished is not None:
                 last = Termination | Finalized
                 self._heard_out |= any(isinstance(one, last) for one in replies)
-        self._recorder.add(Message(came - self._timeline.zero, text))
+        self._recorder.add(Message(came - self._timeline.zero, text, waited=waited))
 
     def _ending(self, by: str, error: str) -> Ending:
         code = None if self._close is None else self._close.code

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import signal
+import ssl
 import subprocess
 import sys
 import wave
@@ -21,6 +22,9 @@ from doubles import KEY, SDK_SCRIPT, speaking
 from remains import nothing_remains
 
 import rtkit
+from rtkit.loopback.options import Options
+from rtkit.loopback.server import serve_loopback
+from rtkit.loopback.tls import local_ca
 from rtkit.services.service import dialects, vendors
 from rtkit.tap.relay import Relay
 from rtkit.tap.tap import Tap
@@ -69,6 +73,7 @@ def test_a_session_is_what_its_client_says_it_is(
     assert seen.lateness.min() == pytest.approx(0)
     assert seen.sent - own.sent == pytest.approx(np.median(seen.sent - own.sent), abs=0.05)
     assert all(c.sent <= c.returned for c in seen.chunks)
+    assert any("Seen from between" in note for note in rtkit.validity(seen).notes)
     latency = rtkit.turn_latency(seen).latency - rtkit.turn_latency(own).latency
     assert latency == pytest.approx(np.zeros(len(latency)) * latency, abs=0.1, nan_ok=True)
     (file,) = tmp_path.glob("*.jsonl")
@@ -162,6 +167,49 @@ def test_who_does_not_read_holds_the_other_up_and_the_tap_keeps_little() -> None
             return relay.service.transport.get_write_buffer_size()
 
     assert asyncio.run(run()) < 1 << 20
+
+
+def test_a_request_for_something_else_is_answered_by_the_service() -> None:
+    async def run() -> tuple[bytes, Tap]:
+        async with speaking("assemblyai") as host, Tap(f"ws://{host}") as tap:
+            reader, writer = await asyncio.open_connection(
+                *tap.url.removeprefix("ws://").split(":")
+            )
+            head = f"GET /v3/token?expires_in_seconds=60 HTTP/1.1\r\nHost: {tap.url[5:]}\r\n"
+            writer.write(f"{head}Authorization: {KEY}\r\n\r\n".encode())
+            answer = await reader.read()  # to the end: a second request would not be looked at
+            writer.close()
+            return answer, tap
+
+    answer, tap = asyncio.run(run())
+    assert b" 200 " in answer.partition(b"\r\n")[0]
+    assert b'"token"' in answer
+    assert not tap.sessions
+
+
+def test_both_ways_may_be_encrypted_and_a_stranger_is_not_told_anything(
+    make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("trustme")
+    clip = make_clip(0.5, reference=SDK_SCRIPT)
+    trusted = tmp_path / "ca.pem"
+    encrypts, other = local_ca(trusted), local_ca(tmp_path / "other.pem")
+
+    async def session(upstream: ssl.SSLContext) -> rtkit.Session:
+        async with (
+            serve_loopback(0, Options(script=SDK_SCRIPT, delay=0.0), tls=upstream) as server,
+            Tap(f"wss://localhost:{server.sockets[0].getsockname()[1]}", tls=encrypts) as tap,
+        ):
+            there = rtkit.AssemblyAI(key=KEY, host=tap.url)
+            with contextlib.suppress(rtkit.StreamError):
+                await rtkit.stream(clip, service=there, chunk=0.05, begin_timeout=0.4)
+        return tap.sessions[0]
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    assert asyncio.run(session(encrypts)).complete
+    ending = asyncio.run(session(other)).ending
+    assert ending is not None
+    assert "certificate verify failed" in ending.error
 
 
 # What goes wrong.
@@ -292,6 +340,29 @@ def test_what_is_told_in_confidence_is_kept_nowhere(tmp_path: Path, place: str) 
 def test_what_is_no_service_is_refused(upstream: str) -> None:
     with pytest.raises(ValueError, match=r"give wss://HOST, or ws://HOST:PORT"):
         Tap(upstream)
+
+
+def test_what_a_killed_tap_has_seen_can_be_read(make_clip: MakeClip, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with speaking("assemblyai") as host:
+            command = [sys.executable, "-m", "rtkit.tap", "--port", "0", "--upstream"]
+            tap = await asyncio.create_subprocess_exec(
+                *command, f"ws://{host}", "--record", str(tmp_path), stdout=subprocess.PIPE
+            )
+            assert tap.stdout is not None
+            line = (await tap.stdout.readline()).decode()
+            there = rtkit.AssemblyAI(key=KEY, host=line.split()[2].rstrip(";"))
+            asyncio.get_running_loop().call_later(1.2, tap.kill)
+            with pytest.raises(rtkit.StreamError):
+                await rtkit.stream(make_clip(3.0), service=there, chunk=0.05)
+            await tap.wait()
+
+    with nothing_remains():
+        asyncio.run(run())
+    (file,) = tmp_path.glob("*.jsonl*")
+    seen = rtkit.load_session(file)
+    assert seen.ending is None
+    assert len(seen.chunks) >= 5
 
 
 def test_the_command_serves_until_it_is_told_to_end() -> None:

@@ -59,6 +59,7 @@ def never(_: object) -> bool:
     return False
 
 
+@pytest.mark.usefixtures("way")
 def test_v1_from_the_first_interim_to_the_metadata() -> None:
     async def session() -> tuple[list[Any], list[Any]]:
         asked = {"smart_format": "true", "vad_events": "true", "utterance_end_ms": "1000"}
@@ -98,6 +99,7 @@ def test_v1_from_the_first_interim_to_the_metadata() -> None:
     assert close.code == 1000
 
 
+@pytest.mark.usefixtures("way")
 def test_flux_from_the_start_of_a_turn_to_its_end() -> None:
     async def session() -> list[Any]:
         asked = {"eot_timeout_ms": "1000", "eager_eot_threshold": "0.4"}

@@ -61,6 +61,7 @@ def finals(heard: list[Any]) -> list[tuple[str, str]]:
     return [(one.item_id, one.transcript) for one in completed]
 
 
+@pytest.mark.usefixtures("way")
 def test_a_session_from_created_to_the_last_item() -> None:
     async def talk() -> list[Any]:
         async with connected() as connection:

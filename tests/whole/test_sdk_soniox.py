@@ -42,6 +42,7 @@ def said(event: Any) -> list[tuple[str, bool]]:
     return [(token.text, token.is_final) for token in event.tokens]
 
 
+@pytest.mark.usefixtures("way")
 def test_a_session_from_the_first_token_to_finished() -> None:
     async def talk() -> list[Any]:
         async with connected() as session:

@@ -76,6 +76,7 @@ def said(heard: Heard) -> list[tuple[str, str]]:
     return [(one["message"], one.get("metadata", {}).get("transcript", "")) for one in told]
 
 
+@pytest.mark.usefixtures("way")
 def test_a_session_from_recognition_started_to_end_of_transcript() -> None:
     heard = talk(2.0)
     assert heard[0]["message"] == "RecognitionStarted"
