@@ -98,11 +98,9 @@ def _load_file(path: Path) -> Session:
         for number, line in enumerate(lines[1:], start=2):
             try:
                 fact = fact_of(json.loads(line))
-            except json.JSONDecodeError as error:
-                if number == len(lines):  # the line at which the writer was killed
-                    break
-                raise ValueError(f"{path}, line {number}, is damaged: {told(error)}") from error
             except (ValueError, RecursionError) as error:
+                if isinstance(error, json.JSONDecodeError) and number == len(lines):
+                    break  # the line at which the writer was killed
                 raise ValueError(f"{path}, line {number}, is damaged: {told(error)}") from error
             facts.append(fact)
     found = session.holding(facts)

@@ -26,9 +26,9 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
 
 
-def child_command(module: str, *arguments: str) -> list[str]:
-    """What ``python -m MODULE ARGUMENTS`` does, with this rtkit and no other file that is near."""
-    return [sys.executable, "-P", "-c", _START, str(_PACKAGE), module, *arguments]
+def child_command(module: str) -> list[str]:
+    """What ``python -m MODULE`` does, with this rtkit and no other file that is near."""
+    return [sys.executable, "-P", "-c", _START, str(_PACKAGE), module]
 
 
 def child_environment() -> dict[str, str]:

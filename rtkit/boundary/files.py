@@ -142,14 +142,7 @@ def alone(path: Path, busy: str) -> Iterator[None]:
     ValueError
         With the words of `busy`, if another one is.
     """
-    while True:
-        file = path.open("a", encoding="utf-8")
-        if not _lock(file):
-            file.close()
-            raise ValueError(busy)
-        if _is_at(file, path):  # or the other one was just leaving
-            break
-        file.close()
+    file = _locked(path, busy)
     try:
         yield
     finally:
@@ -165,27 +158,32 @@ def _open_at_once(path: Path) -> TextIO:
 
 def _open_alone(aside: Path, path: Path) -> TextIO:
     """Open `aside`, and lock it; nobody else may have it or `path` open for writing."""
-    busy = ValueError(f"{path} is being written by another session; give another name")
-    while True:
-        file = aside.open("a", encoding="utf-8")
-        if not _lock(file):
-            file.close()
-            raise busy
-        if _is_at(file, aside):  # or another one was just closing it
-            if os.fstat(file.fileno()).st_size == 0:
-                break
-            aside.rename(_free(path))  # whoever was killed while writing it left it
+    busy = f"{path} is being written by another session; give another name"
+    while os.fstat((file := _locked(aside, busy)).fileno()).st_size:
+        aside.rename(_free(path))  # whoever was killed while writing it left it
         file.close()
     try:
         if path.exists():
             with path.open("a") as older:  # may it be written, and does nobody?
                 if not _lock(older):
-                    raise busy
+                    raise ValueError(busy)
     except BaseException:
         aside.unlink()
         file.close()
         raise
     return file
+
+
+def _locked(path: Path, busy: str) -> TextIO:
+    """The file, open and locked; raises ValueError, with the words of `busy`, if another has it."""
+    while True:
+        file = path.open("a", encoding="utf-8")
+        if not _lock(file):
+            file.close()
+            raise ValueError(busy)
+        if _is_at(file, path):  # or the other one was just leaving
+            return file
+        file.close()
 
 
 def _lock(file: TextIO) -> bool:

@@ -22,7 +22,6 @@ __all__ = [
     "hidden",
     "plain",
     "reduced",
-    "secrets_in",
     "without_user",
 ]
 
@@ -110,7 +109,7 @@ def without_user(address: str) -> str:
     return re.sub(r"(?<=//)\S*@", "", address)
 
 
-def secrets_in(value: str) -> Iterator[str]:
+def _parts(value: str) -> Iterator[str]:
     """A value that was told in confidence, and those parts of it that might come back alone."""
     if len(value) >= SHORTEST:
         yield value
@@ -162,7 +161,7 @@ class StrikeOut:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         values = [form for value in secrets for form in (value, unquote(value))]
-        found = {part for value in values for part in secrets_in(value)}
+        found = {part for value in values for part in _parts(value)}
         forms = sorted(found.union(*map(_coded, found)), key=len, reverse=True)
         self._forms = {form.lower() for form in forms}
         self._pattern = re.compile("|".join(map(re.escape, forms)), re.IGNORECASE)

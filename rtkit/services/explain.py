@@ -15,27 +15,27 @@ from rtkit.services.service import ASSEMBLYAI, dialect_named, part_of
 
 __all__ = ["CLOSED_EARLY", "FLOOD", "close_codes", "explain", "explain_own"]
 
+_LATER = "Try again in a while."
+_ANOTHER = "See that the address is a speech-to-text service's, and try again."
 CLOSED_EARLY = Closure(
     "closed early",
     "The service closed the session before its end.",
     "Try again; if it stays so, look at the service's status.",
     True,
 )
+# Why this side breaks a connection off.
 FLOOD = Closure(
     "flood",
     "The service sent more than rtkit keeps or answers in a session, which no speech needs.",
-    "See that the address is a speech-to-text service's, and try again.",
+    _ANOTHER,
     False,
 )
-# Why this side breaks a connection off, by the code that it then closes with.
-_BY_OWN_CODE: Mapping[int, Closure] = {
-    1009: Closure(
-        "answer too big",
-        "The service sent a message larger than rtkit accepts (1 MiB), which no answer needs.",
-        "See that the address is a speech-to-text service's, and try again.",
-        False,
-    ),
-}
+_TOO_BIG = Closure(
+    "answer too big",
+    "The service sent a message larger than rtkit accepts (1 MiB), which no answer needs.",
+    _ANOTHER,
+    False,
+)
 _UNREADABLE = Closure(
     "unreadable",
     "The service, or something on the way to it, sent bytes that are no websocket message.",
@@ -52,115 +52,72 @@ _PASTED = (
     r"\bclosed?(?: with)?[ :=]+(\d{4})\b",
 )
 _BARE = r"(?<![\d.:])(\d{3,4})(?![\d.:]\d| ?(?:ms|s|sec|seconds|bytes|Hz|samples|chunks)\b)\b"
-_FAULTS = (500, 502, 504)
-# What a code means wherever the vendor gives it no meaning of its own: of websockets, and of HTTP
-# answers to the request for one.
-_BY_CODE: Mapping[int, Closure] = {
-    1000: Closure(
-        "complete", "The session ended as it should.", "Nothing to do.", False, (1000,), SEEN
-    ),
-    1001: Closure(
-        "service going away",
-        "The service shut down or restarted.",
-        "Try again in a while.",
-        True,
-        (1001,),
-        WEBSOCKET,
-    ),
-    1006: Closure(
-        "connection lost",
-        "The connection broke without a word.",
-        "Look at the network and try again: a new session starts its turns and times at 0.",
-        True,
-        (1006,),
-        WEBSOCKET,
-    ),
-    1008: Closure(
-        "not authorised",
-        "The service refused the key or the account.",
-        "Look at the key and at the account's page.",
-        False,
-        (1008,),
-        SEEN,
-    ),
-    1009: Closure(
-        "message too big",
-        "A message was larger than the other side accepts.",
-        "Send chunks of at most 1 s.",
-        False,
-        (1009,),
-        WEBSOCKET,
-    ),
-    1011: Closure(
-        "service fault",
-        "The service met a fault.",
-        "Try again in a while.",
-        True,
-        (1011,),
-        WEBSOCKET,
-    ),
-    1012: Closure(
-        "service restart",
-        "The service restarts.",
-        "Try again in a while.",
-        True,
-        (1012,),
-        WEBSOCKET,
-    ),
-    **{
-        code: Closure(
-            "service busy",
-            "The service is overloaded, or takes no more sessions.",
-            "Try again in a while.",
-            True,
-            (code,),
-            evidence,
-        )
-        for code, evidence in ((1013, WEBSOCKET), (503, HTTP))
-    },
-    401: Closure(
-        "key refused",
-        "The service does not know this API key.",
-        "Copy the key again.",
-        False,
-        (401,),
-        HTTP,
-    ),
-    403: Closure(
-        "not authorised",
-        "The service refused the account.",
-        "Its own words say why; look at the account's page.",
-        False,
-        (403,),
-        HTTP,
-    ),
-    404: Closure(
-        "nothing there",
-        "Something answered that has no streaming service at this address.",
-        "Look at the host's name and at the path.",
-        False,
-        (404,),
-        HTTP,
-    ),
-    429: Closure(
-        "too many new sessions",
-        "Sessions were opened faster than the account allows.",
-        "Wait at least 60 s before the next one, and end every session as its service wants it.",
-        True,
-        (429,),
-        HTTP,
-    ),
-    **dict.fromkeys(
-        _FAULTS,
-        Closure(
-            "service fault",
-            "The service, or what stands before it, met a fault.",
-            "Try again in a while.",
-            True,
-            _FAULTS,
-            HTTP,
+# What codes mean wherever the vendor gives them no meaning of its own: of websockets, and of HTTP
+# answers to the request for one. By how it is known.
+_KNOWN: Mapping[str, Mapping[tuple[int, ...], Closure]] = {
+    SEEN: {
+        (1000,): Closure("complete", "The session ended as it should.", "Nothing to do.", False),
+        (1008,): Closure(
+            "not authorised",
+            "The service refused the key or the account.",
+            "Look at the key and at the account's page.",
+            False,
         ),
-    ),
+    },
+    WEBSOCKET: {
+        (1001,): Closure("service going away", "The service shut down or restarted.", _LATER, True),
+        (1006,): Closure(
+            "connection lost",
+            "The connection broke without a word.",
+            "Look at the network and try again: a new session starts its turns and times at 0.",
+            True,
+        ),
+        (1009,): Closure(
+            "message too big",
+            "A message was larger than the other side accepts.",
+            "Send chunks of at most 1 s.",
+            False,
+        ),
+        (1011,): Closure("service fault", "The service met a fault.", _LATER, True),
+        (1012,): Closure("service restart", "The service restarts.", _LATER, True),
+        (1013,): Closure("service busy", "The service is overloaded.", _LATER, True),
+    },
+    HTTP: {
+        (401,): Closure(
+            "key refused", "The service does not know this API key.", "Copy the key again.", False
+        ),
+        (403,): Closure(
+            "not authorised",
+            "The service refused the account.",
+            "Its own words say why; look at the account's page.",
+            False,
+        ),
+        (404,): Closure(
+            "nothing there",
+            "Something answered that has no streaming service at this address.",
+            "Look at the host's name and at the path.",
+            False,
+        ),
+        (429,): Closure(
+            "too many new sessions",
+            "Sessions were opened faster than the account allows.",
+            "Wait at least 60 s before the next one, and end every session as its service wants "
+            "it.",
+            True,
+        ),
+        (503,): Closure(
+            "service busy", "The service is down, or takes no more sessions.", _LATER, True
+        ),
+        (500, 502, 504): Closure(
+            "service fault", "The service, or what stands before it, met a fault.", _LATER, True
+        ),
+    },
+}
+_BY_CODE: Mapping[int, Closure] = {
+    code: replace(closure, codes=codes, evidence=evidence)
+    for evidence, known in _KNOWN.items()
+    for codes, closure in known.items()
+    for code in codes
 }
 
 
@@ -265,7 +222,7 @@ def _by_words_and_code(code: int | None, text: str, dialect: str) -> Closure:
 
 def explain_own(code: int) -> Closure:
     """Why this side broke the connection off, by the code that it closed with."""
-    return _BY_OWN_CODE.get(code, _UNREADABLE)
+    return _TOO_BIG if code == 1009 else _UNREADABLE
 
 
 def _by_words(text: str, dialect: str) -> Closure:
@@ -289,10 +246,7 @@ def _named(name: str, dialect: str) -> Iterator[Closure]:
     known = (
         *by_code.values(),
         *(closure for _, closure in by_words),
-        *_BY_OWN_CODE.values(),
-        _UNREADABLE,
-        CLOSED_EARLY,
-        FLOOD,
+        *(_TOO_BIG, _UNREADABLE, CLOSED_EARLY, FLOOD),
     )
     return (closure for closure in known if closure.name == name)
 
