@@ -20,6 +20,10 @@ WORDS = (
         lambda found: f"channel {int(found[1]) + 1}, under More",
     ),
     (r"open an excerpt: rtkit\.open_clip\([^)]*\)", "choose a shorter length (s), under More"),
+    (
+        r"Set (\w+), or pass \w+\(key=\.\.\.\)",
+        r"Paste the right key into the field API key, under More, or set \1 before Jupyter starts",
+    ),
     (r"rtkit\.diagnose\(session\) tells why; ", ""),
     (r" With catch_up=[^.]*\.\d* none would\.| With catch_up=\S+ there would be none\.", ""),
     (r"\bchunk=(\S+) s\b", lambda found: f"a chunk of {float(found[1]) * 1000:g} ms"),

@@ -15,7 +15,6 @@ import zipfile
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -80,7 +79,7 @@ def as_in_a_notebook(scenario: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(alone())
 
 
-def a_panel(runs: Path, *, pacing: str = "wall_clock", seconds: float = 1.0) -> Panel:
+def a_panel(runs: Path, *, pacing: str = "wall_clock", seconds: float = 0.4) -> Panel:
     panel = rtkit.panel(record=runs)
     panel.pacing.value = pacing
     panel.seconds.value = seconds
@@ -535,7 +534,6 @@ def test_sessions_begin_as_far_apart_as_the_service_wants_them(runs: Path) -> No
 # Stopping, and running again.
 
 
-@pytest.mark.usefixtures("drawn")
 def test_stop_keeps_what_was_recorded(runs: Path) -> None:
     async def scenario() -> None:
         panel = a_panel(runs, pacing="compare", seconds=30)
@@ -998,7 +996,11 @@ def test_what_is_too_long_to_hear_is_said(runs: Path, tmp_path: Path) -> None:
 
 
 def test_calibrating_counts_down(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtkit.widgets.panel.calibrate", partial(rtkit.calibrate, seconds=1))
+    async def calibrate() -> str:
+        await asyncio.sleep(1.3)
+        return "<Calibration: service times hold +0.3 ms>"
+
+    monkeypatch.setattr("rtkit.widgets.panel.calibrate", calibrate)
     counted = []
 
     async def scenario() -> None:
@@ -1193,7 +1195,7 @@ def test_an_upload_takes_its_reference_along(runs: Path) -> None:
     files = [call.with_suffix(".json"), call]
 
     async def scenario() -> None:
-        panel = a_panel(runs)
+        panel = a_panel(runs, seconds=1)
         panel.upload.value = tuple(upload(file.name, file.read_bytes()) for file in files)
         assert panel.file.value != str(call)
         await finish(panel)

@@ -37,6 +37,11 @@ def test_no_fix_names_a_parameter(code: str) -> None:
             "or use isolation='process', or wait",
             "or send from a process of its own (sender, under More), or wait",
         ),
+        (
+            "Set THE_KEY, or pass Vendor(key=...).",
+            "Paste the right key into the field API key, under More, or set THE_KEY before "
+            "Jupyter starts.",
+        ),
         ("chunk=0.02 s is outside what it takes", "a chunk of 20 ms is outside what it takes"),
     ],
 )
