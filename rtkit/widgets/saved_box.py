@@ -90,7 +90,7 @@ class SavedBox(ipywidgets.VBox):  # type: ignore[misc]
 
     def offer(self) -> None:
         """Offer what is in the folder now, the newest first; a thread finds out what is valid."""
-        self._files = saved_files(self._folder)[:MOST]
+        self._files = saved_files(self._folder, most=MOST)
         self.switch.description = f"Saved sessions ({len(self._files)})"
         self._list()
         files, self._halt = self._files, threading.Event()

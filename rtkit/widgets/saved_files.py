@@ -71,23 +71,25 @@ class SavedFile:
         return f"not valid: {names}" if names else "valid"
 
 
-def saved_files(folder: Path) -> list[SavedFile]:
-    """Sessions in the folder and in the folders in it (`rtkit.compare` makes some), newest first.
+def saved_files(folder: Path, *, most: int) -> list[SavedFile]:
+    """The newest sessions in the folder and in the folders in it (`rtkit.compare` makes some).
 
     One that never sent anything is left out.
     """
-    found = []
-    for pattern in ("*.jsonl", "*/*.jsonl"):
-        for path in folder.glob(pattern):
-            with contextlib.suppress(OSError):  # it was there a moment ago
-                # Not a notebook's checkpoints, and nothing that opening it would wait for.
-                if path.parent.name.startswith(".") or not path.is_file():
-                    continue
-                state = path.stat()
-                opening, sent = _read(path, state.st_mtime_ns, state.st_size)
-                if sent:
-                    found.append(SavedFile(path, state.st_mtime_ns, state.st_size, opening))
-    return sorted(found, key=lambda one: one.changed, reverse=True)
+    states = []
+    for path in (*folder.glob("*.jsonl"), *folder.glob("*/*.jsonl")):
+        with contextlib.suppress(OSError):  # it was there a moment ago
+            # Not a notebook's checkpoints, and nothing that opening it would wait for.
+            if not path.parent.name.startswith(".") and path.is_file():
+                states.append((path.stat().st_mtime_ns, path.stat().st_size, path))
+    files: list[SavedFile] = []
+    for changed, size, path in sorted(states, reverse=True):
+        opening, sent = _read(path, changed, size)
+        if sent:
+            files.append(SavedFile(path, changed, size, opening))
+        if len(files) == most:
+            break
+    return files
 
 
 @lru_cache(maxsize=4096)
