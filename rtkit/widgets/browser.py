@@ -26,16 +26,22 @@ class Browser(anywidget.AnyWidget):
     """
 
     _esm: ClassVar[str] = asset("widgets/browser.js")
+    _absent: asyncio.TimerHandle | None = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, left: Callable[[], object]) -> None:
         self._loop, self._left = loop, left
-        self._absent: asyncio.TimerHandle | None = None
         super().__init__()
         self.on_msg(lambda _, said, __: loop.call_soon_threadsafe(self._hear, said))
 
     def download(self, name: str, content: bytes, *, type: str) -> None:
         """Have the browser save a file."""
         self.send({"name": name, "type": type}, [content])
+
+    def close(self) -> None:
+        """Listen no longer."""
+        if self._absent is not None:
+            self._absent.cancel()
+        super().close()
 
     def _hear(self, said: Mapping[str, Any]) -> None:
         if self._absent is not None:

@@ -264,6 +264,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         """Stop the running session and take the panel away."""
         self.stop_session()
         self._recording.close()
+        self._browser.close()
         super().close()
 
     async def _do(self, job: Job, before: list[asyncio.Task[None]]) -> None:
