@@ -5,7 +5,6 @@ Plain data, for a page's script to draw: instants in seconds, parts in milliseco
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -76,19 +75,16 @@ def explained(session: Session, *, offset: float = 0.0) -> dict[str, Any]:
 
 
 def stack(latency: Latency) -> list[tuple[Part, np.ndarray]]:
-    """The parts of each, in seconds; what the service did not tell apart is one part.
+    """The parts of each, in seconds; NaN where a part is none of it, or not known by itself.
 
-    NaN where the end is not known.
+    What the service did not tell apart is one part.
     """
-    found = []
-    for part in (*PARTS, UNDECIDED):
-        values = getattr(latency, part.name)
-        if part.name in ("endpoint_wait", "service_time"):
-            values = np.where(latency.decided, values, 0.0)
-        elif part is UNDECIDED:
-            values = np.where(latency.decided, 0.0, values)
-        found.append((part, values))
-    return found
+    held, bounded = latency.known == "held", latency.known == "bounded"
+    none = {"endpoint_wait": held | bounded, "service_time": bounded, "since_sent": ~bounded}
+    return [
+        (part, np.where(none.get(part.name, False), np.nan, getattr(latency, part.name)))
+        for part in (*PARTS, UNDECIDED)
+    ]
 
 
 def in_ms(parts: np.ndarray) -> np.ndarray:
@@ -101,18 +97,17 @@ def in_ms(parts: np.ndarray) -> np.ndarray:
 
 
 def _told(latency: Latency, starts: list[float], offset: float) -> list[dict[str, Any]]:
-    found = stack(latency)
-    shown = in_ms(np.array([values for _, values in found]))
+    names = [part.name for part, _ in stack(latency)]
+    values = np.array([values for _, values in stack(latency)])
+    shown, there = in_ms(np.nan_to_num(values)), ~np.isnan(values)
     told = []
     for i, text in enumerate(latency.texts):
         known = str(latency.known[i])
-        parts: Mapping[str, float] | None = None
-        if not np.isnan(latency.end[i]):
-            parts = {
-                part.name: float(value) + 0.0  # never -0.0
-                for (part, _), value in zip(found, shown[:, i], strict=True)
-                if _applies(part, known)
-            }
+        parts = {
+            name: float(value) + 0.0  # never -0.0
+            for name, value, applies in zip(names, shown[:, i], there[:, i], strict=True)
+            if applies
+        }
         first, last = int(latency.holding[i]), int(latency.deciding[i])
         told.append(
             {
@@ -121,8 +116,8 @@ def _told(latency: Latency, starts: list[float], offset: float) -> list[dict[str
                 "start": _at(starts[i], offset),
                 "end": _at(latency.end[i], offset),
                 "received": _at(latency.received[i], offset),
-                "latency": None if parts is None else round(sum(parts.values()), 1),
-                "parts": parts,
+                "latency": round(sum(parts.values()), 1) if parts else None,
+                "parts": parts or None,
                 "unsure": round(float(latency.half_width[i]) * 1000, 1),
                 "chunk": first,
                 "decided": last,
@@ -132,14 +127,6 @@ def _told(latency: Latency, starts: list[float], offset: float) -> list[dict[str
             }
         )
     return told
-
-
-def _applies(part: Part, known: str) -> bool:
-    if part is UNDECIDED:
-        return known == "bounded"
-    if part.name == "endpoint_wait":
-        return known in ("stamped", "stated")
-    return part.name != "service_time" or known != "bounded"
 
 
 def _how(first: int, last: int, known: str) -> str:

@@ -6,6 +6,7 @@ Times turn from seconds to milliseconds here, on the axes' labels.
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -147,7 +148,7 @@ def plot_rescored(sessions: Sessions, *, ax: Axes) -> list[Artist]:
         shown.append(bars[0])
     ax.set_yticks(
         range(len(DEFINITIONS)),
-        [f"{one.name}\n{one.formula}" for one in DEFINITIONS],
+        [f"{one.name}\n{textwrap.fill(one.formula, 40)}" for one in DEFINITIONS],
         fontsize="small",
     )
     ax.invert_yaxis()

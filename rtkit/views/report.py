@@ -70,7 +70,7 @@ FIGURES: tuple[tuple[Callable[..., list[Artist]], float, str], ...] = (
     ),
     (
         plot_rescored,
-        5.0,
+        7.5,
         "The same sessions under the definitions of latency that others use. Where the bars of "
         "two sessions of one service differ, that definition counts the sender's lateness too.",
     ),

@@ -249,7 +249,7 @@ def test_where_nobody_waited_the_senders_share_is_a_dash() -> None:
             "on time": session([-1e-9] * 10, early),
         }
     )
-    row = next(row for row in table.cells() if row[0].startswith("turn latency made by"))
+    row = next(row for row in table.cells() if row[0].startswith("turn latency caused by"))
     assert row[1:] == ["–", "0"]
 
 
