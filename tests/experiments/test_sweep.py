@@ -472,6 +472,57 @@ def test_the_cost_is_stated_and_somebody_has_to_agree(
     assert files(tmp_path) == [clip.path.name]
 
 
+def test_each_service_that_bills_states_its_own_cost(
+    tmp_path: Path, paid: Paid, make_clip: MakeClip
+) -> None:
+    told: list[str] = []
+    both = {"A": paid, "D": rtkit.Deepgram(key="secretsecret"), "here": rtkit.Loopback()}
+    with pytest.raises(RuntimeError, match="as asked"):
+        sweep(tmp_path, make_clip(57.0), simulated=False, services=both, confirm=told.append)
+    cost = "2 sessions will be open for about 2.0 minutes of session time together, billed by"
+    by_whom = [f"{cost} AssemblyAI (universal-streaming-english).", f"{cost} Deepgram (nova-3)."]
+    assert told[0] in (" ".join(by_whom), " ".join(reversed(by_whom)))
+
+
+def test_services_are_an_axis_of_the_grid(tmp_path: Path) -> None:
+    clips = [open_clip(CALL, seconds=1.5, start=start) for start in (0.0, 3.0)]
+    slow, quick = (
+        rtkit.Loopback(protocol=protocol, delay=delay)
+        for protocol, delay in (("soniox", 0.3), ("deepgram", 0.05))
+    )
+    how: dict[str, Any] = {"simulated": False, "pacings": "wall_clock", "folder": tmp_path}
+    services = {"slow": slow, "quick": quick}
+    try:
+        table = asyncio.run(rtkit.sweep(clips, services=services, max_concurrency=4, **how))
+    finally:
+        for service in services.values():
+            service.close()
+    assert table.groupby(["service_name", "clip_start"]).size().tolist() == [1] * 4
+    assert (table.error == "").all()
+    found = rtkit.compare_paired(
+        table,
+        "word_service_time_p50",
+        by="service_name",
+        before="quick",
+        after="slow",
+        include_invalid=True,
+    )
+    assert found.mean.value > 0
+
+
+@pytest.mark.parametrize(
+    ("services", "words"),
+    [
+        ({"a": rtkit.Loopback(), "b": rtkit.Loopback()}, "services 'a' and 'b' are the same"),
+        ({"a": rtkit.Loopback()}, "give service or services, not both"),
+    ],
+)
+def test_services_that_cannot_be_told_apart(tmp_path: Path, services: Any, words: str) -> None:
+    more = {"service": rtkit.Loopback()} if "both" in words else {}
+    with pytest.raises(ValueError, match=words):
+        sweep(tmp_path, simulated=False, services=services, **more)
+
+
 def test_new_sessions_are_spaced_out(tmp_path: Path) -> None:
     """Exactly, in virtual time, however long each takes and however many may be open."""
     clip = open_clip(CALL, seconds=3)

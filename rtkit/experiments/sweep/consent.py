@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rtkit.experiments.sweep.grid import Cell
 
 __all__ = ["agree"]
 
 
-def agree(cells: Sequence[Cell], by: str, confirm: bool | Callable[[str], object] | None) -> None:
-    """State the cost in session time, and ask; raises RuntimeError unless somebody agrees."""
-    minutes = sum(cell.seconds for cell in cells) / 60
-    cost = (
-        f"{len(cells)} sessions will be open for about {minutes:.1f} minutes of session time "
-        f"together, billed by {by}."
-    )
+def agree(
+    billed: Mapping[str, Sequence[Cell]], confirm: bool | Callable[[str], object] | None
+) -> None:
+    """State the cost in session time, and ask; raises RuntimeError unless somebody agrees.
+
+    `billed` has the sessions of each service that bills, by what it is called.
+    """
+    costs = []
+    for by, cells in billed.items():
+        minutes = sum(cell.seconds for cell in cells) / 60
+        costs.append(
+            f"{len(cells)} sessions will be open for about {minutes:.1f} minutes of session time "
+            f"together, billed by {by}."
+        )
+    cost = " ".join(costs)
     if confirm is None:
         try:
             answer = input(f"{cost} Begin? [y/N] ")

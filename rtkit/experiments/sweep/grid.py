@@ -33,6 +33,9 @@ GREETING = 3.0  # seconds that a session is open before and after its audio, abo
 ITS_OWN = ("record", "on_event", "connection", "clip", "pacing", "chunk", "service")
 
 
+ALONE: Mapping[str, Service | None] = {"": None}
+
+
 @dataclass(frozen=True)
 class Cell:
     """One session of the grid; all that a worker needs to run it.
@@ -43,6 +46,8 @@ class Cell:
         The file that proves that it was done.
     how : Options or Models
         How it is run, or simulated.
+    name : str
+        What its service is called, where several are compared.
     home : int
         The process that asked for it.
     """
@@ -54,6 +59,7 @@ class Cell:
     how: Options | Models
     service: Service | None
     home: int
+    name: str = ""
 
     @property
     def failure(self) -> Path:
@@ -83,7 +89,7 @@ def make_grid(
     pacings: Sequence[str],
     *,
     repeats: int = 1,
-    service: Service | None = None,
+    services: Mapping[str, Service | None] = ALONE,
     folder: Path,
     simulated: bool = False,
     options: Mapping[str, Any] | None = None,
@@ -96,11 +102,11 @@ def make_grid(
             raise TypeError(f"sweep takes no {name!r}; it takes {', '.join(sorted(known))}")
     if repeats < 1:
         raise ValueError(f"repeats={repeats} leaves nothing to run; give 1 or more")
-    if simulated and service is not None:
+    if simulated and services != ALONE:
         raise ValueError("simulated=True brings its own service; leave service out, give delay=...")
     folder = folder.absolute()  # a worker may have another working directory
     cells: dict[Path, Cell] = {}
-    for clip in clips:
+    for clip, (called, service) in product(clips, services.items()):
         check_sides(clip, service)
         content = _content(clip)
         clip = fitted(clip, service)
@@ -119,9 +125,13 @@ def make_grid(
             asked["service"] = "simulated" if simulated else described
             name = _name(clip, content, chunk, pacing, repeat, asked)
             path = folder / f"{name}.jsonl"
+            if path in cells and cells[path].name != called:
+                raise ValueError(
+                    f"services {cells[path].name!r} and {called!r} are the same; name it once"
+                )
             limits = way_to(service, clip).limits
             plan = Plan.of(clip, chunk=chunk, pacing=pacing, limits=limits, **when)
-            cells[path] = Cell(clip, plan, repeat, path, how, service, os.getpid())
+            cells[path] = Cell(clip, plan, repeat, path, how, service, os.getpid(), called)
     if not cells:
         raise ValueError("the grid is empty: give at least one clip, one chunk and one pacing")
     return list(cells.values())

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rtkit.audio import Clip
 from rtkit.boundary.files import alone
 from rtkit.experiments.sweep.consent import agree
-from rtkit.experiments.sweep.grid import make_grid, open_clips
+from rtkit.experiments.sweep.grid import Cell, make_grid, open_clips
 from rtkit.experiments.sweep.table import make_table, write_table
 from rtkit.experiments.sweep.workers import run_all, run_elsewhere, run_here, tidy
 from rtkit.services.service import Service, Vendor
@@ -37,6 +37,7 @@ async def sweep(
     chunks: float | Iterable[float] = (0.1,),
     pacings: str | Iterable[str] = ("fixed_sleep", "wall_clock"),
     service: Service | None = None,
+    services: Mapping[str, Service | None] | None = None,
     repeats: int = 1,
     executor: Executor | None = None,
     folder: str | Path = "runs/sweep",
@@ -63,6 +64,9 @@ async def sweep(
     pacings : str or several
     service : optional
         As for `rtkit.stream`. Workers in other processes start embedded services of their own.
+    services : mapping of str to service, optional
+        In place of `service`: each of them, by the names that the table is to have in its column
+        ``service_name``; compare two with ``rtkit.compare_paired(table, by="service_name", ...)``.
     repeats : int
         How many sessions of each kind.
     executor : concurrent.futures.Executor, optional
@@ -80,7 +84,7 @@ async def sweep(
         an interpreter disturb each other. With one, as many as it runs.
     sessions_per_minute : float, optional
         How many sessions may be opened in a minute, evenly spaced; for AssemblyAI 5, which is what
-        a free account may do. No bound otherwise.
+        a free account may do, and for several services the least. No bound otherwise.
     confirm : bool or callable, optional
         Whether a sweep against a service that bills begins: True, or a function of the sentence
         that states the cost. Without it the person at the keyboard is asked.
@@ -121,19 +125,22 @@ async def sweep(
     private, leave the key to their environment: ``AssemblyAI()``.
     """
     _need_libraries()
+    if services is not None and service is not None:
+        raise ValueError("give service or services, not both")
+    services = {"": service} if services is None else services
     cells = make_grid(
         open_clips(clips),
         [float(chunk) for chunk in ([chunks] if isinstance(chunks, int | float) else chunks)],
         [pacings] if isinstance(pacings, str) else list(pacings),
         repeats=repeats,
-        service=service,
+        services=services,
         folder=Path(folder),
         simulated=simulated,
         options=options,
     )
-    paid = service if isinstance(service, Vendor) else None
-    if paid is not None and sessions_per_minute is None:
-        sessions_per_minute = paid.SESSIONS_PER_MINUTE
+    rates = [one.SESSIONS_PER_MINUTE for one in services.values() if isinstance(one, Vendor)]
+    if sessions_per_minute is None:
+        sessions_per_minute = min((rate for rate in rates if rate is not None), default=None)
     if sessions_per_minute is not None and executor is not None and max_concurrency is None:
         raise ValueError(
             f"With {sessions_per_minute:g} new sessions a minute and an executor, give "
@@ -153,10 +160,8 @@ async def sweep(
     busy = f"another sweep runs in {folder}; wait until it has ended, or give folder=..."
     with alone(folder / ".sweep.lock", busy):
         left = await asyncio.to_thread(lambda: [cell for cell in shuffled if not cell.done])
-        if paid is not None and left:
-            described = paid.describe(left[0].clip.reference)
-            whom = f"{paid.NAME} ({described.get('speech_model', 'its usual model')})"
-            agree(left, whom, confirm)
+        if billed := _billed(left):
+            agree(billed, confirm)
         run = run_here if executor is None else partial(run_elsewhere, executor)
         spacing = 60 / sessions_per_minute if sessions_per_minute is not None else 0.0
         errors = await run_all(
@@ -168,6 +173,17 @@ async def sweep(
     if progress:
         print(_outcome(len(cells), len(left), errors))
     return table
+
+
+def _billed(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """The sessions of each service that bills, by what it is called."""
+    billed: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if isinstance(cell.service, Vendor):
+            model = cell.service.describe(cell.clip.reference).get("speech_model")
+            whom = f"{cell.service.NAME} ({model or 'its usual model'})"
+            billed.setdefault(whom, []).append(cell)
+    return billed
 
 
 def _outcome(cells: int, run: int, errors: Mapping[Path, str]) -> str:

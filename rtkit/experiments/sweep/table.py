@@ -30,6 +30,7 @@ def make_table(cells: list[Cell], order: list[Cell], errors: Mapping[Path, str])
             "clip_start": cell.clip.first / cell.clip.rate,
             "chunk": cell.plan.chunk,
             "pacing": cell.plan.pacing,
+            **({"service_name": cell.name} if cell.name else {}),
             "repeat": cell.repeat,
             "order": places[cell.path],
             "file": str(cell.failure if cell.path in errors else cell.path),
