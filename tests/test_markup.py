@@ -14,7 +14,7 @@ PACKAGE = Path(rtkit.__file__).parent
 NAMED = {
     name
     for path in PACKAGE.rglob("*.py")
-    for name in re.findall(r'asset\("([^"]+)"\)', path.read_text(encoding="utf-8"))
+    for name in re.findall(r"""asset\(["']([^"']+)["']\)""", path.read_text(encoding="utf-8"))
 }
 
 

@@ -240,14 +240,14 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
     Definition(
         "average lagging (LAAL)",
-        "mean of d_i − (i − 1)·T / max(words heard, spoken)",
+        "mean of d_i − (i − 1)·T / max(H, R)",
         "simultaneous translation: SimulEval",
         "pauses: it takes words to be spread evenly, and what waits for speech for lag",
         _lagging(flush=True),
     ),
     Definition(
         "average lagging, without the end (YAAL)",
-        "the same, of words that came before the audio was over",
+        "LAAL of words before the audio's end",
         "long-form simultaneous translation: arXiv 2509.17349",
         "pauses, as above, and the words that only the shutdown brought",
         _lagging(flush=False),

@@ -13,14 +13,10 @@ from types import FrameType
 
 from IPython.display import display, update_display
 
+from rtkit.markup import asset
+
 __all__ = ["Kept", "end_kernel", "interrupts"]
 
-# Where the panel itself is not to be had, the page would say that its model was not found.
-STYLE = """<style>
-.jp-OutputArea:has(.rt-panel) .jp-OutputArea-child:has(.rt-kept),
-.jp-OutputArea:has(.rt-kept):not(:has(.rt-panel))
-  .jp-OutputArea-child:has(> .jp-OutputArea-output.jupyter-widgets) { display: none; }
-</style>"""
 ASKED = "<p>Run this cell to use the panel.</p>"
 
 
@@ -48,7 +44,8 @@ class Kept:
     def _data(self) -> dict[str, str]:
         held = f"<p>What the panel showed last:</p>{self._held}" if self._held else ""
         return {
-            "text/html": f'{STYLE}<div class="rt-kept">{held}{ASKED}</div>',
+            "text/html": f"<style>{asset('widgets/kept.css')}</style>"
+            f'<div class="rt-kept">{held}{ASKED}</div>',
             "text/plain": "The panel: run this cell to use it.",
         }
 
