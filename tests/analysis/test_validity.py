@@ -526,7 +526,7 @@ def test_a_calendar_that_is_set_moves_no_figure(one: Session, moved: str) -> Non
     found = validity(one)
     assert found
     assert moved in found.notes[0]
-    for steady in (sent(), ended(10.0, 10.09), ended(10.0, 9.91)):
+    for steady in (sent(), sent(ending=None), ended(10.0, 10.09), ended(10.0, 9.91)):
         assert "calendar" not in "".join(validity(steady).notes)
 
 
@@ -652,7 +652,11 @@ def test_results_that_come_before_their_word_was_spoken() -> None:
     long = [("long", 0.0, 1.0), ("longer", 1.1, 2.4)]
     (problem,) = validity(heard(*long, behind=-0.6, reference=None)).problems
     assert problem.name == "early"
-    assert "before the end had" in problem.found
+    assert ", half of them 600 ms before the end had" in problem.found
+    (problem,) = validity(heard(*long, behind=-0.11, reference=None)).problems
+    assert problem.found.startswith("0 of 2 results came before")
+    assert ", half of them 110 ms before the end had" in problem.found
+    assert validity(heard(*long, behind=-0.09, reference=None))
 
 
 def test_one_guess_in_many_is_forgiven() -> None:
