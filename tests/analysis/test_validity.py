@@ -90,6 +90,8 @@ def names(one: Session, **bounds: float) -> list[str]:
         (leaving(0.05), "backpressure", "took 50 ms to leave, more than 10 ms", "network"),
         (ended(10.0, 3610.0), "clock", "moved +3600.0 s apart", "slept"),
         (ended(10.0, 11.1), "clock", "moved +1.1 s apart", "slept"),
+        (ended(10_800.0, 10_806.5), "clock", "moved +6.5 s apart", "slept"),
+        (ended(10.0, 10.0, slept=0.02), "clock", "the host slept for 0.0 s", "again"),
         (
             replace(sent(), messages=(Message(0.0, SPEECH, waited=0.011), HELLO)),
             "stall",
@@ -128,6 +130,8 @@ def test_each_fault_has_a_name_a_figure_and_a_fix(
         ended(10.0, 10.2),
         ended(10.0, 9.8),
         ended(10.0, 11.0),
+        ended(10_800.0, 10_806.3),
+        ended(10.0, 10.0, slept=0.01),
         replace(sent(), messages=(Message(0.0, SPEECH, waited=0.01), HELLO)),
     ],
 )
@@ -410,6 +414,8 @@ def test_a_receiver_that_stops_reading_is_seen_by_the_stamps_of_arrival() -> Non
     assert problem.name == "backpressure"
     assert "1800 ms longer than usual" in problem.found
     assert validity(arriving(0.3, 0.32, 0.5, 0.3))  # a slow network, and a slower moment
+    assert validity(arriving(0.0, 0.0, 0.25))
+    assert names(arriving(0.0, 0.0, 0.26)) == ["backpressure"]
     assert validity(arriving(-9.0, -4.0, -1.0))  # stamps of another clock tell nothing
 
 
@@ -667,9 +673,10 @@ def test_one_guess_in_many_is_forgiven() -> None:
     ]
     messages[50] = turn(4.0, (*words[50], True), order=50)
     assert validity(session([0.0] * 110, *messages))
-    for number in range(51, 60):
+    for number in range(51, 56):
+        assert validity(session([0.0] * 110, *messages))
         messages[number] = turn(4.0, (*words[number], True), order=number)
-    assert names(session([0.0] * 110, *messages)) == ["early"]
+    assert names(session([0.0] * 110, *messages)) == ["early"]  # six in a hundred
 
 
 # Where it is shown.
