@@ -448,6 +448,8 @@ def test_words_without_times_are_placed_by_the_reference_alone() -> None:
     for part in (found.chunk_wait, found.lateness, found.queue_wait, found.since_sent):
         assert np.isnan(part).all()
     assert len(word_latency(untimed(heard(*finals)))) == 0
+    (word,) = heard_words(untimed(heard(turn(0.1, THE), final(0.3, THE))))
+    assert (word.received, word.early) == (0.1, False)  # nobody says that it was too early
 
 
 # Without a reference.
