@@ -18,6 +18,7 @@ from rtkit.analysis.partials import (
     partial_stability,
     taken_back,
 )
+from rtkit.analysis.summary import notes
 from rtkit.audio import open_clip
 from rtkit.services.messages import Turn
 from rtkit.session import Message, Session
@@ -82,6 +83,41 @@ def test_intervals_lie_between_messages_with_other_words_of_one_turn() -> None:
     )
     assert partial_intervals(one) == pytest.approx([0.4, 0.4])
     assert metric(one, "partial_interval_p50") == pytest.approx(0.4)
+
+
+def kinds(one: Session) -> set[str]:
+    return {note.kind for note in notes({"one": one})}
+
+
+def test_what_voids_a_metric_is_said() -> None:
+    clip = open_clip(CALL, seconds=25)
+    usual = simulate(talk(clip, "deepgram"))
+    assert not kinds(usual) & {"no partials", "cadence", "drifting times"}
+    silent = simulate(talk(clip, "deepgram", parameters={"interim_results": False}))
+    assert "no partials" in kinds(silent)
+    assert "no word came before its turn was over" in str(rtkit.summarize(silent))
+
+
+@pytest.mark.parametrize(
+    ("gaps", "regular"),
+    [([0.48] * 12, True), ([0.48, 0.5] * 6, True), ([0.3, 0.6] * 6, False), ([0.1] * 12, False)],
+)
+def test_a_cadence_is_told_from_speech(gaps: list[float], regular: bool) -> None:
+    at = 0.2 + np.cumsum([0.0, *gaps])
+    one = session(
+        [0.0] * 80,
+        *(saw(float(when), " ".join("abcdefghijklm"[: i + 1])) for i, when in enumerate(at)),
+    )
+    assert ("cadence" in kinds(one)) is regular
+
+
+@pytest.mark.parametrize(("rate", "drifts"), [(1.0, False), (1.002, False), (1.05, True)])
+def test_word_times_that_drift_from_the_reference_are_told(rate: float, drifts: bool) -> None:
+    spoken = [(f"word{i}", i / 2, i / 2 + 0.3) for i in range(18)]
+    heard = [(text, start * rate, end * rate) for text, start, end in spoken]
+    one = session([0.0] * 100, turn(9.5, *heard, final=True), reference=spoken)
+    assert ("drifting times" in kinds(one)) is drifts
+    assert "drifting times" not in kinds(session([0.0] * 100, turn(9.5, *heard, final=True)))
 
 
 FIRST = (("so", 0.0, 0.1), ("long", 0.1, 0.2), ("and", 0.6, 0.7))
