@@ -25,7 +25,7 @@ test: $(VENV)/test.done chromium  ## everything that tells whether the project i
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile  # a file stays with one worker: much of it waits
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder  # much of it waits
 	$(if $(LOWEST),$(MAKE) lowest)
 
 lowest: $(LOW)/done  ## the tests' core with the lowest versions that pyproject.toml allows (Python 3.11 or 3.12); also LOWEST=1 make test

@@ -21,6 +21,11 @@ T = TypeVar("T")
 MakeClip = Callable[..., Clip]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Notebooks and browsers first: the longest files must not be left to one worker at the end."""
+    items.sort(key=lambda item: item.path.parent.name != "whole")
+
+
 def simulate(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run in virtual time, and see that no task and no timer outlives it."""
 
