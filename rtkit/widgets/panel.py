@@ -308,11 +308,10 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     # The jobs.
 
     async def _run(self) -> None:
-        """Run what was chosen, and show what was measured, however far it came.
-
-        Until something was sent, what was measured before stays.
-        """
+        """Run what was chosen, and show how far it came; if nothing was sent, the last result."""
         try:
+            for name in ("chunk", *NUMBERS):  # Run waits for each, needed or not
+                getattr(self, name).number()
             clip, planned = self._recording.clip(), self._sending.planned()
             options = self._sending.options()
         except FieldError:

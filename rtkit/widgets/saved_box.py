@@ -147,7 +147,11 @@ class SavedBox(ipywidgets.VBox):  # type: ignore[misc]
                 why = "another session is called so" if new else "it is no name for a file"
                 self._say(f"{name!r} cannot be the new name: {why}. Type another one.")
                 return
-            one.path.rename(new)
+            try:
+                one.path.rename(new)
+            except OSError as error:
+                self._say(f"It cannot be renamed ({error.strerror}). Look at who may write there.")
+                return
             self.name.value = ""
             self.offer()
             self.file.value = (str(new),)
@@ -160,10 +164,14 @@ class SavedBox(ipywidgets.VBox):  # type: ignore[misc]
         if self.delete.description != sure:
             self.delete.description = sure
             return
-        for one in files:
-            one.path.unlink(missing_ok=True)
+        said = f"Deleted: {len(files)} session{'s' * (len(files) != 1)}."
+        try:
+            for one in files:
+                one.path.unlink(missing_ok=True)
+        except OSError as error:
+            said = f"It cannot be deleted ({error.strerror}). Look at who may write there."
         self.offer()
-        self._say(f"Deleted: {len(files)} session{'s' * (len(files) != 1)}.")
+        self._say(said)
 
 
 def _button(name: str, icon: str, tooltip: str) -> ipywidgets.Button:

@@ -182,6 +182,10 @@ class SendingBox:
         """The sessions to run, in order: repeats last, so that what changes falls on all alike."""
         pacings = COMPARISON if self.pacing.value == "compare" else (self.pacing.value,)
         chunks = self.sweep.value or (self.chunk.number(),)
+        low, high = self.chunk.low, self.chunk.high
+        if not (low <= min(chunks) and max(chunks) <= high):
+            taken = f"{low:g} to {high:g} ms"
+            raise FieldError(f"sweep: the service takes chunks of {taken}. Choose another sweep.")
 
         def each() -> Iterator[Planned]:
             for repeat in range(1, round(self.repeats.number()) + 1):

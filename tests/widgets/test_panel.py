@@ -469,9 +469,15 @@ def test_a_refused_run_leaves_the_last_result_and_shows_which_field_it_waits_for
         assert "beyond the end" in panel.start.note.value
         panel.start.value, panel.work.value = 0, -3
         await refuses(r"^extra work per chunk \(ms\): -3 is out of range\. Type 0 to 1000 ms\.$")
-        panel.work.value, panel.chunk.value = 0, "5"
+        panel.work.value, panel.stall_at.value = 0, "soon"
+        await refuses(r"^stall at \(s\): soon is no number")  # though there is no stall
+        panel.stall_at.value, panel.chunk.value = 5, "5"
         await refuses(r"^chunk \(ms\): 5 is out of range\. Type 50 to 1000 ms\.$")
         panel.chunk.value, panel.service.value = 100, "assemblyai"
+        panel.sweep.index = 2
+        panel.chunk.high = 500  # as another service may have it
+        await refuses("^sweep: the service takes chunks of 50 to 500 ms")
+        panel.sweep.index, panel.chunk.high = 0, 1000
         await refuses(f"needs an API key: paste it into the field API key, or set {KEY_VARIABLE}")
 
         panel.key.value = KEY  # and where the service is not there, nothing is shown in its place
@@ -790,6 +796,29 @@ def test_saved_sessions_are_filtered_renamed_and_deleted(runs: Path) -> None:
         assert not gone.exists()
         assert len(lines(panel)) == 3
         assert said(panel) == "Deleted: 1 session."
+
+    as_in_a_notebook(scenario())
+
+
+@pytest.mark.parametrize(("act", "done"), [("rename", "renamed"), ("delete", "deleted")])
+def test_what_may_not_be_written_is_said(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, act: str, done: str
+) -> None:
+    kept(runs, "a.jsonl", "", pacing="wall_clock")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, {"rename": "rename", "delete": "unlink"}[act], refuse)
+
+    async def scenario() -> None:
+        panel = a_panel(runs)
+        choose(panel, 0)
+        panel.earlier.name.value = "b"
+        for _ in range(1 + (act == "delete")):
+            getattr(panel.earlier, act).click()
+        assert said(panel).startswith(f"It cannot be {done} (Permission denied).")
+        assert len(lines(panel)) == 1
 
     as_in_a_notebook(scenario())
 
