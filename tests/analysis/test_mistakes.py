@@ -411,6 +411,12 @@ def test_ahead_by_more_than_a_chunk_or_later_by_more_than_a_tenth_of_it(
     )
 
 
+def test_a_service_without_a_least_chunk_takes_any() -> None:
+    for seconds, expected in ((0.01, False), (1.5, False), (12.0, True)):
+        one = built([0.0] * 4, seconds=seconds, service={"dialect": "deepgram"})
+        assert ("chunk out of bounds" in diagnose(one).names) is expected
+
+
 def test_bounds_are_said_as_far_as_a_service_has_them() -> None:
     assert _bounds(0.05, np.inf) == "less than 50 ms"
     assert _bounds(0.0, 9.0) == "more than 9000 ms"
