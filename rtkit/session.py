@@ -12,7 +12,7 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -203,15 +203,18 @@ Fact = Chunk | Message | Stall | Event | Level | Ending
 KINDS: Mapping[str, type[Fact]] = {
     kind.kind: kind for kind in (Chunk, Message, Stall, Event, Level, Ending)
 }
+_WRITTEN = {  # what a message says stands in its text
+    name: [one.name for one in fields(kind) if (name, one.name) != ("message", "replies")]
+    for name, kind in KINDS.items()
+}
 
 
 def write_fact(fact: Fact) -> str:
     """A fact as a line of a session's file."""
-    if isinstance(fact, Message):  # what it says stands in its text
-        said: dict[str, Any] = {"at": fact.at, "text": fact.text, "waited": fact.waited}
-    else:
-        said = asdict(fact)
-    known = {name: value for name, value in said.items() if value is not None}
+    # Not by `asdict`, which copies and takes three times as long.
+    known = {
+        name: value for name in _WRITTEN[fact.kind] if (value := getattr(fact, name)) is not None
+    }
     return json.dumps({"kind": fact.kind, **known}) + "\n"
 
 
