@@ -13,13 +13,16 @@ CORE := tests/boundary tests/clock tests/services tests/sending tests/loopback t
 	--ignore tests/loopback/test_recognizer.py --ignore tests/views/test_report.py \
 	--deselect tests/whole/test_fuzz.py::test_whatever_loads_can_be_used
 
-.PHONY: lab app test lowest demo docs bench clean
+.PHONY: lab app tap test lowest demo docs bench clean
 
 lab: $(VENV)/lab.done  ## open the first notebook in JupyterLab
 	$(BIN)/jupyter lab $(if $(ROOT),--allow-root) --LabApp.default_url=/lab/tree/$(NOTEBOOK)
 
 app: $(VENV)/app.done  ## the panel as a page without code, on this machine; ?theme=dark for a dark one
 	$(BIN)/voila --Voila.ip=127.0.0.1 --template=lab --KernelManager.autorestart=False --MappingKernelManager.cull_idle_timeout=60 --MappingKernelManager.cull_interval=10 notebooks/panel.ipynb
+
+tap: $(VENV)/lab.done  ## between a client and the embedded service, on port 8765; UPSTREAM=wss://... names another
+	$(BIN)/python -m rtkit.tap --record runs/tap $(if $(UPSTREAM),--upstream $(UPSTREAM))
 
 test: $(VENV)/test.done chromium  ## everything that tells whether the project is sound
 	$(BIN)/ruff check .

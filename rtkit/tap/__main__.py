@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from rtkit.loopback.tls import how_to_trust, local_ca
+from rtkit.tap.network import FAULTS
 from rtkit.tap.tap import Tap
 
 
@@ -19,6 +20,9 @@ def main() -> None:
         prog="python -m rtkit.tap",
         description="Stands between a client and its streaming speech-to-text service, passes "
         "every byte on, and measures whose latency it is. The client changes its host alone.",
+        epilog="faults, each with up. or down. before it or without:\n"
+        + "\n".join(f"  {name:<20}{does}" for name, does in FAULTS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--upstream",
@@ -31,6 +35,16 @@ def main() -> None:
     parser.add_argument(
         "--keep-audio", action="store_true", help="as a WAV file beside each session"
     )
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        dest="faults",
+        metavar="FAULT",
+        help="what the network does wrong, such as up.delay=0.08 or down.stall=2@10; may be given "
+        "several times",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn for these")
     parser.add_argument(
         "--tls",
         type=Path,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol, cast
 
 from rtkit.boundary.text import told
 from rtkit.sending.kernel import NOTHING, Kernel
 from rtkit.tap.head import LONGEST_HEAD, Request, Upstream
+from rtkit.tap.network import Network
 
 __all__ = ["Observer", "Relay", "refusal"]
 
@@ -41,47 +44,89 @@ def refusal(status: str, why: str) -> bytes:
 
 
 class _End(asyncio.Protocol):
-    """One end: what comes in here goes out at the other one."""
+    """One end: what comes in here goes out at the other one, as soon as the network lets it."""
 
-    def __init__(self, relay: Relay, name: str) -> None:
-        self._relay, self._name = relay, name
-        self._time = asyncio.get_running_loop().time
+    HELD = 1 << 16  # bytes that may be on their way, on a network that is slow on demand
+
+    def __init__(self, relay: Relay, name: str, network: Network) -> None:
+        self._relay, self._name, self._network = relay, name, network
+        self._loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport | None = None
         self.other: asyncio.Transport | None = None
         self.look: Callable[[bytes, float, float, float | None], None] | None = None
         self._kernel = NOTHING
-        self.eof = False
+        self._begun = self._loop.time()
+        self._held: deque[tuple[float, bytes, float]] = deque()
+        self._full: set[str] = set()  # of what, so that no more is read
+        self.eof = self._lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self._kernel = Kernel(self.transport)
 
     def data_received(self, data: bytes) -> None:
-        came = self._time()
+        came = self._loop.time()
         if self.other is None:
             self._relay.begin(data)
-            return
+        elif self._network:
+            when = self._begun + self._network.leaves(came - self._begun, len(data))
+            self._held.append((when, data, came))
+            if len(self._held) == 1:
+                self._loop.call_at(when, self._release)
+            self.flow("network", sum(len(one) for _, one, _ in self._held) < self.HELD)
+        else:
+            self._pass_on(data, came)
+
+    def _pass_on(self, data: bytes, came: float) -> None:
+        assert self.other is not None
         self.other.write(data)
         if self.look is not None:
             # When all that is ready has been passed on.
-            went, waited = self._time(), self._kernel.waited()
-            asyncio.get_running_loop().call_soon(self.look, data, came, went, waited)
+            went, waited = self._loop.time(), self._kernel.waited()
+            self._loop.call_soon(self.look, data, came, went, waited)
+
+    def forget(self) -> None:
+        """What is on its way does not arrive."""
+        self._held.clear()
+
+    def _release(self) -> None:
+        if not self._held:
+            return
+        while self._held and self._held[0][0] <= self._loop.time():
+            _, data, came = self._held.popleft()
+            self._pass_on(data, came)
+        if self._held:
+            self._loop.call_at(self._held[0][0], self._release)
+        elif self._lost:
+            self._relay.lost(self._name, None)
+        elif self.eof and self.other is not None and self.other.can_write_eof():
+            self.other.write_eof()
+        self.flow("network", sum(len(one) for _, one, _ in self._held) < self.HELD)
+
+    def flow(self, what: str, on: bool) -> None:
+        """Read on only if nothing is full."""
+        (self._full.discard if on else self._full.add)(what)
+        if self.transport is not None and not self.transport.is_closing():
+            (self.transport.pause_reading if self._full else self.transport.resume_reading)()
 
     def eof_received(self) -> bool:
         self.eof = True
         if self.other is None or not self.other.can_write_eof():
             return False  # TLS has no half of a connection
-        self.other.write_eof()
+        if not self._held:
+            self.other.write_eof()
         return not self._relay.silent
 
     def pause_writing(self) -> None:
-        self._relay.flow(self, False)
+        self._relay.other(self).flow("other", False)
 
     def resume_writing(self) -> None:
-        self._relay.flow(self, True)
+        self._relay.other(self).flow("other", True)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._relay.lost(self._name, error)
+        self._lost = True
+        if not self._held:
+            self._relay.lost(self._name, error)
 
 
 class Relay:
@@ -96,6 +141,8 @@ class Relay:
         Given the request, why it is refused, or who observes it.
     closed : callable
         Called when both connections have ended.
+    up, down : Network
+        What the client's bytes suffer from, and the service's.
     """
 
     def __init__(
@@ -104,10 +151,13 @@ class Relay:
         tls: ssl.SSLContext | None,
         admit: Callable[[Request], Observer | str],
         closed: Callable[[Relay], object],
+        up: Network,
+        down: Network,
     ) -> None:
         self._upstream, self._tls = upstream, tls
         self._admit, self._closed = admit, closed
-        self.client, self.service = _End(self, "client"), _End(self, "service")
+        self.client, self.service = _End(self, "client", up), _End(self, "service", down)
+        self._drop = min(up.drop, down.drop)
         self._head = b""
         self._observer: Observer | None = None
         self._open = 1
@@ -163,6 +213,8 @@ class Relay:
         self._head = b""
         self.client.other, self.service.other = service, client
         self.client.look, self.service.look = observer.up, observer.down
+        if self._drop < math.inf:
+            loop.call_later(self._drop, self.cut)
         if client.is_closing():
             service.close()
         else:
@@ -173,11 +225,9 @@ class Relay:
         """Whether neither side will say any more."""
         return self.client.eof and self.service.eof
 
-    def flow(self, full: _End, on: bool) -> None:
-        """What cannot be written to one end is not read at the other."""
-        source = self.service if full is self.client else self.client
-        if source.transport is not None and not source.transport.is_closing():
-            (source.transport.resume_reading if on else source.transport.pause_reading)()
+    def other(self, end: _End) -> _End:
+        """The other one of the two."""
+        return self.service if end is self.client else self.client
 
     def lost(self, name: str, error: Exception | None) -> None:
         """One end is gone: what was on its way to the other one still goes."""
@@ -195,7 +245,12 @@ class Relay:
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait({self._connecting})
+        self.cut()
+
+    def cut(self) -> None:
+        """Break both connections."""
         for end in (self.client, self.service):
+            end.forget()
             if end.transport is not None:
                 end.transport.abort()
 

@@ -7,7 +7,7 @@ import contextlib
 import re
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ from rtkit.loopback.process import Loopback
 from rtkit.services.service import ASSEMBLYAI, dialect_named
 from rtkit.session import Session
 from rtkit.tap.head import Request, Upstream
+from rtkit.tap.network import SIDES, Network, read_network
 from rtkit.tap.relay import Observer, Relay
 from rtkit.tap.tapped import Tapped, dialect_at
 from rtkit.writing import Writer
@@ -47,6 +48,11 @@ class Tap:
         tells; what has another path is passed on and not measured.
     keep_audio : bool
         Whether the audio is kept as a WAV file beside each session.
+    faults : sequence of str
+        What the network does wrong, on either way of each connection: ``"up.delay=0.08"``,
+        ``"down.stall=2@10"``; `rtkit.tap.network` lists all. Times count from the connection.
+    seed : int
+        Of what is drawn for them.
     tls : SSLContext, optional
         To encrypt with, for clients that take nothing else; `rtkit.loopback.tls` makes one.
     keep : int, optional
@@ -78,6 +84,8 @@ class Tap:
         record: str | Path | None = None,
         protocol: str | None = None,
         keep_audio: bool = False,
+        faults: Sequence[str] = (),
+        seed: int = 0,
         tls: ssl.SSLContext | None = None,
         keep: int | None = None,
         tell: Callable[[str], object] | None = None,
@@ -100,7 +108,8 @@ class Tap:
         self._nobody.set()
         self._open: set[Tapped] = set()
         self._stack = contextlib.AsyncExitStack()
-        self._tls = tls
+        self._tls, self._faults, self._seed = tls, tuple(faults), seed
+        self._networks()
         self.sessions: deque[Session] = deque(maxlen=keep)
 
     @property
@@ -130,7 +139,7 @@ class Tap:
             loop = asyncio.get_running_loop()
 
             def client() -> asyncio.Protocol:
-                relay = Relay(upstream, tls, self._admit, self._gone)
+                relay = Relay(upstream, tls, self._admit, self._gone, *self._networks())
                 self._relays.add(relay)
                 self._nobody.clear()
                 return relay.client
@@ -146,6 +155,11 @@ class Tap:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+    def _networks(self) -> tuple[Network, Network]:
+        seed = f"{self._seed} {self._clients}"
+        up, down = (read_network(self._faults, side, seed=seed) for side in SIDES)
+        return up, down
 
     def _gone(self, relay: Relay) -> None:
         self._relays.discard(relay)

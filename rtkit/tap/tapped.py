@@ -204,7 +204,7 @@ class Tapped:
                 elif of_client:
                     self._sent(message, came, went)
                 else:
-                    self._answered(message, came, waited)
+                    self._answered(message, went, waited)
         except (WebSocketException, ValueError, zlib.error) as error:
             self.unread = f"it could not be read any further ({told(str(error))})"
 
@@ -255,7 +255,7 @@ class Tapped:
                 self._wave.setparams((1, 2, rate, 0, "NONE", ""))
             self._wave.writeframesraw(audio.pcm)
 
-    def _answered(self, message: str | bytes, came: float, waited: float | None) -> None:
+    def _answered(self, message: str | bytes, went: float, waited: float | None) -> None:
         text = message if isinstance(message, str) else message.decode("utf-8", "replace")
         text = self._strike_out(text)
         if self._rules is not None and self._reader is None:
@@ -265,7 +265,7 @@ class Tapped:
             if self._finished is not None:
                 last = Termination | Finalized
                 self._heard_out |= any(isinstance(one, last) for one in replies)
-        self._recorder.add(Message(came - self._timeline.zero, text, waited=waited))
+        self._recorder.add(Message(went - self._timeline.zero, text, waited=waited))
 
     def _ending(self, by: str, error: str) -> Ending:
         code = None if self._close is None else self._close.code

@@ -71,11 +71,11 @@ def test_a_session_is_what_its_client_says_it_is(
     ]
     assert seen.settings.samples == clip.samples
     assert seen.lateness.min() == pytest.approx(0)
-    assert seen.sent - own.sent == pytest.approx(np.median(seen.sent - own.sent), abs=0.05)
+    assert seen.sent - own.sent == pytest.approx(np.median(seen.sent - own.sent), abs=0.2)
     assert all(c.sent <= c.returned for c in seen.chunks)
     assert any("Seen from between" in note for note in rtkit.validity(seen).notes)
     latency = rtkit.turn_latency(seen).latency - rtkit.turn_latency(own).latency
-    assert latency == pytest.approx(np.zeros(len(latency)) * latency, abs=0.1, nan_ok=True)
+    assert latency == pytest.approx(0 * latency, abs=0.3, nan_ok=True)
     (file,) = tmp_path.glob("*.jsonl")
     assert rtkit.load_session(file) == seen
     assert KEY not in file.read_text()
