@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rtkit.reference.services import in_turns
@@ -153,7 +154,7 @@ def looks_like(text: str) -> str | None:
     return None
 
 
-def textgrid_turns(path: Path) -> list[Turn]:
+def textgrid_turns(text: str) -> list[Turn]:
     """The words or utterances in a Praat TextGrid: of its word tiers, or else its first others."""
     try:
         from praatio import textgrid
@@ -161,7 +162,10 @@ def textgrid_turns(path: Path) -> list[Turn]:
     except ImportError as error:
         raise ImportError("TextGrid needs praatio: pip install 'rtkit[eval]'") from error
     try:
-        grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=False)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "a.TextGrid"
+            path.write_text(text.rstrip() + "\n", encoding="utf-8")  # or it drops the last word
+            grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=False)
     except (PraatioException, OSError, ValueError, LookupError) as error:
         raise SidecarError(f"it is no TextGrid that can be read ({error})") from error
     tiers = [tier for tier in grid.tiers if isinstance(tier, textgrid.IntervalTier)]

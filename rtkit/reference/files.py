@@ -27,8 +27,7 @@ def read_reference(path: Path, *, recording: str | None = None) -> Reference:
     suffix = path.suffix.lower()
     try:
         if suffix == ".textgrid":
-            read_text(path)  # or the library says less well why it is not there
-            return Reference.from_json({"turns": textgrid_turns(path)})
+            return Reference.from_json({"turns": textgrid_turns(read_text(path))})
         if suffix in COLUMNS:
             said = reference_in(read_text(path), suffix, recording or path.stem)
             assert said is not None

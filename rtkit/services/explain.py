@@ -42,6 +42,21 @@ _UNREADABLE = Closure(
     "Look at the network, a proxy above all, and try again: a new session starts at 0.",
     False,
 )
+_NO_ANSWER = Closure(
+    "no answer",
+    "Nothing came within the time that was given.",
+    "Look at the network and try again, or give it longer.",
+    True,
+)
+# What clients and systems say where there is no code.
+_LOST = re.compile(
+    "no close frame received|remote host was lost|connection reset|connection aborted|broken pipe",
+    re.IGNORECASE,
+)
+_LATE = re.compile("timed? ?out", re.IGNORECASE)
+_UNREACHED = re.compile(
+    "connection refused|unreachable|getaddrinfo|not known|resolution|certificate", re.IGNORECASE
+)
 # Where a code stands in what people paste: as websockets, other clients, and logs write it. The one
 # that was received comes first, because the other side repeats it.
 _PASTED = (
@@ -230,13 +245,16 @@ def _by_words(text: str, dialect: str) -> Closure:
     found = _by_words_and_code(-1, text, dialect)
     if found.name != "unknown":
         return found
-    if re.search("no close frame received", text):  # whatever this side then sent
+    if _LOST.search(text):  # whatever this side then sent
         return _by_words_and_code(None, "", dialect)
     known = _tables(dialect)[1]
     codes = [int(one[1]) for kind in _PASTED for one in re.finditer(kind, text, re.IGNORECASE)]
     codes += [code for code in map(int, re.findall(_BARE, text)) if code in known]
     if codes:
         return _by_words_and_code(codes[0], "", dialect)
+    for failure, words in ((_NO_ANSWER, _LATE), (_not_reached(text), _UNREACHED)):
+        if words.search(text):
+            return failure
     return Closure("unknown", f'Nothing is known of "{text}".', "Look at it as it stands.", False)
 
 
@@ -283,18 +301,17 @@ def _of_exception(error: BaseException, dialect: str) -> Closure:
     if (response := getattr(error, "response", None)) is not None:  # its InvalidStatus
         return _by_words_and_code(response.status_code, "", dialect)
     if isinstance(error, TimeoutError):
-        return Closure(
-            "no answer",
-            "Nothing came within the time that was given.",
-            "Look at the network and try again, or give it longer.",
-            True,
-        )
+        return _NO_ANSWER
     if isinstance(error, OSError):
-        return Closure(
-            "not reached",
-            f"The service or a file could not be reached: {error}.",
-            "Look at the network, the host's name, and the file's.",
-            True,
-        )
+        return _not_reached(str(error))
     sentence = str(error) or type(error).__name__  # rtkit's own say cause and fix themselves
     return Closure("refused", sentence, "The sentence says what to change.", False)
+
+
+def _not_reached(said: str) -> Closure:
+    return Closure(
+        "not reached",
+        f"The service or a file could not be reached: {said.rstrip('.')}.",
+        "Look at the network, the host's name, and the file's.",
+        True,
+    )

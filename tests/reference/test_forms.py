@@ -230,6 +230,10 @@ FORMS: dict[str, tuple[str, str]] = {
     "AssemblyAI's words": ("call.json", assemblyai(utterances=False)),
     "TextGrid": ("call.TextGrid", textgrid()),
     "TextGrid, short": ("call.textgrid", textgrid(short=True)),
+    "TextGrid, short, that ends with its last word": (
+        "call.TextGrid",
+        textgrid(short=True).rstrip().rsplit("\n", 3)[0],
+    ),
     "TextGrid of utterances": ("call.TextGrid", textgrid(words=False)),
     "SRT": ("call.srt", srt()),
     "SRT, upper case": ("call.SRT", srt()),

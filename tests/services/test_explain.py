@@ -204,10 +204,30 @@ def test_of_a_session_that_went_well_nothing_is_to_be_tried_again() -> None:
         ('{"type": "Error", "error_code": 3007, "error": "Hm"}', 3007),
         ("HTTP/1.1 503 Service Unavailable", 503),
         ("it said 1013 and went away", 1013),
+        ("InvalidStatus: server rejected WebSocket connection: HTTP 403", 403),
+        ("WSServerHandshakeError: 401, message='Invalid response status', url='wss://x'", 401),
+        ("WSMessage(type=<WSMsgType.CLOSE: 8>, data=4008, extra='')", 4008),
+        ("Connection to remote host was lost.", None),
+        ("ConnectionResetError: [Errno 104] Connection reset by peer", None),
     ],
 )
 def test_codes_are_found_in_text_as_people_paste_it(pasted: str, code: int | None) -> None:
     assert explain(pasted) == explain(code)
+
+
+@pytest.mark.parametrize(
+    ("pasted", "name"),
+    [
+        ("code 4001: Not authorized", "key refused"),
+        ("closed with 4029", "sent too fast"),
+        ("[Errno 111] Connection refused", "not reached"),
+        ("socket.gaierror: [Errno -2] Name or service not known", "not reached"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", "not reached"),
+        ("timed out during opening handshake", "no answer"),
+    ],
+)
+def test_what_clients_and_systems_say_is_told_apart(pasted: str, name: str) -> None:
+    assert explain(pasted).name == name
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from rtkit.services.assemblyai.client import KEY_VARIABLE
 from rtkit.services.closures import DOCUMENTED, HTTP, SEEN, Closure
 
+_BAD_INPUT = Closure(
+    "bad input",
+    "The service could not accept a parameter or a message.",
+    "Its own words name it; fix that.",
+    False,
+    (3006,),
+    SEEN,
+)
 # Text first: until February 2026 the service gave one code, 3005, to most of these.
 BY_WORDS: tuple[tuple[str, Closure], ...] = (
     (
@@ -121,18 +130,21 @@ BY_WORDS: tuple[tuple[str, Closure], ...] = (
             DOCUMENTED,
         ),
     ),
-    (
-        "invalid",
-        Closure(
-            "bad input",
-            "The service could not accept a parameter or a message.",
-            "Its own words name it; fix that.",
-            False,
-            (3006,),
-            SEEN,
-        ),
+    *(
+        (phrase, _BAD_INPUT)
+        for phrase in ("input validation error", "invalid message", "invalid json", "invalid '")
     ),
 )
+_EARLIER = {
+    "key refused": (4001,),
+    "no credit": (4002, 4003),
+    "session too long": (4008,),
+    "sent too fast": (4029,),
+    "idle": (4031,),
+    "chunk out of bounds": (4032, 4033, 4034),
+    "too many new sessions": (4102,),
+    "bad input": (4000, 4004, 4100, 4101, 4104),
+}
 BY_CODE: Mapping[int, Closure] = {
     401: Closure(
         "key refused",
@@ -158,14 +170,7 @@ BY_CODE: Mapping[int, Closure] = {
         (3005,),
         DOCUMENTED,
     ),
-    3006: Closure(
-        "bad input",
-        "The service could not accept a parameter or a message.",
-        "Its own words name it; fix that.",
-        False,
-        (3006,),
-        SEEN,
-    ),
+    3006: _BAD_INPUT,
     3007: Closure(
         "chunk or pace out of bounds",
         "A chunk was outside 50 to 1000 ms, or audio arrived too fast.",
@@ -191,4 +196,11 @@ BY_CODE: Mapping[int, Closure] = {
         DOCUMENTED,
         wait=60.0,
     ),
+    # Of the service's earlier protocol; clients know them still.
+    **{
+        code: replace(closure, codes=codes, evidence=DOCUMENTED, said="")
+        for name, codes in _EARLIER.items()
+        for closure in [next(one for _, one in BY_WORDS if one.name == name)]
+        for code in codes
+    },
 }
