@@ -209,7 +209,7 @@ class Options:
 def _origins(said: str | Iterable[str]) -> tuple[str, ...]:
     origins = (said,) if isinstance(said, str) else tuple(said)
     for origin in origins:
-        if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+/?", origin, re.IGNORECASE):
+        if not re.fullmatch(r"null|[a-z][a-z0-9+.-]*://[^/\s]+/?", origin, re.IGNORECASE):
             raise ValueError(
                 f"origin {origin!r} is none; give scheme and host, such as http://localhost:3000"
             )

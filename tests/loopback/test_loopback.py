@@ -715,7 +715,8 @@ def test_websocket_client_gets_a_session() -> None:
 
 
 def test_an_origin_comes_in_where_it_is_named_and_the_log_names_the_cause_where_not() -> None:
-    with command("--port", "0", "--origin", "http://localhost:3000") as process:
+    named = ("--origin", "http://localhost:3000", "--origin", "null")  # null: a page from a file
+    with command("--port", "0", *named) as process:
         assert process.stdout is not None
         url = process.stdout.readline().split()[2].rstrip(";") + "?sample_rate=8000"
 
@@ -725,12 +726,13 @@ def test_an_origin_comes_in_where_it_is_named_and_the_log_names_the_cause_where_
                 assert json.loads(await connection.recv())["type"] == "Begin"
 
         asyncio.run(come("http://localhost:3000"))
+        asyncio.run(come("null"))
         with pytest.raises(InvalidStatus):
             asyncio.run(come("https://example.com"))
         process.terminate()
         _, told = process.communicate(timeout=PATIENCE)
     assert (
-        "client 2 refused: HTTP 403 Forbidden for /v3/ws. A page from https://example.com may not "
+        "client 3 refused: HTTP 403 Forbidden for /v3/ws. A page from https://example.com may not "
         "come in; --origin https://example.com lets it." in told
     )
 
