@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import re
 import shutil
@@ -15,6 +16,8 @@ import nbformat
 import papermill
 import pytest
 from nbclient import NotebookClient
+
+import rtkit
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -215,3 +218,27 @@ def test_the_readmes_command_runs_from_the_root(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "build" / "mine.ipynb").is_file()
+
+
+def test_the_demos_page_is_the_executed_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read without Jupyter, runs nothing but the timeline, and loads nothing."""
+    monkeypatch.syspath_prepend(ROOT / "notebooks")
+    run_demo = importlib.import_module("run_demo")
+    shown = {"text/html": rtkit.timeline(rtkit.simulate(1.0)).html, "text/plain": "<Timeline>"}
+    widget = {run_demo.WIDGET: {"model_id": "1"}, "text/plain": "Panel(children=...)"}
+    outputs = [
+        nbformat.v4.new_output("display_data", data=shown),
+        nbformat.v4.new_output("display_data", data=widget),
+        nbformat.v4.new_output("stream", text="250 chunks"),
+    ]
+    cells = [
+        nbformat.v4.new_markdown_cell("# Why <pacing> matters\n\nMeasure it **twice**."),
+        nbformat.v4.new_code_cell("rtkit.compare(clip)", outputs=outputs, execution_count=1),
+    ]
+    page = run_demo.as_page(nbformat.v4.new_notebook(cells=cells))
+    assert "<h1>Why &lt;pacing&gt; matters</h1>" in page
+    for told in ("<strong>twice</strong>", "compare", "250 chunks", run_demo.SCRIPT):
+        assert told in page
+    assert "Panel(children" not in page
+    assert "default-src 'none'" in page
+    assert re.findall(r'(?:src|href)="https?:', page) == []
