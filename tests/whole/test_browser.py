@@ -753,8 +753,8 @@ def test_the_page_without_code_is_looked_at(
     apps: dict[str, Page], pictures: Path, theme: str
 ) -> None:
     page = apps[theme]
-    expect(page).to_have_title(re.compile("whose lateness"))
-    expect(page.get_by_role("heading", name="whose lateness")).to_be_visible()
+    expect(page).to_have_title(re.compile("How late is it"))
+    expect(page.get_by_role("heading", name="How late is it")).to_be_visible()
     expect(page.locator("button.rt-run")).to_be_enabled()
     assert page.locator(".jp-CodeCell .jp-InputArea, .jp-CodeMirrorEditor, pre").count() == 0
     choose(page, pacing="wall clock", chunk=100, seconds=1)
