@@ -217,6 +217,7 @@ def test_an_unknown_dialect_is_refused() -> None:
             "'audio' is no object",
         ),
         ({"type": "input_audio_buffer.append", "audio": "!"}, "no base64"),
+        ({"type": "input_audio_buffer.append", "audio": "é"}, "no base64"),
         (
             {"type": "input_audio_buffer.append", "audio": base64.b64encode(b"123").decode()},
             "not whole samples",

@@ -6,7 +6,6 @@ Which of the two it is the client's first ``session.update`` tells: vLLM's has n
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -124,7 +123,7 @@ class Server:
     def _audio(self, audio: object) -> Audio:
         try:
             pcm = base64.b64decode(str(audio), validate=True)
-        except binascii.Error:
+        except ValueError:
             raise _invalid("audio is no base64") from None
         if not pcm or (len(pcm) % 2 and not self._mulaw):
             raise _invalid(f"{len(pcm)} bytes are not whole samples")
