@@ -10,7 +10,7 @@ LOW := $(VENV)-lowest
 # The core, and its bounds and secrets: all but browsers, kernels, other people's clients, and sweeps.
 CORE := tests/boundary tests/clock tests/services tests/sending tests/loopback tests/views \
 	tests/whole/test_confidence.py tests/whole/test_fuzz.py tests/whole/test_properties.py \
-	--ignore tests/views/test_report.py
+	--ignore tests/views/test_report.py --ignore tests/loopback/test_conversation.py --ignore tests/loopback/test_tls.py
 
 .PHONY: lab app tap test lowest demo docs bench clean
 
