@@ -279,10 +279,14 @@ def judge(module: Path, tests: Sequence[str], count: int, seed: int, only: Seque
             place = f"{module.name}:{mutant.line}"
             print(f"{done:4} {verdict} #{mutant.number} {place}: {mutant.what[:200]}", flush=True)
     print(
-        f"\n{module.stem}: {len(matter) - len(survivors)} killed, {len(survivors)} survived, "
+        f"\n{module.parent.name}/{module.stem}: {len(matter) - len(survivors)} killed, {len(survivors)} survived, "
         f"{len(chosen) - len(matter)} judged equivalent and left out."
     )
-    ratio(f"survivors of {module.stem} / mutants", len(survivors) / max(len(matter), 1), AIM)
+    ratio(
+        f"survivors of {module.parent.name}/{module.stem} / mutants",
+        len(survivors) / max(len(matter), 1),
+        AIM,
+    )
 
 
 def main() -> None:
