@@ -311,6 +311,12 @@ def test_a_single_send_may_take_as_long(seconds: float, took: float, expected: l
     assert names(replace(found, chunks=tuple(slow))) == expected
 
 
+@pytest.mark.parametrize(("late", "expected"), [(0.5, []), (0.5000001, ["late"])])
+def test_all_chunks_may_be_as_late(late: float, expected: list[str]) -> None:
+    answered = turn(30.0, ("hi", 1.0, 2.0), final=True)
+    assert names(session([late] * 4, answered, seconds=5.0)) == expected
+
+
 @pytest.mark.parametrize(("took", "expected"), [(2.0, []), (2.0000001, ["backpressure"])])
 def test_all_sends_may_take_as_long(took: float, expected: list[str]) -> None:
     found = session([0.0] * 4, turn(30.0, ("hi", 1.0, 2.0), final=True), seconds=20.0)

@@ -215,9 +215,13 @@ def judged_equivalent(module: Path) -> dict[tuple[str, str], str]:
     for line in JUDGED.read_text(encoding="utf-8").splitlines():
         if line.strip() and not line.startswith("#"):
             name, code, what, reason = line.split(" || ")
-            if name == f"{module.parent.name}/{module.stem}":
+            if name == _short(module):
                 found[code, what] = reason
     return found
+
+
+def _short(module: Path) -> str:
+    return f"{module.parent.name}/{module.stem}"
 
 
 @dataclass(frozen=True)
@@ -253,7 +257,7 @@ class Copy:
 
 
 def judge(module: Path, tests: Sequence[str], count: int, seed: int, only: Sequence[int]) -> None:
-    source = (ROOT / module).read_text(encoding="utf-8")
+    source, name = (ROOT / module).read_text(encoding="utf-8"), _short(module)
     equivalent = judged_equivalent(module)
     everything = list(mutants(source))
     chosen = random.Random(seed).sample(everything, min(count, len(everything)))
@@ -279,14 +283,10 @@ def judge(module: Path, tests: Sequence[str], count: int, seed: int, only: Seque
             place = f"{module.name}:{mutant.line}"
             print(f"{done:4} {verdict} #{mutant.number} {place}: {mutant.what[:200]}", flush=True)
     print(
-        f"\n{module.parent.name}/{module.stem}: {len(matter) - len(survivors)} killed, {len(survivors)} survived, "
+        f"\n{name}: {len(matter) - len(survivors)} killed, {len(survivors)} survived, "
         f"{len(chosen) - len(matter)} judged equivalent and left out."
     )
-    ratio(
-        f"survivors of {module.parent.name}/{module.stem} / mutants",
-        len(survivors) / max(len(matter), 1),
-        AIM,
-    )
+    ratio(f"survivors of {name} / mutants", len(survivors) / max(len(matter), 1), AIM)
 
 
 def main() -> None:
