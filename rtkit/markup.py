@@ -22,12 +22,8 @@ BOX = (
 )
 # No heading breaks inside a word, whatever the page around it does.
 CELL = "vertical-align: top; padding: 2px 12px; overflow-wrap: normal; word-break: normal"
-# Colors that are no session's and no part's.
-STYLES = {
-    "struck": "background: rgba(128, 128, 128, 0.3); text-decoration: line-through",
-    "instead": "background: rgba(240, 228, 66, 0.35)",
-    "added": "background: rgba(240, 228, 66, 0.35); text-decoration: underline",
-}
+# Elements that browsers, and screen readers, know: in no session's color and in no part's.
+MARKS = {"struck": "<s>{}</s>", "instead": "<mark>{}</mark>", "added": "<mark><ins>{}</ins></mark>"}
 
 
 def asset(name: str) -> str:
@@ -48,8 +44,9 @@ def tinted(style: str, text: str, *, title: str = "") -> str:
     )
 
 
-def marked(style: str, text: str) -> str:
-    return tinted(STYLES[style], text) if text else ""
+def marked(how: str, text: str) -> str:
+    """Text that is struck, or stands instead of another, or was added."""
+    return MARKS[how].format(html.escape(text)) if text else ""
 
 
 T = TypeVar("T")

@@ -312,7 +312,7 @@ def _segment_html(edits: Sequence[Edit]) -> str:
 LEGEND = " &nbsp; ".join(
     (
         f"{marked('struck', 'struck')} said, and not heard",
-        f"{marked('instead', 'green')} heard in its stead",
+        f"{marked('instead', 'marked')} heard in its stead",
         f"{marked('added', 'underlined')} heard, and not said",
     )
 )

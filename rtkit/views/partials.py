@@ -96,7 +96,7 @@ def _history(turn: _History, *, unfolded: bool) -> str:
 
 
 def _at(seconds: float) -> str:
-    return f'<span style="{SMALL}; display: inline-block; min-width: 4.5em">{seconds:.2f} s</span>'
+    return f"<small>{seconds:.2f} s</small>"
 
 
 def _piece(piece: tuple[str, str, str]) -> str:
