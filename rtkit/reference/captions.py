@@ -86,9 +86,19 @@ def _unrolled(cues: Sequence[Cue]) -> Iterator[Cue]:
         return
     yield cues[0]
     for before, after in pairwise(cues):
-        near = after.start - before.end <= TOUCHING
+        near = after.start - before.end <= TOUCHING or _grown(before, after)
         new = _repeated(before, after) if near else after.lines
         yield Cue(after.start, after.end, new)
+
+
+def _grown(before: Cue, after: Cue) -> bool:
+    """Whether a cue says again all of the one before it, of some words, and more."""
+    said, now = _words(before), _words(after)
+    return 3 <= len(said) < len(now) and now[: len(said)] == said
+
+
+def _words(cue: Cue) -> list[str]:
+    return " ".join(cue.lines).split()
 
 
 def _repeated(before: Cue, after: Cue) -> tuple[str, ...]:
@@ -96,9 +106,10 @@ def _repeated(before: Cue, after: Cue) -> tuple[str, ...]:
     for same in range(min(len(before.lines), len(after.lines)), 0, -1):
         if before.lines[-same:] == after.lines[:same]:
             return after.lines[same:]
-    said, now = " ".join(before.lines).split(), " ".join(after.lines).split()
-    if said and len(now) > len(said) and now[: len(said)] == said:  # word by word
-        return (" ".join(now[len(said) :]),)
+    said, now = _words(before), _words(after)
+    for same in range(min(len(said), len(now) - 1), 0, -1):  # word by word, or in one line
+        if now[:same] == said[-same:] and (same > 1 or len(said) == 1):
+            return (" ".join(now[same:]),)
     return after.lines
 
 

@@ -516,6 +516,24 @@ def test_captions_of_three_lines_roll_too(tmp_path: Path) -> None:
     assert scored(tmp_path, content, " ".join(lines), "a.srt") == 0.0
 
 
+def test_captions_that_roll_within_a_line_say_each_word_once(tmp_path: Path) -> None:
+    lines = ["good morning library", "i renew two books", "yes please", "of course", "you do"]
+    content = "\n".join(
+        f"{n + 1}\n{stamp(n)} --> {stamp(n + 1)}\n" + " ".join(lines[max(0, n - 1) : n + 1]) + "\n"
+        for n in range(len(lines))
+    )
+    assert scored(tmp_path, content, " ".join(lines), "a.srt") == 0.0
+
+
+def test_captions_that_grow_over_a_pause_do_too(tmp_path: Path) -> None:
+    words = ["good", "morning", "library", "i", "renew", "books"]
+    content = "\n".join(
+        f"{n}\n{stamp(n + (n > 3))} --> {stamp(n + (n > 3) + 1)}\n{' '.join(words[:n])}\n"
+        for n in range(1, len(words) + 1)
+    )
+    assert scored(tmp_path, content, " ".join(words), "a.srt") == 0.0
+
+
 def test_captions_that_grow_word_by_word_say_each_once(tmp_path: Path) -> None:
     words = ["good", "morning", "library", "and", "good", "morning", "to", "you"]
     content = "\n".join(
