@@ -501,7 +501,7 @@ def test_a_message_within_a_stall_waited_since_its_begin() -> None:
 def test_what_the_kernel_tells_counts_without_any_stall() -> None:
     """A process that is stopped while no timer is due notices nothing."""
     found = sent()
-    waits = [0.052, 0.0, 0.048, 0.004]
+    waits = [0.052, 0.0, 0.048, 0.01]
     late = tuple(Message(0.6 + i / 10, SPEECH, waited=wait) for i, wait in enumerate(waits))
     (problem,) = validity(replace(found, messages=(*found.messages, *late))).problems
     assert problem.name == "stall"
