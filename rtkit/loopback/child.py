@@ -30,7 +30,7 @@ async def _serve() -> None:
     if not (opening := await lines.get()):
         return
     options = Options.from_json(json.loads(opening))
-    scripts = Scripts(options.reference, options.heard)
+    scripts = Scripts(options.reference, options.heard_in)
     async with serve_loopback(0, options, scripts=scripts) as server:
         _answer({"port": server.sockets[0].getsockname()[1]})
         while line := await lines.get():

@@ -13,7 +13,7 @@ from rtkit.boundary.secrets import hidden
 from rtkit.loopback.admission import Admission
 from rtkit.loopback.behavior import MAX_DURATION, TIMINGS, Behavior
 from rtkit.loopback.faults import read_faults
-from rtkit.loopback.following import Recording, recording_beside
+from rtkit.loopback.following import recording_beside
 from rtkit.loopback.recognizer import recognizer_name
 from rtkit.reference import Reference, read_reference
 from rtkit.services.service import ASSEMBLYAI, dialect_named, dialects
@@ -190,9 +190,9 @@ class Options:
         return cast("Reference | None", self.script)
 
     @property
-    def heard(self) -> Recording | None:
-        """The script's recording, read into memory."""
-        return None if self.recording is None else Recording(Path(self.recording))
+    def heard_in(self) -> Path | None:
+        """The script's recording, as it was found."""
+        return cast("Path | None", self.recording)
 
     def to_json(self) -> dict[str, Any]:
         """What another process makes the same of; the key is in it."""
@@ -203,7 +203,9 @@ class Options:
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> Options:
         script = said["script"] and Reference.from_json(said["script"])
-        return cls(**{**said, "script": script})
+        there = said["recording"] and Path(said["recording"]).is_file()  # it may be another host
+        recording = said["recording"] if there else None
+        return cls(**{**said, "script": script, "recording": recording})
 
 
 def _origins(said: str | Iterable[str]) -> tuple[str, ...]:

@@ -13,8 +13,9 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from weakref import WeakKeyDictionary, WeakSet
@@ -63,13 +64,16 @@ class Scripts:
 
     KEPT = 256  # of more the oldest are forgotten; a client may come twice for one
 
-    def __init__(
-        self, default: Reference | None = None, recording: Recording | None = None
-    ) -> None:
-        self._default, self._recording = default, recording
+    def __init__(self, default: Reference | None = None, recording: Path | None = None) -> None:
+        self._default, self._path = default, recording
         self._followed: deque[Following] = deque(maxlen=4)  # a client may go on where one was
         self._waiting: dict[str, Reference | None] = {}
         self.expected = 0
+
+    @cached_property
+    def _recording(self) -> Recording | None:
+        """Read when the first client comes that has no script of its own."""
+        return None if self._path is None else Recording(self._path)
 
     def expect(self, sessions: int) -> None:
         """Be ready for so many at once, as far as this computer lets a process be."""
@@ -116,7 +120,7 @@ async def serve_loopback(
     With `tls` it speaks wss and https, and nothing else.
     """
     options = options or Options()
-    host = _Host(options, scripts or Scripts(options.reference, options.heard), log or Log())
+    host = _Host(options, scripts or Scripts(options.reference, options.heard_in), log or Log())
     server = None
     try:
         if host.recognizers is not None:

@@ -207,7 +207,7 @@ def test_a_turn_of_it_is_ended_and_told(recording: Recording) -> None:
 
 def test_after_a_break_the_first_word_comes_as_promptly_as_any(path: Path) -> None:
     """Where a session was, another may go on."""
-    scripts = Scripts(SCRIPT, Recording(path))
+    scripts = Scripts(SCRIPT, path)
     said = list(heard(scripts.engine(None)(RATE), part(0, 4.2)))
     assert [word.text for word in said] == WORDS[:4]
     engine = scripts.engine(None)(RATE)

@@ -77,6 +77,10 @@ def test_a_child_is_told_all_of_it() -> None:
     options = Options(**ASKED)
     assert Options.from_json(json.loads(json.dumps(options.to_json()))) == options
     assert Options.from_json(Options().to_json()) == Options()
+    elsewhere = {**options.to_json(), "recording": "/not/on/this/host.wav"}
+    assert Options.from_json(elsewhere) == Options(
+        **{**ASKED, "script": options.reference, "recording": None}
+    )
     assert options.reference == read_reference(CALL.with_suffix(".json"))
 
 
