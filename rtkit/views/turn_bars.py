@@ -168,7 +168,7 @@ def _keys(latencies: Sequence[Latency]) -> list[Artist]:
     if out:
         why = ", ".join(REASONS.get(reason, reason) for reason in out)
         keys.append(
-            Patch(facecolor="none", edgecolor=ink(0.6), label=f"outlined: not counted ({why})")
+            Patch(facecolor="none", edgecolor=ink(0.6), label=f"outlined: not counted\n({why})")
         )
     return keys
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import ipywidgets
 
+from rtkit.analysis.attribution import SLOWEST
 from rtkit.analysis.mistakes import diagnose
 from rtkit.audio import Clip
 from rtkit.audio.levels import decibels
@@ -102,7 +103,8 @@ def described(
         channels = f"channel {clip.channel + 1} of {clip.channels}"
     reference = "no reference: word ends are the service's own"
     if clip.reference is not None:
-        reference = f"a reference of {len(clip.reference.words)} words"
+        words = len(clip.reference.words)
+        reference = f"a reference of {words} word{'s' * (words != 1)}"
     level = ""
     if levels := clip.levels():
         level = minus(f", level {decibels(levels[0].loud):.0f} dBFS")
@@ -118,7 +120,7 @@ def described(
 
 
 def _lasting(seconds: float, one: Planned, work: float) -> float:
-    """A naive sender takes its work on top of each chunk, and an unpaced one does not wait."""
+    """A naive sender takes its work on top of each chunk; an unpaced one waits for the service."""
     if one.pacing == "unpaced":
-        return 0.0
+        return seconds / SLOWEST
     return seconds * (1 + (work * 1000 / one.chunk if one.pacing == "fixed_sleep" else 0.0))

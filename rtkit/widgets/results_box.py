@@ -139,7 +139,7 @@ def _verdicts(sessions: Mapping[str, Session]) -> Iterator[str]:
     """A badge for each session, and why it is not valid and what to do."""
     for name, session in sessions.items():
         found = validity(session)
-        badge = "valid" if found else "not valid"
+        badge = "\N{CHECK MARK} valid" if found else "\N{BALLOT X} not valid"
         reasons = "".join(
             f"<li>{html.escape(problem.found)}. {html.escape(in_panel_words(problem.fix))}</li>"
             for problem in found.problems

@@ -164,7 +164,7 @@ def test_what_does_not_count_is_outlined_in_the_colors_of_its_parts(ax: Axes) ->
     found = stacks(artists)
     filled = [{bar.get_alpha() for bar in stack} for stack in found.values()]
     assert filled == [{1.0}, {1.0}, {0.0}]
-    assert labels(ax)[-1] == "outlined: not counted (ended by the shutdown)"
+    assert labels(ax)[-1] == "outlined: not counted\n(ended by the shutdown)"
     boxes = [one for one in artists if isinstance(one, PolyCollection)]
     edges = {
         to_hex(np.asarray(one.get_edgecolor())[0].tolist())
