@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from rtkit.services.asked import Asked
 from rtkit.services.deepgram.client import FLUX_MODEL, FLUX_PATH, PATH, SILENT
+from rtkit.services.double import Double
 from rtkit.services.encodings import from_mulaw
 from rtkit.services.messages import (
     Audio,
@@ -30,7 +31,6 @@ from rtkit.services.messages import (
     Turn,
     Word,
 )
-from rtkit.services.service import Tokens
 
 __all__ = ["Server"]
 
@@ -54,37 +54,18 @@ V1_ONLY = ("interim_results", "endpointing", "utterance_end_ms", "vad_events", "
 IDS = {"request_id": "", "model_uuid": "00000000-0000-4000-8000-000000000000"}
 
 
-class Server:
+class Server(Double):
     """One session as the service sees it: by its path, v1 or Flux."""
 
     PATHS: ClassVar[tuple[str, ...]] = (PATH, FLUX_PATH)
+    REFUSALS: ClassVar[Mapping[str, tuple[int, str]]] = REFUSALS
+    SCHEMES: ClassVar[tuple[str, ...]] = ("token", "bearer")
 
     def __init__(self, query: Mapping[str, str], path: str) -> None:
         self._query: dict[str, Any] = dict(query)
         self._flux = path == FLUX_PATH
         self._voice: _Segments | _Turns = _Turns() if self._flux else _Segments()
         self._mulaw = False
-
-    @staticmethod
-    def credential(query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
-        """After the word Token a key, after Bearer a temporary token."""
-        kind, _, credential = headers.get("authorization", "").partition(" ")
-        return credential if kind.lower() in ("token", "bearer") else None
-
-    @staticmethod
-    def page(
-        path: str,
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
-        tokens: Tokens,
-        now: float,
-    ) -> tuple[int, str | Mapping[str, Any]] | None:
-        return None
-
-    @staticmethod
-    def refusal(cause: str, **facts: object) -> Refusal:
-        code, text = REFUSALS[cause]
-        return Refusal(code, text.format(**facts))
 
     # What the client says.
 
@@ -111,9 +92,6 @@ class Server:
             self._query |= message["thresholds"]
             return (Configure(self._rules()),)
         raise Refusal(1008, f"DATA-0000: {str(kind)[:60]} is nothing that is done here")
-
-    def check(self, seconds: float) -> None:
-        """Any length will do."""
 
     def _rules(self) -> Rules:
         asked = Asked(self._query, _invalid)
@@ -143,8 +121,7 @@ class Server:
     def write(self, reply: Reply) -> Iterable[Mapping[str, Any] | Close]:
         if isinstance(reply, ServiceError):
             yield self._voice.error(reply.text)
-            code = reply.code if reply.code is not None and reply.code >= 1000 else 1011
-            yield Close(code, reply.text)
+            yield self.close(reply.code, reply.text, 1011)
         else:
             yield from self._voice.write(reply)
 

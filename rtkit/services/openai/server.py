@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from rtkit.services.asked import Asked
+from rtkit.services.double import Double
 from rtkit.services.encodings import from_mulaw
 from rtkit.services.messages import (
     Audio,
@@ -34,7 +35,6 @@ from rtkit.services.messages import (
     Turn,
 )
 from rtkit.services.openai.client import EMPTY, KIND, PATH, WITHOUT_VAD
-from rtkit.services.service import Tokens
 
 __all__ = ["Server"]
 
@@ -54,10 +54,11 @@ RATES = {"audio/pcm": 24000, "audio/pcmu": 8000}
 VLLM_RATE = 16000
 
 
-class Server:
+class Server(Double):
     """One session as the service sees it."""
 
     PATHS: ClassVar[tuple[str, ...]] = (PATH,)
+    REFUSALS: ClassVar[Mapping[str, tuple[int, str]]] = REFUSALS
 
     def __init__(self, query: Mapping[str, str], path: str) -> None:
         self._vllm = self._mulaw = self._detects = False
@@ -68,28 +69,12 @@ class Server:
         self._forced = False  # whether a turn's end has answered the commit
         self._text: list[str] = []  # vLLM: of all turns
 
-    @staticmethod
-    def credential(query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
+    @classmethod
+    def credential(cls, query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
         """A key; vLLM, whose clients state no intent, needs none."""
-        kind, _, key = headers.get("authorization", "").partition(" ")
-        if not kind and "intent" not in query:
+        if "authorization" not in headers and "intent" not in query:
             return "none"
-        return key if kind.lower() == "bearer" else None
-
-    @staticmethod
-    def page(
-        path: str,
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
-        tokens: Tokens,
-        now: float,
-    ) -> tuple[int, str | Mapping[str, Any]] | None:
-        return None
-
-    @staticmethod
-    def refusal(cause: str, **facts: object) -> Refusal:
-        code, text = REFUSALS[cause]
-        return Refusal(code, text.format(**facts))
+        return super().credential(query, headers)
 
     # What the client says.
 
@@ -116,9 +101,6 @@ class Server:
                 rules = _rules(VLLM_RATE, "pcm16", str(message["model"]), math.inf)
                 return (Configure(rules),)
         raise _invalid(f"{str(kind)[:60]} is nothing that is done here")
-
-    def check(self, seconds: float) -> None:
-        """Any length will do."""
 
     def _audio(self, audio: object) -> Audio:
         try:
@@ -171,7 +153,7 @@ class Server:
                 yield {"type": "transcription.done", "text": text, "usage": {}}
             case ServiceError(code, text):
                 yield self._error(text)
-                yield Close(code if code is not None and code >= 1000 else INVALID, text)
+                yield self.close(code, text, INVALID)
 
     def _turn(self, turn: Turn) -> Iterator[Mapping[str, Any]]:
         item = {"item_id": f"item_{turn.order}"}

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from rtkit.services.asked import Asked
+from rtkit.services.double import Double
 from rtkit.services.encodings import from_mulaw
 from rtkit.services.messages import (
     Audio,
@@ -27,7 +28,6 @@ from rtkit.services.messages import (
     Turn,
     Word,
 )
-from rtkit.services.service import Tokens
 from rtkit.services.soniox.client import END, FINISHED, PATH, SILENT
 
 __all__ = ["Server"]
@@ -51,35 +51,16 @@ NOT_DONE = (
 )
 
 
-class Server:
+class Server(Double):
     """One session as the service sees it."""
 
     PATHS: ClassVar[tuple[str, ...]] = (PATH,)
+    REFUSALS: ClassVar[Mapping[str, tuple[int, str]]] = REFUSALS
 
     def __init__(self, query: Mapping[str, str], path: str) -> None:
         self._configured = self._mulaw = False
         self._said = 0  # words of the open turn that were said for good
         self._settled = 0.0  # up to where words are final
-
-    @staticmethod
-    def credential(query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
-        kind, _, key = headers.get("authorization", "").partition(" ")
-        return key if kind.lower() == "bearer" else None
-
-    @staticmethod
-    def page(
-        path: str,
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
-        tokens: Tokens,
-        now: float,
-    ) -> tuple[int, str | Mapping[str, Any]] | None:
-        return None
-
-    @staticmethod
-    def refusal(cause: str, **facts: object) -> Refusal:
-        code, text = REFUSALS[cause]
-        return Refusal(code, text.format(**facts))
 
     # What the client says.
 
@@ -111,9 +92,6 @@ class Server:
         if kind == "finalize":
             return (ForceEndpoint(),)
         raise _invalid(f"'{str(kind)[:60]}' is no control request")
-
-    def check(self, seconds: float) -> None:
-        """Any length will do."""
 
     def _rules(self, asked: Asked) -> Rules:
         model = asked.text("model")

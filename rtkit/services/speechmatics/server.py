@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from rtkit.services.asked import Asked
+from rtkit.services.double import Double
 from rtkit.services.encodings import from_mulaw
 from rtkit.services.messages import (
     Audio,
@@ -26,7 +27,6 @@ from rtkit.services.messages import (
     Turn,
     Word,
 )
-from rtkit.services.service import Tokens
 from rtkit.services.speechmatics.client import PATH
 
 __all__ = ["Server"]
@@ -47,10 +47,11 @@ MARKS = ".,?!;:"
 NOT_DONE = ("diarization", "translation_config", "audio_events_config")
 
 
-class Server:
+class Server(Double):
     """One session as the service sees it."""
 
     PATHS: ClassVar[tuple[str, ...]] = (PATH,)
+    REFUSALS: ClassVar[Mapping[str, tuple[int, str]]] = REFUSALS
 
     def __init__(self, query: Mapping[str, str], path: str) -> None:
         self._asked: dict[str, Any] | None = None  # of the transcription, once it has begun
@@ -59,25 +60,9 @@ class Server:
         self._said = 0  # words of the open turn that were said for good
         self._until = 0.0  # where the last of them ends
 
-    @staticmethod
-    def credential(query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
-        kind, _, key = headers.get("authorization", "").partition(" ")
-        return key if kind.lower() == "bearer" else query.get("jwt")
-
-    @staticmethod
-    def page(
-        path: str,
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
-        tokens: Tokens,
-        now: float,
-    ) -> tuple[int, str | Mapping[str, Any]] | None:
-        return None
-
-    @staticmethod
-    def refusal(cause: str, **facts: object) -> Refusal:
-        code, text = REFUSALS[cause]
-        return Refusal(code, text.format(**facts))
+    @classmethod
+    def credential(cls, query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
+        return super().credential(query, headers) or query.get("jwt")
 
     # What the client says.
 
@@ -112,9 +97,6 @@ class Server:
                 self._asked |= message["transcription_config"]
                 return (Configure(self._rules()),)
         raise _invalid(f"{str(kind)[:60]} is nothing that is done here")
-
-    def check(self, seconds: float) -> None:
-        """Any length will do."""
 
     def _heard(self, frame: bytes) -> Audio:
         encoding = self._audio.get("encoding")
@@ -163,7 +145,7 @@ class Server:
             case ServiceError(code, text):
                 name, _, reason = text.partition(": ")
                 yield {"message": "Error", "type": name, "reason": reason}
-                yield Close(code if code is not None and code >= 1000 else 1011, text)
+                yield self.close(code, text, 1011)
 
     def _turn(self, turn: Turn) -> Iterator[Mapping[str, Any]]:
         final = [word for word in turn.words if word.final]
