@@ -25,6 +25,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import rtkit
 from rtkit.loopback.log import Log
+from rtkit.loopback.options import Options
 from rtkit.loopback.process import Loopback, embedded
 from rtkit.loopback.server import serve_loopback
 from rtkit.recording import StreamError
@@ -770,6 +771,22 @@ def test_the_log_tells_the_code_that_was_sent_and_not_the_clients_echo() -> None
     asyncio.run(run())
     assert "closed by the service: 3007 " in told[1]
     assert told[1].endswith("; 0.0 s of audio in 0.0 s; no Terminate")
+
+
+def test_the_log_tells_what_a_client_that_left_was_about_to_be_told() -> None:
+    told: list[str] = []
+
+    async def run() -> None:
+        options = Options(refusal_delay=60.0)
+        async with serve_loopback(0, options, log=Log(told.append)) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/v3/ws?sample_rate=8000"
+            async with connect(url, additional_headers={"Authorization": "any"}) as connection:
+                await connection.recv()
+                await connection.send("[]")
+                await connection.close()
+
+    asyncio.run(run())
+    assert "closed by the client: 1000 (no reason), after 3006 User Input" in told[1]
 
 
 def test_the_printed_address_is_a_host_that_assemblyai_takes() -> None:
