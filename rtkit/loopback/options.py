@@ -13,8 +13,8 @@ from rtkit.boundary.secrets import hidden
 from rtkit.loopback.admission import Admission
 from rtkit.loopback.behavior import MAX_DURATION, TIMINGS, Behavior
 from rtkit.loopback.faults import read_faults
-from rtkit.loopback.following import recording_beside
 from rtkit.loopback.recognizer import recognizer_name
+from rtkit.loopback.script_position import recording_beside
 from rtkit.reference import Reference, read_reference
 from rtkit.services.service import ASSEMBLYAI, dialect_named, dialects
 

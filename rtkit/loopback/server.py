@@ -30,11 +30,11 @@ from rtkit.loopback.admission import Visit
 from rtkit.loopback.conversation import MAX_DURATION, Conversation
 from rtkit.loopback.engines import Energy, Engine, Script, SlowEngine
 from rtkit.loopback.faults import read_faults
-from rtkit.loopback.following import Following, Recording
 from rtkit.loopback.line import Demand, Line
 from rtkit.loopback.log import Log
 from rtkit.loopback.options import Options
 from rtkit.loopback.recognizer import Recognizer, Recognizers
+from rtkit.loopback.script_position import Following, Recording
 from rtkit.reference import Reference
 from rtkit.services.messages import Close, Refusal
 from rtkit.services.service import Server as Protocol

@@ -18,7 +18,7 @@ from rtkit.boundary.secrets import StrikeOut, without_user
 from rtkit.boundary.text import told
 from rtkit.clock.thread import in_thread
 from rtkit.sending.kernel import Kernel
-from rtkit.services.closures import Closure
+from rtkit.services.close_codes import Closure
 from rtkit.services.endpoint import Address, Closed, Endpoint
 from rtkit.services.explain import FLOOD, explain, explain_own
 from rtkit.services.service import dialect_named

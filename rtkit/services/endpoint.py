@@ -14,7 +14,7 @@ from rtkit.boundary.secrets import Confidential, Told, Unfit, plain
 from rtkit.boundary.text import told
 
 if TYPE_CHECKING:
-    from rtkit.services.closures import Closure
+    from rtkit.services.close_codes import Closure
 
 __all__ = ["Address", "Closed", "Endpoint", "as_json", "as_texts", "only_public", "sounds_secret"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from rtkit.services.closures import HTTP, SEEN, WEBSOCKET, Closure, Closures
+from rtkit.services.close_codes import HTTP, SEEN, WEBSOCKET, Closure, Closures
 from rtkit.services.endpoint import Closed
 from rtkit.services.messages import ServiceError
 from rtkit.services.service import ASSEMBLYAI, dialect_named, part_of
@@ -206,7 +206,7 @@ def explain(what: object, text: str = "", *, dialect: str = ASSEMBLYAI) -> Closu
 
 
 def _tables(dialect: str) -> tuple[tuple[tuple[str, Closure], ...], dict[int, Closure]]:
-    own = part_of(dialect, "closures")
+    own = part_of(dialect, "close_codes")
     return own.BY_WORDS, {**_BY_CODE, **own.BY_CODE}
 
 

@@ -6,7 +6,7 @@ A vendor's folder ``rtkit/services/NAME/`` holds all that is its own:
   service's frames, and `Dialect` that puts these together, as ``DIALECT``
 - ``server.py``: ``Server``, the same protocol from the other end, for the embedded service (and,
   reading only, for whatever watches a client)
-- ``closures.py``: ``BY_WORDS`` and ``BY_CODE``, why it ends sessions
+- ``close_codes.py``: ``BY_WORDS`` and ``BY_CODE``, why it ends sessions
 """
 
 from __future__ import annotations
@@ -294,7 +294,7 @@ class Server(Protocol):
 
 
 def part_of(dialect: str, part: str) -> Any:
-    """A module of a dialect's folder: its ``client``, ``server`` or ``closures``.
+    """A module of a dialect's folder: its ``client``, ``server`` or ``close_codes``.
 
     Raises
     ------

@@ -11,8 +11,8 @@ from typing import Protocol, cast
 
 from rtkit.boundary.text import told
 from rtkit.sending.kernel import NOTHING, Kernel
-from rtkit.tap.head import LONGEST_HEAD, Request, Upstream
 from rtkit.tap.network import Network
+from rtkit.tap.request_head import LONGEST_HEAD, Request, Upstream
 
 __all__ = ["Observer", "Relay", "refusal"]
 

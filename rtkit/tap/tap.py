@@ -21,9 +21,9 @@ from rtkit.clock.stalls import Lookout
 from rtkit.loopback.process import Loopback
 from rtkit.services.service import ASSEMBLYAI, dialect_named
 from rtkit.session import Session
-from rtkit.tap.head import Request, Upstream
 from rtkit.tap.network import SIDES, Network, read_network
 from rtkit.tap.relay import Observer, Relay
+from rtkit.tap.request_head import Request, Upstream
 from rtkit.tap.tapped import Tapped, dialect_at
 from rtkit.writing import Writer
 

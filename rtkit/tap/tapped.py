@@ -35,7 +35,7 @@ from rtkit.services.messages import (
 from rtkit.services.service import Dialect, Reader, dialect_named, dialects, part_of
 from rtkit.session import Chunk, Ending, Event, Message, Session, Settings, Stall
 from rtkit.tap.frames import Close, Messages, deflated
-from rtkit.tap.head import LONGEST_HEAD, Request, Upstream
+from rtkit.tap.request_head import LONGEST_HEAD, Request, Upstream
 from rtkit.writing import Writer
 
 __all__ = ["Tapped", "dialect_at", "settled"]

@@ -84,7 +84,7 @@ def test_judging_a_session_loads_no_sender_no_websocket_and_no_service(tmp_path:
     assert [name for name in loaded if name.startswith(unneeded)] == []
     # Of services, what reads their messages and explains their endings; no double.
     vendors = [name for name in loaded if name.startswith("rtkit.services.assemblyai.")]
-    assert {name.rpartition(".")[2] for name in vendors} <= {"client", "closures", "mistakes"}
+    assert {name.rpartition(".")[2] for name in vendors} <= {"client", "close_codes", "mistakes"}
 
 
 def test_importing_rtkit_leaves_asyncio_alone() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rtkit.services.closures import DOCUMENTED, Closure
+from rtkit.services.close_codes import DOCUMENTED, Closure
 from rtkit.services.speechmatics.client import Speechmatics
 
 NO_KEY = Closure(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from rtkit.services.assemblyai.client import KEY_VARIABLE
-from rtkit.services.closures import DOCUMENTED, HTTP, SEEN, Closure
+from rtkit.services.close_codes import DOCUMENTED, HTTP, SEEN, Closure
 
 _BAD_INPUT = Closure(
     "bad input",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rtkit.services.closures import DOCUMENTED, HTTP, Closure
+from rtkit.services.close_codes import DOCUMENTED, HTTP, Closure
 from rtkit.services.openai.client import OpenAI
 
 NO_KEY = Closure(

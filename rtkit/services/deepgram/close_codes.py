@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from rtkit.services.closures import DOCUMENTED, HTTP, Closure
+from rtkit.services.close_codes import DOCUMENTED, HTTP, Closure
 from rtkit.services.deepgram.client import Deepgram
 
 NO_KEY = Closure(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rtkit.services.closures import DOCUMENTED, Closure
+from rtkit.services.close_codes import DOCUMENTED, Closure
 from rtkit.services.soniox.client import Soniox
 
 BY_WORDS: tuple[tuple[str, Closure], ...] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rtkit.services.closures import Closure
+from rtkit.services.close_codes import Closure
 
 SQUAWK = Closure("bad manners", "The parrot was offended.", "Say please.", False, (4001,))
 BY_WORDS: tuple[tuple[str, Closure], ...] = (("no cracker", SQUAWK),)
