@@ -547,6 +547,9 @@ def test_what_the_kernel_does_not_tell_is_said() -> None:
     first, *rest = told.messages
     told = replace(told, messages=(replace(first, waited=0.0), *rest))
     assert validity(told).notes == ()
+    asked_at_times = taken(unacknowledged=lambda chunk: None if chunk % 5 else 0)
+    asked_at_times = replace(asked_at_times, messages=(*told.messages, Message(9.0, SPEECH)))
+    assert validity(asked_at_times).notes == ()
     assert len(validity(sent()).notes) == 2
     assert all("not known" in note for note in validity(sent()).notes)
 
