@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, TypeVar
 
+from rtkit.boundary.text import unknown
+
 __all__ = ["SMALL", "Table", "asset", "box", "marked", "tinted"]
 
 SMALL = "font-size: 0.9em; opacity: 0.85"
@@ -84,7 +86,7 @@ class Table:
         for name, cells, _ in self.rows:
             if name == row:
                 return dict(zip(self.columns, self._spread(cells), strict=True))
-        raise KeyError(f"no row {row!r}; the rows are {[name for name, _, _ in self.rows]}")
+        raise KeyError(unknown("row", row, [name for name, _, _ in self.rows]))
 
     def __str__(self) -> str:
         rows = [[name, *self._spread(cells)] for name, *cells in self.cells()]

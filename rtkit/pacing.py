@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 from rtkit.audio import Clip, check_numbers
+from rtkit.boundary.text import unknown
 from rtkit.services.service import NO_LIMITS, Limits
 
 __all__ = [
@@ -71,15 +72,15 @@ def choose_pacing(name: str, *, catch_up: float | None = None) -> Pacing:
         If the name is unknown, or `catch_up` is not above 1, or not for this pacing.
     """
     if name not in PACINGS:
-        raise ValueError(f"unknown pacing {name!r}; one of {', '.join(map(repr, PACINGS))}")
+        raise ValueError(unknown("pacing", name, PACINGS))
     if catch_up is None:
         return {"wall_clock": wall_clock, "fixed_sleep": fixed_sleep, "unpaced": unpaced}[name]
     if name != "wall_clock":
-        raise ValueError(f"catch_up is for pacing 'wall_clock'; {name!r} never catches up")
+        raise ValueError(f"catch_up needs pacing 'wall_clock'; {name!r} never catches up")
     if not catch_up > 1:
         raise ValueError(
-            f"catch_up={catch_up:g} cannot catch up; give a rate above 1, "
-            "where 2 is twice real time, or None for no bound"
+            f"catch_up={catch_up:g} cannot catch up; give a rate above 1 (2 is twice real "
+            f"time), or None for no limit"
         )
     return partial(wall_clock, catch_up=catch_up)
 
@@ -111,7 +112,7 @@ def due_times(edges: np.ndarray, rate: int, phase: str = "end") -> np.ndarray:
         return np.asarray(edges[1:] / rate)
     if phase == "start":
         return np.asarray(edges[:-1] / rate)
-    raise ValueError(f"unknown phase {phase!r}; one of 'end', 'start'")
+    raise ValueError(unknown("phase", phase, ("end", "start")))
 
 
 def chunk_edges(samples: int, rate: int, chunk: float, limits: Limits) -> np.ndarray:
@@ -144,7 +145,7 @@ def chunk_edges(samples: int, rate: int, chunk: float, limits: Limits) -> np.nda
     check_numbers(chunk=chunk)
     limits.check(rate, chunk)
     if not 0 < chunk < math.inf:
-        raise ValueError(f"chunk={chunk:g} s is no duration; give seconds above 0, such as 0.1")
+        raise ValueError(f"chunk={chunk:g} s is not a duration; give seconds above 0, such as 0.1")
     size = max(1, whole_samples(chunk, rate))
     edges = np.append(np.arange(0, samples, size, dtype=np.int64), samples)
     tail = edges[-1] - edges[-2]

@@ -396,9 +396,7 @@ def check_awaited(what: object, name: str, call: str) -> None:
         if inspect.iscoroutine(what):
             what.close()  # or Python would complain of it as well, somewhere else
         ran = "run" if name == "session" else "been made"
-        raise TypeError(
-            f"a {name} that has not {ran} is no {name}: await it, as in {name} = await {call}"
-        )
+        raise TypeError(f"this {name} has not {ran} yet: await it, as in {name} = await {call}")
 
 
 def check_session(what: object) -> None:
@@ -413,11 +411,11 @@ def check_session(what: object) -> None:
         return
     check_awaited(what, "session", "rtkit.stream(clip)")
     if isinstance(what, str | os.PathLike):
-        raise TypeError(f"{str(what)!r} is no session; give rtkit.load_session(PATH)")
+        raise TypeError(f"{str(what)!r} is not a session; give rtkit.load_session(PATH)")
     if isinstance(what, Mapping) and any(isinstance(one, Session) for one in what.values()):
         names = ", ".join(map(repr, what))
-        raise TypeError(f"these are several sessions; give one of them, by its name: {names}")
+        raise TypeError(f"these are several sessions; give one of them, by name: {names}")
     raise TypeError(
-        f"a {type(what).__name__} is no session; give what rtkit.stream or rtkit.load_session "
-        "returned"
+        f"a {type(what).__name__} is not a session; give what rtkit.stream or "
+        f"rtkit.load_session returned"
     )

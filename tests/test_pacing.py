@@ -111,8 +111,8 @@ def test_a_pacing_is_chosen_by_its_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "catch_up", "told"),
     [
-        ("walclock", None, "unknown pacing 'walclock'; one of 'wall_clock', 'fixed_sleep',"),
-        ("", None, "unknown pacing ''"),
+        ("walclock", None, "unknown pacing 'walclock'; did you mean 'wall_clock'"),
+        ("", None, "unknown pacing ''; one of 'wall_clock', 'fixed_sleep', 'unpaced'"),
         ("fixed_sleep", 2.0, "'fixed_sleep' never catches up"),
         ("unpaced", 2.0, "'unpaced' never catches up"),
         ("wall_clock", 1.0, "catch_up=1 cannot catch up"),

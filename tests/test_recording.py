@@ -327,7 +327,11 @@ def test_a_disk_that_fails_beside_what_failed_before_hides_neither(
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("a\0b.jsonl", "is no file's name"), ("a/" * 3000, "is no file's name"), ("pipe", "No such")],
+    [
+        ("a\0b.jsonl", "is not a file name"),
+        ("a/" * 3000, "is not a file name"),
+        ("pipe", "No such"),
+    ],
 )
 def test_what_cannot_be_written_holds_up_nobody(
     make_clip: MakeClip, tmp_path: Path, name: str, sentence: str

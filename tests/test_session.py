@@ -214,7 +214,7 @@ def test_a_killed_process_leaves_a_file_that_loads(tmp_path: Path) -> None:
 def test_a_file_of_a_later_format_says_so(tmp_path: Path) -> None:
     path = recorded().save(tmp_path / "later.jsonl")
     path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
-    with pytest.raises(ValueError, match="a later rtkit wrote it"):
+    with pytest.raises(ValueError, match="a newer version of rtkit wrote it"):
         load_session(path)
 
 
@@ -255,20 +255,24 @@ def test_a_damaged_file_in_a_folder_is_named_and_costs_no_other(tmp_path: Path) 
 
 
 def test_a_folder_without_sessions_says_how_to_record_some(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"holds no session .* record="):
+    with pytest.raises(ValueError, match=r"contains no session .* record="):
         load_session(tmp_path)
 
 
 def test_a_file_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").touch()
-    with pytest.raises(ValueError, match=r"There is no .*b\.jsonl.*; there are a\.jsonl"):
+    with pytest.raises(
+        ValueError,
+        match=r"No such file or folder: .*b\.jsonl.*; there are "
+        r"a\.jsonl",
+    ):
         load_session(tmp_path / "b.jsonl")
-    with pytest.raises(ValueError, match="no session lies in its folder"):
+    with pytest.raises(ValueError, match="there are no sessions in its folder"):
         load_session(tmp_path / "folder" / "b.jsonl")
 
 
 def test_a_folder_cannot_be_recorded_to(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is a folder; give a file's name"):
+    with pytest.raises(ValueError, match="is a folder; give a file name"):
         Recorder(SETTINGS, {}, None, path=tmp_path)
 
 

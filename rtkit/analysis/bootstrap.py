@@ -71,9 +71,9 @@ class Interval:
 def check(level: float, resamples: int) -> None:
     """Raise ValueError, in a sentence, where no interval can come of it."""
     if not 0 < level < 1:
-        raise ValueError(f"level={level:g} is no level of confidence; give 0.95, say")
+        raise ValueError(f"level={level:g} is not a confidence level; give a number such as 0.95")
     if resamples < 100:
-        raise ValueError(f"resamples={resamples} are too few for an interval; give 100 or more")
+        raise ValueError(f"resamples={resamples} is too few for an interval; give 100 or more")
 
 
 def bootstrap(sums: np.ndarray, *, resamples: int, generator: np.random.Generator) -> np.ndarray:
@@ -157,7 +157,7 @@ def bootstrap_quantiles(
     """
     values = np.asarray(values, dtype=float)
     if not all(0 <= quantile <= 1 for quantile in quantiles):
-        raise ValueError(f"quantiles={list(quantiles)} do not all lie between 0 and 1")
+        raise ValueError(f"quantiles={list(quantiles)} must all be between 0 and 1")
     check(level, resamples)
     places, number = _places(len(values), units)
     if len(values) < 2:

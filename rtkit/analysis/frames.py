@@ -26,6 +26,7 @@ from rtkit.analysis.metrics import METRICS
 from rtkit.analysis.naming import Sessions, named, parameters_of, service_of
 from rtkit.analysis.turns import heard_turns
 from rtkit.analysis.validity import validity
+from rtkit.boundary.text import unknown
 from rtkit.session import Session
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
     >>> words[words.counted].groupby("session").latency.median()  # doctest: +SKIP
     """
     if what not in _ROWS:
-        raise ValueError(f"unknown rows {what!r}; what={' or '.join(map(repr, _ROWS))}")
+        raise ValueError(unknown("rows", what, _ROWS))
     pd = pandas_for("to_frame")
     tables = {name: _ROWS[what](session) for name, session in named(sessions).items()}
     lengths = [len(next(iter(table.values()))) for table in tables.values()]
@@ -106,8 +107,7 @@ def pandas_for(what: str) -> Any:
         import pandas
     except ImportError as error:
         raise ImportError(
-            f"{what} makes tables of pandas, which is not installed: pip install 'rtkit[lab]', or "
-            "pandas alone"
+            f"{what} needs pandas, which is not installed: pip install 'rtkit[lab]', or only pandas"
         ) from error
     return pandas
 

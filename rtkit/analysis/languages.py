@@ -36,7 +36,7 @@ _INVISIBLE = re.compile("[\u034f\u180b-\u180d\ufe00-\ufe0f\U000e0100-\U000e01ef]
 def _subtags(tag: str) -> list[str]:
     """A language tag's parts: BCP 47's, in any case, and with underscores as well."""
     if not re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*", tag):
-        raise ValueError(f"{tag!r} is no language code; give one such as 'en' or 'pt-BR'")
+        raise ValueError(f"{tag!r} is not a language code; give one such as 'en' or 'pt-BR'")
     return re.split("[-_]", tag.lower())
 
 

@@ -63,7 +63,7 @@ def diagnose(what: Session | Clip, *, transcript: str | None = None) -> Mistakes
         check_session(what)
     raise TypeError(
         f"a {type(what).__name__} cannot be diagnosed; give a session, or a clip from "
-        "rtkit.open_clip(PATH). For a code or an error there is rtkit.explain"
+        f"rtkit.open_clip(PATH). For a code or an error, use rtkit.explain"
     )
 
 

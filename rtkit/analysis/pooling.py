@@ -18,6 +18,7 @@ from rtkit.analysis.metrics import METRICS, MS
 from rtkit.analysis.naming import Sessions, named, service_of
 from rtkit.analysis.paired import Paired, paired_difference
 from rtkit.analysis.validity import validity
+from rtkit.boundary.text import unknown
 from rtkit.session import Session, check_awaited
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def pool(
     settings = [by] if isinstance(by, str) else list(by)
     for setting in settings:
         if setting not in BY:
-            raise ValueError(f"unknown setting {setting!r}; by= takes {', '.join(map(repr, BY))}")
+            raise ValueError(unknown("setting", setting, BY))
     by_name = named(sessions)
     include_invalid |= of == "lateness" or "name" in settings or len(by_name) == 1
     together = _together(by_name, settings)
@@ -257,22 +258,25 @@ def compare_paired(
     check_awaited(table, "table", "rtkit.sweep(clips)")
     if not hasattr(table, "columns"):
         raise TypeError(
-            f"a {type(table).__name__} is no table; give what rtkit.sweep returned, or "
+            f"a {type(table).__name__} is not a table; give what rtkit.sweep returned, or "
             'rtkit.to_frame(sessions, "sessions")'
         )
     for column in (metric, by):
         if column not in table:
             what = "metric" if column == metric else "column"
-            there = ", ".join(table.columns)
-            raise ValueError(f"the table has no {what} {column!r}; it has {there}")
+            raise ValueError(unknown(what, column, table.columns))
     if table[metric].dtype.kind not in "fiu":
-        raise ValueError(f"the column {metric!r} holds no numbers; give 'word_latency_p50', say")
+        raise ValueError(
+            f"the column {metric!r} holds no numbers; give a metric such as 'word_latency_p50'"
+        )
     if by in ("recording", "session"):
-        raise ValueError(f"by={by!r} leaves nothing to pair: files are compared with themselves")
+        raise ValueError(
+            f"by={by!r} leaves nothing to pair, because each file is compared "
+            f"with itself; give another column"
+        )
     for value in (before, after):
         if value not in set(table[by]):
-            there = ", ".join(map(repr, sorted(set(table[by]), key=str)))
-            raise ValueError(f"the table holds no session with {by} {value!r}; it has {there}")
+            raise ValueError(unknown(by, value, sorted(set(table[by]), key=str)))
     if before == after:
         raise ValueError(f"before and after are both {before!r}; give two values of {by}")
     table = table[table[by].isin([before, after])]
@@ -281,7 +285,7 @@ def compare_paired(
     for value in (before, after):
         if value not in set(kept[by]):
             raise ValueError(
-                f"no session with {by} {value!r} is valid; include_invalid=True takes them in"
+                f"no session with {by} {value!r} is valid; include_invalid=True includes the others"
             )
     file = _files(kept)
     same = [kept[name].astype(str) for name in _the_same(by) if name in kept and name != by]
@@ -341,8 +345,7 @@ def measure_of(of: str) -> Callable[[Session], np.ndarray]:
     if of == "lateness":
         return lambda session: session.lateness
     if of not in LATENCIES:
-        known = ", ".join(map(repr, [*LATENCIES, "lateness"]))
-        raise ValueError(f"unknown measure {of!r}; of= takes {known}")
+        raise ValueError(unknown("measure", of, [*LATENCIES, "lateness"]))
     return lambda session: LATENCIES[of](session).latency[counted_of(session, of)]
 
 

@@ -55,7 +55,7 @@ def read_file(path: Path, session: Session) -> Reference | list[str] | str:
     """
     suffix = path.suffix.lower()
     if suffix not in (*PLAIN, *CAPTIONS, *REFERENCES):
-        raise SidecarError(f"{path} is in no form that can be scored: {TAKEN}.")
+        raise SidecarError(f"{path} is not in a format that can be scored: {TAKEN}.")
     if suffix == ".json":
         return _in_json(path, session)
     if suffix in REFERENCES:
@@ -63,12 +63,12 @@ def read_file(path: Path, session: Session) -> Reference | list[str] | str:
         return _streamed(found, session, str(path))
     text = read_text(path)
     if suffix in CAPTIONS and not read_cues(text) and text.removeprefix("WEBVTT").strip():
-        raise SidecarError(f"{path} cannot be used: it holds no captions.")
+        raise SidecarError(f"{path} cannot be used: it has no captions.")
     kind = kind_of(text[:START].encode())
     if kind is not None and kind.name != "text":
         if kind.name == "JSON text":
             return _in_json(path, session)
-        raise SidecarError(f"{path} is {kind.name}, and no text of what was spoken: {TAKEN}.")
+        raise SidecarError(f"{path} is {kind.name}, not a transcript: {TAKEN}.")
     return said_in(text, session, str(path))
 
 
@@ -115,7 +115,8 @@ def _captions(text: str, session: Session, name: str) -> str:
         if found[-1].start > length + ROUNDING:
             raise SidecarError(
                 f"{name} has its last caption at {found[-1].start:g} s, and the recording is "
-                f"{length:.2f} s long: they are of another recording, or of another cut of it."
+                f"{length:.2f} s long: they belong to another recording, or to another "
+                f"version of it."
             )
     within = [cue for cue in found if start - ROUNDING <= cue.start < stop + ROUNDING]
     if found and not within:
@@ -133,7 +134,7 @@ def _streamed(reference: Reference, session: Session, name: str) -> Reference:
     if settings.total is not None:
         check_within(reference, settings.total / settings.rate, name, "the recording")
     if reference.turns and not reference.transcript.strip():
-        raise SidecarError(f"{name} tells who spoke when, and not what: there is nothing to score.")
+        raise SidecarError(f"{name} says who spoke when, but not what: there is nothing to score.")
     cut = reference.excerpt(start, stop)
     if reference.transcript.strip() and not cut.transcript.strip():
         first = min(turn.start for turn in reference.turns)

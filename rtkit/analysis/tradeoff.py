@@ -13,6 +13,7 @@ from rtkit.analysis.naming import Sessions, named
 from rtkit.analysis.partials import early_cut_offs
 from rtkit.analysis.validity import validity
 from rtkit.analysis.wer import wer
+from rtkit.boundary.text import unknown
 from rtkit.session import Session
 
 __all__ = ["AGAINST", "Place", "tradeoff"]
@@ -58,7 +59,7 @@ def tradeoff(
     """
     for what, known, name in ((of, OF, "of"), (against, AGAINST, "against")):
         if what not in known:
-            raise ValueError(f"unknown {name} {what!r}; one of {', '.join(map(repr, known))}")
+            raise ValueError(unknown(name, what, known))
     found = {}
     for name, session in named(sessions).items():
         latency = OF[of](session)

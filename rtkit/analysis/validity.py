@@ -95,9 +95,9 @@ def validity(session: Session, *, budget: float = BUDGET, receive: float = RECEI
     """
     check_session(session)
     if not 0 < budget < math.inf:
-        raise ValueError(f"budget={budget:g} is no share of a chunk; give a number above 0")
+        raise ValueError(f"budget={budget:g} is not a share of a chunk; give a number above 0")
     if not 0 < receive < math.inf:
-        raise ValueError(f"receive={receive:g} is no duration; give seconds, above 0")
+        raise ValueError(f"receive={receive:g} is not a duration; give seconds above 0")
     return session.once(_judged, budget * session.settings.chunk, receive)
 
 

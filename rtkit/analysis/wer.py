@@ -78,16 +78,17 @@ def wer(
     check_session(session)
     if session.settings.marks_speech:
         raise ValueError(
-            "the service only marked where speech is, so there are no words to score; stream to "
-            "one that understands: rtkit.Loopback(engine='recognizer') or rtkit.AssemblyAI()"
+            "the service only marked where there is speech, so there are no words to score; "
+            "use a service that recognizes words:"
+            " rtkit.Loopback(engine='recognizer') or rtkit.AssemblyAI()"
         )
     jiwer, normalize = _tools(language)
     unit, segments = _segments(session, reference)
     said = normalize(" ".join(segments))
     if not said:
         raise ValueError(
-            "the reference holds no words once it is normalized, so there is no rate; "
-            "give one that says what was said"
+            "after normalization the reference has no words, so there is no rate; give one "
+            "that contains what was said"
         )
     ends = _ends([normalize(segment) for segment in segments], said, jiwer)
     found = jiwer.process_words(" ".join(said), " ".join(normalize(session.transcript)))
@@ -126,7 +127,7 @@ def _segments(session: Session, reference: object) -> tuple[str, list[str]]:
         return "turns", found
     if not isinstance(found, str):
         raise TypeError(
-            f"a {type(found).__name__} is no reference; give text, a path or an rtkit.Reference"
+            f"a {type(found).__name__} is not a reference; give text, a path or an rtkit.Reference"
         )
     lines = [line for line in found.splitlines() if line.strip()]
     if len(lines) > 1:

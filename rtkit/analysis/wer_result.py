@@ -160,8 +160,8 @@ class WordErrorRate:
         check(level, resamples)
         if self._said != other._said:
             raise ValueError(
-                "the two rates were taken against different references; score both sessions "
-                "against the same words to compare them"
+                "the two rates have different references; score both sessions against the "
+                "same words to compare them"
             )
         apart = self._by_segment[0] - other._by_segment[0]
         if apart.any():

@@ -120,7 +120,7 @@ def worst_cases(
     """
     measure_of(of)
     if count < 1:
-        raise ValueError(f"count={count} shows nothing; give 1 or more")
+        raise ValueError(f"count={count} is too small; give 1 or more")
     files: Mapping[str, Path] = {}
     if isinstance(sessions, str | Path):
         sessions, files = _loaded(Path(sessions))
@@ -142,7 +142,7 @@ def _loaded(path: Path) -> tuple[dict[str, Session], dict[str, Path]]:
     """The sessions of a folder or of a file, and the file of each."""
     if not path.exists():
         raise FileNotFoundError(
-            f"There is no folder or file {path}; give one in which sessions were recorded, with "
+            f"No such file or folder: {path}. Give one in which sessions were recorded, with "
             "rtkit.sweep(clips, folder='FOLDER') or rtkit.stream(clip, record='FOLDER/NAME.jsonl')"
         )
     if path.is_file():

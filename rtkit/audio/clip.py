@@ -135,7 +135,7 @@ class Clip:
                     held = held[size:]
         except (soundfile.LibsndfileError, OSError) as error:
             raise AudioError(
-                f"{self.path} cannot be read any further ({reason(error)}): it was damaged, moved "
+                f"{self.path} cannot be read further ({reason(error)}): it was damaged, moved "
                 "or changed. Copy or record it again."
             ) from error
 
@@ -203,7 +203,7 @@ def check_numbers(**values: object) -> None:
     for name, value in values.items():
         if value is not None and not isinstance(value, Real):
             unit = "samples a second" if name == "rate" else "seconds"
-            raise TypeError(f"{name}={value!r} is no number; give a number of {unit}")
+            raise TypeError(f"{name}={value!r} is not a number; give a number of {unit}")
 
 
 def reason(error: Exception) -> str:

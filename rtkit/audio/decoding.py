@@ -73,8 +73,8 @@ def _check_end(path: Path, sound: soundfile.SoundFile) -> None:
         whole = False
     if not whole:
         raise NotWhole(
-            f"is cut: its header promises {sound.frames} samples and the last of them cannot be "
-            "read"
+            f"is truncated: its header promises {sound.frames} samples but the last of them "
+            f"cannot be read"
         )
     if sound.format == "MP3" and isinstance(sound.name, int):
         with path.open("rb") as file:
@@ -118,9 +118,9 @@ def _counted(path: Path, size: int, changed: int, until: int | None) -> int:
                     break
                 frames += read
         except soundfile.LibsndfileError as error:
-            raise NotWhole(f"is cut or damaged: it cannot be read beyond {frames} samples") from (
-                error
-            )
+            raise NotWhole(
+                f"is truncated or damaged: it cannot be read beyond {frames} samples"
+            ) from (error)
     return frames
 
 

@@ -13,7 +13,7 @@ START = 4096  # bytes from which `kind_of` can tell any of them
 TEXT = 512  # of which so many show what text it is
 
 CONVERT = "Convert it, for example: ffmpeg -i INPUT -ac 1 OUTPUT.wav"
-FETCH = "Download the recording itself, signed in if need be, and look at what the address answers."
+FETCH = "Download the recording itself, signed in if necessary, and check what the URL returns."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ _MARKS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"FLV\x01", "a Flash video"),
 )
 _OTHERS: tuple[tuple[bytes, str, str], ...] = (
-    (b"PK\x03\x04", "a ZIP archive", "Unpack it and open what is in it."),
-    (b"\x1f\x8b", "a gzip archive", "Unpack it and open what is in it."),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Unpack it and open what is in it."),
+    (b"PK\x03\x04", "a ZIP archive", "Unpack it and open one of the files in it."),
+    (b"\x1f\x8b", "a gzip archive", "Unpack it and open one of the files in it."),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Unpack it and open one of the files in it."),
     (b"%PDF", "a PDF document", FETCH),
     (b"\x89PNG", "a picture", FETCH),
     (b"\xff\xd8\xff", "a picture", FETCH),
@@ -107,7 +107,7 @@ def _text_kind(start: bytes) -> Kind | None:
         return None
     shown = _quoted(begin.split(b"\n")[0].rstrip()[:24])
     if _POINTERS.match(begin):
-        fix = "Fetch what it stands for: git lfs pull, or git annex get."
+        fix = "Fetch the file that it points to: git lfs pull, or git annex get."
         return Kind("a pointer to a file that was not fetched", shown, fix, sound=False)
     if begin[:1] == b"<":
         page = re.search(rb"<(!doctype html|html|head|body)\b", begin, re.IGNORECASE)

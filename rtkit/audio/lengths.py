@@ -23,7 +23,8 @@ NEAR_ROUND = 64  # how far that is moved to make whole frames
 
 
 JOINED = (
-    "is joined from several files: another one begins inside it, and programs hear the first alone"
+    "is several files joined together: another one begins inside it, and most programs read "
+    "only the first"
 )
 Order = Literal["little", "big"]
 
@@ -145,7 +146,7 @@ def _extent(
     """Judge the size that is written in `field`; it counts as many bytes before `begin`."""
     written, held = int.from_bytes(value, order), max(0, length - begin) + counted
     if written > held and not _is_placeholder(written, len(value)):
-        fault = f"is cut: its header promises {written} bytes of audio and it holds {held}"
+        fault = f"is truncated: its header promises {written} bytes of audio and it holds {held}"
         return Extent(begin, held, written, field, order, fault)
     wrapped = (held - written) % 2**32 == 0  # it took more bits than there are
     if not counted < written <= held or wrapped:
@@ -240,5 +241,5 @@ def check_ogg(path: Path) -> None:
             sizes = pages[at + 27 : at + 27 + pages[at + 26]]
             end = at + 27 + len(sizes) + sum(sizes)
             if end > len(pages) or len(sizes) < pages[at + 26]:
-                raise NotWhole("is cut: its last page is not there to its end")
+                raise NotWhole("is truncated: its last page is incomplete")
             at = end

@@ -68,7 +68,7 @@ def open_clip(
     rate = held.rate
     _check_channel(channel, path, held.channels)
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
-        raise AudioError(f"seconds={seconds:g} is no length; give a number of seconds above 0.")
+        raise AudioError(f"seconds={seconds:g} is not a length; give a number of seconds above 0.")
     wanted = None
     if seconds is not None and math.isfinite(start):
         wanted = max(0, round(start * rate)) + max(1, round(seconds * rate))
@@ -77,7 +77,7 @@ def open_clip(
         raise AudioError(f"{path} has a header but no samples. Record or convert it again.")
     if not (math.isfinite(start) and 0 <= start < frames / rate):
         raise AudioError(
-            f"start={start:g} s lies outside {path}, which is {frames / rate:.3f} s long."
+            f"start={start:g} s is outside {path}, which is {frames / rate:.3f} s long."
         )
     first = min(round(start * rate), frames - 1)
     samples = frames - first
@@ -113,33 +113,35 @@ def bundled() -> list[Path]:
 def check_file(path: str | Path) -> Path:
     """The path of a file; refuse what is none. Of a folder, name some recordings."""
     if not isinstance(path, str | bytes | os.PathLike):
-        raise TypeError(f"a {type(path).__name__} is no recording; give the path of a file")
+        raise TypeError(f"a {type(path).__name__} is not a recording; give the path of a file")
     name = os.fsdecode(path)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", name):
-        raise AudioError(f"{name} is an address; download it, and open the file: curl -LO {name}")
+        raise AudioError(f"{name} is a URL; download it first, and open the file: curl -LO {name}")
     path = Path(name)
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         if path.is_symlink():
             raise AudioError(
-                f"{path} is a link to {path.readlink()}, which is not there. Fetch it, for "
-                "example: git annex get"
+                f"{path} is a link to {path.readlink()}, which does not exist. Fetch it, for "
+                f"example: git annex get"
             ) from None
-        seen = "" if path.is_absolute() else f", seen from {Path.cwd()}"
+        seen = "" if path.is_absolute() else f", searched from {Path.cwd()}"
         raise AudioError(f"There is no file {path}{seen}. Check the name and the folder.") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise AudioError(f"{path} cannot be opened: {reason(error)}.") from error
     if stat.S_ISDIR(mode):
         raise AudioError(f"{path} is a folder. {_recordings_in(path)}")
     if not stat.S_ISREG(mode):
-        raise AudioError(f"{path} is no regular file: it cannot be read twice. Record to a file.")
+        raise AudioError(
+            f"{path} is not a regular file, so it cannot be read twice. Record to a file."
+        )
     try:
         with path.open("rb") as file:
             file.read(1)
     except OSError as error:
         raise AudioError(
-            f"{path} cannot be read: {reason(error)}. Look at who may read it."
+            f"{path} cannot be read: {reason(error)}. Check its permissions."
         ) from error
     return path
 
@@ -150,7 +152,8 @@ def _recordings_in(folder: Path) -> str:
     except OSError as error:
         return f"It cannot be read: {reason(error)}."
     some = ", ".join(map(str, found[:3])) + (", ..." if len(found) > 3 else "")
-    return f"Open a recording in it: {some}" if found else "It holds no recording; name a file."
+    return f"Open one of its recordings: {some}" if found else "It contains no recording; "
+    "give a file."
 
 
 def _look(path: Path) -> Contents:
@@ -170,8 +173,9 @@ def _look(path: Path) -> Contents:
             ) from error
         found = "" if kind is None else f"it is {kind.name}, and "
         raise AudioError(
-            f"{path} cannot be read as audio ({found}{reason(error)}). It takes WAV, FLAC, OGG and "
-            "MP3; convert others, for example: ffmpeg -i INPUT -ac 1 OUTPUT.wav"
+            f"{path} cannot be read as audio ({found}{reason(error)}). rtkit reads WAV, FLAC, "
+            f"OGG and MP3; convert others"
+            ", for example: ffmpeg -i INPUT -ac 1 OUTPUT.wav"
         ) from error
 
 
@@ -184,7 +188,7 @@ def _count(path: Path, until: int | None) -> int:
 
 def _fix(error: NotWhole) -> str:
     if str(error) == JOINED:
-        return "Open the parts one by one, or join them with an audio editor."
+        return "Open the parts separately, or join them with an audio editor."
     return "Copy or record it again."
 
 
@@ -192,7 +196,7 @@ def _check_channel(channel: int | None, path: Path, channels: int) -> None:
     if channel is None:
         return
     if not isinstance(channel, Integral) or isinstance(channel, bool):
-        raise TypeError(f"channel={channel!r} is no channel; give its number, counted from 0")
+        raise TypeError(f"channel={channel!r} is not a channel; give its number, counting from 0")
     if not 0 <= channel < channels:
         have = "one channel, 0" if channels == 1 else f"channels 0 to {channels - 1}"
         raise AudioError(f"channel={channel} is not in {path}, which has {have}.")

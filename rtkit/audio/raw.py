@@ -53,10 +53,12 @@ def open_raw(
     header = read_header(path)
     if rate is None:
         if header is None:
-            raise AudioError(f"{path} has no WAV header; say its sample rate: rate=16000")
+            raise AudioError(f"{path} has no WAV header; give its sample rate: rate=16000")
         rate = header.rate
     if rate < 1:
-        raise AudioError(f"rate={rate} is no sample rate; give samples per second, such as 16000.")
+        raise AudioError(
+            f"rate={rate} is not a sample rate; give samples per second, such as 16000."
+        )
     skipped = 0 if header is None else header.size
     size = path.stat().st_size - skipped
     if seconds is not None:
@@ -65,7 +67,7 @@ def open_raw(
     if keep_header:
         size, skipped = size + skipped, 0
     if size < 2:
-        raise AudioError(f"{path} holds no samples. Record or convert it anew.")
+        raise AudioError(f"{path} holds no samples. Record or convert it again.")
     if header is not None and seconds is not None:
         header = replace(header, seconds=min(seconds, header.seconds))
     reference = find_reference(path)
@@ -115,7 +117,7 @@ class _Raw(Clip):
                         meter.measure(samples[:, None], samples)
                     yield piece
         except OSError as error:
-            raise AudioError(f"{self.path} cannot be opened any more: {reason(error)}.") from error
+            raise AudioError(f"{self.path} can no longer be opened: {reason(error)}.") from error
 
 
 def read_header(path: Path) -> Header | None:

@@ -63,8 +63,8 @@ def resample(clip: Clip, rate: int) -> Clip:
         import soxr  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            f"The service takes audio at {rate} Hz, and the recording has {clip.rate} Hz: "
-            "resampling needs soxr: pip install soxr"
+            f"The service takes audio at {rate} Hz, and the recording has {clip.rate} Hz. "
+            f"Resampling needs soxr: pip install soxr"
         ) from error
     known: dict[str, Any] = {one.name: getattr(clip, one.name) for one in fields(Clip)}
     counted = {

@@ -73,9 +73,7 @@ def start_child(module: str) -> subprocess.Popen[str]:
         _started.add(child)
         return child
     # Out here the error carries no environment along, and no key in it.
-    raise RuntimeError(
-        f"No process can be started ({why}). Close what is not needed, and try again."
-    )
+    raise RuntimeError(f"No process can be started ({why}). Close other programs, and try again.")
 
 
 _started: weakref.WeakSet[subprocess.Popen[str]] = weakref.WeakSet()  # of this process alone

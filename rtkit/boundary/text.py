@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
-__all__ = ["LONGEST", "clean", "short_name", "told"]
+__all__ = ["LONGEST", "clean", "short_name", "told", "unknown"]
 
 LONGEST = 300  # characters of what somebody else says, in a sentence of ours
 
@@ -27,6 +29,16 @@ def told(text: object, longest: int = LONGEST) -> str:
     words = str(text)[: 4 * longest]  # or a megabyte would be looked through for its first line
     line = " ".join(clean(words).split())
     return line if len(line) <= longest else f"{line[: longest - 2]} …"
+
+
+def unknown(what: str, given: object, known: Iterable[object]) -> str:
+    """A sentence about a name that is not known, with the nearest that is, or with all of them."""
+    names = [str(name) for name in known]
+    near = get_close_matches(str(given), names, n=1)
+    said = told(repr(given), 60)
+    if near:
+        return f"unknown {what} {said}; did you mean {near[0]!r}?"
+    return f"unknown {what} {said}; one of {', '.join(map(repr, names))}"
 
 
 def short_name(name: str) -> str:

@@ -62,7 +62,7 @@ def made_of(cls: Callable[..., T], said: Any) -> T:
         If a field is missing, of another type, or out of bounds.
     """
     if type(said) is not dict:
-        raise ValueError(f"{told(said, 60)} is no JSON object")
+        raise ValueError(f"{told(said, 60)} is not a JSON object")
     values = {}
     for name, check, required in _checks(cls):
         if name in said:
@@ -84,14 +84,14 @@ def data(value: Any, depth: int = DEPTH) -> Any:
     if type(value) in (int, float):
         if math.isfinite(number(value)):
             return value
-        raise ValueError(f"holds {value}, which is no finite number")
+        raise ValueError(f"holds {value}, which is not a finite number")
     if not depth:
         raise ValueError(f"is nested deeper than {DEPTH} levels")
     if type(value) is list:
         return [data(one, depth - 1) for one in value]
     if type(value) is dict:
         return {clean(str(name)): data(one, depth - 1) for name, one in value.items()}
-    raise ValueError(f"is no JSON, but {type(value).__name__}")
+    raise ValueError(f"is not JSON, but {type(value).__name__}")
 
 
 @cache
@@ -133,7 +133,7 @@ def _number(kinds: tuple[type, ...], within: Within) -> _Check:
         if type(value) in kinds and least <= value <= most:  # NaN is not
             return value if whole else float(value)
         wanted = "a whole number" if whole else "a number"
-        raise ValueError(f"is {told(repr(value), 60)}, and not {wanted} of {least:g} to {most:g}")
+        raise ValueError(f"is {told(repr(value), 60)}, not {wanted} of {least:g} to {most:g}")
 
     return check
 
@@ -141,7 +141,7 @@ def _number(kinds: tuple[type, ...], within: Within) -> _Check:
 def _raw(value: Any) -> str:
     if type(value) is str:
         return value
-    raise ValueError(f"is {told(repr(value), 60)}, and no text")
+    raise ValueError(f"is {told(repr(value), 60)}, not text")
 
 
 def text(value: Any) -> str:
@@ -152,13 +152,13 @@ def text(value: Any) -> str:
 def _flag(value: Any) -> bool:
     if type(value) is bool:
         return value
-    raise ValueError(f"is {told(repr(value), 60)}, and neither true nor false")
+    raise ValueError(f"is {told(repr(value), 60)}, neither true nor false")
 
 
 def _object(value: Any) -> Any:
     if type(value) is dict:
         return data(value)
-    raise ValueError(f"is {told(repr(value), 60)}, and no JSON object")
+    raise ValueError(f"is {told(repr(value), 60)}, not a JSON object")
 
 
 def _any_of(checks: list[_Check], hint: Any) -> _Check:
@@ -185,7 +185,7 @@ def _tuple(of: tuple[Any, ...]) -> _Check:
     def check(value: Any) -> Any:
         if type(value) is not list or not (several or len(value) == len(checks)):
             wanted = "a list" if several else f"a list of {len(checks)}"
-            raise ValueError(f"is {told(repr(value), 60)}, and not {wanted}")
+            raise ValueError(f"is {told(repr(value), 60)}, not {wanted}")
         if several:
             return tuple(map(checks[0], value))
         return tuple(one(item) for one, item in zip(checks, value, strict=True))
@@ -198,7 +198,7 @@ def number(value: Any) -> float:
     if type(value) in (int, float):
         with contextlib.suppress(OverflowError):
             return float(value)
-    raise ValueError(f"is {told(repr(value), 60)}, and no number")
+    raise ValueError(f"is {told(repr(value), 60)}, not a number")
 
 
 def _anything(value: Any) -> Any:

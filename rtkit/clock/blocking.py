@@ -32,8 +32,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     given: object = coroutine
     if not inspect.iscoroutine(given):
         raise TypeError(
-            f"rtkit.run takes a coroutine, as rtkit.stream(clip) makes one, and not "
-            f"{type(given).__name__}"
+            f"rtkit.run takes a coroutine, such as rtkit.stream(clip), not {type(given).__name__}"
         )
     try:
         loop = asyncio.get_running_loop()

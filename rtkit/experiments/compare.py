@@ -133,7 +133,7 @@ def _check_services(
     options: Mapping[str, Any],
 ) -> None:
     if not isinstance(services, Mapping):
-        raise TypeError('services takes names: services={"A": rtkit.AssemblyAI(), "B": ...}')
+        raise TypeError('services needs names: services={"A": rtkit.AssemblyAI(), "B": ...}')
     for service in services.values():
         check_sides(clip, service)
     if one := {"service", "connection"} & set(options):
@@ -142,12 +142,12 @@ def _check_services(
         return
     if pacings != ["wall_clock"]:
         raise ValueError(
-            "sessions at the same time go by the wall clock; for other pacings give "
+            "concurrent sessions are paced by the wall clock; for other pacings, give "
             "concurrent=False"
         )
     if others := sorted(set(options) - set(AT_ONCE)):
         raise ValueError(
-            f"sessions at the same time take no {others[0]}; give concurrent=False, or only "
+            f"concurrent sessions have no {others[0]}; give concurrent=False, or only "
             f"{', '.join(AT_ONCE)}"
         )
 
@@ -156,7 +156,7 @@ def _free_paths(folder: Path, names: Iterable[str]) -> dict[str, Path]:
     """A file for each session, numbered alike, so that files of one run are known by it."""
     stems = {name: re.sub(r"[^\w.-]+", "-", name).strip("-.") or "session" for name in names}
     if len(set(stems.values())) < len(stems):
-        raise ValueError(f"{', '.join(stems)} make the same file names; name them otherwise")
+        raise ValueError(f"{', '.join(stems)} lead to the same file names; give them other names")
     for number in itertools.count(1):
         ending = f"-{number}" if number > 1 else ""
         paths = {name: folder / f"{stem}{ending}.jsonl" for name, stem in stems.items()}

@@ -76,14 +76,14 @@ class ConcurrentResult:
     def _lines(self) -> Iterator[str]:
         yield (
             f"{len(self.sessions)} sessions at once, {len(self.lateness)} chunks in "
-            f"{self.seconds:.1f} s, {self.cpu_per_chunk * 1e6:.0f} µs of CPU a chunk, "
+            f"{self.seconds:.1f} s, {self.cpu_per_chunk * 1e6:.0f} µs of CPU per chunk, "
             f"{self.busy:.2f} of a core"
         )
         yield f"{'lateness':<20}{_in_ms(quantiles(self.lateness))}"
         if self.saturated:
             yield (
-                "The host is saturated: it sends late and sees answers as late, so no latency is "
-                "shown. " + self._cure()
+                "The host is saturated: it sends late and receives late, so no latency is shown."
+                " " + self._cure()
             )
         else:
             for name, measure in (("word", word_latency), ("turn", turn_latency)):
@@ -93,8 +93,8 @@ class ConcurrentResult:
                     yield f"{label:<20}{_in_ms(_pooled(found, part))}"
         if full := sum(map(_was_full, self.sessions)):
             yield (
-                f"{full} of {len(self.sessions)} sessions were held up by a full connection: the "
-                "service read too slowly, or the network did."
+                f"{full} of {len(self.sessions)} sessions were delayed by a full connection: "
+                f"the service or the network was too slow."
             )
         for error, count in _counted(self.errors).items():
             yield f"{count} of {len(self.sessions)} sessions failed: {error}"
@@ -104,12 +104,12 @@ class ConcurrentResult:
     def _cure(self) -> str:
         if self.busy > 0.8:
             return (
-                f"This process took {self.busy:.0%} of a core: have fewer sessions, or several "
-                "processes."
+                f"This process took {self.busy:.0%} of a core: use fewer sessions, or several "
+                f"processes."
             )
         return (
-            f"This process took only {self.busy:.0%} of a core: something else on the host, or in "
-            "this loop, held it up."
+            f"This process used only {self.busy:.0%} of a core: something else on the host, "
+            f"or in this loop, delayed it."
         )
 
     __str__ = summary

@@ -101,20 +101,20 @@ async def stream_many(
     """
     if isinstance(clips, Clip) or not isinstance(clips, Iterable):
         raise TypeError(
-            f"stream_many takes a list of clips, a session each, and got {clips!r}; "
-            "for a hundred sessions of one clip: [clip] * 100"
+            f"stream_many takes a list of clips, one per session, not {clips!r}; for a "
+            f"hundred sessions of one clip, give [clip] * 100"
         )
     clips = list(clips)
     if not clips:
-        raise ValueError("there are no clips; give a list of them, for example [clip] * 100")
+        raise ValueError("the list of clips is empty; give at least one, for example [clip] * 100")
     services: list[Service | None]
     services = list(service) if isinstance(service, Sequence) else [service] * len(clips)
     for clip, one in zip(clips, _one_each(services, clips, "services"), strict=True):
         check_sides(clip, one)
     if sessions_per_minute is not None and not 0 < sessions_per_minute < float("inf"):
         raise ValueError(
-            f"sessions_per_minute={sessions_per_minute:g} is no rate; "
-            "give a number above 0, or None"
+            f"sessions_per_minute={sessions_per_minute:g} is not a rate; give a number above "
+            f"0, or None"
         )
     through = [None] * len(clips) if connections is None else connections
     _one_each(through, clips, "connections")
@@ -295,7 +295,9 @@ class _Sender:
 
 def _one_each(things: Sequence[T], clips: Sequence[Clip], name: str) -> Sequence[T]:
     if len(things) != len(clips):
-        raise ValueError(f"{len(things)} {name} for {len(clips)} clips; give one a clip, or none")
+        raise ValueError(
+            f"{len(things)} {name} for {len(clips)} clips; give one for each clip, or none"
+        )
     return things
 
 
@@ -310,12 +312,13 @@ def _check_files(sessions: int, *, each: int) -> None:
     if allowed == resource.RLIM_INFINITY or needed <= allowed:
         return
     if highest != resource.RLIM_INFINITY and needed > highest:
-        fix = f"Have fewer sessions: no more than {highest} can be allowed here."
+        fix = f"Use fewer sessions: this system allows at most {highest}."
     else:
         fix = (
             f"Run `ulimit -n {needed}` before you start Python, or here: import resource; "
             f"resource.setrlimit(resource.RLIMIT_NOFILE, ({needed}, {highest}))"
         )
     raise ValueError(
-        f"{sessions} sessions need {needed} open files and this process may have {allowed}. {fix}"
+        f"{sessions} sessions need {needed} open files but this process may have only "
+        f"{allowed}. {fix}"
     )

@@ -213,8 +213,8 @@ class Member:
         if payload is None:  # the reading is shared, and another session met the fault
             name = self.run.recorder.settings.recording
             raise AudioError(
-                f"{name} cannot be read to its end: it was cut, damaged or changed. Make or copy "
-                "it anew."
+                f"{name} cannot be read to its end: it was cut, damaged or changed. Record or "
+                f"copy it again."
             )
         self._frame = self._travels(payload.ljust(self._plan.least, b"\0"))
 

@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from rtkit.audio import Clip, open_raw
+from rtkit.boundary.text import unknown
 from rtkit.loopback.process import Loopback, embedded
 from rtkit.pacing import Plan
 from rtkit.recording import StreamError
@@ -58,7 +59,7 @@ async def reproduce(
         If the service cannot be reached.
     """
     if mistake not in _MISTAKES:
-        raise ValueError(f"unknown mistake {mistake!r}; one of {', '.join(map(repr, _MISTAKES))}")
+        raise ValueError(unknown("mistake", mistake, _MISTAKES))
     check_sides(clip, service)
     formats = mistake == "counted twice" and service is None
     own = Loopback(format_turns=True, finals=2) if formats else None

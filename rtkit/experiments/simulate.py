@@ -149,7 +149,7 @@ class Models:
     def __post_init__(self) -> None:
         for name, value in self.to_json().items():
             if name != "seed" and not 0 <= value < float("inf"):
-                raise ValueError(f"{name}={value:g} is no duration; give seconds of 0 or more")
+                raise ValueError(f"{name}={value:g} is not a duration; give 0 or more seconds")
         Options(blocks=self.blocks)  # raises what is wrong with them
 
     def to_json(self) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Admission:
         sessions_per_minute: int | None = None,
     ) -> None:
         if key is not None and not key.strip():
-            raise ValueError("key='' is empty; leave it out and any key will do")
+            raise ValueError("key='' is empty; leave it out to accept any key")
         limits = {"max_sessions": max_sessions, "sessions_per_minute": sessions_per_minute}
         for name, number in limits.items():
             if number is not None and number < 1:

@@ -75,12 +75,12 @@ class Behavior:
     def __post_init__(self) -> None:
         if not (0 <= self.delay < math.inf and 0 <= self.delay_spread < math.inf):
             raise ValueError(
-                f"delay={self.delay:g} and delay_spread={self.delay_spread:g} are "
-                "seconds of 0 or more: the service cannot answer before it has heard"
+                f"delay={self.delay:g} and delay_spread={self.delay_spread:g} must be 0 or "
+                f"more seconds: the service cannot reply before it has received the audio"
             )
         for name in ENDS:
             if not 0 <= (getattr(self, name) or 0.0) < math.inf:
-                raise ValueError(f"{name}={getattr(self, name):g} must be seconds of 0 or more")
+                raise ValueError(f"{name}={getattr(self, name):g} must be 0 or more seconds")
         if not (self.max_speed > 0 and self.backlog > 0):
             raise ValueError(
                 f"max_speed={self.max_speed:g} and backlog={self.backlog:g} must be above 0"
@@ -89,7 +89,7 @@ class Behavior:
             raise ValueError(f"finals={self.finals} must be 1 or 2")
         if self.max_duration is not None and not 0 < self.max_duration < math.inf:
             raise ValueError(
-                f"max_duration={self.max_duration:g} must be above 0 seconds, and finite"
+                f"max_duration={self.max_duration:g} must be a finite number of seconds above 0"
             )
 
     @property

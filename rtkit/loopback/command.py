@@ -31,7 +31,7 @@ def main() -> None:
     certificate, private_key = given.pop("certificate"), given.pop("private_key")
     try:
         if private_key is not None and certificate is None:
-            raise ValueError("--private-key belongs to a certificate; name that: --certificate")
+            raise ValueError("--private-key needs a certificate; add --certificate")
         options = Options(**given)
         tls: ssl.SSLContext | None = None
         if certificate is not None:
@@ -57,12 +57,14 @@ async def _serve(
             at = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
             path = dialect_named(options.protocol).path
             scheme = "ws" if tls is None else "wss"
-            print(f"Listening on {scheme}://{at}{path}; Ctrl-C ends it.", flush=True)
+            print(f"Listening on {scheme}://{at}{path}. Press Ctrl-C to stop.", flush=True)
             if trust:
-                print(f"Clients have to trust its certificate:\n{trust}", flush=True)
+                print(f"Clients must trust its certificate:\n{trust}", flush=True)
             await ended.wait()  # then no client holds it up for longer than a moment
     except OSError as error:
-        sys.exit(f"Port {port} cannot be had ({error.strerror}); try another one with --port.")
+        sys.exit(
+            f"Port {port} is not available ({error.strerror}); choose another one with --port."
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -133,5 +135,5 @@ def _tell(line: str) -> None:
 def _port(text: str) -> int:
     port = int(text)
     if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is no port; give one of 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{port} is not a port; give one from 0 to 65535")
     return port

@@ -70,7 +70,7 @@ class Log:
             return
         asked = conversation.rules
         if asked is None:  # it has yet to say what it asks for
-            self.note(connection, "opened" + (f"; faults to come: {faults}" if faults else ""))
+            self.note(connection, "opened" + (f"; faults requested: {faults}" if faults else ""))
             return
         told = {
             "sample_rate": asked.rate,
@@ -83,7 +83,7 @@ class Log:
         if asked.inactivity is not None:
             told["inactivity_timeout"] = f"{asked.inactivity:g}"
         text = "opened: " + " ".join(f"{name}={value}" for name, value in told.items())
-        self.note(connection, text + (f"; faults to come: {faults}" if faults else ""))
+        self.note(connection, text + (f"; faults requested: {faults}" if faults else ""))
 
     def closed(self, connection: ServerConnection, conversation: Conversation) -> None:
         """Tell how a session that was opened ended."""
@@ -115,7 +115,7 @@ def _end(connection: ServerConnection, conversation: Conversation) -> str:
     if protocol.close_rcvd is None and protocol.close_sent is None:
         if protocol.close_code is not None:
             return "lost: the connection broke without a close frame"
-        return "given up: it read nothing, or the service failed"
+        return "abandoned: the client read nothing, or the service failed"
     by_client = protocol.close_rcvd is not None and protocol.close_rcvd_then_sent
     # What the service sent: the client's echo need not say the same.
     frame = protocol.close_rcvd if by_client else protocol.close_sent

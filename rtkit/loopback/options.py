@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from rtkit.audio import open_clip
 from rtkit.boundary.secrets import hidden
+from rtkit.boundary.text import unknown
 from rtkit.loopback.admission import Admission
 from rtkit.loopback.behavior import MAX_DURATION, TIMINGS, Behavior
 from rtkit.loopback.faults import read_faults
@@ -140,18 +141,16 @@ class Options:
     def __post_init__(self) -> None:
         dialect_named(self.protocol)
         if self.engine not in ENGINES:
-            known = ", ".join(map(repr, ENGINES))
-            raise ValueError(f"unknown engine {self.engine!r}; one of {known}")
+            raise ValueError(unknown("engine", self.engine, ENGINES))
         if self.timing not in TIMINGS:
-            known = ", ".join(map(repr, TIMINGS))
-            raise ValueError(f"unknown timing {self.timing!r}; one of {known}")
+            raise ValueError(unknown("timing", self.timing, TIMINGS))
         if self.max_connections < 1:
             raise ValueError(f"max_connections={self.max_connections} must be 1 or more")
         written = [self.faults] if isinstance(self.faults, str) else self.faults
         settled: dict[str, Any] = {"faults": tuple(map(str, read_faults(written)))}
         settled |= {"origins": _origins(self.origins), "key": hidden(self.key)}
         if self.recognizer is not None and self.script is not None:
-            raise ValueError("a recognizer hears for itself; leave script out")
+            raise ValueError("a recognizer needs no script; leave script out")
         if self.delay is None:
             settled["delay"] = Behavior.delay if self.recognizer is None else 0.0
         for name, usual in TIMINGS[self.timing].items():
@@ -163,7 +162,7 @@ class Options:
         recording = settled.get("recording", self.recording)
         if recording is not None:
             if self.script is None:
-                raise ValueError("a recording belongs to a script; name that, too")
+                raise ValueError("a recording needs its script; give script, too")
             settled["recording"] = open_clip(recording).path
         for name, value in settled.items():
             object.__setattr__(self, name, value)
@@ -213,6 +212,7 @@ def _origins(said: str | Iterable[str]) -> tuple[str, ...]:
     for origin in origins:
         if not re.fullmatch(r"null|[a-z][a-z0-9+.-]*://[^/\s]+/?", origin, re.IGNORECASE):
             raise ValueError(
-                f"origin {origin!r} is none; give scheme and host, such as http://localhost:3000"
+                f"origin {origin!r} is not valid; give scheme and host, such as "
+                f"http://localhost:3000"
             )
     return origins

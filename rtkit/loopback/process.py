@@ -107,8 +107,7 @@ class Loopback(Options):
         super().__post_init__()
         if self.recognizer is not None and self.format_turns:
             raise ValueError(
-                "a recognizer hears for itself, and gives words without casing and punctuation; "
-                "leave format_turns out"
+                "a recognizer returns words without casing and punctuation; leave format_turns out"
             )
         vars(self).update(parameters=hidden(self.parameters or {}), _process=_Process(self))
 
@@ -276,8 +275,9 @@ class _Child:
         if not answer:
             raise RuntimeError(
                 "The embedded service ended unexpectedly "
-                f"(exit code {self._process.wait()}); its own error stands in this program's "
-                "standard error. Run `python -m rtkit.loopback` to see it alone."
+                f"(exit code {self._process.wait()}); see its error on this program's "
+                f"standard error"
+                ". Run `python -m rtkit.loopback` to see it alone."
             )
         return cast(dict[str, Any], json.loads(answer))
 

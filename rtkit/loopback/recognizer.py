@@ -46,8 +46,8 @@ def recognizer_name() -> str:
     for package in ("pocketsphinx", "soxr"):
         if importlib.util.find_spec(package) is None:
             raise ImportError(
-                f"engine='recognizer' needs the package {package}, which is not installed here: "
-                "run pip install 'rtkit[recognizer]' and try again.",
+                f"engine='recognizer' needs the package {package}, which is not installed. "
+                f"Run pip install 'rtkit[recognizer]' and try again.",
                 name=package,
             )
     return f"pocketsphinx {importlib.metadata.version('pocketsphinx')}"
@@ -267,7 +267,7 @@ class Recognizer:
         recognizer = cls(process)
         try:
             if await recognizer._line() is None:
-                raise RuntimeError("The recognizer did not start; its own error stands above")
+                raise RuntimeError("The recognizer did not start; see its error above")
         except BaseException:
             await recognizer.end()
             raise

@@ -202,16 +202,17 @@ class _Host:
             return _response(*page)
         if (path.rstrip("/") or "/") not in self._protocol.PATHS:
             paths = ", ".join(self._protocol.PATHS)
-            return _response(404, f"Nothing here. Connect to one of {paths}.\n")
+            return _response(404, f"Not found. Connect to one of {paths}.\n")
         if (foreign := self._foreign(connection, request)) is not None:
             return _response(
-                403, f"A page from {foreign} may not come in; --origin {foreign} lets it.\n"
+                403, f"Pages from {foreign} are not allowed; allow them with --origin {foreign}.\n"
             )
         if self._open >= max(self._most, self._scripts.expected):
             return _response(
                 503,
-                f"{self._open} sessions are open, and the service takes no more; end some first, "
-                "or let it take more with max_connections.\n",
+                f"{self._open} sessions are open, and the service accepts no more; end some "
+                f"first, or raise max_connections."
+                "\n",
             )
         server, refusal = self._protocol(query, path.rstrip("/")), None
         try:

@@ -30,7 +30,9 @@ def read_certificate(certificate: Path, private_key: Path | None) -> ssl.SSLCont
     except (OSError, ssl.SSLError) as error:
         said = getattr(error, "reason", None) or error.strerror or str(error)
         key = "" if private_key is None else f" with the key in {private_key}"
-        raise ValueError(f"{certificate} cannot be used{key} ({said}); both are PEM") from error
+        raise ValueError(
+            f"{certificate} cannot be used{key} ({said}); both must be PEM files"
+        ) from error
     return context
 
 

@@ -31,7 +31,7 @@ def _lines(text: str, form: re.Pattern[str], name: str) -> Iterator[re.Match[str
         if line.strip() and not line.lstrip().startswith((";;", "#")):
             found = form.fullmatch(line.strip())
             if found is None:
-                raise SidecarError(f"its line {number} is no line of {name}: {line.strip()[:60]!r}")
+                raise SidecarError(f"line {number} is not valid {name}: {line.strip()[:60]!r}")
             yield found
 
 
@@ -41,7 +41,7 @@ def _of_one(lines: Iterable[tuple[str, Turn]], recording: str) -> list[Turn]:
     names = sorted({name for name, _ in told})
     if len(names) > 1 and recording not in names:
         some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        raise SidecarError(f"it tells of {len(names)} recordings ({some}), none called {recording}")
+        raise SidecarError(f"it describes {len(names)} recordings ({some}), but not {recording}")
     return [turn for name, turn in told if len(names) == 1 or name == recording]
 
 
@@ -110,7 +110,7 @@ def _table(text: str, recording: str) -> list[Turn]:
             for row in rows
         ]  # fmt: skip
     except ValueError as error:
-        raise SidecarError(f"its times are no numbers ({error})") from error
+        raise SidecarError(f"its times are not numbers ({error})") from error
 
 
 def _labels(text: str, recording: str) -> list[Turn]:
@@ -167,7 +167,7 @@ def textgrid_turns(text: str) -> list[Turn]:
             path.write_text(text.rstrip() + "\n", encoding="utf-8")  # or it drops the last word
             grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=False)
     except (PraatioException, OSError, ValueError, LookupError) as error:
-        raise SidecarError(f"it is no TextGrid that can be read ({error})") from error
+        raise SidecarError(f"it is not a readable TextGrid ({error})") from error
     tiers = [tier for tier in grid.tiers if isinstance(tier, textgrid.IntervalTier)]
     words = [tier for tier in tiers if re.search(r"\bwords?$", tier.name, re.IGNORECASE)]
     phones = re.compile(r"phon|segment|\bseg\b|mau|syll", re.IGNORECASE)

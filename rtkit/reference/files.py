@@ -13,7 +13,8 @@ from rtkit.reference.spoken import Reference, SidecarError, has_text_alone, is_m
 __all__ = ["find_reference", "read_json", "read_reference", "read_text", "reference_in"]
 
 TAKEN = (
-    "rtkit takes JSON (its own, of Whisper, WhisperX, Deepgram, AWS and AssemblyAI), STM, CTM, "
+    "rtkit reads JSON (its own, and that of Whisper, WhisperX, Deepgram, AWS and AssemblyAI), "
+    "STM, CTM, "
     "RTTM, TSV, TextGrid, SRT, VTT and plain text (.txt)"
 )
 
@@ -76,7 +77,7 @@ def _held(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        seen = "" if path.is_absolute() else f", seen from {Path.cwd()}"
+        seen = "" if path.is_absolute() else f", searched from {Path.cwd()}"
         raise SidecarError(f"{path} cannot be read: {error.strerror}{seen}.") from error
 
 
@@ -98,8 +99,8 @@ def find_reference(recording: Path) -> Reference | None:
                     return found
             except SidecarError as error:
                 raise SidecarError(
-                    f"{error} It lies beside {recording.name}: correct it, "
-                    "or move it away to go without a reference."
+                    f"{error} It is beside {recording.name}: correct it, or move it away to "
+                    f"stream without a reference."
                 ) from error
     return None
 

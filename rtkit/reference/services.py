@@ -100,11 +100,11 @@ def _is_segment(item: object) -> bool:
 
 def _wait(status: object) -> None:
     if str(status).lower() in MISSING:
-        raise SidecarError(
-            f'its transcript is not there yet (status "{status}"): fetch it again when it is'
-        )
+        raise SidecarError(f'its transcript is not ready (status "{status}"): fetch it again later')
     if str(status).lower() in FAILED:
-        raise SidecarError(f'it holds no transcript (status "{status}"): the service gave up on it')
+        raise SidecarError(
+            f'it has no transcript (status "{status}"): the service failed to transcribe it'
+        )
 
 
 # One function for each form: None where it is another.
@@ -173,7 +173,7 @@ def _assemblyai(data: Mapping[str, Any]) -> list[Turn] | None:
             return None
         if any(isinstance(data.get(name), list) for name in places):
             return []
-        raise SidecarError("its transcript is not there yet: fetch it again when it is")
+        raise SidecarError("its transcript is not ready: fetch it again later")
     scale = 0.001 if _in_milliseconds(data[place]) else 1.0
     if place == "words":
         return in_turns(_words(data["words"], scale))

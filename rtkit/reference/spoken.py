@@ -121,26 +121,27 @@ class Reference:
         """
         if has_text_alone(data):
             raise SidecarError(
-                'it has a "transcript" and does not say when its words were spoken, which a '
-                f"reference must; it takes {FORM}. To score words without times: "
+                'it has a "transcript" but not the times of its words, which a reference needs; '
+                f"the format is {FORM}. To score words without times: "
                 "rtkit.wer(session, PATH)"
             )
         if is_missing(data):
-            raise SidecarError("its transcript is not there yet: fetch it again when it is")
+            raise SidecarError("its transcript is not ready: fetch it again later")
         try:
             turns = tuple(_turn(item) for item in _spoken(data))
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise SidecarError(
-                f"it is not a reference ({type(error).__name__}: {told(error)}); it takes {FORM}"
+                f"it is not a reference ({type(error).__name__}: {told(error)}); the format "
+                f"is {FORM}"
             ) from error
         for turn in turns:
             last = 0.0
             for word in turn.words:
                 if not (last <= word.end <= LATEST and 0 <= word.start <= word.end):
                     raise SidecarError(
-                        f"the word {word.text!r} at {word.start:g}-{word.end:g} s runs backwards "
-                        "or ends before the word before it; the words of a turn go in the order "
-                        "in which they end"
+                        f"the word {word.text!r} at {word.start:g}-{word.end:g} s ends before "
+                        f"it begins, or before the previous word ends; sort the words of a "
+                        f"turn by their ends"
                     )
                 last = word.end
         return cls(tuple(sorted(turns, key=lambda turn: turn.start)))
@@ -184,7 +185,7 @@ def _turn(item: Mapping[str, Any]) -> SpokenTurn:
     speaker = item.get("speaker")
     start, end = number(item["start"]), number(item["end"])
     if not -LATEST <= start <= end <= LATEST:
-        raise ValueError(f"a turn cannot last from {start:g} to {end:g} s")
+        raise ValueError(f"a turn cannot span {start:g} to {end:g} s")
     return SpokenTurn(start, end, said, words, None if speaker is None else text(speaker))
 
 
@@ -223,7 +224,7 @@ def check_within(reference: Reference, length: float, name: str, of: str) -> Non
         fix = (
             "Times are seconds: divide milliseconds by 1000."
             if last / 1000 <= length
-            else "It is of another recording, or of another cut of it."
+            else "It belongs to another recording, or to another version of it."
         )
         raise SidecarError(
             f"{name} has its last word at {last:g} s, and {of} is {length:.2f} s long. {fix}"

@@ -87,8 +87,8 @@ async def endpoint_of(service: Service, clip: Clip, timeout: float) -> Endpoint:
             return await service.connect_info(clip.rate, clip.reference)
     except TimeoutError:
         raise Failure(
-            f"The service did not say within {timeout:g} s where to connect. Try again, or give "
-            "it longer with begin_timeout."
+            f"The service did not say within {timeout:g} s where to connect. Try again, or "
+            f"increase begin_timeout."
         ) from None
     except RuntimeError as error:  # the embedded service could not be started, or ended
         raise Failure(str(error)) from error
@@ -132,8 +132,8 @@ async def _try(endpoint: Endpoint, run: Run, deadline: float, timeout: float) ->
             connection = await open_websocket(endpoint, dialect)
     except TimeoutError:
         raise Failure(
-            f"{endpoint.host} did not answer within {timeout:g} s. "
-            "Look at the network, or give it longer with begin_timeout."
+            f"{endpoint.host} did not reply within {timeout:g} s. Check the network, or "
+            f"increase begin_timeout."
         ) from None
     run.timeline.event("connected")
     left = max(0.0, deadline - asyncio.get_running_loop().time())
@@ -156,7 +156,7 @@ async def _begin(
     except TimeoutError:
         raise Failure(
             f"The service accepted the connection but sent no Begin within {timeout:g} s. "
-            "Try again; if it stays so, look at the service's status."
+            "Try again; if it happens again, check the status of the service."
         ) from None
 
 

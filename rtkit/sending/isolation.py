@@ -69,10 +69,12 @@ async def run_in_process(
 ) -> Session:
     """`run_session` in a child process; the same facts come back."""
     if clip.header is not None:
-        raise ValueError("isolation='process' opens the clip anew, with open_clip; leave it out")
+        raise ValueError(
+            "isolation='process' opens the clip again, with open_clip; use another isolation"
+        )
     if not clip.path.is_file():
         raise ValueError(
-            f"isolation='process' reads the clip from its file; there is no {clip.path}"
+            f"isolation='process' reads the clip from its file, and {clip.path} does not exist"
         )
     way: Way | None = None
     try:
@@ -157,11 +159,12 @@ class _Child:
             code = None if self._process is None else self._process.returncode
             outcome = _Outcome(
                 "broken",
-                f"The sender's process was ended, because it had not begun within "
-                f"{self._patience:g} s. Try again, or give it longer with begin_timeout."
+                f"The sender's process was ended because it had not started within "
+                f"{self._patience:g} s. Try again, or increase begin_timeout."
                 if self._late
-                else f"The sender's process ended unexpectedly (exit code {code}); its own error "
-                "stands in this program's standard error.",
+                else f"The sender's process ended unexpectedly (exit code {code}); see its "
+                f"error on this program's standard error"
+                ".",
             )
         if self._empty is not None:
             session = self._empty.holding(self._facts)

@@ -190,7 +190,7 @@ class Conversation:
         wait = closure.wait if again else None
         if early or closure.name == "complete":
             closure = CLOSED_EARLY
-        said = f' and the words "{text}"' if text else ""
+        said = f' and the message "{text}"' if text else ""
         with_code = "without a close code" if code is None else f"with the code {code}"
         return Failure(
             f"{closure.cause} {closure.fix} "

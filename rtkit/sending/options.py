@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from rtkit.audio import Clip, Resampled
 from rtkit.boundary.secrets import StrikeOut, plain
+from rtkit.boundary.text import unknown
 from rtkit.pacing import Plan
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.service import dialect_of, public_part
@@ -65,22 +66,19 @@ class Options:
     def __post_init__(self) -> None:
         work, isolation = self.work, self.isolation
         if isolation not in ISOLATIONS:
-            raise ValueError(
-                f"unknown isolation {isolation!r}; one of {', '.join(map(repr, ISOLATIONS))}"
-            )
+            raise ValueError(unknown("isolation", isolation, ISOLATIONS))
         if isolation == "process" and callable(work):
             raise ValueError(
-                "isolation='process' takes work in seconds: a function cannot go to a process"
+                "isolation='process' takes work in seconds: a function cannot be sent to a process"
             )
         if not callable(work) and not 0 <= work < float("inf"):
             raise ValueError(
-                f"work={work:g} is no duration; give seconds of 0 or more, or a function"
+                f"work={work:g} is not a duration; give 0 or more seconds, or a function"
             )
         for at, seconds in self.blocks:
             if not (0 <= at < float("inf") and 0 <= seconds < float("inf")):
                 raise ValueError(
-                    f"blocks={list(self.blocks)!r}: each is (at, seconds), both of 0 or more "
-                    "seconds"
+                    f"blocks={list(self.blocks)!r}: each must be (at, seconds), both 0 or more"
                 )
 
 

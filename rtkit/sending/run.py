@@ -133,8 +133,8 @@ class Run:
             raise Failure(str(error)) from error
         except TimeoutError:
             raise Failure(
-                f"A chunk could not leave within {SEND_TIMEOUT:g} s: the service has stopped "
-                "reading, or the network is gone. Try again."
+                f"A chunk could not be sent within {SEND_TIMEOUT:g} s: the service has "
+                f"stopped reading, or the network is down. Try again."
             ) from None
         except Closed as closed:
             # The last words of a service that closes say why; give them a moment to arrive.
@@ -156,9 +156,8 @@ class Run:
             assert awaited is not None
             missing = "close" if awaited is Closed else awaited.__name__
             raise Failure(
-                f"The service sent no {missing} within {timeout:g} s after it was asked to end; "
-                "its last words may be missing. Give it longer with termination_timeout, or try "
-                "again."
+                f"The service sent no {missing} within {timeout:g} s after it was asked to "
+                f"end; its last words may be missing. Increase termination_timeout, or try again."
             ) from None
         if conversation.state is not State.FINISHED:
             raise conversation.failure()
@@ -217,8 +216,8 @@ def _ending_by(error: BaseException) -> Ending:
 def _tell_of(unwritten: OSError, raised: BaseException | None) -> None:
     """A file that could not be written is told of beside what was raised before, if anything."""
     sentence = (
-        f"The session's file could not be written ({unwritten.strerror}); the session itself is "
-        "whole in memory: save it elsewhere with session.save(PATH)."
+        f"The session's file could not be written ({unwritten.strerror}). The session itself "
+        f"is complete in memory: save it elsewhere with session.save(PATH)."
     )
     if raised is None:
         raise Unwritten(sentence) from unwritten

@@ -48,7 +48,7 @@ async def run_session(
     # Out here, neither carries along what the network held, key and all.
     if stopped is not None:
         path = run.recorder.path
-        kept = "give record=PATH to keep the facts" if path is None else f"its facts: {path}"
+        kept = "give record=PATH to save the session" if path is None else f"its facts: {path}"
         stopped.add_note(f"The session was stopped after {run.audio_sent:.1f} s of audio; {kept}.")
         raise stopped
     if failed is not None:

@@ -119,7 +119,7 @@ async def stream_plan(clip: Clip, plan: Plan, options: Options, way: Way) -> Ses
         return await run_session(clip, plan, settings, options, way)
     if way.service is None:
         raise ValueError(
-            f"isolation={options.isolation!r} opens its own connection; give a service"
+            f"isolation={options.isolation!r} opens its own connection; give a service instead"
         )
     if options.isolation == "thread":
         from rtkit.sending.thread import run_in_thread
@@ -133,10 +133,11 @@ async def stream_plan(clip: Clip, plan: Plan, options: Options, way: Way) -> Ses
 def check_sides(clip: Clip, service: Service | None) -> None:
     """Refuse what is no clip, no service, or a service without a key."""
     if not isinstance(clip, Clip):
-        raise TypeError(f"{clip!r} is no clip; give rtkit.open_clip(PATH)")
+        raise TypeError(f"{clip!r} is not a clip; give rtkit.open_clip(PATH)")
     if service is not None and (isinstance(service, type) or not hasattr(service, "connect_info")):
         raise TypeError(
-            f"{service!r} is no service; give rtkit.AssemblyAI() or rtkit.Loopback(), an instance"
+            f"{service!r} is not a service; give an instance, such as rtkit.AssemblyAI() or "
+            f"rtkit.Loopback()"
         )
     if isinstance(service, Vendor):
         service.find_key()

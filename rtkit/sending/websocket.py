@@ -132,11 +132,13 @@ async def open_websocket(endpoint: Endpoint, dialect: str) -> WebSocket:
     """
     public, host = dialect_named(dialect).public, endpoint.host
     if not host:
-        raise Failure("The service's address is none: give wss://HOST and what else belongs to it.")
+        raise Failure(
+            "The service's address is not valid; give wss://HOST and a path, if it needs one."
+        )
     if endpoint.exposes(public):
         raise Failure(
-            f"{host} would be told the key without encryption, for all on the way to read; "
-            "connect with wss:// (ws:// is for this machine only)."
+            f"Refusing to send the API key unencrypted to {host}; use wss:// (ws:// is for "
+            f"this machine only)."
         )
 
     strike_out = StrikeOut([*endpoint.secrets(public), *_of_proxies()])
@@ -171,19 +173,20 @@ def _failure(error: Exception, host: str, dialect: str, strike_out: StrikeOut) -
         return _refused(error.response, host, dialect, strike_out)
     if isinstance(error, ssl.SSLCertVerificationError):
         return Failure(
-            f"{host} could not prove that it is {host} ({error.verify_message}), so it was told "
-            "nothing. Look at the host's name, and for a proxy that reads along; if that one is to "
-            "be trusted, name its certificate in SSL_CERT_FILE."
+            f"{host} could not prove its identity ({error.verify_message}), so nothing was "
+            f"sent to it. Check the host name, and whether a proxy intercepts the connection; "
+            f"to trust the proxy, set SSL_CERT_FILE to its certificate."
         )
     if isinstance(error, ImportError):
         return Failure(
-            f"{host} cannot be reached: a SOCKS proxy is set for this computer, and that needs a "
-            "package that is not installed here. Run pip install python-socks[asyncio], or unset "
+            f"{host} cannot be reached: this computer uses a SOCKS proxy, which needs a "
+            f"package that is not installed. Run"
+            " pip install python-socks[asyncio], or unset "
             "the proxy (all_proxy, https_proxy, socks_proxy)."
         )
     why = told(strike_out(without_user(f"{type(error).__name__}: {error}")))
     return Failure(
-        f"{host} cannot be reached ({why}). Look at the network and at the host's name.",
+        f"{host} cannot be reached ({why}). Check the network and the host name.",
         0.0 if _passing(error) else None,
     )
 
@@ -194,15 +197,15 @@ def _refused(response: Response, host: str, dialect: str, strike_out: StrikeOut)
     if 300 <= status < 400:
         to = strike_out(Address(response.headers.get("Location", "")).shown)
         return Failure(
-            f"{host} redirects to {told(to) or 'nowhere'}, where rtkit does not follow: the key "
-            "and the audio would go there. If it is to be trusted, name it as the host."
+            f"{host} redirects to {told(to) or 'nowhere'}. rtkit does not follow, because it "
+            f"would send the key and the audio there. If you trust it, use it as the host."
         )
     body = (response.body or b"")[:2000].decode("utf-8", "replace")
     words = told(strike_out(body)) if "<" not in body else ""  # a page is nothing to quote
     closure = explain(status, dialect=dialect)
     return Failure(
         f"{host} refused the connection with HTTP status {status}"
-        + (f' and the words "{words}". ' if words else ". ")
+        + (f' and the message "{words}". ' if words else ". ")
         + f"{closure.cause} {closure.fix}",
         closure=closure,
     )

@@ -32,7 +32,7 @@ class Asked:
         """What stands there by names of its own; nothing where it is missing."""
         value = self.given.get(name) or {}
         if not isinstance(value, dict):
-            raise self.refuse(f"'{name}' is no object")
+            raise self.refuse(f"'{name}' is not an object")
         return Asked(value, self.refuse)
 
     def choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str | None:
@@ -73,4 +73,4 @@ class Asked:
         """Refuse what the embedded service cannot do, rather than pass it over."""
         for name in refused:
             if self.text(name, "false").lower() not in (*FALSE, "null", "none", ""):
-                raise self.refuse(f"The embedded service does not do '{name}'; leave it out")
+                raise self.refuse(f"The embedded service does not implement '{name}'; leave it out")

@@ -55,7 +55,7 @@ class Address(str):
             return Address(base.rstrip("/").removesuffix(path))
         del parts  # which shows what this does not
         raise ValueError(
-            f"host={self!r} is no websocket address; give a host's name, or one with "
+            f"host={self!r} is not a websocket address; give a host name, or one with "
             "wss:// before it, or ws:// on this machine"
         )
 
@@ -166,8 +166,8 @@ def as_json(parameters: Mapping[str, object]) -> Told:
             break
     if unfit is not None:  # out here, where the error carries nothing along
         raise ValueError(
-            f"parameters[{unfit!r}] cannot be sent: it is nothing that JSON has. Give a text, a "
-            "number, True or False, or a list or dict of these."
+            f"parameters[{unfit!r}] cannot be sent as JSON. Give a string, a number, True or "
+            f"False, or a list or dict of these."
         )
     return parameters
 
@@ -198,7 +198,7 @@ def only_public(parameters: Mapping[str, object], public: Collection[str]) -> di
     if not isinstance(parameters, Mapping):
         kind = parameters.kind if isinstance(parameters, Unfit) else type(parameters).__name__
         raise ValueError(
-            f"parameters= takes names and values, such as {{'keyterms': ['rtkit']}}, and not {kind}"
+            f"parameters= takes names and values, such as {{'keyterms': ['rtkit']}}, not {kind}"
         )
     known = {name.casefold() for name in public}
     return {name: plain(one) for name, one in parameters.items() if name.casefold() in known}

@@ -20,7 +20,7 @@ _ANOTHER = "See that the address is a speech-to-text service's, and try again."
 CLOSED_EARLY = Closure(
     "closed early",
     "The service closed the session before its end.",
-    "Try again; if it stays so, look at the service's status.",
+    "Try again; if it happens again, check the status of the service.",
     True,
 )
 # Why this side breaks a connection off.
@@ -198,10 +198,10 @@ def explain(what: object, text: str = "", *, dialect: str = ASSEMBLYAI) -> Closu
     if inspect.isawaitable(what):
         if inspect.iscoroutine(what):
             what.close()
-        raise TypeError("what has not run has no ending: await it, and explain what it raised")
+        raise TypeError("this call has not run yet: await it, and explain the error that it raises")
     raise TypeError(
-        f"{type(what).__name__} tells of no ending; give a close code, the service's words, an "
-        "exception or a session"
+        f"{type(what).__name__} says nothing about why a session ended; give a close code, "
+        f"the service's message, an exception or a session"
     )
 
 

@@ -19,19 +19,19 @@ def find_key(given: str | None, variable: str, vendor: str) -> str:
     """
     if not isinstance(given, str | None):
         del given
-        raise ValueError(f"{vendor}(key=...) takes the API key as a text")
+        raise ValueError(f"{vendor}(key=...) takes the API key as a string")
     key = (given or os.environ.get(variable, "")).strip()
     del given  # tracebacks may show a function's variables
     if not key:
         raise ValueError(
             f"{vendor} needs an API key: set the environment variable {variable} before you start "
-            f"Python, or pass {vendor}(key=...). Without one, leave the service out: the embedded "
-            "one needs none."
+            f"Python, or pass {vendor}(key=...). Without a key, leave out the service: the "
+            f"embedded one needs none."
         )
     if not key.isascii() or not key.isprintable() or " " in key:
         del key
         raise ValueError(
-            "The API key holds a space or a character that no key has. Copy it again, "
-            "without the word Bearer before it."
+            "The API key contains a space or another character that is not allowed. Copy it "
+            "again, without the word Bearer before it."
         )
     return Confidential(key)

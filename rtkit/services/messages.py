@@ -261,7 +261,7 @@ def check(reply: Reply) -> None:
 def _within(*numbers: float | None) -> None:
     for number in numbers:
         if number is not None and not -LARGEST <= number <= LARGEST:  # NaN is not
-            raise ValueError(f"the number {told(number, 30)} can mean nothing")
+            raise ValueError(f"the number {told(number, 30)} is not possible")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import rtkit.services
 from rtkit.boundary.secrets import plain
+from rtkit.boundary.text import unknown
 from rtkit.reference import Reference
 from rtkit.services.endpoint import Address, Closed, Endpoint, only_public, sounds_secret
 from rtkit.services.messages import Close, Refusal, Reply, Said
@@ -142,7 +143,7 @@ class Limits:
             return
         taken = f"{least:g} to {most:g} s" if self.max_chunk else f"{least:g} s or more"
         raise ValueError(
-            f"chunk={chunk:g} s is outside what the service takes, {taken} of audio a message"
+            f"chunk={chunk:g} s is outside what the service takes, {taken} of audio per message"
             f"{self.otherwise and f': {self.otherwise}'}. chunk is in seconds; 0.1 is usual."
         )
 
@@ -313,9 +314,7 @@ def _unknown(dialect: str) -> ValueError:
     for folder in dialects():
         variants = getattr(part_of(folder, "client"), "VARIANTS", {})
         known += [folder, *(f"{folder}.{variant}" for variant in variants)]
-    return ValueError(
-        f"unknown dialect {dialect!r}; this rtkit speaks {', '.join(map(repr, known))}"
-    )
+    return ValueError(unknown("dialect", dialect, known))
 
 
 def dialect_of(described: Mapping[str, Any]) -> Dialect:

@@ -74,10 +74,12 @@ async def _serve(tap: Tap, port: int) -> None:
             asyncio.get_running_loop().add_signal_handler(ending, ended.set)
     try:
         async with tap:
-            print(f"Listening on {tap.url}; Ctrl-C ends it.", flush=True)
+            print(f"Listening on {tap.url}. Press Ctrl-C to stop.", flush=True)
             await ended.wait()
     except OSError as error:
-        sys.exit(f"Port {port} cannot be had ({error.strerror}); try another one with --port.")
+        sys.exit(
+            f"Port {port} is not available ({error.strerror}); choose another one with --port."
+        )
 
 
 def _tell(line: str) -> None:

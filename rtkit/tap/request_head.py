@@ -47,13 +47,13 @@ class Upstream:
             fits = False
         if not fits or parts.path.strip("/") or parts.query or parts.username:
             raise ValueError(
-                f"upstream={told(self.url, 60)!r} is no service's address; give "
-                "wss://HOST, or ws://HOST:PORT, without a path: that is the client's"
+                f"upstream={told(self.url, 60)!r} is not the address of a service; give wss://HOST"
+                ", or ws://HOST:PORT, without a path: that is the client's"
             )
         object.__setattr__(self, "url", f"{parts.scheme}://{parts.netloc}")
         if not self.encrypted and not Endpoint(self.url, {}).local:
             raise ValueError(
-                f"Refusing to send the keys that clients bring unencrypted to {parts.netloc}; give "
+                f"Refusing to pass on the clients' API keys unencrypted to {parts.netloc}; give "
                 f"wss://{parts.netloc}"
             )
 
@@ -89,7 +89,7 @@ class Request:
         """By all bytes up to the empty line."""
         request = cls(tuple(head.split(b"\r\n")))
         if not re.fullmatch(rb"[A-Z]+ /\S* HTTP/1\.1", request.lines[0]):
-            raise ValueError("this is no request of HTTP/1.1")
+            raise ValueError("this is not a request of HTTP/1.1")
         return request
 
     @property

@@ -93,7 +93,7 @@ class Tap:
         if protocol is not None:
             dialect_named(protocol)
         if keep_audio and record is None:
-            raise ValueError("keep_audio=True keeps it beside the sessions: give record=FOLDER")
+            raise ValueError("keep_audio=True saves audio beside the sessions: give record=FOLDER")
         if upstream == "embedded":
             upstream = Loopback(protocol=(protocol or ASSEMBLYAI).partition(".")[0])
         self._embedded = upstream if isinstance(upstream, Loopback) else None
@@ -120,7 +120,7 @@ class Tap:
     @property
     def _there(self) -> Upstream:
         if self._upstream is None:
-            raise RuntimeError("the tap does not run: async with rtkit.Tap(...) as tap")
+            raise RuntimeError("the tap is not running: use async with rtkit.Tap(...) as tap")
         return self._upstream
 
     async def __aenter__(self) -> Self:
@@ -179,10 +179,10 @@ class Tap:
     def _admit(self, request: Request) -> Observer | str:
         upstream = self._there
         if (whose := request.foreign(self._port)) is not None:
-            return f"A page from {whose} may not come in."
+            return f"Pages from {whose} are not allowed."
         name = self._protocol or dialect_at(request.path)
         if not request.upgrades or name is None:
-            self._tell(f"passed on without a look: {told(request.path, 60)}")
+            self._tell(f"passed on without measuring: {told(request.path, 60)}")
             return _Unseen()
         self._clients += 1
         number = self._clients

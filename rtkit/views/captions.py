@@ -46,8 +46,8 @@ def cues(session: Session) -> tuple[Cue, ...]:
         ]
         if not timed or len(timed) < len(turn.words):
             raise ValueError(
-                f"turn {number} has text and no words with times, so it cannot be captioned; "
-                "save it as .txt or .json"
+                f"turn {number} has text but no word times, so it cannot be captioned; save "
+                f"it as .txt or .json"
             )
         groups.extend(_cut(timed))
     begin = offset(session)

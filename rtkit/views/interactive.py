@@ -136,12 +136,13 @@ def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Tim
         If the recording cannot be read.
     """
     if isinstance(clip, Session):
-        raise TypeError("a session keeps no sound; give its clip first: rtkit.play(clip, session)")
+        raise TypeError(
+            "a session contains no sound; give its clip first: rtkit.play(clip, session)"
+        )
     check_length(clip)
     if rate is not None and not MIN_RATE <= rate <= MAX_RATE:
         raise ValueError(
-            f"rate={rate} is no sample rate to pass the sound off as; "
-            f"give {MIN_RATE} to {MAX_RATE} Hz"
+            f"rate={rate} is not a sample rate for playback; give {MIN_RATE} to {MAX_RATE} Hz"
         )
     by_name = named(sessions)
     offsets = {name: _offset(clip, name, session) for name, session in by_name.items()}
@@ -236,8 +237,8 @@ def _offset(clip: Clip, name: str, session: Session) -> float:
     first, start = settings.first / settings.rate, clip.first / clip.rate
     if first >= start + clip.seconds or start >= first + settings.seconds:
         raise ValueError(
-            f"{name} is a session of another part of {clip.name}: "
-            f"{settings.seconds:.1f} s from {first:.1f} s on; open that part"
+            f"{name} is a session of another part of {clip.name}: {settings.seconds:.1f} s "
+            f"from {first:.1f} s; open that part"
         )
     return first - start
 

@@ -111,9 +111,9 @@ def report(
     """
     by_name, path = named(sessions), Path(path)
     if not by_name:
-        raise ValueError("a report needs at least one session, and there is none")
+        raise ValueError("a report needs at least one session")
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; name the page's file, {path / 'report.html'} say")
+        raise ValueError(f"{path} is a folder; give a file, such as {path / 'report.html'}")
     text = _page(by_name, title, clip, transcript)
     with replacing(path) as aside:
         aside.write_text(text, encoding="utf-8")

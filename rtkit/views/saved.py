@@ -11,7 +11,7 @@ from typing import Any
 
 from rtkit.analysis.reference_text import offset, one_line
 from rtkit.boundary.files import replacing
-from rtkit.boundary.text import short_name
+from rtkit.boundary.text import short_name, unknown
 from rtkit.services.messages import Begin
 from rtkit.services.service import public_part
 from rtkit.session import Session, check_session
@@ -44,14 +44,12 @@ def save_transcript(session: Session, path: str | Path | None = None) -> Path:
         path = path / _default_name(session)
     write = _FORMATS.get(path.suffix.lower())
     if write is None:
-        raise ValueError(
-            f"unknown suffix {path.suffix!r} of {path.name}; one of {', '.join(_FORMATS)}"
-        )
+        raise ValueError(unknown("suffix", path.suffix, _FORMATS))
     recording = Path(session.settings.recording)
     if path.name in (f"{recording.name}.json", f"{recording.stem}.json"):
         raise ValueError(
-            f"{path.name} is what the reference of {recording.name} is called, and a transcript "
-            f"there would be taken for the truth; call it {recording.stem}_heard.json, say"
+            f"{path.name} is the name of the reference of {recording.name}, and a transcript "
+            f"there would be taken for it; use another name, such as {recording.stem}_heard.json"
         )
     text = write(session)
     with replacing(path) as aside:
@@ -67,7 +65,7 @@ def _default_name(session: Session) -> str:
     name = _session_id(session)
     if not name:
         raise ValueError(
-            "the session never began, so it has no id to name a file after; give a file's name"
+            "the session never began, so it has no id to name a file after; give a file name"
         )
     # What the service says goes into no path unchecked.
     stem = short_name(Path(session.settings.recording).stem)

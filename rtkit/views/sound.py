@@ -23,8 +23,9 @@ def check_length(clip: Clip) -> None:
     """Refuse a clip that is too much for a page, before it is read."""
     if clip.samples > MOST:
         raise ValueError(
-            f"{clip.name}: {clip.seconds:.0f} s at {clip.rate} Hz are too much sound for a "
-            f"page, which takes {MOST // clip.rate} s; open an excerpt: "
+            f"{clip.name}: {clip.seconds:.0f} s at {clip.rate} Hz is too much sound for a "
+            f"page, which holds"
+            f" {MOST // clip.rate} s; open an excerpt: "
             "rtkit.open_clip(PATH, start=0, seconds=60)"
         )
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from rtkit.analysis.latency import word_latency
+from rtkit.boundary.text import unknown
 from rtkit.markup import SMALL, box, tinted
 from rtkit.session import Session, check_session
 from rtkit.views.colors import TINTED
@@ -116,13 +117,15 @@ def show_transcript(
     """
     check_session(session)
     if part not in PARTS:
-        raise ValueError(f"unknown part {part!r}; one of {', '.join(map(repr, PARTS))}")
+        raise ValueError(unknown("part", part, PARTS))
     latency = word_latency(session, unmatched=True)
     known = latency.excluded != "unmatched"
     values = getattr(latency, part)[known]
     edges = _round_edges(values) if edges is None else tuple(float(edge) for edge in edges)
     if len(edges) != len(TINTS) - 1 or not all(low < high for low, high in pairwise(edges)):
-        raise ValueError(f"edges={edges} do not part the five colors; give four rising seconds")
+        raise ValueError(
+            f"edges={edges} must be four rising numbers of seconds, which separate the five colors"
+        )
     turns: dict[int, list[tuple[str, Mapping[str, float] | None]]] = {}
     for i, (turn, text) in enumerate(zip(latency.turn.tolist(), latency.texts, strict=True)):
         parts = {name: float(getattr(latency, name)[i]) for name in PARTS} if known[i] else None

@@ -54,11 +54,15 @@ def test_one_of_several_may_be_forgotten(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in ONE if name != "diagnose"])
 def test_what_is_not_one_session_is_told(name: str) -> None:
-    with pytest.raises(TypeError, match=r"several sessions; give one of them, by its name: 'a'"):
+    with pytest.raises(TypeError, match=r"several sessions; give one of them, by name: 'a'"):
         ONE[name]({"a": session([0.0])})
-    with pytest.raises(TypeError, match=r"'runs/a\.jsonl' is no session; give rtkit\.load_session"):
+    with pytest.raises(
+        TypeError,
+        match=r"'runs/a\.jsonl' is not a session; give "
+        r"rtkit\.load_session",
+    ):
         ONE[name]("runs/a.jsonl")
-    with pytest.raises(TypeError, match="a int is no session"):
+    with pytest.raises(TypeError, match="a int is not a session"):
         ONE[name](3)
 
 
@@ -70,5 +74,5 @@ def test_what_is_not_one_session_is_told(name: str) -> None:
 def test_a_forgotten_sweep_is_said_to_be_one(compare: Callable[[Any], object]) -> None:
     with pytest.raises(TypeError, match=r"await it, as in table = await rtkit\.sweep\(clips\)"):
         compare(forgotten())
-    with pytest.raises(TypeError, match=r"a dict is no table; give what rtkit\.sweep returned"):
+    with pytest.raises(TypeError, match=r"a dict is not a table; give what rtkit\.sweep returned"):
         compare({"a": session([0.0])})

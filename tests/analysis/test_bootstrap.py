@@ -288,12 +288,12 @@ def test_it_is_repeatable_and_takes_the_edges() -> None:
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"quantiles": (1.5,)}, "do not all lie between 0 and 1"),
-        ({"quantiles": (0.5, -0.1)}, "do not all lie between 0 and 1"),
-        ({"level": 95}, "level=95 is no level"),
-        ({"level": 0}, "level=0 is no level"),
-        ({"level": 1}, "level=1 is no level"),
-        ({"resamples": 99}, "resamples=99 are too few"),
+        ({"quantiles": (1.5,)}, "must all be between 0 and 1"),
+        ({"quantiles": (0.5, -0.1)}, "must all be between 0 and 1"),
+        ({"level": 95}, "level=95 is not a confidence level"),
+        ({"level": 0}, "level=0 is not a confidence level"),
+        ({"level": 1}, "level=1 is not a confidence level"),
+        ({"resamples": 99}, "resamples=99 is too few"),
         ({"units": [1]}, "1 units for 2 values"),
     ],
 )

@@ -161,7 +161,7 @@ def test_no_sessions_make_an_empty_table() -> None:
 
 
 def test_unknown_rows_are_loud() -> None:
-    with pytest.raises(ValueError, match=r"unknown rows 'word'; what='chunks' or 'words' or"):
+    with pytest.raises(ValueError, match=r"unknown rows 'word'; did you mean 'words'"):
         to_frame(misheard(), "word")
 
 
@@ -183,5 +183,5 @@ def test_pandas_is_met_at_the_first_table_and_missed_in_a_sentence(call: str) ->
         cwd=Path(__file__).parents[1],
     )
     sentence = json.loads(shown.stdout)
-    assert sentence.startswith(f"{call} makes tables of pandas, which is not installed")
+    assert sentence.startswith(f"{call} needs pandas, which is not installed")
     assert "pip install 'rtkit[lab]'" in sentence

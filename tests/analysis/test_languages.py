@@ -93,7 +93,9 @@ def test_english_by_any_tag_is_english() -> None:
 
 @pytest.mark.parametrize("tag", ["", "English", "e", "zh CN", "zh-", "12", "de_"])
 def test_what_is_no_tag_is_loud(tag: str) -> None:
-    with pytest.raises(ValueError, match="is no language code; give one such as 'en' or 'pt-BR'"):
+    with pytest.raises(
+        ValueError, match="is not a language code; give one such as 'en' or 'pt-BR'"
+    ):
         normalizer(tag)
 
 

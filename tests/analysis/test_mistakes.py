@@ -215,7 +215,7 @@ def test_samples_of_24_bits_are_not_16(tmp_path: Path) -> None:
 def test_a_raw_file_that_went_away_is_told(tmp_path: Path) -> None:
     clip = open_raw(wav(tmp_path))
     clip.path.unlink()
-    with pytest.raises(AudioError, match="cannot be opened any more: No such file"):
+    with pytest.raises(AudioError, match="can no longer be opened: No such file"):
         diagnose(clip)
 
 
@@ -545,9 +545,9 @@ def test_raw_audio_that_cannot_be_is_refused(tmp_path: Path) -> None:
     bare.write_bytes(bytes(100))
     empty = tmp_path / "empty.raw"
     empty.touch()
-    with pytest.raises(AudioError, match=r"no WAV header; say its sample rate"):
+    with pytest.raises(AudioError, match=r"no WAV header; give its sample rate"):
         open_raw(bare)
-    with pytest.raises(AudioError, match=r"rate=0 is no sample rate"):
+    with pytest.raises(AudioError, match=r"rate=0 is not a sample rate"):
         open_raw(bare, rate=0)
     with pytest.raises(AudioError, match="holds no samples"):
         open_raw(empty, rate=8000)
@@ -557,7 +557,7 @@ def test_raw_audio_that_cannot_be_is_refused(tmp_path: Path) -> None:
 
 def test_a_process_would_open_the_file_rightly_and_is_refused(tmp_path: Path) -> None:
     clip = open_raw(wav(tmp_path))
-    with pytest.raises(ValueError, match="opens the clip anew"):
+    with pytest.raises(ValueError, match="opens the clip again"):
         asyncio.run(stream(clip, isolation="process", service=rtkit.Loopback()))
 
 

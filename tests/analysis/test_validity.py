@@ -710,9 +710,9 @@ def test_a_figure_tells_that_a_session_is_not_valid(bad: Session, shown: bool) -
 
 @pytest.mark.parametrize("value", [0, -0.1, float("nan"), float("inf")])
 def test_bounds_that_are_none_are_refused(value: float) -> None:
-    with pytest.raises(ValueError, match="is no share of a chunk"):
+    with pytest.raises(ValueError, match="is not a share of a chunk"):
         validity(sent(), budget=value)
-    with pytest.raises(ValueError, match="is no duration"):
+    with pytest.raises(ValueError, match="is not a duration"):
         validity(sent(), receive=value)
 
 

@@ -172,10 +172,10 @@ def test_a_piece_that_ends_in_a_number_keeps_its_errors() -> None:
     ("reference", "kind", "sentence"),
     [
         (None, ValueError, r"no reference for call\.wav; give one: rtkit\.wer"),
-        ("", ValueError, "holds no words"),
-        (" ... ", ValueError, "holds no words"),
+        ("", ValueError, "has no words"),
+        (" ... ", ValueError, "has no words"),
         ("missing.txt", SidecarError, r"missing\.txt cannot be read: No such file"),
-        (3, TypeError, "a int is no reference"),
+        (3, TypeError, "a int is not a reference"),
     ],
 )
 def test_a_reference_that_will_not_do_is_loud(
@@ -196,7 +196,7 @@ def test_a_session_that_was_stopped_says_what_its_rate_is_worth() -> None:
 
 
 def test_a_wrong_language_is_loud() -> None:
-    with pytest.raises(ValueError, match="'English' is no language code"):
+    with pytest.raises(ValueError, match="'English' is not a language code"):
         rtkit.wer(heard("a"), "a", language="English")
 
 
@@ -301,7 +301,10 @@ def test_an_interval_is_printed_in_percent() -> None:
 
 @pytest.mark.parametrize(
     ("how", "sentence"),
-    [({"level": 95}, "level=95 is no level"), ({"resamples": 3}, "resamples=3 are too few")],
+    [
+        ({"level": 95}, "level=95 is not a confidence level"),
+        ({"resamples": 3}, "resamples=3 is too few"),
+    ],
 )
 def test_an_interval_that_cannot_be_is_loud(how: dict[str, Any], sentence: str) -> None:
     for errors in ([0, 1], [0, 0], [1]):  # also where there is none anyway

@@ -216,14 +216,14 @@ def cut(path: Path) -> None:
     ("name", "make", "told"),
     [
         ("a.wav", no_file, "no file"),
-        ("a.wav", folder, "is a folder. It holds no recording"),
+        ("a.wav", folder, "is a folder. It contains no recording"),
         ("a.wav", no_bytes, "0 bytes"),
         ("a.wav", no_samples, "no samples"),
         ("a.wav", text, "cannot be read as audio"),
         ("a.mp3", text, "cannot be read as audio"),
-        ("a.wav", cut, "is cut"),
-        ("a.aiff", cut, "is cut"),
-        ("a.flac", cut, "is cut"),
+        ("a.wav", cut, "is truncated"),
+        ("a.aiff", cut, "is truncated"),
+        ("a.flac", cut, "is truncated"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_a_sentence(
@@ -240,7 +240,7 @@ def test_a_cut_mp3_is_refused(samples: Path, tmp_path: Path) -> None:
     (tmp_path / "whole.mp3").write_bytes(whole)
     (tmp_path / "cut.mp3").write_bytes(whole[: len(whole) // 2])
     assert open_clip(tmp_path / "whole.mp3").seconds == pytest.approx(11, abs=0.1)
-    with pytest.raises(AudioError, match=r"cut\.mp3 is cut"):
+    with pytest.raises(AudioError, match=r"cut\.mp3 is truncated"):
         open_clip(tmp_path / "cut.mp3")
 
 
@@ -285,7 +285,7 @@ def test_a_file_that_is_gone_after_it_was_opened_is_told_of(tmp_path: Path) -> N
     soundfile.write(tmp_path / "a.wav", noise(), RATE)
     clip = open_clip(tmp_path / "a.wav")
     (tmp_path / "a.wav").unlink()
-    with pytest.raises(AudioError, match=r"a\.wav cannot be read any further"):
+    with pytest.raises(AudioError, match=r"a\.wav cannot be read further"):
         pcm(clip)
 
 
@@ -295,7 +295,7 @@ def test_damage_in_the_middle_is_told_of(tmp_path: Path) -> None:
     held = bytearray(path.read_bytes())
     held[len(held) // 2 : len(held) // 2 + 2000] = b"\x55" * 2000
     path.write_bytes(held)
-    with pytest.raises(AudioError, match=r"a\.flac cannot be read any further"):
+    with pytest.raises(AudioError, match=r"a\.flac cannot be read further"):
         pcm(open_clip(path))
 
 
@@ -376,16 +376,20 @@ def test_a_folder_is_said_to_be_one_and_its_recordings_are_named(tmp_path: Path)
     for opened in (open_clip, open_raw):
         with pytest.raises(AudioError) as refusal:
             opened(tmp_path)
-        told = f"{tmp_path} is a folder. Open a recording in it: {first}, ..."
+        told = f"{tmp_path} is a folder. Open one of its recordings: {first}, ..."
         assert str(refusal.value) == told
 
 
 @pytest.mark.parametrize(
     ("called", "how", "told"),
     [
-        (open_clip, {"seconds": "2"}, "seconds='2' is no number; give a number of seconds"),
-        (open_clip, {"start": [1]}, "start=[1] is no number; give a number of seconds"),
-        (open_raw, {"rate": "8000"}, "rate='8000' is no number; give a number of samples a second"),
+        (open_clip, {"seconds": "2"}, "seconds='2' is not a number; give a number of seconds"),
+        (open_clip, {"start": [1]}, "start=[1] is not a number; give a number of seconds"),
+        (
+            open_raw,
+            {"rate": "8000"},
+            "rate='8000' is not a number; give a number of samples a second",
+        ),
     ],
 )
 def test_what_is_no_number_is_refused_in_a_sentence(
@@ -397,7 +401,7 @@ def test_what_is_no_number_is_refused_in_a_sentence(
 
 def test_a_chunk_that_is_no_number_is_refused_in_a_sentence() -> None:
     chunk: Any = "0.1"
-    with pytest.raises(TypeError, match=r"^chunk='0.1' is no number; give a number of seconds$"):
+    with pytest.raises(TypeError, match=r"^chunk='0.1' is not a number; give a number of seconds$"):
         chunk_edges(16000, 16000, chunk, LIMITS)
 
 

@@ -136,8 +136,8 @@ def test_a_channel_that_is_silent_points_to_the_other(tmp_path: Path) -> None:
     [
         (2, rtkit.AudioError, r"channel=2 is not in .*a\.wav, which has channels 0 to 1"),
         (-1, rtkit.AudioError, "channel=-1 is not in"),
-        ("left", TypeError, "channel='left' is no channel; give its number, counted from 0"),
-        (True, TypeError, "channel=True is no channel"),
+        ("left", TypeError, "channel='left' is not a channel; give its number, counting from 0"),
+        (True, TypeError, "channel=True is not a channel"),
     ],
 )
 def test_a_channel_that_is_not_there_is_refused(

@@ -202,7 +202,7 @@ def test_real_speech_is_taken_for_no_other(samples: Path) -> None:
 
 def test_an_address_is_no_file() -> None:
     for address in ("https://example.com/a.wav", "s3://bucket/a.wav", "file:///tmp/a.wav"):
-        with pytest.raises(AudioError, match=f"{address} is an address; download it"):
+        with pytest.raises(AudioError, match=f"{address} is a URL; download it"):
             open_clip(address)
 
 
@@ -210,7 +210,7 @@ def test_a_missing_file_is_told_with_the_folder_one_is_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    told = rf"There is no file data/a\.wav, seen from {tmp_path}"
+    told = rf"There is no file data/a\.wav, searched from {tmp_path}"
     with pytest.raises(AudioError, match=told):
         open_clip("data/a.wav")
     with pytest.raises(AudioError, match=told):
@@ -225,7 +225,7 @@ def test_a_link_to_nothing_says_to_what(tmp_path: Path) -> None:
 
 def test_a_pipe_is_no_recording(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.wav")
-    with pytest.raises(AudioError, match=r"a\.wav is no regular file"):
+    with pytest.raises(AudioError, match=r"a\.wav is not a regular file"):
         open_clip(tmp_path / "a.wav")
 
 
@@ -238,7 +238,7 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
 
 
 def test_samples_in_memory_are_no_path() -> None:
-    with pytest.raises(TypeError, match="a ndarray is no recording; give the path of a file"):
+    with pytest.raises(TypeError, match="a ndarray is not a recording; give the path of a file"):
         open_clip(SPEECH)  # type: ignore[arg-type]
 
 

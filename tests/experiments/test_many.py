@@ -287,7 +287,7 @@ def test_stopped_sessions_say_terminate_and_are_kept(make_clip: MakeClip, tmp_pa
     [
         ({"chunk": 100}, "chunk is in seconds"),
         ({"phase": "middle"}, "unknown phase"),
-        ({"sessions_per_minute": 0}, "sessions_per_minute=0 is no rate"),
+        ({"sessions_per_minute": 0}, "sessions_per_minute=0 is not a rate"),
         ({"connections": []}, "0 connections for 2 clips"),
     ],
 )
@@ -302,7 +302,7 @@ def test_no_clips_no_clip_and_no_key_are_refused(
     monkeypatch.delenv("ASSEMBLYAI_API_KEY", raising=False)
     with pytest.raises(ValueError, match="there are no clips"):
         simulate(stream_many([]))
-    with pytest.raises(TypeError, match="is no clip"):
+    with pytest.raises(TypeError, match="is not a clip"):
         simulate(stream_many(["call.wav"]))  # type: ignore[list-item]
     with pytest.raises(ValueError, match="ASSEMBLYAI_API_KEY"):
         simulate(stream_many([make_clip(1.0)], service=AssemblyAI()))

@@ -265,7 +265,7 @@ def test_what_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ({"speed": 2}, "sweep takes no 'speed'"),
         ({"phase": "middle"}, "unknown phase 'middle'"),
         ({"service": AssemblyAI(key="k")}, "simulated=True brings its own service"),
-        ({"service": AssemblyAI, "simulated": False}, "is no service"),
+        ({"service": AssemblyAI, "simulated": False}, "is not a service"),
         ({"max_concurrency": 0}, "max_concurrency=0 would never start a session"),
     ],
 )

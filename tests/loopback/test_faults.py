@@ -356,14 +356,14 @@ def test_a_fault_is_read_as_it_is_written(text: str, fault: Written) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "is no fault; write NAME"),
-        ("drop@", "is no fault"),
-        ("drop@-1", "is no fault"),
-        ("explode", "unknown fault 'explode'; one of refuse,"),
+        ("", "is not a fault; write NAME"),
+        ("drop@", "is not a fault"),
+        ("drop@-1", "is not a fault"),
+        ("explode", "unknown fault 'explode'; one of 'refuse',"),
         ("drop=3", "drop takes no value"),
         ("refuse=200", "from 400 to 599"),
         ("no_begin@3", "happens at no one moment"),
-        ("close=1006", "1006 is no code to close with"),
+        ("close=1006", "1006 is not a close code"),
         ("dropx0", "x0 means no session"),
     ],
 )

@@ -111,7 +111,7 @@ def test_how_it_behaves_is_what_was_asked_for() -> None:
         ({"delay": -1.0}, "delay=-1"),
         ({"recording": CALL}, "a recording belongs to a script"),
         ({"timing": "slow"}, "unknown timing 'slow'; one of 'quick', 'real'"),
-        ({"finish_delay": -1.0}, "finish_delay=-1 must be seconds of 0 or more"),
+        ({"finish_delay": -1.0}, "finish_delay=-1 must be 0 or more seconds"),
         ({"faults": "explode"}, "unknown fault 'explode'"),
         ({"max_sessions": 0}, "max_sessions=0"),
         ({"key": " "}, "key="),

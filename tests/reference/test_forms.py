@@ -301,7 +301,7 @@ def test_one_recording_is_taken_out_of_many(tmp_path: Path) -> None:
     (tmp_path / "all.stm").write_text(other + stm())
     assert rtkit.wer(heard(), tmp_path / "all.stm").rate == 0.0
     (tmp_path / "all.stm").write_text(other + stm().replace("call 1", "third 1"))
-    told = r"all\.stm cannot be used: it tells of 2 recordings \(other, third\), none called call"
+    told = r"all\.stm cannot be used: it describes 2 recordings \(other, third\), but not call"
     with pytest.raises(SidecarError, match=told):
         rtkit.wer(heard(), tmp_path / "all.stm")
 
@@ -319,7 +319,7 @@ def test_who_spoke_when_is_read_and_is_no_text_to_score(tmp_path: Path) -> None:
     assert [(one.speaker, one.start, one.end) for one in reference.turns] == [
         ("A", 0.4, 1.9), ("B", 3.0, 4.5), ("A", 5.5, 6.2),
     ]  # fmt: skip
-    with pytest.raises(SidecarError, match="tells who spoke when, and not what"):
+    with pytest.raises(SidecarError, match="says who spoke when, but not what"):
         rtkit.wer(heard(), tmp_path / "call.rttm")
 
 
@@ -329,23 +329,23 @@ def test_who_spoke_when_is_read_and_is_no_text_to_score(tmp_path: Path) -> None:
         (
             "call.docx",
             "PK\x03\x04",
-            "is in no form that can be scored: rtkit takes JSON",
+            "is not in a format that can be scored: rtkit reads JSON",
         ),
-        ("call.eaf", "<xml/>", "in no form that can be scored"),
-        ("call.xyz", "good morning", "in no form that can be scored"),
-        ("call.wav", "RIFF", "in no form that can be scored"),
+        ("call.eaf", "<xml/>", "is not in a format that can be scored"),
+        ("call.xyz", "good morning", "is not in a format that can be scored"),
+        ("call.wav", "RIFF", "is not in a format that can be scored"),
         ("call.txt", "<!DOCTYPE html><html><body>Sign in to read</body></html>", "is a web page"),
-        ("call.srt", "good morning", "holds no captions"),
-        ("call.stm", "good morning, library\n", "its line 1 is no line of STM"),
-        ("call.ctm", "call 1 0.1 0.2 good\ncall 1\n", "its line 2 is no line of CTM"),
+        ("call.srt", "good morning", "has no captions"),
+        ("call.stm", "good morning, library\n", "line 1 is not valid STM"),
+        ("call.ctm", "call 1 0.1 0.2 good\ncall 1\n", "line 2 is not valid CTM"),
         ("call.tsv", "client_id\tpath\tsentence\nx\ta.mp3\tgood\n", 'no columns called "start"'),
-        ("call.tsv", "start\tend\ttext\nsoon\t2\tgood\n", "its times are no numbers"),
-        ("call.TextGrid", "good morning", "it is no TextGrid that can be read"),
+        ("call.tsv", "start\tend\ttext\nsoon\t2\tgood\n", "its times are not numbers"),
+        ("call.TextGrid", "good morning", "it is not a readable TextGrid"),
         ("call.json", '{"monologues": []}', "it is not a reference"),
-        ("call.json", QUEUED, r'transcript is not there yet \(status "processing"\)'),
-        ("call.json", '{"words": null}', "transcript is not there yet"),
-        ("call.json", '{"status": "error", "error": "x", "text": null}', "holds no transcript"),
-        ("call.json", '{"jobName": "a", "status": "IN_PROGRESS"}', "not there yet"),
+        ("call.json", QUEUED, r'transcript is not ready \(status "processing"\)'),
+        ("call.json", '{"words": null}', "transcript is not ready"),
+        ("call.json", '{"status": "error", "error": "x", "text": null}', "has no transcript"),
+        ("call.json", '{"jobName": "a", "status": "IN_PROGRESS"}', "not ready"),
         ("call.json", '{"results": {"channels": [{}]}}', "looks like Deepgram's JSON and cannot"),
     ],
 )
@@ -376,7 +376,7 @@ def test_a_missing_reference_is_told_with_the_folder_one_is_in(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("call.stm", "call.json", "call.txt", "call.TextGrid"):
-        told = rf"{name} cannot be read: No such file or directory, seen from {tmp_path}"
+        told = rf"{name} cannot be read: No such file or directory, searched from {tmp_path}"
         with pytest.raises(SidecarError, match=told):
             rtkit.wer(heard(), name)
 
@@ -424,7 +424,7 @@ def test_milliseconds_are_said_to_be_milliseconds(call: Path) -> None:
     with pytest.raises(SidecarError, match="divide milliseconds by 1000"):
         rtkit.open_clip(call)
     call.with_suffix(".json").write_text(words_at((400, 600), (7e5, 1.1e6)))
-    with pytest.raises(SidecarError, match="of another recording, or of another cut"):
+    with pytest.raises(SidecarError, match="to another recording, or to another version"):
         rtkit.open_clip(call)
 
 

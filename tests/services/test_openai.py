@@ -207,14 +207,14 @@ def test_an_unknown_dialect_is_refused() -> None:
 @pytest.mark.parametrize(
     ("event", "words"),
     [
-        ("{", "is no event"),
+        ("{", "is not an event"),
         ({"type": "response.create"}, "nothing that is done here"),
         ({"type": "session.update", "session": {}}, "session.type is missing"),
         ({"type": "session.update", "session": {"type": "realtime"}}, "not one of transcription"),
         ({"type": "session.update", "session": {"type": "transcription"}}, "model is missing"),
         (
             {"type": "session.update", "session": {"type": "transcription", "audio": 7}},
-            "'audio' is no object",
+            "'audio' is not an object",
         ),
         ({"type": "input_audio_buffer.append", "audio": "!"}, "no base64"),
         ({"type": "input_audio_buffer.append", "audio": "é"}, "no base64"),

@@ -175,14 +175,14 @@ def test_a_part_that_is_none_is_refused() -> None:
     config = {"language": "en", "conversation_config": "quick"}
     audio = {"type": "raw", "encoding": "mulaw", "sample_rate": 8000}
     start = {"message": "StartRecognition", "audio_format": audio, "transcription_config": config}
-    with pytest.raises(Refusal, match="invalid_config: 'conversation_config' is no object"):
+    with pytest.raises(Refusal, match="invalid_config: 'conversation_config' is not an object"):
         Server({}, "/v2").read(json.dumps(start))
 
 
 @pytest.mark.parametrize(
     ("frame", "words"),
     [
-        ("{", "is no message"),
+        ("{", "is not a message"),
         ('{"message": "Sing"}', "nothing that is done here"),
         (b"123", "not whole samples"),
         ('{"message": "EndOfStream", "last_seq_no": 2}', "not between 0 and 1"),

@@ -280,13 +280,13 @@ def test_a_wrong_rate_plays_the_same_samples_slower_or_faster(
 
 @pytest.mark.parametrize("rate", [0, -8000, 7999, 96001])
 def test_a_rate_that_the_service_does_not_take_is_refused(make_clip: MakeClip, rate: int) -> None:
-    with pytest.raises(ValueError, match=f"rate={rate} is no sample rate"):
+    with pytest.raises(ValueError, match=f"rate={rate} is not a sample rate"):
         rtkit.play(make_clip(), rate=rate)
 
 
 def test_a_long_clip_is_refused_before_it_is_read(make_clip: MakeClip) -> None:
     clip = replace(make_clip(), samples=MOST + 1)
-    with pytest.raises(ValueError, match=r"600 s at 8000 Hz are too much .* takes 600 s; open an"):
+    with pytest.raises(ValueError, match=r"600 s at 8000 Hz is too much .* holds 600 s; open an"):
         rtkit.play(clip)
 
 
@@ -295,7 +295,7 @@ def test_a_minute_of_speech_takes_a_third_of_a_megabyte_of_the_page(clip: Clip) 
 
 
 def test_a_session_in_the_clips_place_is_told_where_it_belongs(clip: Clip) -> None:
-    with pytest.raises(TypeError, match=r"keeps no sound.*rtkit\.play\(clip, session\)"):
+    with pytest.raises(TypeError, match=r"contains no sound.*rtkit\.play\(clip, session\)"):
         rtkit.play(rtkit.simulate(clip))  # type: ignore[arg-type]
 
 

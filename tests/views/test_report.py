@@ -217,7 +217,7 @@ def test_a_dark_notebook_makes_the_same_figures(
 def test_a_report_of_nothing_or_to_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one session"):
         report({}, tmp_path / "a.html")
-    with pytest.raises(ValueError, match=r"is a folder; name the page's file, .*report\.html"):
+    with pytest.raises(ValueError, match=r"is a folder; give a file, such as .*report\.html"):
         report(session(TEN), tmp_path)
 
 

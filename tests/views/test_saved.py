@@ -91,7 +91,7 @@ def test_a_folder_gets_a_file_named_after_recording_and_session(tmp_path: Path) 
     [
         ("a.doc", r"unknown suffix '\.doc' of a\.doc; one of \.txt, \.srt, \.vtt, \.json"),
         ("call.json", "call_heard.json"),
-        ("call.wav.json", "taken for the truth"),
+        ("call.wav.json", "taken for it"),
     ],
 )
 def test_a_name_that_will_not_do_is_loud(tmp_path: Path, name: str, sentence: str) -> None:
@@ -188,7 +188,7 @@ def test_a_word_longer_than_a_line_is_kept_whole() -> None:
 def test_a_turn_without_word_times_is_not_captioned(tmp_path: Path) -> None:
     message = turn(0.9, final=True)
     bare = replace(message, text=message.text.replace('"transcript": ""', '"transcript": "hm"'))
-    with pytest.raises(ValueError, match=r"turn 1 has text and no words with times.*\.txt"):
+    with pytest.raises(ValueError, match=r"turn 1 has text but no word times.*\.txt"):
         rtkit.save_transcript(session(TEN, bare), tmp_path / "a.srt")
     assert list(tmp_path.iterdir()) == []
 
@@ -245,8 +245,8 @@ def test_any_part_can_be_shown_and_round_edges_hold_the_middle(part: str) -> Non
     ("how", "sentence"),
     [
         ({"part": "delay"}, "unknown part 'delay'; one of 'latency'"),
-        ({"edges": (0.1, 0.2)}, "give four rising seconds"),
-        ({"edges": (0.4, 0.3, 0.2, 0.1)}, "give four rising seconds"),
+        ({"edges": (0.1, 0.2)}, "must be four rising numbers"),
+        ({"edges": (0.4, 0.3, 0.2, 0.1)}, "must be four rising numbers"),
     ],
 )
 def test_a_wrong_wish_is_loud(how: dict[str, Any], sentence: str) -> None:

@@ -483,7 +483,7 @@ def test_what_is_typed_stays_and_is_marked_where_it_cannot_be(page: Page, pictur
         expect(page.locator(".rt-chunk [role=alert]")).to_contain_text(f"{typed} is ")
     page.locator(".rt-panel").screenshot(path=pictures / "refused.png")
     page.locator("button.rt-run").click()
-    expect(page.locator(".rt-status [role=alert]")).to_contain_text("fast is no number")
+    expect(page.locator(".rt-status [role=alert]")).to_contain_text("fast is not a number")
     for typed in ("62.5", "62,5"):
         type_in(page, ".rt-chunk", typed)
         expect(refused).to_have_count(0)

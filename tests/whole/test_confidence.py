@@ -224,8 +224,8 @@ def test_what_cannot_be_asked_for_shows_no_key(make_clip: MakeClip, isolation: s
         (AssemblyAI(KEY, parameters={"y": KEY.encode()}), r"\['y'\] cannot"),
         (AssemblyAI(KEY, parameters=anything[3]), "and not list"),
         (AssemblyAI(KEY, parameters=anything[0]), "and not bytes"),
-        (AssemblyAI(anything[0]), "takes the API key as a text"),
-        (AssemblyAI(anything[1]), "takes the API key as a text"),
+        (AssemblyAI(anything[0]), "takes the API key as a string"),
+        (AssemblyAI(anything[1]), "takes the API key as a string"),
         (AssemblyAI(anything[2]), "holds a space or a character"),
     ]
     for service, sentence in wrong[: None if isolation == "loop" else 2]:

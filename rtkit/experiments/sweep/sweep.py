@@ -144,8 +144,8 @@ async def sweep(
     if sessions_per_minute is not None and executor is not None and max_concurrency is None:
         raise ValueError(
             f"With {sessions_per_minute:g} new sessions a minute and an executor, give "
-            "max_concurrency=, how many sessions its workers can hold open: a queue in the "
-            "executor would start them in bursts"
+            "max_concurrency=, the number of sessions that its workers can hold open; "
+            "otherwise a queue in the executor would start them in bursts"
         )
     for name, value in (
         ("max_concurrency", max_concurrency),
@@ -157,7 +157,7 @@ async def sweep(
     shuffled = random.Random(seed).sample(cells, len(cells))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    busy = f"another sweep runs in {folder}; wait until it has ended, or give folder=..."
+    busy = f"another sweep is running in {folder}; wait until it has ended, or give another folder="
     with alone(folder / ".sweep.lock", busy):
         left = await asyncio.to_thread(lambda: [cell for cell in shuffled if not cell.done])
         if billed := _billed(left):
@@ -188,9 +188,9 @@ def _billed(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
 
 def _outcome(cells: int, run: int, errors: Mapping[Path, str]) -> str:
     """What came of it, in a line, and below it the errors, each kind once."""
-    lines = [f"{cells} sessions: {cells - run} were there, {run - len(errors)} run now"]
+    lines = [f"{cells} sessions: {cells - run} already complete, {run - len(errors)} run now"]
     if errors:
-        lines[0] += f", {len(errors)} failed; call sweep again to try those again"
+        lines[0] += f", {len(errors)} failed; call sweep again to retry them"
         lines += [f"{count} × {error}" for error, count in Counter(errors.values()).most_common()]
     return "\n".join(lines)
 

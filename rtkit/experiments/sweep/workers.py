@@ -54,11 +54,11 @@ async def run_all(
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            error = "The executor dropped the session; call sweep again: it resumes."
+            error = "The executor dropped the session. Call sweep again to resume."
         except BrokenExecutor:
             error = (
-                "The executor lost a worker and takes no more work; call sweep again with a new "
-                "one: it resumes where this one stopped."
+                "The executor lost a worker and accepts no more work. Call sweep again with a "
+                "new executor to resume."
             )
         except Exception as refused:  # of the executor; one session must not end the sweep
             error = _sentence(refused)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from rtkit.boundary.text import unknown
 from rtkit.services.messages import Close, Reply
 
 __all__ = ["Fault", "Line", "On", "Sent", "Wire", "Written", "read_written"]
@@ -151,12 +152,12 @@ def read_written(text: str, kinds: Mapping[str, type[Fault]]) -> Written:
     found = _WRITTEN.fullmatch(text.strip())
     if found is None:
         raise ValueError(
-            f"{text!r} is no fault; write NAME[=VALUE][@SECONDS][xTIMES] with a name of "
+            f"{text!r} is not a fault; write NAME[=VALUE][@SECONDS][xTIMES] with a name of "
             f"{', '.join(kinds)}"
         )
     name, kind = found["name"], kinds.get(found["name"])
     if kind is None:
-        raise ValueError(f"unknown fault {name!r}; one of {', '.join(kinds)}")
+        raise ValueError(unknown("fault", name, kinds))
     value = kind.usual if found["value"] is None else float(found["value"])
     at = None if found["at"] is None else float(found["at"])
     written = Written(name, value, at, None if found["times"] is None else int(found["times"]))
@@ -165,9 +166,13 @@ def read_written(text: str, kinds: Mapping[str, type[Fault]]) -> Written:
     if value is not None and not kind.least <= value <= kind.most:
         raise ValueError(f"fault {written}: the value must be from {kind.least:g} to {kind.most:g}")
     if value is not None and not kind.allows(value):
-        raise ValueError(f"fault {written}: {value:g} is no code to close with")
+        raise ValueError(f"fault {written}: {value:g} is not a close code")
     if at is not None and not kind.timed:
-        raise ValueError(f"fault {written}: {name} happens at no one moment; leave out @{at:g}")
+        raise ValueError(
+            f"fault {written}: {name} does not happen at a given time; leave out @{at:g}"
+        )
     if written.times is not None and written.times < 1:
-        raise ValueError(f"fault {written}: x{written.times} means no session; give x1 or more")
+        raise ValueError(
+            f"fault {written}: x{written.times} applies to no session; give x1 or more"
+        )
     return written

@@ -125,7 +125,7 @@ def language(query: Mapping[str, str]) -> str | None:
     try:
         codes = json.loads(asked.text("language_codes", [])) or [asked.text("language_code", "en")]
     except ValueError:
-        raise invalid("Invalid 'language_codes': it is no JSON array") from None
+        raise invalid("Invalid 'language_codes': it is not a JSON array") from None
     code = codes[0] if isinstance(codes, list) else codes
     return "en" if code == "multi" else str(code)
 

@@ -81,7 +81,7 @@ class Server(Double):
             message = json.loads(frame)
             kind = message["type"]
         except (ValueError, LookupError, TypeError, RecursionError):
-            raise Refusal(1008, f"DATA-0000: {frame[:60]} is no message") from None
+            raise Refusal(1008, f"DATA-0000: {frame[:60]} is not a message") from None
         if kind == "CloseStream":
             return (Finish(),)
         if kind == ("ForceEndTurn" if self._flux else "Finalize"):
@@ -91,7 +91,7 @@ class Server(Double):
         if kind == "Configure" and self._flux and isinstance(message.get("thresholds"), dict):
             self._query |= message["thresholds"]
             return (Configure(self._rules()),)
-        raise Refusal(1008, f"DATA-0000: {str(kind)[:60]} is nothing that is done here")
+        raise Refusal(1008, f"DATA-0000: {str(kind)[:60]} is not supported by the embedded service")
 
     def _rules(self) -> Rules:
         asked = Asked(self._query, _invalid)

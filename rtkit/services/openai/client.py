@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from rtkit.boundary.text import unknown
 from rtkit.services.account import Account
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.messages import Begin, Finalized, Other, Reply, ServiceError, Turn, Word
@@ -72,7 +73,7 @@ class OpenAI(Account):
     @property
     def speaks(self) -> str:
         if self.dialect not in MODELS:  # a constructor that refuses shows the key in its frame
-            raise ValueError(f"unknown dialect {self.dialect!r}; one of 'openai', 'vllm'")
+            raise ValueError(unknown("dialect", self.dialect, ("openai", "vllm")))
         return "openai" if self.dialect == "openai" else f"openai.{self.dialect}"
 
     def find_key(self) -> str:

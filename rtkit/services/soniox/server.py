@@ -82,7 +82,7 @@ class Server(Double):
             message = json.loads(frame)
             kind = message.get("type")
         except (ValueError, AttributeError, RecursionError):
-            raise _invalid(f"{frame[:60]} is no request") from None
+            raise _invalid(f"{frame[:60]} is not a request") from None
         if not self._configured:
             rules = self._rules(Asked(message, _invalid))
             self._configured = True
@@ -91,7 +91,7 @@ class Server(Double):
             return (KeepAlive(),)
         if kind == "finalize":
             return (ForceEndpoint(),)
-        raise _invalid(f"'{str(kind)[:60]}' is no control request")
+        raise _invalid(f"'{str(kind)[:60]}' is not a control request")
 
     def _rules(self, asked: Asked) -> Rules:
         model = asked.text("model")

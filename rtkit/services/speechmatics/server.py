@@ -76,7 +76,7 @@ class Server(Double):
             message = json.loads(frame)
             kind = message["message"]
         except (ValueError, LookupError, TypeError, RecursionError):
-            raise _invalid(f"{frame[:60]} is no message") from None
+            raise _invalid(f"{frame[:60]} is not a message") from None
         if kind == "StartRecognition" and self._asked is None:
             asked, self._audio = message.get("transcription_config"), message.get("audio_format")
             if not isinstance(asked, dict) or not isinstance(self._audio, dict):
@@ -96,7 +96,7 @@ class Server(Double):
             case "SetRecognitionConfig" if isinstance(message.get("transcription_config"), dict):
                 self._asked |= message["transcription_config"]
                 return (Configure(self._rules()),)
-        raise _invalid(f"{str(kind)[:60]} is nothing that is done here")
+        raise _invalid(f"{str(kind)[:60]} is not supported by the embedded service")
 
     def _heard(self, frame: bytes) -> Audio:
         encoding = self._audio.get("encoding")
