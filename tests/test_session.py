@@ -267,7 +267,7 @@ def test_a_file_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) ->
         r"a\.jsonl",
     ):
         load_session(tmp_path / "b.jsonl")
-    with pytest.raises(ValueError, match="there are no sessions in its folder"):
+    with pytest.raises(ValueError, match="its folder has no sessions"):
         load_session(tmp_path / "folder" / "b.jsonl")
 
 

@@ -276,7 +276,8 @@ def compare_paired(
         )
     for value in (before, after):
         if value not in set(table[by]):
-            raise ValueError(unknown(by, value, sorted(set(table[by]), key=str)))
+            there = ", ".join(map(repr, sorted(set(table[by]), key=str)))
+            raise ValueError(f"the table has no session with {by} {value!r}; it has {there}")
     if before == after:
         raise ValueError(f"before and after are both {before!r}; give two values of {by}")
     table = table[table[by].isin([before, after])]

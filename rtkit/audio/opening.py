@@ -152,8 +152,7 @@ def _recordings_in(folder: Path) -> str:
     except OSError as error:
         return f"It cannot be read: {reason(error)}."
     some = ", ".join(map(str, found[:3])) + (", ..." if len(found) > 3 else "")
-    return f"Open one of its recordings: {some}" if found else "It contains no recording; "
-    "give a file."
+    return f"Open one of its recordings: {some}" if found else "It contains no recording."
 
 
 def _look(path: Path) -> Contents:

@@ -33,9 +33,9 @@ def told(text: object, longest: int = LONGEST) -> str:
 
 def unknown(what: str, given: object, known: Iterable[object]) -> str:
     """A sentence about a name that is not known, with the nearest that is, or with all of them."""
-    names = [str(name) for name in known]
-    near = get_close_matches(str(given), names, n=1)
-    said = told(repr(given), 60)
+    names, said = [str(name) for name in known], told(repr(given), 60)
+    begun = [name for name in names if given and name.startswith(str(given))]
+    near = begun or get_close_matches(str(given), names, n=1)
     if near:
         return f"unknown {what} {said}; did you mean {near[0]!r}?"
     return f"unknown {what} {said}; one of {', '.join(map(repr, names))}"

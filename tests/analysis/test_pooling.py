@@ -397,10 +397,10 @@ def test_a_comparison_by_a_column_of_ones_own() -> None:
     found = rtkit.compare_paired(table, "word_latency_p50", by="region", before="eu", after="us")
     assert found.differences == {"a": 1.0, "b": 3.0}
     for by, after, sentence in (
-        ("regions", "us", "no column 'regions'"),
+        ("regions", "us", "unknown column 'regions'; did you mean 'region'"),
         ("recording", "us", "leaves nothing to pair"),
         ("region", "eu", "before and after are both 'eu'"),
-        ("region", "asia", "unknown region 'asia'; one of 'eu', 'us'"),
+        ("region", "asia", "no session with region 'asia'; it has 'eu', 'us'"),
     ):
         with pytest.raises(ValueError, match=sentence):
             rtkit.compare_paired(table, "word_latency_p50", by=by, before="eu", after=after)
@@ -535,7 +535,7 @@ def test_a_comparison_that_cannot_be_is_refused() -> None:
         rtkit.compare_pacings(table, "word_latency_p50")
     with pytest.raises(ValueError, match="the column 'pacing' holds no numbers"):
         rtkit.compare_pacings(table, "pacing")
-    with pytest.raises(ValueError, match="no metric 'wer'"):
+    with pytest.raises(ValueError, match="unknown metric 'wer'; one of 'recording', 'chunk'"):
         rtkit.compare_pacings(table, "wer")
     with pytest.raises(ValueError, match="no session with pacing 'unpaced'"):
         rtkit.compare_pacings(table, "word_latency_p50", after="unpaced")

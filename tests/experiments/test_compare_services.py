@@ -146,10 +146,13 @@ def test_in_turn_the_order_is_random_and_repeatable(
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ({"pacings": "fixed_sleep"}, "go by the wall clock; for other pacings give concurrent"),
-        ({"work": 0.01}, "take no work; give concurrent=False, or only chunk, phase"),
+        (
+            {"pacings": "fixed_sleep"},
+            "are paced by the wall clock; for other pacings, give concurrent",
+        ),
+        ({"work": 0.01}, "have no work; give concurrent=False, or only chunk, phase"),
         ({"service": DOUBLES["A"]}, "give services or service, not both"),
-        ({"services": {"a b": DOUBLES["A"], "a-b": DOUBLES["D"]}, "record": "x"}, "name them oth"),
+        ({"services": {"a b": DOUBLES["A"], "a-b": DOUBLES["D"]}, "record": "x"}, "give them oth"),
         ({"services": {"D": rtkit.Deepgram()}}, "DEEPGRAM_API_KEY"),
     ],
 )
@@ -163,7 +166,7 @@ def test_what_cannot_be_is_refused_before_anything_is_sent(
 
 def test_names_and_services_belong_together(make_clip: MakeClip) -> None:
     wrong: Any = [DOUBLES["A"]]
-    with pytest.raises(TypeError, match="services takes names"):
+    with pytest.raises(TypeError, match="services needs names"):
         simulate(compare(make_clip(0.5), services=wrong))
 
 

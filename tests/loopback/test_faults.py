@@ -77,7 +77,7 @@ def streamed(clip: Clip, path: Path, *faults: str, **how: Any) -> Outcome:
 
 
 LOST = ("broke without a word", "Look at the network and try again")
-NO_BEGIN = ("no Begin within 0.3 s", "look at the service's status")
+NO_BEGIN = ("no Begin within 0.3 s", "check the status of the service")
 EARLY = ("closed the session before its end", "Try again")
 BRIEFLY = {"begin_timeout": 0.3}
 
@@ -88,8 +88,8 @@ BRIEFLY = {"begin_timeout": 0.3}
     [
         ("refuse", {}, ("HTTP status 503", "takes no more", "Try again in a while"), 0),
         ("refuse=401", {}, ("does not know this API key", "Copy the key again"), 0),
-        ("no_answer", BRIEFLY, ("did not answer within 0.3 s", "begin_timeout"), 0),
-        ("garbage", {}, ("valid HTTP response", "Look at the network"), 0),
+        ("no_answer", BRIEFLY, ("did not reply within 0.3 s", "begin_timeout"), 0),
+        ("garbage", {}, ("valid HTTP response", "Check the network"), 0),
         ("drop", {}, (*LOST, "Tried 3 times"), 0),
         ("close=1013", {}, ("overloaded", "Try again", "Tried 3 times"), 0),
         ("error=1008", {}, ("does not know this API key", "Copy the key again"), 0),
@@ -362,9 +362,9 @@ def test_a_fault_is_read_as_it_is_written(text: str, fault: Written) -> None:
         ("explode", "unknown fault 'explode'; one of 'refuse',"),
         ("drop=3", "drop takes no value"),
         ("refuse=200", "from 400 to 599"),
-        ("no_begin@3", "happens at no one moment"),
+        ("no_begin@3", "does not happen at a given time"),
         ("close=1006", "1006 is not a close code"),
-        ("dropx0", "x0 means no session"),
+        ("dropx0", "x0 applies to no session"),
     ],
 )
 def test_a_fault_that_is_none_is_refused_at_once(text: str, told: str) -> None:

@@ -106,10 +106,10 @@ def test_how_it_behaves_is_what_was_asked_for() -> None:
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"protocol": "morse"}, "unknown dialect 'morse'; this rtkit speaks 'assemblyai'"),
+        ({"protocol": "morse"}, "unknown dialect 'morse'; one of 'assemblyai'"),
         ({"engine": "typist"}, "unknown engine 'typist'"),
         ({"delay": -1.0}, "delay=-1"),
-        ({"recording": CALL}, "a recording belongs to a script"),
+        ({"recording": CALL}, "a recording needs its script"),
         ({"timing": "slow"}, "unknown timing 'slow'; one of 'quick', 'real'"),
         ({"finish_delay": -1.0}, "finish_delay=-1 must be 0 or more seconds"),
         ({"faults": "explode"}, "unknown fault 'explode'"),

@@ -265,5 +265,5 @@ def test_a_host_may_come_with_its_scheme(host: str, base: str) -> None:
 
 
 def test_a_web_address_is_no_host() -> None:
-    with pytest.raises(ValueError, match="is no websocket address"):
+    with pytest.raises(ValueError, match="is not a websocket address"):
         asyncio.run(AssemblyAI(key=KEY, host="https://gateway.example").connect_info(16000))

@@ -149,7 +149,9 @@ def test_whatever_tells_of_an_ending_is_explained(what: object, name: str) -> No
 
 @pytest.mark.parametrize("what", [True, 1.5, object(), []])
 def test_what_tells_of_no_ending_is_refused(what: object) -> None:
-    with pytest.raises(TypeError, match="tells of no ending; give a close code"):
+    with pytest.raises(
+        TypeError, match="says nothing about why a session ended; give a close code"
+    ):
         rtkit.explain(what)
 
 

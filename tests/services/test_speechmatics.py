@@ -183,7 +183,7 @@ def test_a_part_that_is_none_is_refused() -> None:
     ("frame", "words"),
     [
         ("{", "is not a message"),
-        ('{"message": "Sing"}', "nothing that is done here"),
+        ('{"message": "Sing"}', "not supported by the embedded service"),
         (b"123", "not whole samples"),
         ('{"message": "EndOfStream", "last_seq_no": 2}', "not between 0 and 1"),
     ],

@@ -89,7 +89,7 @@ def test_a_folder_gets_a_file_named_after_recording_and_session(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("a.doc", r"unknown suffix '\.doc' of a\.doc; one of \.txt, \.srt, \.vtt, \.json"),
+        ("a.doc", r"unknown suffix '\.doc'; one of '\.txt', '\.srt', '\.vtt', '\.json'"),
         ("call.json", "call_heard.json"),
         ("call.wav.json", "taken for it"),
     ],
