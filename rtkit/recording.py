@@ -62,8 +62,8 @@ def load_session(path: str | Path) -> Any:  # which of the two, only the disk kn
     path = Path(path)
     if not path.exists():
         beside = sorted(one.name for one in path.parent.glob("*.jsonl"))
-        there = f"there are {', '.join(beside[:9])}" if beside else "no session lies in its folder"
-        raise ValueError(f"There is no {path}, seen from {Path.cwd()}; {there}")
+        there = f"there are {', '.join(beside[:9])}" if beside else "its folder has no sessions"
+        raise ValueError(f"No such file or folder: {path}, searched from {Path.cwd()}; {there}")
     if not (path.is_dir() or path.is_file()):  # a pipe, say: reading it might never end
         raise ValueError(f"{path} is no file")
     return _load_folder(path) if path.is_dir() else _load_file(path)
@@ -81,8 +81,8 @@ def _load_folder(folder: Path) -> dict[str, Session]:
             warnings.warn(f"{clean(str(error))}. It was left out.", stacklevel=3)
     if not sessions:
         raise ValueError(
-            f"{folder} holds no session that can be read; rtkit.stream(clip, "
-            "record='FOLDER/NAME.jsonl') and rtkit.compare(clip, record='FOLDER') record some"
+            f"{folder} contains no session that can be read; rtkit.stream(clip, "
+            "record='FOLDER/NAME.jsonl') and rtkit.compare(clip, record='FOLDER') record sessions"
         )
     return sessions
 
@@ -143,7 +143,7 @@ def fact_of(said: Any) -> Fact:
     """
     kind = said.get("kind") if isinstance(said, dict) else None
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"{told(said, 60)} is no fact")
+        raise ValueError(f"{told(said, 60)} is not a fact")
     return cast(Fact, made_of(KINDS[kind], said))
 
 
@@ -158,11 +158,11 @@ def _check_order(chunks: Sequence[Chunk]) -> None:
     stop, due, sent = 0, -math.inf, -math.inf
     for number, chunk in enumerate(chunks):
         if chunk.index != number:
-            raise ValueError(f"after {number} chunks comes that of the number {chunk.index}")
+            raise ValueError(f"chunk {chunk.index} follows {number} chunks")
         if not (stop <= chunk.start < chunk.stop and due <= chunk.due and sent <= chunk.sent):
-            raise ValueError(f"chunk {number} lies before the one before it")
+            raise ValueError(f"chunk {number} begins before the one before it")
         if chunk.returned < chunk.sent or chunk.padding > chunk.bytes:
-            raise ValueError(f"what chunk {number} says of its sending cannot be")
+            raise ValueError(f"the times of chunk {number} are impossible")
         stop, due, sent = chunk.stop, chunk.due, chunk.sent
 
 
@@ -175,10 +175,10 @@ def session_of(said: Any) -> Session:
         If that is none.
     """
     if not isinstance(said, dict) or said.get("kind") != "session":
-        raise ValueError("its first line tells of no session")
+        raise ValueError("its first line does not describe a session")
     opening = made_of(_Opening, said)
     if opening.format > FORMAT:
-        raise ValueError("a later rtkit wrote it; update yours")
+        raise ValueError("a newer version of rtkit wrote it; update rtkit")
     if opening.started:
         _check_date(opening.started)
     reference = None if opening.reference is None else Reference.from_json(opening.reference)
@@ -238,7 +238,7 @@ def _check_date(text: str) -> None:
     try:
         datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError, OSError) as error:  # of the year 1, say
-        raise ValueError(f"started {told(text, 60)!r} is no date: {error}") from None
+        raise ValueError(f"started {told(text, 60)!r} is not a date: {error}") from None
 
 
 # What files written before the first release call what they say of the embedded service.
@@ -333,7 +333,7 @@ class Recorder:
         self._facts.append(fact)
         if self._begun:
             self._put(fact)
-            # How loud it was is no event: it is known when all is over.
+            # How loud it was is not an event: it is known when all is over.
             if self._on_event is not None and not isinstance(fact, Level):
                 try:
                     self._on_event(fact)

@@ -75,9 +75,11 @@ class AsideFile:
 
     def __init__(self, path: Path) -> None:
         if "\0" in str(path) or len(os.fsencode(path)) > LONGEST_PATH:
-            raise ValueError(f"record={told(path, 60)!r} is no file's name")
+            raise ValueError(f"record={told(path, 60)!r} is not a file name")
         if path.is_dir():
-            raise ValueError(f"record={str(path)!r} is a folder; give a file's name, with .jsonl")
+            raise ValueError(
+                f"record={str(path)!r} is a folder; give a file name that ends in .jsonl"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         self._aside: Path | None = None
         self._file: TextIO
@@ -158,7 +160,7 @@ def _open_at_once(path: Path) -> TextIO:
 
 def _open_alone(aside: Path, path: Path) -> TextIO:
     """Open `aside`, and lock it; nobody else may have it or `path` open for writing."""
-    busy = f"{path} is being written by another session; give another name"
+    busy = f"{path} is being written by another session; give another file name"
     while os.fstat((file := _locked(aside, busy)).fileno()).st_size:
         aside.rename(_free(path))  # whoever was killed while writing it left it
         file.close()

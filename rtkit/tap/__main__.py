@@ -61,7 +61,7 @@ def main() -> None:
     except (ValueError, ImportError) as error:
         parser.error(str(error))
     if ca is not None:
-        print(f"Clients have to trust its certificate:\n{how_to_trust(ca)}", flush=True)
+        print(f"Clients must trust its certificate:\n{how_to_trust(ca)}", flush=True)
     sys.setswitchinterval(0.0002)  # seconds for which the writer may hold the relay up
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(tap, given["port"]))

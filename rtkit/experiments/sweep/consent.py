@@ -21,17 +21,17 @@ def agree(
     for by, cells in billed.items():
         minutes = sum(cell.seconds for cell in cells) / 60
         costs.append(
-            f"{len(cells)} sessions will be open for about {minutes:.1f} minutes of session time "
-            f"together, billed by {by}."
+            f"{len(cells)} sessions will take about {minutes:.1f} minutes of session time in "
+            f"total, billed by {by}."
         )
     cost = " ".join(costs)
     if confirm is None:
         try:
-            answer = input(f"{cost} Begin? [y/N] ")
+            answer = input(f"{cost} Start? [y/N]  ")
         except (EOFError, OSError, RuntimeError, NotImplementedError) as error:
             raise RuntimeError(
-                f"The sweep was not begun: {cost} There is nobody to ask here; pass confirm=True "
-                "if that is meant."
+                f"The sweep was not started: {cost} Nobody can be asked here; pass "
+                f"confirm=True to confirm."
             ) from error
         agreed = answer.strip().casefold() in ("y", "yes")
     else:
@@ -39,4 +39,4 @@ def agree(
             print(cost, file=sys.stdout)
         agreed = bool(confirm(cost)) if callable(confirm) else bool(confirm)
     if not agreed:
-        raise RuntimeError(f"The sweep was not begun, as asked: {cost}")
+        raise RuntimeError(f"The sweep was not started, as requested: {cost}")

@@ -99,11 +99,13 @@ def make_grid(
     known = set(inspect.signature(simulate if simulated else stream).parameters).difference(ITS_OWN)
     for name in options:
         if name not in known:
-            raise TypeError(f"sweep takes no {name!r}; it takes {', '.join(sorted(known))}")
+            raise TypeError(f"sweep has no parameter {name!r}; it takes {', '.join(sorted(known))}")
     if repeats < 1:
         raise ValueError(f"repeats={repeats} leaves nothing to run; give 1 or more")
     if simulated and services != ALONE:
-        raise ValueError("simulated=True brings its own service; leave service out, give delay=...")
+        raise ValueError(
+            "simulated=True has its own service; leave out service, and give delay=..."
+        )
     folder = folder.absolute()  # a worker may have another working directory
     cells: dict[Path, Cell] = {}
     for clip, (called, service) in product(clips, services.items()):
@@ -154,8 +156,8 @@ def _opened(given: Clip | str | Path) -> list[Clip]:
     clips = [open_clip(file) for file in files if not file.name.startswith(".")]
     if not clips:
         raise AudioError(
-            f"The folder {path} holds no recording; give another one, or put files there that end "
-            f"in {', '.join(SUFFIXES)}"
+            f"The folder {path} contains no recording; give another one, or add files that end in"
+            f" {', '.join(SUFFIXES)}"
         )
     return clips
 
@@ -204,8 +206,8 @@ def _identity(thing: Any) -> Any:
         return hashlib.sha256(pickle.dumps(thing, protocol=4)).hexdigest()
     except Exception as error:  # whatever its class raises
         raise ValueError(
-            f"{told(thing)} cannot be told from others of its kind, which a sweep has to, because "
-            "it resumes; give a function of its own (def or lambda) that uses it"
+            f"{told(thing)} cannot be recognized when a sweep resumes; give a function (def "
+            f"or lambda) that uses it"
         ) from error
 
 
