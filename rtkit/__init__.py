@@ -1,4 +1,4 @@
-"""rtkit measures streaming speech-to-text, and tells whose latency it was.
+"""rtkit measures streaming speech-to-text and separates the client's latency from the service's.
 
 ::
 

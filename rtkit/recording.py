@@ -35,7 +35,7 @@ LONGEST_OPENING = 1 << 26  # characters of a first line, the reference of a long
 
 
 def load_session(path: str | Path) -> Any:  # which of the two, only the disk knows
-    """Read a session's file, or all that lie in a folder and in the folders in it.
+    """Read a session's file, or all sessions in a folder and its subfolders.
 
     Parameters
     ----------
@@ -367,7 +367,7 @@ class Recorder:
 
 
 class StreamError(RuntimeError):
-    """A session that did not run to its end: one sentence of cause and cure.
+    """A session that did not run to its end; the message says why and what to do.
 
     Attributes
     ----------

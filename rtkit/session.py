@@ -47,7 +47,7 @@ Measured = TypeVar("Measured")
 
 @dataclass(frozen=True)
 class Settings:
-    """What was asked for. Durations in seconds, `first` and `samples` in samples."""
+    """Settings. Durations in seconds, `first` and `samples` in samples."""
 
     recording: str
     rate: Annotated[int, Within(1, 1e9)]

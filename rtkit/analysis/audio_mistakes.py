@@ -24,8 +24,8 @@ CANCELED = 10.0  # dB that a mix lies below what channels that know nothing of e
 CLIPPED = 0.001  # of all samples
 WRONG_SCALE = 8.0  # times full scale; whoever clips does not clip by so much
 
-_NO_WORDS = "Not documented; it is to be expected that it finds no words."
-_MISSED_WORDS = "Not documented; it is to be expected that it misses words."
+_NO_WORDS = "Not documented; it probably finds no words."
+_MISSED_WORDS = "Not documented; it probably misses words."
 
 
 def in_clip(clip: Clip) -> Iterator[Mistake]:
@@ -46,7 +46,7 @@ def in_clip(clip: Clip) -> Iterator[Mistake]:
             yield misread(
                 coding.name,
                 f"neighboring samples differ by {coding.as_sent:.2f} of their power, and by "
-                f"{coding.roughness:.2f} if read as that; white noise by 2",
+                f"{coding.roughness:.2f} if read that way; white noise by 2",
             )
             return
     if not explained:
@@ -59,26 +59,28 @@ def unheeded(header: Header, rate: int, seconds: float, lasts: str) -> Iterator[
     if rate != header.rate:
         yield Mistake(
             "wrong sample rate",
-            "The audio is passed off as another sample rate than the file's: the service hears it "
-            f"{rate / header.rate:.2g} times as fast as it was spoken, and times move with it.",
+            "The stated sample rate is not the file's: to the service, the audio runs "
+            f"{rate / header.rate:.2g} times as fast as it was spoken, and all times change "
+            f"with it.",
             f"{rate} Hz stated, {header.rate} Hz in the file; {became}",
-            "State the file's own rate; rtkit.open_clip does.",
+            "State the file's own sample rate, as rtkit.open_clip does.",
         )
     if header.channels > 1:
         yield Mistake(
             "stereo",
-            f"The samples of {header.channels} channels take turns in what is sent as one: it is "
-            f"heard {header.channels} times as slow as it was spoken.",
+            f"The samples of {header.channels} channels alternate in audio that is sent as "
+            f"one channel, so it sounds"
+            f" {header.channels} times as slow as it was spoken.",
             f"{header.channels} channels in the file, 1 stated; {became}",
-            "Mix down to one channel first; rtkit.open_clip does, or: ffmpeg -i INPUT -ac 1 "
+            "Mix down to one channel first, as rtkit.open_clip does, or: ffmpeg -i INPUT -ac 1 "
             "OUTPUT.wav",
         )
     if header.bits != 16:
         yield Mistake(
             "not 16-bit",
-            f"Samples of {header.bits} bits are sent as if they had 16: they are heard as noise.",
+            f"Samples of {header.bits} bits are sent as if they had 16, which sounds like noise.",
             f"{header.bits} bits a sample in the file, 16 stated; {became}",
-            "Convert to 16 bits first; rtkit.open_clip does, or: ffmpeg -i INPUT -c:a pcm_s16le "
+            "Convert to 16 bits first, as rtkit.open_clip does, or: ffmpeg -i INPUT -c:a pcm_s16le "
             "OUTPUT.wav",
             _NO_WORDS,
         )
@@ -87,33 +89,35 @@ def unheeded(header: Header, rate: int, seconds: float, lasts: str) -> Iterator[
 def wav_header() -> Mistake:
     return Mistake(
         "WAV header",
-        "The audio begins with a WAV file's header, which is heard as a click, and which moves "
+        "The audio begins with a WAV file's header, which sounds like a click, and shifts "
         "every word.",
         'the first 4 bytes read "RIFF"',
-        "Read frames with a WAV parser and send samples alone; rtkit.open_clip does. A file that "
-        "has a header inside its audio was made from another's bytes: make it again.",
-        "Not documented; it is to be expected that it takes the header for samples.",
+        "Parse the WAV file and send only its samples, as rtkit.open_clip does. If the header "
+        "is inside the audio, the file was made from another file's bytes: create it again.",
+        "Not documented; it probably reads the header as samples.",
     )
 
 
 # How bytes that were taken for 16-bit little-endian samples have to be read: the mistake's name,
 # what it is, and what to do.
-_NOISE = "The bytes look like {}, and are sent as 16-bit ones: they are heard as noise."
+_NOISE = "The bytes look like {}, but are sent as 16-bit samples, which sound like noise."
 _MISREAD: Mapping[str, tuple[str, str, str]] = {
     "odd offset": (
         "odd offset",
-        "The bytes are read from the middle of a sample on: each one is made of two halves of "
-        "others, which is noise.",
-        "Skip an even number of bytes: a header is as long as its file says, not 44 or 45 bytes.",
+        "The bytes are read from the middle of a sample: each sample consists of two halves "
+        "of others, which sounds like noise.",
+        "Skip an even number of bytes. The length of a header is in the file; it is not "
+        "always 44 bytes.",
     ),
     "big-endian": (
         "big-endian",
-        "The two bytes of each sample are the wrong way around, which is noise.",
+        "The two bytes of each sample are in the wrong order, which sounds like noise.",
         "Swap them: samples.byteswap(), or: ffmpeg -f s16be -ar RATE -i INPUT OUTPUT.wav",
     ),
     "stereo": (
         "stereo",
-        "The samples of two channels take turns in what is sent as one: it is heard twice as slow "
+        "The samples of two channels alternate in audio that is sent as one channel, so it "
+        "sounds twice as slow "
         "as it was spoken.",
         "Mix down to one channel first: samples.reshape(-1, 2).mean(axis=1).",
     ),
@@ -147,10 +151,11 @@ def misread(name: str, evidence: str) -> Mistake:
         name,
         (
             "not PCM",
-            f"The bytes are those of {name}, and are sent as 16-bit samples: they are heard as "
-            "noise.",
-            "Decode it first: rtkit.open_clip reads WAV, FLAC, OGG and MP3; for other sound: "
-            "ffmpeg -i INPUT -ac 1 OUTPUT.wav",
+            f"The bytes are those of {name}, but are sent as 16-bit samples, which sound like "
+            f"noise.",
+            "Decode it first: rtkit.open_clip reads WAV, FLAC, OGG and MP3; for other "
+            "formats: ffmpeg"
+            " -i INPUT -ac 1 OUTPUT.wav",
         ),
     )
     return Mistake(title, sentence, evidence, fix, _NO_WORDS)
@@ -167,25 +172,25 @@ def inaudible(levels: Sequence[Level], channel: int | None) -> Iterator[Mistake]
             "not a number",
             "Some samples are not a number, or infinite; they are sent as silence.",
             f"{invalid} samples",
-            "Find what made them, a division by 0 perhaps, and write the file again.",
+            "Find their cause, perhaps a division by 0, and write the file again.",
             _NO_WORDS,
         )
     if channel is None and _canceled(sent, channels):
         yield Mistake(
             "channels cancel",
-            "The channels are each other's opposite, and their mix is silent.",
+            "The channels are opposite to each other, so their mix is silent.",
             f"mixed down {_dbfs(sent.loud)}; {each}",
-            "Take one of them: rtkit.open_clip(path, channel=0).",
-            "It hears next to nothing, and finds no words.",
+            "Use one of them: rtkit.open_clip(path, channel=0).",
+            "It receives almost silence, and finds no words.",
         )
     elif decibels(sent.loud) < SILENT:
         best = max(channels, key=lambda one: one.loud, default=sent)
-        fix = "Record it again, and look at the microphone's level, or at what was muted."
+        fix = "Record it again; check the microphone's level and whether it was muted."
         if decibels(best.loud) >= SILENT:
-            fix = f"Take another channel: rtkit.open_clip(path, channel={best.channel})."
+            fix = f"Use another channel: rtkit.open_clip(path, channel={best.channel})."
         yield Mistake(
             "silent",
-            "Nothing was recorded in what is sent.",
+            "The audio that is sent is silent.",
             f"{_dbfs(sent.loud)}" + (f"; {each}" if each else ""),
             fix,
             "It finds no words; after a while without speech it may close the session.",
@@ -193,9 +198,9 @@ def inaudible(levels: Sequence[Level], channel: int | None) -> Iterator[Mistake]
     elif _is_quiet(sent):
         yield Mistake(
             "very quiet",
-            "Speech is far quieter than recordings are, and next to the noise of 16 bits.",
-            f"{_dbfs(sent.loud)} in the loudest second; speech is at -30 to -15 dBFS",
-            "Record it louder, or raise it: ffmpeg -i INPUT -af loudnorm OUTPUT.wav",
+            "Speech is far quieter than usual, and close to the noise of 16-bit audio.",
+            f"{_dbfs(sent.loud)} in the loudest second; speech is usually at -30 to -15 dBFS",
+            "Record it louder, or amplify it: ffmpeg -i INPUT -af loudnorm OUTPUT.wav",
             _MISSED_WORDS,
         )
     elif channel is None and (silent := _silent_among(channels)):
@@ -203,25 +208,25 @@ def inaudible(levels: Sequence[Level], channel: int | None) -> Iterator[Mistake]
         less = decibels(best.loud) - decibels(sent.loud)
         yield Mistake(
             "one channel silent" if len(silent) == 1 else "channels silent",
-            "A channel without sound is mixed with the others: what is sent is quieter for it.",
+            "A silent channel is mixed with the others, so the audio that is sent is quieter.",
             f"{each}; the mix is {less:.0f} dB quieter than channel {best.channel}",
-            f"Take the channel that has sound: rtkit.open_clip(path, channel={best.channel}).",
-            "It hears the same words, more quietly.",
+            f"Use the channel that has sound: rtkit.open_clip(path, channel={best.channel}).",
+            "It recognizes the same words, from quieter audio.",
         )
     if (share := max(level.clipped for level in levels)) > CLIPPED:
         yield _clipped(share, max(level.peak for level in levels))
 
 
 def _clipped(share: float, peak: float) -> Mistake:
-    sentence = "The loudest parts are cut off at full scale, which is heard as distortion."
-    fix = "Record it at a lower level; if the file holds floats, scale them to below 1 first."
+    sentence = "The loudest parts are cut off at full scale, which is audible as distortion."
+    fix = "Record it at a lower level; if the file contains floats, scale them to below 1 first."
     if peak > WRONG_SCALE:
-        sentence = "The file's floats are not on a scale of 1: what is sent are square waves."
+        sentence = "The file's floats are not scaled to 1, so square waves are sent."
         fix = "Divide the samples by 32768, if they were 16-bit integers, and write the file again."
     return Mistake(
         "clipped",
         sentence,
-        f"{share:.1%} of the samples at full scale, the loudest at {decibels(peak):+.1f} dBFS",
+        f"{share:.1%} of the samples are at full scale, the loudest at {decibels(peak):+.1f} dBFS",
         fix,
         _MISSED_WORDS,
     )

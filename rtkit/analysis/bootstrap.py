@@ -235,7 +235,7 @@ def _note(found: Interval, quantile: float, units: int, called: str) -> str:
         (False, False): "too narrow",
     }[math.isinf(found.low), math.isinf(found.high)]
     if quantile in (0, 1):
-        return f"{what}: no number of {called} tells the ends"
+        return f"{what}: no number of {called} bounds the extremes"
     if units < needed(quantile, found.level):
         return f"{what}: {units} of {needed(quantile, found.level)} {called}"
     return "" if what == "too narrow" else f"{what}: too few {called} reach beyond it"

@@ -38,7 +38,7 @@ Columns = dict[str, Any]  # of one length
 
 
 def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
-    """A table of sessions, one under the other; the column ``session`` holds each one's name.
+    """Sessions as one table; the column ``session`` holds the name of each.
 
     Parameters
     ----------

@@ -242,7 +242,7 @@ class _Result(NamedTuple):
 
 
 def word_latency(session: Session, *, unmatched: bool = False) -> Latency:
-    """Emission latency: each word, from its end until its final text came to stay.
+    """Emission latency: for each word, from its end until its final text is there to stay.
 
     That is the first message of the last unbroken run of messages that hold it.
 
@@ -255,7 +255,7 @@ def word_latency(session: Session, *, unmatched: bool = False) -> Latency:
 
 
 def partial_latency(session: Session) -> Latency:
-    """Partial latency: each word, from its end to the first message that had it right.
+    """Partial latency: for each word, from its end to the first message in which it is correct.
 
     The word may have gone again before it came to stay. The median and the 90th percentile are
     known as PR50 and PR90 (FastEmit, ICASSP 2021).
@@ -289,7 +289,7 @@ def _excluded_word(session: Session, word: HeardWord) -> str:
 
 
 def first_word_latency(session: Session) -> Latency:
-    """Each turn's first word, from its end to the turn's first message with any word in it.
+    """For each turn, from the end of its first word to the first message with any word of the turn.
 
     With a reference it is the first spoken word that belongs to the turn, heard or not. A message
     that came before that word had begun to be sent does not count.
@@ -320,7 +320,7 @@ def _first_words(session: Session) -> Latency:
 
 
 def turn_latency(session: Session, *, final: Literal["first", "formatted"] = "first") -> Latency:
-    """Each turn, from the end of the last spoken word that belongs to it to its final.
+    """For each turn, from the end of its last spoken word to its final result.
 
     With a reference that word counts whether it was heard or not: one that was missed or misheard
     at the turn's end is a spoken word, and a hallucinated one is none. Without, it is the last
@@ -393,7 +393,7 @@ def senders_share(latency: Latency) -> float:
 
 
 def senders_share_bounds(latency: Latency) -> tuple[float, float]:
-    """Between which values `senders_share` lies."""
+    """The bounds of `senders_share`."""
     total = float(latency.latency[latency.counted].sum())
     if not total > 0:
         return float("nan"), float("nan")

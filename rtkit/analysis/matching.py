@@ -45,7 +45,7 @@ class Alignment:
     same : tuple of (int, int)
         Words of the same normalized text.
     substituted : tuple of (int, int)
-        A spoken word, and what was heard in its stead.
+        A spoken word, and what was recognized instead.
     shift : float
         By how many seconds the heard words' times lie behind the spoken words', in the median of
         `same`; NaN where no pair has both times.

@@ -37,7 +37,7 @@ PATIENCE = 3.0  # seconds after which closing without Termination is no haste
 
 
 def diagnose(what: Session | Clip, *, transcript: str | None = None) -> Mistakes:
-    """Tell which common mistakes a session, or a clip before it is sent, shows.
+    """Find common mistakes in a session, or in a clip before it is sent.
 
     Parameters
     ----------
@@ -94,9 +94,9 @@ def _in_session(session: Session, transcript: str | None) -> Iterator[Mistake]:
     if "bearer" in names:
         yield Mistake(
             "Bearer prefix",
-            "The key went with the word Bearer before it.",
+            "The word Bearer was sent before the key.",
             'Authorization began with "Bearer "',
-            "Send the key alone as Authorization.",
+            "Send only the key as Authorization.",
         )
     yield from _durations(session)
     yield from _pace(session)
@@ -124,12 +124,12 @@ def _off_speed(session: Session) -> Iterator[Mistake]:
         rate = session.settings.rate
         yield Mistake(
             "wrong sample rate",
-            "The service heard the words at another speed than they were spoken at: the file's "
-            "sample rate is not what was stated.",
+            "To the service, the words ran at another speed than they were spoken: the stated "
+            "sample rate is not the file's.",
             f"{speed:.2f} times as fast as in the reference, by {len(timed)} words; {rate} Hz "
             f"stated, about {rate / speed:.0f} Hz heard",
-            "State the rate at which the file was recorded; if the file's own header is wrong, "
-            "make it anew.",
+            "State the sample rate at which the file was recorded; if the file's own header "
+            "is wrong, create the file again.",
         )
 
 
@@ -139,14 +139,14 @@ def _shifted_times(session: Session) -> Iterator[Mistake]:
     if agreed is not None and agreed.shifted:
         yield Mistake(
             "shifted times",
-            "The reference and the service place the same words at other times: one of the two "
-            "does not count from this recording's start, and latency that is counted from the "
-            "reference is wrong by as much if it is the reference.",
+            "The reference and the service place the same words at different times. One of "
+            "the two does not count from the start of this recording; if it is the reference, "
+            "latency is wrong by the same amount.",
             str(agreed),
-            "Where results come before their words were spoken it is the reference: look whether "
-            "it belongs to this recording, and whether an excerpt was cut out of only one of them. "
-            "Or else audio went ahead of the recording, a header or silence, or the service "
-            "counts otherwise.",
+            "If results come before their words were spoken, the reference is wrong: check "
+            "that it belongs to this recording, and that both are the same excerpt. Otherwise "
+            "something was sent before the recording (a header or silence), or the service "
+            "counts differently.",
         )
 
 
@@ -170,11 +170,10 @@ def _durations(session: Session) -> Iterator[Mistake]:
         worst = lasts[wrong][0] * 1000
         yield Mistake(
             "chunk out of bounds",
-            f"A message held {_bounds(least, most)} of audio, reckoned by the sample rate that is "
-            "stated.",
+            f"A message held {_bounds(least, most)} of audio, according to the stated sample rate.",
             f"{worst:.1f} ms, in {int(wrong.sum())} of {len(wrong)} chunks",
-            "Keep chunks within that, and let the rest at the end join its neighbor; rtkit.stream "
-            "does.",
+            "Keep chunks within these limits, and join a short last chunk to the one before "
+            "it, as rtkit.stream does.",
         )
 
 
@@ -190,9 +189,10 @@ def _pace(session: Session) -> Iterator[Mistake]:
         took = session.sent[-1] - session.sent[0]
         yield Mistake(
             "unpaced",
-            "The audio left faster than it was spoken: what is measured is how fast the service "
-            "works off a queue, and the text may differ from that of live speech.",
-            f"{session.due[-1] - session.due[0]:.1f} s of audio left within {took * 1000:.0f} ms, "
+            "The audio was sent faster than it was spoken, so you measure how fast the "
+            "service clears its queue, and the text may differ from that of live speech.",
+            f"{session.due[-1] - session.due[0]:.1f} s of audio were sent within "
+            f"{took * 1000:.0f} ms, "
             f"{ahead:.1f} s ahead of time",
             "Pace it: pacing='wall_clock'.",
         )
@@ -200,11 +200,12 @@ def _pace(session: Session) -> Iterator[Mistake]:
     if session.settings.pacing == "fixed_sleep" and rise > TOLERATED * chunk:
         yield Mistake(
             "naive drift",
-            "A sleep of fixed length after each chunk adds the work of every chunk to the lateness "
-            "of all later ones, which then looks like the service's latency.",
-            f"{rise * 1000:.0f} ms late at the end, {drift(session) * 1000:.1f} ms more for each "
-            "second of audio",
-            "Sleep until due times that are counted from one start: pacing='wall_clock'.",
+            "With a fixed sleep after each chunk, the work of every chunk adds to the "
+            "lateness of all later chunks, which then looks like the service's latency.",
+            f"{rise * 1000:.0f} ms late at the end, {drift(session) * 1000:.1f} ms more per "
+            f"second of audio",
+            "Sleep until due times that are measured from a single start time: "
+            "pacing='wall_clock'.",
         )
 
 
@@ -221,21 +222,23 @@ def _farewell(session: Session) -> Iterator[Mistake]:
     if session.terminated is None:
         yield Mistake(
             "no Terminate",
-            "The session ended without telling the service so: the last turn has no final, and "
-            "the service is left to wait.",
+            "The client ended the session without telling the service, so the last turn has "
+            "no final result and the service keeps waiting.",
             f"no Termination; {left}",
-            "Tell the service after the last chunk, and wait for its last word; rtkit.stream does.",
+            "Tell the service after the last chunk, and wait for its last message, as "
+            "rtkit.stream does.",
         )
         return
     closed = next((event.at for event in session.events if event.name == "closed"), None)
     if closed is not None and closed - session.terminated < PATIENCE:
         yield Mistake(
             "closed too soon",
-            "The connection was closed without waiting for the service's last word: what it was "
-            "about to say is lost.",
-            f"closed {(closed - session.terminated) * 1000:.0f} ms after it was asked to end; "
+            "The client closed the connection without waiting for the service's last message, "
+            "so its last results are lost.",
+            f"closed {(closed - session.terminated) * 1000:.0f} ms after the client asked to "
+            f"end the session; "
             f"{left}",
-            "Wait for its last word, then close.",
+            "Wait for the service's last message, then close.",
         )
 
 
@@ -244,8 +247,8 @@ def _left_open(session: Session) -> str:
     turns = [reply for _, reply in session.replies if isinstance(reply, Turn)]
     words = 0 if not turns or turns[-1].end_of_turn else len(turns[-1].words)
     if not words:
-        return "no turn was seen to be open"
-    return f"the last turn was left open, with {words} word{'s' * (words > 1)} so far"
+        return "no open turn was seen"
+    return f"the last turn was still open, with {words} word{'s' * (words > 1)} so far"
 
 
 def _left_unended(session: Session) -> Iterator[Mistake]:
@@ -259,12 +262,12 @@ def _left_unended(session: Session) -> Iterator[Mistake]:
         numbers = ", ".join(str(turn.order) for turn in left[:5]) + ", ..." * (len(left) > 5)
         yield Mistake(
             "turn never ended",
-            "The service began a turn and never sent its final: the words are in no transcript, "
-            "and there is no turn latency.",
+            "The service began a turn and never sent its final result, so its words are "
+            "missing from the transcript, and it has no turn latency.",
             f"{len(left)} of {len(turns)} turns (number {numbers}), with {words} "
             f"word{'s' * (words != 1)}",
-            "Read until Termination, and keep turns by their number; if the final did not come "
-            "at all, look at session.messages and ask the vendor.",
+            "Read until Termination, and store turns by their number. If the final result "
+            "never came, check session.messages and ask the vendor.",
         )
 
 
@@ -276,9 +279,10 @@ def _counted_twice(session: Session, transcript: str) -> Iterator[Mistake]:
     if every > once and own == every:
         yield Mistake(
             "counted twice",
-            "A turn's formatted final replaces the one without format, and was counted beside it.",
-            f"{own} words for {once} that were said; {len(finals)} finals of "
+            "The formatted final result of a turn replaces the unformatted one, but both were "
+            "counted.",
+            f"{own} words for {once} that were spoken; {len(finals)} finals of "
             f"{len(session.turns)} turns",
-            "Keep turns by their number and let a later message replace an earlier one; "
+            "Store turns by their number and let a later message replace an earlier one, as "
             "session.turns does.",
         )

@@ -65,7 +65,7 @@ class Paired:
         else:
             low, high = self._shown(found.low), self._shown(found.high)
             within = f"{found.level:.0%} interval {low} to {high}"
-            within += ", which holds 0: no difference is shown" * found.holds_zero
+            within += ", which includes 0: no difference is shown" * found.holds_zero
             within += f"; {found.note}" * bool(found.note)
         parts = [
             f"{' '.join(filter(None, (self._shown(found.value), name)))} ({within}) over "
@@ -76,8 +76,8 @@ class Paired:
             parts.append(f"{_counted(self.left_out, 'file')} left out, measured one way only")
         if self.invalid:
             parts.append(
-                f"{_counted(self.invalid, 'session')} left out, not valid: include_invalid=True "
-                "takes them in"
+                f"{_counted(self.invalid, 'session')} left out, not valid: "
+                f"include_invalid=True includes them"
             )
         return "; ".join(parts)
 
@@ -124,9 +124,9 @@ def paired_difference(
     )
     note = ""
     if len(values) < LEAST:
-        note = f"{len(values)} files are too few to tell how they vary; it takes {LEAST}"
+        note = f"{len(values)} files are too few to see how they vary; at least {LEAST} are needed"
     elif np.ptp(values) <= ROUNDING:
-        note = "all differences are the same, and tell nothing of how others vary"
+        note = "all differences are the same, so they do not show how others vary"
     return Paired(
         whole,
         Interval(float(values.mean()), low, high, level, len(values), len(values), note),

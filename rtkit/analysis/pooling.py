@@ -220,7 +220,7 @@ def compare_paired(
     level: float = 0.95,
     seed: int = 0,
 ) -> Paired:
-    """Paired difference of a metric between two services, say, over the same files.
+    """Paired difference of a metric between two services, or two settings, over the same files.
 
     Like is compared with like: a file, or an excerpt of one, a chunk duration, a pacing and so on
     that both were measured with. These are averaged, and so are repeats: a file counts once.

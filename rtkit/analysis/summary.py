@@ -43,7 +43,7 @@ class Note:
 
 
 def summarize(sessions: Sessions) -> Table:
-    """The metrics that matter, a column a session.
+    """The main metrics, one column per session.
 
     Lateness, drift and jitter are the sender's; latency is what a person waits, on the due axis;
     service time is what the service took, on the sent axis. Below stand the sessions whose metrics
@@ -84,7 +84,7 @@ def _known_of(session: Session) -> Iterator[tuple[str, str]]:
         yield (
             "phase",
             f"phase='start': each chunk was due before it had been spoken, so every latency is "
-            f"{session.settings.chunk * 1000:g} ms better than live audio can have it.",
+            f"{session.settings.chunk * 1000:g} ms better than live audio can have.",
         )
     yield from _of_turns(session)
     yield from _of_bursts(session)
@@ -94,21 +94,21 @@ def _known_of(session: Session) -> Iterator[tuple[str, str]]:
     if matched < words and not session.settings.marks_speech:
         yield (
             "missed words",
-            f"{matched} of the reference's {words} words were heard and are counted.",
+            f"{matched} of the reference's {words} words were recognized and are counted.",
         )
     if session.settings.calibration is not None:
         error = session.settings.calibration["error"]
         yield (
             "calibrated",
-            f"service times hold {error['p50'] * 1000:.1f} ms of the way there and back in the "
-            f"median, {error['max'] * 1000:.1f} ms at most (calibrated).",
+            f"service times include {error['p50'] * 1000:.1f} ms of round trip in the median"
+            f", {error['max'] * 1000:.1f} ms at most (calibrated).",
         )
 
 
 _EXCLUDED = {
-    "unmatched": "match nothing that was said",
+    "unmatched": "match nothing that was spoken",
     "ambiguous": "end with a missed word that may belong to the next turn as well",
-    "early": "had their result before their last word was sent",
+    "early": "had a result before their last word was sent",
 }
 
 
@@ -117,7 +117,11 @@ def _of_turns(session: Session) -> Iterator[tuple[str, str]]:
     turns = len(latency)
     for known, kind, told in (
         ("bounded", "undecided", "the service does not say which audio decided a turn"),
-        ("stated", "stated", "the service states how much audio it had heard at a turn's end"),
+        (
+            "stated",
+            "stated",
+            "the service states how much audio it had processed at the end of a turn",
+        ),
     ):
         here = latency.counted & (latency.known == known)
         if not here.any():
@@ -125,26 +129,26 @@ def _of_turns(session: Session) -> Iterator[tuple[str, str]]:
         low, high = (f"{share * 100:.0f}" for share in senders_share_bounds(latency))
         share = low if low == high else f"{low} to {high}"
         found = quantiles(latency.half_width[here])
-        together = "endpoint wait and service time are only known together"
+        together = "endpoint wait and service time are known only as a sum"
         parts = f"; {together}, and they and lateness" if known == "bounded" else "; lateness"
         yield (
             kind,
             f"{told} ({int(here.sum())} of {turns}){parts} to ±{found.p50 * 1000:.1f} ms in the "
-            f"median, ±{found.max * 1000:.1f} ms at most; the sender made {share} % of the "
-            "latency.",
+            f"median, ±{found.max * 1000:.1f} ms at most; the sender caused {share} % of the "
+            f"latency.",
         )
     for excluded, why in _EXCLUDED.items():
         if count := int((latency.excluded == excluded).sum()):
             yield (
                 "not counted",
-                f"{count} of {turns} turns {why}: shown, and not counted.",
+                f"{count} of {turns} turns {why}: shown, but not counted.",
             )
     if left := never_ended(session):
         numbers = ", ".join(str(turn.order) for turn in left[:5]) + ", ..." * (len(left) > 5)
         yield (
             "never ended",
-            f"{len(left)} of the service's turns never ended (number {numbers}): their words are "
-            "in no transcript; those that were final count in word latency.",
+            f"{len(left)} of the service's turns never ended (number {numbers}): their words "
+            f"are not in the transcript; those that were final count in word latency.",
         )
 
 
@@ -194,16 +198,15 @@ def _of_bursts(session: Session) -> Iterator[tuple[str, str]]:
         speed = hearing_speed(session)
         yield (
             "queue wait",
-            f"the service hears {speed:g} s of audio in a second, and the sender sent more: "
-            f"results waited up to {longest * 1000:.0f} ms behind it, which is the sender's."
-            + f" With catch_up={speed:g} none would."
-            * paced,
+            f"the service processes {speed:g} s of audio per second, and the sender sent "
+            f"more: results waited up to {longest * 1000:.0f} ms in the queue, caused by the "
+            f"sender." + f" With catch_up={speed:g}, none would." * paced,
         )
     of_turns, of_words = (int((one.excluded == "disturbed").sum()) for one in (turns, words))
     if of_turns or of_words:
         yield (
             "disturbed",
-            f"{of_turns} of {len(turns)} turns and {of_words} of {len(words)} words came behind a "
-            "burst of the sender's that the service may not have heard by then: shown, and not "
-            "counted." + f" With catch_up={SLOWEST:g} there would be none." * paced,
+            f"{of_turns} of {len(turns)} turns and {of_words} of {len(words)} words came "
+            "behind a burst from the sender that the service may not have processed by then: shown, "
+            "but not counted." + f" With catch_up={SLOWEST:g}, there would be none." * paced,
         )

@@ -119,7 +119,7 @@ class Agreement:
 
     @property
     def unmatched(self) -> float:
-        """Which share of the words that were heard match nothing that was said."""
+        """Which share of the words that were heard match nothing that was spoken."""
         return 1 - self.matched / self.heard if self.heard else float("nan")
 
     @property
@@ -131,8 +131,8 @@ class Agreement:
         where = "after" if self.shift > 0 else "before"
         return (
             f"the service places words {abs(self.shift) * 1000:.0f} ms {where} the reference, in "
-            f"the median of {self.matched}; {self.heard - self.matched} of {self.heard} words that "
-            f"were heard ({self.unmatched:.0%}) match nothing in it"
+            f"the median of {self.matched}; {self.heard - self.matched} of {self.heard} words "
+            f"that were recognized ({self.unmatched:.0%}) match nothing in it"
         )
 
 

@@ -50,7 +50,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """What `validity` found; true where nothing speaks against the figures.
+    """What `validity` found; true if the session can be used.
 
     `notes` hold what does not speak against them: a calendar that was set, and what could not be
     checked.
@@ -76,7 +76,7 @@ class Validity:
 
 
 def validity(session: Session, *, budget: float = BUDGET, receive: float = RECEIVE) -> Validity:
-    """Tell whether the session's figures say something about the service.
+    """Whether a session's results can be used to judge the service.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def _problems(session: Session, bound: float, receive: float) -> Iterator[Proble
         yield Problem(
             "unpaced",
             "the audio was not paced",
-            "Pace it: pacing='wall_clock'. What was measured is how fast the service drains.",
+            "Pace it: pacing='wall_clock'. You measured how fast the service clears its queue.",
         )
     elif session.chunks:
         yield from _late(session, bound, receive)
@@ -131,7 +131,7 @@ def _problems(session: Session, bound: float, receive: float) -> Iterator[Proble
         yield Problem(
             "silent",
             f"the audio that was sent is silent, {decibels(session.levels[0].loud):.1f} dBFS",
-            "rtkit.diagnose(session) tells why; send a recording in which something is said.",
+            "rtkit.diagnose(session) says why; send a recording that contains speech.",
         )
 
 
@@ -193,19 +193,18 @@ def _not_taken(session: Session, bound: float, receive: float) -> Iterator[Probl
     if quantiles(leaving).p99 > bound or (leaving[_mattering(session)] > single).any():
         yield Problem(
             "backpressure",
-            f"a chunk took {leaving.max() * 1000:.0f} ms to leave, more than {bound * 1000:g} ms",
-            "The connection was full, or the host held the sender up inside the send: look at "
-            "the network, and try isolation='process'.",
+            f"a chunk took {leaving.max() * 1000:.0f} ms to send, more than {bound * 1000:g} ms",
+            "The connection was full, or the host delayed the sender: check the network, and "
+            "try isolation='process'.",
         )
         return
     longest = max(_unread(session).max(), _on_the_way(session))
     if longest > TAKEN:
         yield Problem(
             "backpressure",
-            f"audio had left for {longest * 1000:.0f} ms longer than usual before the other side "
-            "took it",
-            "The network or the service held it up; what was measured then says nothing of how "
-            "fast it answers. Look at the network, and run it again.",
+            f"the other side accepted audio {longest * 1000:.0f} ms later than usual",
+            "The network or the service delayed it, so service time means nothing here. Check "
+            "the network, and run it again.",
         )
 
 
@@ -253,16 +252,17 @@ def _seen_late(session: Session, receive: float) -> Iterator[Problem]:
     if (waited > receive).any():
         yield Problem(
             "stall",
-            f"{(waited > receive).sum()} of {len(seen)} messages had waited in the kernel when "
-            f"they were read, for up to {waited.max() * 1000:.0f} ms, {within}",
-            f"{fix} Where that does not help, the host itself stops: a virtual machine whose "
-            "processor is taken away, or a suspended process.",
+            f"{(waited > receive).sum()} of {len(seen)} messages waited in the kernel before "
+            f"they were read, for up to"
+            f" {waited.max() * 1000:.0f} ms, {within}",
+            f"{fix} If that does not help, the host itself pauses: a virtual machine that "
+            f"loses its processor, or a suspended process.",
         )
     elif held := {number for number, wait in held_up if wait > receive}:
         longest = max(wait for _, wait in held_up)
         yield Problem(
             "stall",
-            f"results were seen right after the loop had stalled ({len(held)}×), for up to "
+            f"results were seen right after a stall of the loop ({len(held)}×), for up to "
             f"{longest * 1000:.0f} ms, {within}",
             fix,
         )
@@ -305,7 +305,7 @@ def _slept(session: Session, receive: float) -> Iterator[Problem]:
         # A calendar that is set or slewed moves no figure; one that runs further ahead has gone on
         # while the host slept, and with it the clock that figures are taken on stood still.
         ahead = ending.calendar - ending.at
-        found = f"calendar and monotonic clock moved {ahead:+.1f} s apart"
+        found = f"the computer's time and the monotonic clock moved {ahead:+.1f} s apart"
         slept = ahead > SET + SLEWED * ending.at
     if slept:
         yield Problem("clock", found, "The host slept, or its clock was set. Run it again.")
@@ -319,18 +319,18 @@ def _lost(session: Session) -> Iterator[Problem]:
             continue
         if reply.bytes_received is not None:
             lost = reply.bytes_received != session.bytes_sent
-            found = f"{session.bytes_sent} bytes were sent and {reply.bytes_received} received"
+            found = f"{session.bytes_sent} bytes were sent, but {reply.bytes_received} received"
         else:
             lost = abs(reply.audio - sent) > STATED
-            found = f"{sent:.1f} s of audio were sent, and the service heard {reply.audio:g} s"
+            found = f"{sent:.1f} s of audio were sent, but the service received {reply.audio:g} s"
         if lost:
-            yield Problem("lost", found, "Audio was lost on the way; look at the connection.")
+            yield Problem("lost", found, "Audio was lost in transit; check the connection.")
     unreadable = [reply for reply in replies if isinstance(reply, Other) and reply.fault]
     if unreadable:
         yield Problem(
             "lost",
             f"{len(unreadable)} messages could not be read ({unreadable[0].fault})",
-            "Look at session.messages; the service's protocol may have changed.",
+            "Check session.messages; the service's protocol may have changed.",
         )
 
 
@@ -345,30 +345,33 @@ def _unreasonable(session: Session) -> Iterator[Problem]:
             "shifted",
             str(agreed),
             "If results come before their words were spoken, the reference does not belong to "
-            "this recording or excerpt; or else the service's word times are off.",
+            "this recording or excerpt. Otherwise the service's word times are wrong.",
         )
     elif why["early"] > EARLY * len(results) or words.quantiles("service_time").p50 < -BEFORE:
         before = -words.quantiles("service_time").p50
         yield Problem(
             "early",
-            f"{why['early']} of {len(results)} results came before their words had begun to be "
-            "sent"
-            + (f", half of them {before * 1000:.0f} ms before the end had" * (before > BEFORE)),
-            "Nobody can have heard them: look whether the reference, or the service's word times, "
+            f"{why['early']} of {len(results)} results came before any audio of their words "
+            f"was sent"
+            + (
+                f", half of them {before * 1000:.0f} ms before the end of the word was"
+                * (before > BEFORE)
+            ),
+            "That is impossible: check that the reference, or the service's word times, "
             "belong to this recording.",
         )
     if agreed is not None and agreed.heard and agreed.unmatched > MATCHED:
         yield Problem(
             "unmatched",
-            f"{agreed.heard - agreed.matched} of {agreed.heard} words that were heard "
+            f"{agreed.heard - agreed.matched} of {agreed.heard} words that were recognized "
             f"({agreed.unmatched:.0%}) match nothing in the reference",
-            "Look whether it is this recording's, in this language; what is left to measure says "
-            "little.",
+            "Check that it belongs to this recording and is in this language; what remains to "
+            "measure says little.",
         )
     if session.complete and not why[""]:
         spoken = agreed.spoken if agreed is not None else 0
         if not results:
-            found = "no word was heard"
+            found = "no word was recognized"
             found += f", of {spoken} that were spoken" if spoken else ", so nothing was measured"
         else:
             found = f"none of {len(results)} results counts: " + ", ".join(
@@ -377,8 +380,8 @@ def _unreasonable(session: Session) -> Iterator[Problem]:
         yield Problem(
             "no results",
             found,
-            "Give a recording with speech in it, and look whether its rate and language are the "
-            "service's.",
+            "Use a recording that contains speech, and check that its sample rate and "
+            "language are those that the service expects.",
         )
 
 
@@ -386,8 +389,8 @@ def _notes(session: Session) -> Iterator[str]:
     ahead = 0.0 if session.ending is None else session.ending.calendar - session.ending.at
     if abs(ahead) > 0.1:
         yield (
-            f"The calendar moved {ahead:+.1f} s against the monotonic clock, on which every figure "
-            "is taken."
+            f"The computer's time moved {ahead:+.1f} s against the monotonic clock, which "
+            f"rtkit uses for all measurements."
         )
     if session.settings.service.get("tapped"):
         yield (
@@ -395,6 +398,6 @@ def _notes(session: Session) -> Iterator[str]:
             "sender is not known."
         )
     if session.messages and all(one.waited is None for one in session.messages):
-        yield "How long messages had waited before they were read is not known here."
+        yield "How long messages waited before they were read is unknown on this system."
     if session.chunks and all(one.unacknowledged is None for one in session.chunks):
-        yield "How soon the other side took each chunk is not known here."
+        yield "When the other side accepted each chunk is unknown on this system."

@@ -138,13 +138,13 @@ def _segments(session: Session, reference: object) -> tuple[str, list[str]]:
 def _notes(session: Session) -> Iterator[str]:
     if session.settings.scripted:
         yield (
-            "The service spoke from a script and understood nothing: this rate tells what got lost "
-            "on the way, not how well anything recognizes speech."
+            "The service read its words from a script, so this rate shows what was lost in "
+            "transit, not how well speech is recognized."
         )
     if not session.complete:
         sent = session.chunks[-1].stop / session.settings.rate if session.chunks else 0.0
         yield (
-            f"The session did not end by itself: {sent:.1f} of {session.settings.seconds:.1f} s "
+            f"The session did not run to its end: {sent:.1f} of {session.settings.seconds:.1f} s "
             "were sent, and the rest counts as deleted."
         )
 

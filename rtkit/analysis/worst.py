@@ -96,7 +96,7 @@ class Worst:
 def worst_cases(
     sessions: Sessions | str | Path, of: str = "turn_latency", *, count: int = 5
 ) -> Worst:
-    """The longest waits of each recording: where in it, of what parts, and in which session.
+    """The longest latencies of each recording: where, of which parts, and in which session.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ __all__ = ["AudioError", "Clip", "Header", "check_numbers", "silence"]
 
 
 class AudioError(ValueError):
-    """A recording that cannot be used; the message names the file, the fault and the fix."""
+    """A recording that cannot be used; the message gives the file, the problem and the fix."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(clean(str(sentence)))
@@ -44,7 +44,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A stretch of a recording, read lazily.
+    """A recording, or an excerpt of one, read lazily.
 
     Attributes
     ----------

@@ -102,7 +102,7 @@ def open_clip(
 
 
 def bundled() -> list[Path]:
-    """The recordings that come with rtkit."""
+    """The recordings that are included in rtkit."""
     here = Path(__file__).parents[1]
     for folder in (here / "data", here.parent / "data"):  # installed; a checkout
         if folder.is_dir():

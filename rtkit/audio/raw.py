@@ -27,7 +27,7 @@ def open_raw(
     keep_header: bool = False,
     seconds: float | None = None,
 ) -> Clip:
-    """Take a file's bytes for mono 16-bit samples, as a script does that reads no header.
+    """Read a file's bytes as mono 16-bit samples, as a script does that ignores the header.
 
     This is how most wrong audio comes about; `rtkit.diagnose` tells what is wrong with such a
     clip. For recordings that are to be heard right there is `open_clip`.

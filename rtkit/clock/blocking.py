@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end and return its result: for scripts, and cells that cannot await.
+    """Run a coroutine and return its result, in scripts and in cells that cannot await.
 
     In a plain script this is `asyncio.run`. Inside a running event loop, as in a notebook's cell,
     it nests with nest-asyncio2, which from then on slows the tasks of the whole process down: in

@@ -112,7 +112,7 @@ class Calibration:
 async def calibrate(
     *, seconds: float = 4.0, on_event: Callable[[Fact], object] | None = None
 ) -> Calibration:
-    """Measure this host: the clock, the waking, the way to the service and back, and the error.
+    """Measure this machine: its clock, wake-ups, round trip to the service, and rtkit's own error.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ BUDGET = 0.1  # of a chunk: later at p99, and the host is saturated
 
 @dataclass(frozen=True)
 class ConcurrentResult:
-    """Sessions that ran at once.
+    """Sessions that ran concurrently.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class ConcurrentResult:
         return bool(len(late)) and quantiles(late).p99 > BUDGET * self.sessions[0].settings.chunk
 
     def summary(self) -> str:
-        """The figures that matter, a line each; no latency where the host is saturated."""
+        """The main results, a line each; no latency where the host is saturated."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:

@@ -57,7 +57,7 @@ async def stream_many(
     begin_timeout: float = 10.0,
     termination_timeout: float = 10.0,
 ) -> ConcurrentResult:
-    """Stream many clips at once, each in a session of its own, by the wall clock.
+    """Stream many clips concurrently, each in its own session, paced by the wall clock.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ SHORT = 0.02  # seconds; what many audio libraries give by themselves
 async def reproduce(
     mistake: str, clip: Clip, *, service: Service | None = None, work: float = 0.01
 ) -> Session:
-    """Commit a common mistake on purpose, and return the facts, whatever the service did.
+    """Make a common mistake on purpose, and return the session, whatever the service did.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ def simulate(
     delay_spread: float = 0.0,
     seed: int = 0,
 ) -> Session:
-    """Stream in virtual time and return the facts, exact and repeatable.
+    """Stream in virtual time and return the session, exact and repeatable.
 
     Everything takes no time but what is asked for: a real naive sender falls behind without any
     work, too, and this one only by the `overhead` that it is given. Each `X_spread` adds up to so

@@ -52,7 +52,7 @@ class Behavior:
     max_duration : float or None
         It closes a session after so many seconds; None for never.
     begin_delay, refusal_delay : float
-        Seconds from a client's coming to Begin, and from what is wrong to the error.
+        Seconds from a client's connection to Begin, and from a mistake to the error message.
     endpoint_delay : float or None
         In place of `delay`, for the final that a client forces.
     finish_delay : float or None

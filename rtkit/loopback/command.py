@@ -75,7 +75,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_faults(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--port", type=_port, default=8765, help="0 for a free one (%(default)s)")
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=8765,
+        help="port to listen on; 0 chooses a free one (%(default)s)",
+    )
     for one in fields(Options):
         how: dict[str, Any] = {"default": one.default, "dest": one.name, **one.metadata}
         flag = how.pop("flag", "--" + one.name.replace("_", "-"))
@@ -90,10 +95,13 @@ def _parser() -> argparse.ArgumentParser:
         "--certificate",
         type=Path,
         metavar="PEM",
-        help="speak wss and https, with this certificate; some clients take nothing else",
+        help="use wss and https with this certificate; some clients require it",
     )
     parser.add_argument(
-        "--private-key", type=Path, metavar="PEM", help="of --certificate, if it is not in there"
+        "--private-key",
+        type=Path,
+        metavar="PEM",
+        help="the private key of --certificate, if it is in another file",
     )
     parser.add_argument(
         "--tls",
@@ -101,13 +109,13 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         const=Path("rtkit-ca.pem"),
         metavar="PEM",
-        help="speak wss and https, with a certificate made for this machine alone; whom to trust "
-        "for it is written to %(const)s, and how is printed. Needs pip install 'rtkit[tls]'",
+        help="use wss and https with a certificate for this machine only; the CA to trust is "
+        "written to %(const)s, and instructions are printed. Needs pip install 'rtkit[tls]'",
     )
     parser.add_argument(
         "--quiet",
         action="store_true",
-        help="without a line on standard error for each client that comes, is let down, or leaves",
+        help="do not log clients on standard error",
     )
     return parser
 
@@ -120,10 +128,10 @@ def _faults() -> str:
         for name, kind in FAULTS.items()
     )
     return (
-        "what it may do wrong (--fault), with the value that it has without one:\n"
+        "faults (--fault), with their default values:\n"
         + "\n".join(rows)
-        + "\n\nThose marked @ happen once, after so many seconds of audio: drop@2.5; without a "
-        "time,\nbefore Begin. x2 behind any of them: only in the first two sessions."
+        + "\n\nFaults marked @ happen once, after the given seconds of audio: drop@2.5; "
+        "without a time,\nbefore Begin. Add x2 to limit a fault to the first two sessions."
     )
 
 

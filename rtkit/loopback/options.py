@@ -50,93 +50,101 @@ class Options:
     """
 
     protocol: str = _asked(
-        ASSEMBLYAI, f"whose protocol it speaks, of {', '.join(dialects())} (%(default)s)"
+        ASSEMBLYAI, f"protocol to implement: {', '.join(dialects())} (%(default)s)"
     )
     engine: str = _asked(
         ENGINES[0],
-        "what it hears with; the recognizer needs pip install 'rtkit[recognizer]'",
+        "what produces the words; the recognizer needs pip install 'rtkit[recognizer]'",
         choices=ENGINES,
     )
     script: str | Path | Reference | None = field(
         default=None,
-        metadata={"help": "a reference (JSON) to speak; without it, by energy", "type": Path},
+        metadata={
+            "help": "a reference (JSON) to read from; without it, speech is detected by energy",
+            "type": Path,
+        },
     )
     recording: str | Path | None = field(
         default=None,
         metadata={
-            "help": "the script's recording, in which the audio of clients is found, wherever they "
-            "begin; without it, the one beside the script, if there is one",
+            "help": "the script's recording, to locate the clients' audio in; the default is "
+            "the recording beside the script, if there is one",
             "type": Path,
         },
     )
     delay: float | None = _asked(
         None,
-        f"seconds from hearing to answering ({Behavior.delay:g}; with the recognizer, 0)",
+        f"seconds from receiving audio to sending its result ({Behavior.delay:g}; with the "
+        f"recognizer, 0)",
         type=float,
     )
     delay_spread: float = _asked(
         Behavior.delay_spread,
-        "each answer is later by 0 to so many seconds more, drawn evenly (%(default)g)",
+        "maximum random extra delay of each result, in seconds, uniformly distributed "
+        "(%(default)g)",
     )
     seed: int = _asked(
         Behavior.seed,
-        "of the random numbers of --delay-spread, the same in each session (%(default)s)",
+        "seed of the random numbers of --delay-spread, the same in each session (%(default)s)",
     )
     timing: str = _asked(
         "quick",
-        "when sessions begin and end: quick, for tests, or real, as AssemblyAI was measured (Begin "
-        "after 1.2 s, Termination after 0.6 to 1.2). The next four set each (%(default)s)",
+        "how fast sessions begin and end: quick, for tests, or real, as measured with "
+        "AssemblyAI (Begin after 1.2 s, Termination after 0.6 to 1.2). The next four options "
+        "set each delay (%(default)s)",
         choices=tuple(TIMINGS),
     )
-    begin_delay: float | None = _end("a client's coming to Begin", "begin_delay")
-    refusal_delay: float | None = _end("what is wrong to the error", "refusal_delay")
-    endpoint_delay: float | None = _end("ForceEndpoint to its final", "endpoint_delay")
+    begin_delay: float | None = _end("a client's connection to Begin", "begin_delay")
+    refusal_delay: float | None = _end("a mistake to the error message", "refusal_delay")
+    endpoint_delay: float | None = _end("ForceEndpoint to the final result", "endpoint_delay")
     finish_delay: float | None = _end(
-        "Terminate to an open turn's final, and from there to Termination", "finish_delay"
+        "Terminate to an open turn's final result, and from there to Termination", "finish_delay"
     )
     max_speed: float = _asked(
         Behavior.max_speed,
-        "how fast it hears: at most so many seconds of audio a second; what comes faster waits "
+        "maximum speed, in seconds of audio per second; audio that arrives faster is queued "
         "(%(default)g)",
     )
     backlog: float = _asked(
         Behavior.backlog,
-        "ends a session when more than so many seconds of audio wait to be heard (%(default)g)",
+        "maximum seconds of audio in the queue; a session with more is closed (%(default)g)",
     )
     finals: int = _asked(
-        Behavior.finals, "messages at a formatted turn's end (%(default)s)", choices=(1, 2)
+        Behavior.finals, "final messages per formatted turn (%(default)s)", choices=(1, 2)
     )
     faults: str | Iterable[str] = _asked(
         (),
-        "a fault on demand, of those listed below; again for more",
+        "a fault to produce, from the list below; can be repeated",
         action="append",
         metavar="NAME[=VALUE][@SECONDS][xTIMES]",
         flag="--fault",
     )
-    max_duration: float = _asked(MAX_DURATION, "ends a session after so many seconds (%(default)g)")
+    max_duration: float = _asked(
+        MAX_DURATION, "maximum duration of a session, in seconds (%(default)g)"
+    )
     key: str | None = field(
         default=None,
         repr=False,
-        metadata={"help": "a made-up key, the only one that it takes", "type": str},
+        metadata={"help": "an invented API key; all others are refused", "type": str},
     )
-    max_sessions: int | None = _asked(None, "how many may be open at once", type=int)
+    max_sessions: int | None = _asked(None, "maximum number of open sessions", type=int)
     max_connections: int = _asked(
         1024,
-        "how many it takes at once at all, to protect this computer (%(default)s); more are "
+        "maximum number of connections, to protect this computer (%(default)s); more are "
         "refused with HTTP 503",
     )
     sessions_per_minute: int | None = _asked(
-        None, "how many may be opened within a minute", type=int
+        None, "maximum number of new sessions per minute", type=int
     )
     origins: tuple[str, ...] = _asked(
         (),
-        "web pages from there may come in, such as http://localhost:3000; again for more. Its own "
-        "address and clients that are no pages always may",
+        "allow web pages from this origin, such as http://localhost:3000; can be repeated. "
+        "Pages from its own address, and clients that are not web pages, are always allowed",
         action="append",
         metavar="ORIGIN",
         flag="--origin",
     )
-    compression: bool = _asked(True, "compress for clients that offer to")
+    compression: bool = _asked(True, "compress messages for clients that support it")
 
     def __post_init__(self) -> None:
         dialect_named(self.protocol)

@@ -26,7 +26,7 @@ __all__ = ["Loopback", "embedded"]
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Loopback(Options):
-    """The embedded service, in a process of its own, bound to 127.0.0.1.
+    """The embedded service, in its own process, on 127.0.0.1.
 
     It starts when it is first needed and ends with `close`, with the ``with`` block, or with this
     process. It speaks the words of a script once the audio that holds them has arrived, plus a
@@ -53,9 +53,9 @@ class Loopback(Options):
     timing : {"quick", "real"}
         When sessions begin and end: quickly, for tests, or as AssemblyAI was measured to.
     begin_delay, refusal_delay, endpoint_delay, finish_delay : float, optional
-        Each of these in seconds: from a client's coming to Begin, from what is wrong to the error,
-        from ForceEndpoint to its final, and from Terminate to an open turn's final and from there
-        to Termination.
+        Each of these in seconds: from a client's connection to Begin, from a mistake to the error
+        message, from ForceEndpoint to the final result, and from Terminate to an open turn's final
+        result and from there to Termination.
     max_speed : float
         It hears at most so many seconds of audio a second, as real ones do.
     backlog : float
@@ -70,7 +70,7 @@ class Loopback(Options):
     key : str, optional
         A made-up key, the only one that it takes; any will do without it.
     max_sessions, sessions_per_minute : int, optional
-        How many sessions may be open at once, and how many may be opened within a minute, as a
+        How many sessions may be open at once, and maximum number of new sessions per minute, as a
         vendor limits them.
     max_connections : int
         How many it takes at once at all, to protect this computer. `rtkit.stream_many` lets it

@@ -37,7 +37,7 @@ LATEST = 1e7  # seconds into a recording, of which none is that long
 
 
 class SidecarError(ValueError):
-    """A sidecar that cannot be used; the message names the file, the fault and the fix."""
+    """A reference file that cannot be used; the message gives the file, the problem and the fix."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(clean(str(sentence)))

@@ -191,7 +191,7 @@ class Conversation:
         if early or closure.name == "complete":
             closure = CLOSED_EARLY
         said = f' and the message "{text}"' if text else ""
-        with_code = "without a close code" if code is None else f"with the code {code}"
+        with_code = "without a close code" if code is None else f"with code {code}"
         return Failure(
             f"{closure.cause} {closure.fix} "
             f"(It ended {with_code}{said}, after {self.audio_sent:.1f} s of audio.)",

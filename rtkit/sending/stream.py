@@ -34,7 +34,7 @@ async def stream(
     begin_timeout: float = 10.0,
     termination_timeout: float = 10.0,
 ) -> Session:
-    """Stream a clip to a service, paced, and return the facts.
+    """Stream a clip to a service at real-time speed, and return the session.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ class Closure:
 DOCUMENTED = "the service's documents"
 SEEN = "seen at the real service, by others"
 WEBSOCKET = "the websocket standard"
-HTTP = "HTTP; the real service was not seen to send it"
+HTTP = "HTTP; not seen from the real service"
 
 
 class Closures(tuple[Closure, ...]):
@@ -61,7 +61,7 @@ class Closures(tuple[Closure, ...]):
     def __str__(self) -> str:
         return "\n".join(
             f"{', '.join(map(str, one.codes)):10}  {one}"
-            + (f' (its words: "{one.said}")' if one.said else "")
+            + (f' (its message: "{one.said}")' if one.said else "")
             for one in self
         )
 

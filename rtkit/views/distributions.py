@@ -37,7 +37,7 @@ def plot_distribution(
     include_invalid: bool = False,
     ax: Axes,
 ) -> list[Artist]:
-    """Which share of the words, turns or chunks took no longer than so many milliseconds (ECDF).
+    """The share of words, turns or chunks that took no longer than a given time (ECDF).
 
     The horizontal bars are 95 % bootstrap intervals of p50 and p95; whole recordings or sessions
     are drawn where there are several. There is no bar where an interval is not to be trusted: with
@@ -107,7 +107,7 @@ def plot_distribution(
 
 
 def plot_lateness_distribution(sessions: Sessions, *, ax: Axes) -> list[Artist]:
-    """Which share of the chunks left no later than so many milliseconds: a line a session."""
+    """The share of chunks that were sent no later than a given time: one line per session."""
     return plot_distribution(sessions, "lateness", by="name", ax=ax)
 
 

@@ -18,14 +18,14 @@ __all__ = ["REASONS", "explained", "in_ms", "stack"]
 REASONS = {
     "terminated": "ended by the shutdown",
     "unmatched": "not in the reference",
-    "ambiguous": "whose last word is not sure",
-    "early": "result before it was sent",
-    "disturbed": "behind a burst of the sender's",
+    "ambiguous": "whose last word is uncertain",
+    "early": "with a result before they were sent",
+    "disturbed": "behind a burst from the sender",
 }
 KNOWN = {
-    "stamped": "the service stamped its result with the audio that it had heard",
-    "stated": "the service stated how much audio it had heard at most",
-    "bounded": "the service says nothing of it, and no later one had been sent",
+    "stamped": "the service stamped its result with the audio that it had processed",
+    "stated": "the service stated the most audio that it can have processed",
+    "bounded": "the service does not say, and no later chunk had been sent",
 }
 
 
@@ -131,7 +131,7 @@ def _told(latency: Latency, starts: list[float], offset: float) -> list[dict[str
 
 def _how(first: int, last: int, known: str) -> str:
     if known == "held":
-        return f"Chunk {last} holds the word's end: words count from it."
+        return f"Chunk {last} holds the end of the word, so its latency starts there."
     sure = known == "stamped" or first >= last
     which = f"Chunk {last}" if sure else f"One of chunks {first} to {last}"
     return f"{which} decided: {KNOWN[known]}."

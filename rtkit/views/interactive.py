@@ -38,7 +38,7 @@ SCRIPT = (
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Timeline:
-    """Made by `rtkit.timeline` and `rtkit.play`: the last line of a cell shows it.
+    """An interactive timeline, from `rtkit.timeline` or `rtkit.play`; end a cell with it.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Timeline:
 
 
 def timeline(sessions: Sessions, *, clip: Clip | None = None) -> Timeline:
-    """Sessions on one axis of time, to ask each chunk, word and turn why it took so long.
+    """Sessions on one time axis; click a chunk, a word or a turn to see why it took so long.
 
     A click on a word, a turn's bar or a chunk shows its latency in its parts, what decided it and
     how that is known. Drag to zoom. By keyboard: Tab reaches each row, arrows move within it, Enter
@@ -105,7 +105,7 @@ def timeline(sessions: Sessions, *, clip: Clip | None = None) -> Timeline:
 
 
 def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Timeline:
-    """Hear a clip, with a cursor on its sessions' timeline and words that light up.
+    """Play a clip, with a cursor on the timeline of its sessions and words that light up.
 
     A word is faint until it is spoken, outlined until its result came, and plain from then on: how
     long it stays outlined is its latency.
@@ -282,9 +282,12 @@ def _table(data: Mapping[str, Any]) -> Table:
             values = (turn["latency"], *(parts.get(name) for name in data["parts"]))
             cells = tuple(math.nan if value is None else value for value in values)
             rows.append((f"{one['name']}, turn {number}: {turn['text']}", cells, ".1f"))
-    notes = ["Milliseconds. Run the cell, or trust the notebook, for the timeline."]
+    notes = [
+        "All values are in milliseconds. To see the interactive timeline, run the cell "
+        "or mark the notebook as trusted."
+    ]
     if len(rows) > ROWS:
-        notes.append(f"{len(rows) - ROWS} turns more are not shown.")
+        notes.append(f"{len(rows) - ROWS} more turns are not shown.")
     return Table(("latency", *titles), tuple(rows[:ROWS]), tuple(notes), data["title"])
 
 
@@ -294,6 +297,6 @@ def _wrongly(rate: int, heard_at: int) -> str:
         return ""
     tones, speed = 12 * math.log2(heard_at / rate), heard_at / rate
     return (
-        f": {rate} Hz heard as {heard_at} Hz, {speed:.3g} times as fast and "
+        f": {rate} Hz played as {heard_at} Hz, {speed:.3g} times as fast and "
         f"{abs(tones):.3g} semitones {'higher' if tones > 0 else 'lower'}"
     )

@@ -139,7 +139,7 @@ def titled(ax: Axes, title: str, x: str, y: str, sessions: Mapping[str, Session]
     """What is on the axes; and above, on lines of their own, what to know of which sessions.
 
     They are not valid; or their chunks were due before they had been spoken, so that every latency
-    is a chunk better than live audio can have it.
+    is a chunk better than live audio can have.
     """
     ax.set_title(title, fontsize="medium", loc="left", fontweight="bold", parse_math=False)
     wrong = [

@@ -1,4 +1,4 @@
-"""What partial results had to take back, turn by turn."""
+"""What partial results had to revise, turn by turn."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class Partials:
         return box(
             f'<div style="{SMALL}">{self.revised} of {self.shown} word forms that partials '
             f"showed were later revised{share}; one place may have shown several. "
-            f"{marked('struck', 'struck')}: shown, and not kept; "
-            f"{marked('instead', 'marked')}: what came in its stead; bold: how the turn read in "
+            f"{marked('struck', 'struck')}: shown, then revised; "
+            f"{marked('instead', 'marked')}: what replaced it; bold: how the turn read in "
             "the end. Open a turn for its revisions; partials that only grew are not listed.</div>"
             f"{rows}"
         )
@@ -106,7 +106,7 @@ def _piece(piece: tuple[str, str, str]) -> str:
 
 
 def show_partials(session: Session) -> Partials:
-    """How each turn read in the end, and a row for each of its partials that was revised."""
+    """The final text of each turn, with a row for each partial result that was revised."""
     check_session(session)
     states: dict[int, list[tuple[float, Turn]]] = {}
     for at, reply in session.replies:

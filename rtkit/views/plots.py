@@ -50,7 +50,7 @@ __all__ = [
 
 
 def plot_lateness(sessions: Sessions, *, ax: Axes) -> list[Artist]:
-    """How late each chunk left, against the audio that it carried.
+    """How late each chunk was sent, over the position in the audio.
 
     Parameters
     ----------
@@ -207,10 +207,10 @@ def _last_timeline(sessions: Sessions, *, ax: Axes) -> list[Artist]:
 
 COMPARED = (plot_lateness, plot_lateness_distribution, plot_turn_latency, _last_timeline)
 ALTS = (
-    "how late each chunk left, over the audio",
-    "which share of the chunks left no later than so many milliseconds",
-    "each turn's latency, stacked in its parts",
-    "when chunks left and turns came back, from left to right",
+    "how late each chunk was sent, over the audio",
+    "the share of chunks sent no later than a given number of milliseconds",
+    "the latency of each turn, stacked by part",
+    "when chunks were sent and turns came back, from left to right",
 )
 
 

@@ -45,34 +45,35 @@ FIGURES: tuple[tuple[Callable[..., list[Artist]], float, str], ...] = (
     (
         plot_lateness,
         3.6,
-        "When each chunk left, minus when it was due. A line that climbs is a sender that loses "
-        "time with every chunk; a flat one keeps pace, and its spikes are chunks that were held "
-        "up. All of it is the sender's, none the service's.",
+        "When each chunk was sent, minus when it was due. A line that climbs is a sender that "
+        "loses time on every chunk. A flat one is on schedule, and its spikes are chunks that "
+        "were held up. All of it is caused by the sender.",
     ),
     (
         plot_lateness_distribution,
         3.4,
-        "Which share of the chunks left no later than so many milliseconds: the further left and "
-        "the steeper, the more punctual the sender.",
+        "The share of chunks that were sent no later than a given number of milliseconds. "
+        "Further left and steeper is more punctual.",
     ),
     (
         plot_turn_latency,
         4.2,
-        "How long a person waits from the end of a turn to its final, in parts that add up: for "
-        "the chunk to be full, for the silence that ends the turn, for a late sender (hatched), "
-        "and for the service. A bar stands on its session's color; outlined ones do not count.",
+        "How long a person waits from the end of a turn to its final result, in parts that "
+        "add up: for the chunk to be full, for the silence that ends the turn, for a late "
+        "sender (hatched), and for the service. The color below a bar is its session's; "
+        "outlined bars are not counted.",
     ),
     (
         plot_timeline,
         4.2,
-        "A box spans a turn as it was spoken; the line goes on to the diamond at which its final "
-        "came back, and small ticks are its words. The longer the line, the longer the wait.",
+        "A box is a turn as it was spoken, the diamond is its final result, and small ticks "
+        "are its words. The longer the line from box to diamond, the longer the wait.",
     ),
     (
         plot_rescored,
         7.5,
-        "The same sessions under the definitions of latency that others use. Where the bars of "
-        "two sessions of one service differ, that definition counts the sender's lateness too.",
+        "The same sessions under the definitions of latency that others use. If the bars of "
+        "two sessions of one service differ, that definition includes the sender's lateness.",
     ),
 )
 
@@ -85,7 +86,7 @@ def report(
     title: str | None = None,
     transcript: bool = True,
 ) -> Path:
-    """Write a page about sessions: are they valid, their figures, words, settings and hosts.
+    """Write an HTML page about sessions: validity, figures, words, settings and hosts.
 
     Parameters
     ----------
@@ -132,17 +133,13 @@ def _page(
         title or ", ".join(recordings),
         lede=f'<p class="lede">{count}, {_dates(sessions)}. {streamed}</p>',
         sections={
-            "May these figures be used?": verdicts + caveats,
-            "The figures that matter": wide(replace(summarize(sessions), notes=())),
+            "Can these results be used?": verdicts + caveats,
+            "The main results": wide(replace(summarize(sessions), notes=())),
             "Why it took so long": _explained(sessions, clip) if transcript else "",
             "What happened": "".join(_figure(sessions, *figure) for figure in FIGURES),
             "What was heard": _heard(sessions) if transcript else "",
-            "What was asked for": _side_by_side(
-                {name: _settings(one) for name, one in sessions.items()}
-            ),
-            "Where it was measured": _side_by_side(
-                {name: dict(one.host) for name, one in sessions.items()}
-            ),
+            "Settings": _side_by_side({name: _settings(one) for name, one in sessions.items()}),
+            "Host": _side_by_side({name: dict(one.host) for name, one in sessions.items()}),
             "The words": _definitions(GLOSSARY),
             "The formulas": _definitions(FORMULAS),
         },
@@ -164,7 +161,7 @@ def _dates(sessions: Mapping[str, Session]) -> str:
 def _explained(sessions: Mapping[str, Session], clip: Clip | None) -> str:
     """The interactive timeline, where the page stays small."""
     if sum(len(session.chunks) for session in sessions.values()) > CHUNKS:
-        return "<p>It is too long for this page; <code>rtkit.timeline(session)</code> tells.</p>"
+        return "<p>It is too long for this page; use <code>rtkit.timeline(session)</code>.</p>"
     return timeline(sessions, clip=clip).html
 
 
@@ -221,7 +218,7 @@ def _figure(
 
 
 def _settings(session: Session) -> dict[str, object]:
-    """What was asked for, in the order of `Settings`; nothing that sounds like a secret."""
+    """Settings, in the order of `Settings`; nothing that sounds like a secret."""
     rows: dict[str, object] = {"started": session.started}
     for one in fields(session.settings):
         value = getattr(session.settings, one.name)

@@ -34,7 +34,7 @@ APART = 4.0  # points between ticks; nearer ones would shade at random
 
 
 def plot_timeline(sessions: Sessions, *, ax: Axes) -> list[Artist]:
-    """When each chunk left and each turn came back, against when it was spoken.
+    """When each chunk was sent and each turn came back, compared with when it was spoken.
 
     A box spans a turn as it was spoken; the line goes on to the instant at which its final came;
     small ticks are the words as they came. The top row holds a tick for each chunk sent, or a band

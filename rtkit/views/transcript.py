@@ -20,8 +20,8 @@ __all__ = ["Transcript", "show_transcript"]
 PARTS = {
     "latency": "what a person waits",
     "chunk_wait": "until the word's chunk was due",
-    "lateness": "by which the sender was late",
-    "queue_wait": "behind a burst of the sender's",
+    "lateness": "how late the sender was",
+    "queue_wait": "behind a burst from the sender",
     "service_time": "what the service took",
 }
 STRENGTHS = (0, 0.16, 0.32, 0.5, 0.72)

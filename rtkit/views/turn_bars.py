@@ -85,7 +85,7 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
         low, high = min(reach), max(reach) or 1.0
         ax.set_ylim(low - 0.05 * (high - low) * (low < 0), high + 0.05 * (high - low))
     else:
-        say_instead(ax, "no turn came to its end")
+        say_instead(ax, "no turn ended")
     legend_below(ax, _keys([*latencies.values()]), title=_told(latencies, held), columns=2)
     return [*artists, *marks]
 

@@ -130,7 +130,7 @@ def test_a_session_that_the_service_ended_had_no_chance_to_say_terminate() -> No
 def test_unpaced() -> None:
     mistake = only(diagnose(call(6, pacing="unpaced")))
     assert mistake.name == "unpaced"
-    assert mistake.evidence == "5.9 s of audio left within 0 ms, 5.9 s ahead of time"
+    assert mistake.evidence == "5.9 s of audio were sent within 0 ms, 5.9 s ahead of time"
 
 
 def test_naive_drift() -> None:
@@ -226,7 +226,7 @@ def test_no_terminate(make_clip: MakeClip) -> None:
     assert not session.complete
     mistake = only(diagnose(session))
     assert mistake.name == "no Terminate"
-    assert mistake.evidence == "no Termination; the last turn was left open, with 1 word so far"
+    assert mistake.evidence == "no Termination; the last turn was still open, with 1 word so far"
 
 
 def test_a_session_that_was_cut_off_said_no_terminate(tmp_path: Path) -> None:
@@ -246,12 +246,12 @@ def test_the_last_turn_may_be_open_although_an_earlier_one_had_ended() -> None:
     partial = said(0.9, ("morning", 0.5, 0.7), ("to", 0.7, 0.8), order=1)
     left = [one for one in diagnose(built([0.0] * 9, ended, partial)) if one.name == "no Terminate"]
     assert [one.evidence for one in left] == [
-        "no Termination; the last turn was left open, with 2 words so far"
+        "no Termination; the last turn was still open, with 2 words so far"
     ]
     whole = diagnose(
         built([0.0] * 9, partial, said(1.0, ("morning", 0.5, 0.7), order=1, final=True))
     )
-    assert only(whole).evidence == "no Termination; no turn was seen to be open"
+    assert only(whole).evidence == "no Termination; no open turn was seen"
 
 
 def shifted(by: float, *, count: int = 12, speed: float = 1.0) -> Session:
@@ -334,7 +334,7 @@ def test_closed_too_soon(make_clip: MakeClip) -> None:
     session = sent(make_clip(1.0), shutdown=Shutdown.HASTY)
     mistake = only(diagnose(session))
     assert mistake.name == "closed too soon"
-    assert mistake.evidence.startswith("closed 0 ms after it was asked to end")
+    assert mistake.evidence.startswith("closed 0 ms after the client asked to end the session")
 
 
 @pytest.mark.parametrize(("closed", "told"), [(10.9, ["closed 2900 ms after it was"]), (11.0, [])])
@@ -394,8 +394,20 @@ def test_a_sample_decides_what_is_out_of_bounds(seconds: float, names: list[str]
     ("lateness", "seconds", "pacing", "name", "evidence"),
     [
         ([0.0, -0.5], 0.5, "wall_clock", "unpaced", None),
-        ([0.0, -0.625], 0.5, "wall_clock", "unpaced", "0.5 s of audio left within -125 ms, 0.6 s"),
-        ([0.125, 0.0, -0.75], 0.5, "unpaced", "unpaced", "1.0 s of audio left within 125 ms, 0.8"),
+        (
+            [0.0, -0.625],
+            0.5,
+            "wall_clock",
+            "unpaced",
+            "0.5 s of audio were sent within -125 ms, 0.6 s",
+        ),
+        (
+            [0.125, 0.0, -0.75],
+            0.5,
+            "unpaced",
+            "unpaced",
+            "1.0 s of audio were sent within 125 ms, 0.8",
+        ),
         ([0.0, 0.5], 5.0, "fixed_sleep", "naive drift", None),
         ([0.0, 0.5625], 5.0, "fixed_sleep", "naive drift", "562 ms late at the end, 112.5 ms more"),
         ([0.25, 0.5], 5.0, "fixed_sleep", "naive drift", None),

@@ -34,7 +34,8 @@ def test_a_paired_difference_by_hand() -> None:
     # Of the 8 ways to flip three signs, the sums of size 2.5 or more are 2.5, 3.5 and theirs below.
     assert found.p == 4 / 8
     assert str(found) == (
-        "+833.3 ms (95% interval -2292.5 to +3959.1, which holds 0: no difference is shown) over "
+        "+833.3 ms (95% interval -2292.5 to +3959.1, which includes 0: no difference is "
+        "shown) over "
         "3 files, of which 2 rose; p 0.5; 3 files left out, measured one way only"
     )
 

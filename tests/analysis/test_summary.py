@@ -31,7 +31,7 @@ def told(one: Session, kind: str) -> list[str]:
 def test_bounds_are_told_with_their_width_and_the_senders_share_as_a_range() -> None:
     one = unstamped(session(LATE, turn(0.66, GOAT, final=True), reference=[GOAT]))
     (note,) = told(one, "undecided")  # chunks 2 to 5 may have decided: 20 to 50 ms late
-    assert "(1 of 1); endpoint wait and service time are only known together" in note
+    assert "(1 of 1); endpoint wait and service time are known only as a sum" in note
     assert "they and lateness to ±15.0 ms in the median, ±15.0 ms at most" in note
     assert "the sender made 5 to 12 % of the latency" in note
     assert told(one, "stated") == []
@@ -75,7 +75,7 @@ def test_turns_that_do_not_count_are_told_with_the_reason() -> None:
         reference=[GOAT],
     )
     (note,) = told(one, "not counted")
-    assert note == "1 of 2 turns match nothing that was said: shown, and not counted."
+    assert note == "1 of 2 turns match nothing that was spoken: shown, and not counted."
     halves = session(
         [0.0] * 20,
         turn(0.9, ("a", 0.1, 0.2), final=True, decided=800),
@@ -86,7 +86,7 @@ def test_turns_that_do_not_count_are_told_with_the_reason() -> None:
     assert note.startswith("1 of 2 turns end with a missed word that may belong to the next turn")
     early = session([0.0] * 20, turn(0.2, ("a", 1.0, 1.2), final=True), reference=[("a", 1, 1.2)])
     (note,) = told(early, "not counted")
-    assert note.startswith("1 of 1 turns had their result before their last word was sent")
+    assert note.startswith("1 of 1 turns had a result before their last word was sent")
 
 
 OPEN = turn(0.5, ("go", 0.3, 0.4), order=1)
@@ -134,7 +134,7 @@ def test_a_turn_that_never_ended_is_a_note_even_where_the_session_was_cut_short(
 def test_chunks_that_are_due_at_their_start_are_told_of() -> None:
     assert told(session(LATE, phase="start"), "phase") == [
         "phase='start': each chunk was due before it had been spoken, so every latency is 100 ms "
-        "better than live audio can have it."
+        "better than live audio can have."
     ]
     assert told(session(LATE), "phase") == []
 

@@ -87,7 +87,7 @@ def names(one: Session, **bounds: float) -> list[str]:
             "pacing='wall_clock'",
         ),
         (stalled(0.02, 0.3), "stall", "had stalled (2×), for up to 300 ms", "isolation='process'"),
-        (leaving(0.05), "backpressure", "took 50 ms to leave, more than 10 ms", "network"),
+        (leaving(0.05), "backpressure", "took 50 ms to send, more than 10 ms", "network"),
         (ended(10.0, 3610.0), "clock", "moved +3600.0 s apart", "slept"),
         (ended(10.0, 11.1), "clock", "moved +1.1 s apart", "slept"),
         (ended(10_800.0, 10_806.5), "clock", "moved +6.5 s apart", "slept"),
@@ -590,7 +590,7 @@ def test_a_reference_and_no_result_at_all() -> None:
     for silent in (session(ON_TIME, reference=SAID), session(ON_TIME, turn(0.5), reference=SAID)):
         (problem,) = validity(silent).problems
         assert problem.name == "no results"
-        assert problem.found == "no word was heard, of 4 that were spoken"
+        assert problem.found == "no word was recognized, of 4 that were spoken"
 
 
 def test_a_clip_of_silence_measures_nothing() -> None:
@@ -661,7 +661,7 @@ def test_results_that_come_before_their_word_was_spoken() -> None:
     for one in session([0.0] * 30, *guessed), session([0.0] * 30, *guessed, reference=SAID):
         (problem, none) = validity(one).problems
         assert (problem.name, none.name) == ("early", "no results")
-        assert "4 of 4 results came before their words had begun to be sent" in problem.found
+        assert "4 of 4 results came before any audio of their words was sent" in problem.found
         assert "4 early" in none.found
     # After the word had begun, and long before it had ended.
     long = [("long", 0.0, 1.0), ("longer", 1.1, 2.4)]

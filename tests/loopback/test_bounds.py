@@ -213,7 +213,10 @@ def test_a_page_in_place_of_a_service_is_told_as_that(make_clip: MakeClip) -> No
             return str(failure.value)
 
     sentence = asyncio.run(run())
-    assert 'HTTP status 200 and the words "welcome". Nobody there opens a session.' in sentence
+    assert (
+        'HTTP status 200 and the words "welcome". No server accepts connections at this address.'
+        in sentence
+    )
     assert "with the code 200" not in sentence
 
 

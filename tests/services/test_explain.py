@@ -179,7 +179,7 @@ def test_the_table_of_endings_is_what_explain_says() -> None:
 
 
 def test_of_a_session_that_went_well_nothing_is_to_be_tried_again() -> None:
-    assert str(rtkit.explain(1000)) == "complete: The session ended as it should. Nothing to do."
+    assert str(rtkit.explain(1000)) == "complete: The session ended normally. Nothing to do."
     assert str(rtkit.explain(3006)).endswith("Trying again does not help.")
     assert str(rtkit.explain(1006)).endswith("Trying again may help.")
 

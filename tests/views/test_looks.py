@@ -266,7 +266,7 @@ def test_a_single_chunk_is_a_point(ax: Axes) -> None:
 
 def test_without_turns_nothing_is_drawn_through_the_sentence() -> None:
     ax = drawn(rtkit.plot_turn_latency, session(TEN))
-    assert "no turn came to its end" in texts(ax)
+    assert "no turn ended" in texts(ax)
     assert len(ax.lines) == 0
     assert "no words came back" in texts(drawn(rtkit.plot_timeline, session(TEN)))
     assert "no words came back" not in texts(

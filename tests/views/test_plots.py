@@ -417,7 +417,7 @@ def test_no_sessions_make_empty_axes(ax: Axes, plot: Plot, none: Sessions) -> No
 
 def test_a_session_without_turns_says_so(ax: Axes) -> None:
     assert plot_turn_latency(session(TEN), ax=ax) == []
-    assert [text.get_text() for text in ax.texts] == ["no turn came to its end"]
+    assert [text.get_text() for text in ax.texts] == ["no turn ended"]
 
 
 def whole(ax: Axes) -> Bbox:

@@ -22,7 +22,7 @@ class Refuse(Fault):
 
 
 class NoAnswer(Fault):
-    does = "never answers the request for a connection"
+    does = "never replies to the connection request"
 
     async def request(self, line: Line) -> int | None:
         line.tell(self)
@@ -31,7 +31,7 @@ class NoAnswer(Fault):
 
 
 class Garbage(Fault):
-    does = "sends bytes that are no websocket frame"
+    does = "sends bytes that are not a websocket frame"
     timed = True
 
     async def request(self, line: Line) -> int | None:
@@ -70,7 +70,7 @@ class Close(Fault):
 
 
 class SlowClose(Fault):
-    does = "takes so many seconds to close, and reads nothing meanwhile"
+    does = "takes the given seconds to close, without reading"
     usual: ClassVar[float | None] = 60
 
     async def close(self, line: Line, on: Callable[[], Awaitable[None]]) -> None:

@@ -33,7 +33,7 @@ class _Stall(Fault):
 
 
 class Deaf(_Stall):
-    does = "stops reading for so many seconds"
+    does = "stops reading for the given seconds"
     usual: ClassVar[float | None] = 60
 
     def begin(self, line: Line) -> None:
@@ -48,7 +48,7 @@ class Deaf(_Stall):
 
 
 class Mute(_Stall):
-    does = "stops sending for so many seconds"
+    does = "stops sending for the given seconds"
     usual: ClassVar[float | None] = 600
 
     async def down(self, frame: Sent, on: On) -> None:

@@ -28,7 +28,7 @@ class Error(Fault):
 
 
 class BadJson(Fault):
-    does = "sends a message that is no JSON"
+    does = "sends a message that is not JSON"
     timed = True
 
     async def now(self, line: Line) -> None:
@@ -44,7 +44,7 @@ class Unknown(Fault):
 
 
 class OneBegin(Fault):
-    does = "sends a Begin too many"
+    does = "sends an extra Begin"
     timed = True
 
     async def now(self, line: Line) -> None:
@@ -52,7 +52,7 @@ class OneBegin(Fault):
 
 
 class OneTurn(Fault):
-    does = "sends a Turn that nobody has said"
+    does = "sends a Turn that nobody said"
     timed = True
 
     async def now(self, line: Line) -> None:
@@ -60,7 +60,7 @@ class OneTurn(Fault):
 
 
 class OneTermination(Fault):
-    does = "sends a Termination that nobody has asked for"
+    does = "sends a Termination that was not requested"
     timed = True
 
     async def now(self, line: Line) -> None:
@@ -68,7 +68,7 @@ class OneTermination(Fault):
 
 
 class Huge(Fault):
-    does = "sends a message of so many bytes"
+    does = "sends a message of the given size in bytes"
     usual: ClassVar[float | None] = 1 << 21
     least, most = 64, 1 << 26
     timed = True

@@ -11,7 +11,7 @@ from rtkit.services.messages import Begin, Termination, Turn
 
 
 class NoBegin(Fault):
-    does = "leaves Begin out"
+    does = "sends no Begin"
 
     async def down(self, frame: Sent, on: On) -> None:
         if not isinstance(frame.reply, Begin):
@@ -19,7 +19,7 @@ class NoBegin(Fault):
 
 
 class LateBegin(Fault):
-    does = "says Begin so many seconds late"
+    does = "sends Begin late, by the given seconds"
     usual: ClassVar[float | None] = 1
 
     async def down(self, frame: Sent, on: On) -> None:
@@ -29,7 +29,7 @@ class LateBegin(Fault):
 
 
 class DuplicateFinals(Fault):
-    does = "says every final twice"
+    does = "sends every final result twice"
 
     async def down(self, frame: Sent, on: On) -> None:
         await on(frame)
@@ -38,7 +38,7 @@ class DuplicateFinals(Fault):
 
 
 class LateFinal(Fault):
-    does = "says the last final after Termination"
+    does = "sends the last final result after Termination"
 
     def __init__(self, written: Written) -> None:
         super().__init__(written)
@@ -55,7 +55,7 @@ class LateFinal(Fault):
 
 
 class NoTermination(Fault):
-    does = "leaves Termination out, and stays"
+    does = "sends no Termination, and stays connected"
 
     async def down(self, frame: Sent, on: On) -> None:
         if not isinstance(frame.reply, Termination):

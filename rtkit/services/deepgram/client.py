@@ -194,16 +194,18 @@ def _word(word: Mapping[str, Any], final: bool) -> Word:
 
 
 SILENT = 10.0  # seconds without audio or KeepAlive, after which v1 closes
-RECKONS = Habit("It reckons by the rate that is stated: words come out wrong.")
+RECKONS = Habit("It trusts the stated rate: words are wrong.")
 HABITS: Mapping[str, Habit] = {
     "wrong sample rate": RECKONS,
-    "unpaced": Habit("It hears at most 1.25 times real time and delays the rest."),
-    "naive drift": Habit("Nothing: it waits, and its answers come as late as the audio."),
+    "unpaced": Habit("It processes at most 1.25 times real time and delays the rest."),
+    "naive drift": Habit("Nothing: it waits, and its results come as late as the audio."),
     "no Terminate": Habit(
         "It closes the session (1011, NET-0001) after 10 s, and the last words may be lost.",
         'Send {"type": "Finalize"}, wait for from_finalize, then send {"type": "CloseStream"}.',
     ),
-    "closed too soon": Habit("It loses the final where CloseStream follows Finalize at once."),
+    "closed too soon": Habit(
+        "The final result is lost if CloseStream follows Finalize immediately."
+    ),
     "counted twice": Habit(
         "An interim replaces its segment; a final closes it.",
         "Append finals (is_final) up to speech_final, and let interims replace one another.",

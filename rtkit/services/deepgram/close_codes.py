@@ -27,23 +27,23 @@ IDLE = Closure(
 UNDECODABLE = Closure(
     "bad input",
     "The service could not decode the audio, or understand a message.",
-    "See that encoding and sample_rate are the audio's own, and that messages are text frames.",
+    "Check that encoding and sample_rate match the audio, and that messages are text frames.",
     False,
     (1008,),
     DOCUMENTED,
 )
 FAULT = Closure(
     "service fault",
-    "The service gave no answer in its time.",
-    "Try again in a while; see that audio came at all.",
+    "The service did not reply in time.",
+    "Try again later; check that audio was sent.",
     True,
     (1011,),
     DOCUMENTED,
 )
 BAD_REQUEST = Closure(
     "bad input",
-    "The service could not accept a parameter.",
-    "Its own words name it. Flux (/v2/listen) takes none of v1's, and models named flux-... only.",
+    "The service rejected a parameter.",
+    "Its message names it. Flux (/v2/listen) takes none of v1's, and models named flux-... only.",
     False,
     (400,),
     HTTP,
@@ -58,7 +58,12 @@ CROWDED = Closure(
     wait=5.0,
 )
 NO_CREDIT = Closure(
-    "no credit", "The account has no credit left.", "Add credit to it.", False, (402,), DOCUMENTED
+    "no credit",
+    "The account has no credit left.",
+    "Add credit to the account.",
+    False,
+    (402,),
+    DOCUMENTED,
 )
 BY_WORDS: tuple[tuple[str, Closure], ...] = (
     ("net-0001", IDLE),
@@ -68,7 +73,7 @@ BY_WORDS: tuple[tuple[str, Closure], ...] = (
     ("too_many_requests", CROWDED),
     ("payment_required", NO_CREDIT),
     ("bad request", BAD_REQUEST),
-    ("internal_server_error", replace(FAULT, cause="The service met a fault.")),
+    ("internal_server_error", replace(FAULT, cause="The service failed.")),
 )
 BY_CODE: Mapping[int, Closure] = {
     400: BAD_REQUEST,

@@ -206,15 +206,15 @@ def _turn(
 
 
 HABITS: Mapping[str, Habit] = {
-    "wrong sample rate": Habit("It takes 24 kHz alone, and reckons by it: words come out wrong."),
+    "wrong sample rate": Habit("It assumes 24 kHz: words are wrong."),
     "no Terminate": Habit(
-        "It drops what was not committed, and ends the session after an hour.",
+        "It discards audio that was not committed, and ends the session after an hour.",
         'Send {"type": "input_audio_buffer.commit"} and wait for the last item to be completed.',
     ),
-    "closed too soon": Habit("It drops what was not transcribed yet."),
+    "closed too soon": Habit("It discards audio that was not transcribed yet."),
     "counted twice": Habit(
-        "Deltas are added up, and the completed transcript holds all of them.",
-        "Keep items by item_id; they may be completed out of order.",
+        "Deltas are appended, and the completed transcript contains all of them.",
+        "Store items by item_id; they may be completed out of order.",
     ),
 }
 DIALECT = Dialect(

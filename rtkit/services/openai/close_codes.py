@@ -17,15 +17,15 @@ NO_KEY = Closure(
 )
 BAD_INPUT = Closure(
     "bad input",
-    "The service could not accept a parameter or an event.",
-    "Its own words name it; fix that.",
+    "The service rejected a parameter or an event.",
+    "Its message names it.",
     False,
     (3000, 400),
     DOCUMENTED,
 )
 TOO_LONG = Closure(
     "session too long",
-    "The session reached its longest duration (60 min), or was idle for too long.",
+    "The session reached its maximum duration (60 min), or was idle for too long.",
     "Open a new session; split the recording at a pause.",
     True,
     (1001,),
@@ -41,18 +41,23 @@ CROWDED = Closure(
     wait=60.0,
 )
 NO_CREDIT = Closure(
-    "no credit", "The account has no credit left.", "Add credit to it.", False, (429,), DOCUMENTED
+    "no credit",
+    "The account has no credit left.",
+    "Add credit to the account.",
+    False,
+    (429,),
+    DOCUMENTED,
 )
 TOO_FAST = Closure(
     "sent too fast",
-    "More audio waits than the server takes.",
+    "More audio is waiting than the server accepts.",
     "Pace it: pacing='wall_clock'.",
     False,
     (),
     DOCUMENTED,
 )
 FAULT = Closure(
-    "service fault", "The service met a fault.", "Try again in a while.", True, (1011,), DOCUMENTED
+    "service fault", "The service failed.", "Try again later.", True, (1011,), DOCUMENTED
 )
 BY_WORDS: tuple[tuple[str, Closure], ...] = (
     ("invalid_api_key", NO_KEY),

@@ -153,14 +153,14 @@ def _seconds(token: Mapping[str, Any], name: str) -> float | None:
 
 
 HABITS: Mapping[str, Habit] = {
-    "wrong sample rate": Habit("It reckons by the rate that is stated: words come out wrong."),
+    "wrong sample rate": Habit("It trusts the stated rate: words are wrong."),
     "unpaced": Habit("It may disconnect a client that sends long bursts."),
     "naive drift": Habit("It may disconnect a client that lags far behind real time."),
     "no Terminate": Habit(
         "It ends the request after 20 s without audio or a keepalive.",
         "Send an empty text message (not a binary one) and wait for finished.",
     ),
-    "closed too soon": Habit("It drops the tokens that were not final yet."),
+    "closed too soon": Habit("It discards tokens that were not final yet."),
     "counted twice": Habit(
         "Final tokens come once; the others come again in each message.",
         "Append final tokens, and let the others replace one another.",

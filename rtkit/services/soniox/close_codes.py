@@ -34,8 +34,8 @@ BY_WORDS: tuple[tuple[str, Closure], ...] = (
 BY_CODE: Mapping[int, Closure] = {
     400: Closure(
         "bad input",
-        "The service could not accept a parameter or a message.",
-        "Its own words name it; fix that.",
+        "The service rejected a parameter or a message.",
+        "Its message names it.",
         False,
         (400,),
         DOCUMENTED,
@@ -51,7 +51,7 @@ BY_CODE: Mapping[int, Closure] = {
     402: Closure(
         "no credit",
         "The account has no credit left, or has reached its monthly budget.",
-        "Add credit to it.",
+        "Add credit to the account.",
         False,
         (402,),
         DOCUMENTED,
@@ -75,8 +75,8 @@ BY_CODE: Mapping[int, Closure] = {
     ),
     500: Closure(
         "service fault",
-        "The service met a fault.",
-        "Try again in a while.",
+        "The service failed.",
+        "Try again later.",
         True,
         (500,),
         DOCUMENTED,

@@ -161,19 +161,21 @@ def _added(
 
 
 HABITS: Mapping[str, Habit] = {
-    "wrong sample rate": Habit("It reckons by the rate that is stated: words come out wrong."),
+    "wrong sample rate": Habit("It trusts the stated rate: words are wrong."),
     "unpaced": Habit(
         "It stops reading, so that sending blocks: lateness may be the service's there. It may end "
         "the session (buffer_error)."
     ),
-    "naive drift": Habit("Nothing: it waits, and its answers come as late as the audio."),
+    "naive drift": Habit("Nothing: it waits, and its results come as late as the audio."),
     "no Terminate": Habit(
         "It waits for audio up to an hour.",
         'Send {"message": "EndOfStream", "last_seq_no": CHUNKS} and wait for EndOfTranscript.',
     ),
-    "closed too soon": Habit("It drops what was not final yet: up to max_delay, 4 s by default."),
+    "closed too soon": Habit(
+        "It discards words that were not final yet: up to max_delay, 4 s by default."
+    ),
     "counted twice": Habit(
-        "AddTranscript adds, and AddPartialTranscript is replaced.",
+        "AddTranscript appends; AddPartialTranscript replaces.",
         "Append finals up to EndOfUtterance, and let partials replace one another.",
     ),
 }

@@ -18,18 +18,23 @@ NO_KEY = Closure(
 NOT_ALLOWED = Closure(
     "not authorised",
     "The account may not do that.",
-    "Its own words say why; look at the account's page.",
+    "Its message says why; check the account's page.",
     False,
     (4003,),
     DOCUMENTED,
 )
 NO_CREDIT = Closure(
-    "no credit", "The account has no credit left.", "Add credit to it.", False, (), DOCUMENTED
+    "no credit",
+    "The account has no credit left.",
+    "Add credit to the account.",
+    False,
+    (),
+    DOCUMENTED,
 )
 BAD_INPUT = Closure(
     "bad input",
-    "The service could not accept a parameter, a message, or the audio.",
-    "Its own words name it; fix that.",
+    "The service rejected a parameter, a message, or the audio.",
+    "Its message names it.",
     False,
     (1003,),
     DOCUMENTED,
@@ -53,7 +58,7 @@ CROWDED = Closure(
 )
 FAULT = Closure(
     "service fault",
-    "The service met a fault.",
+    "The service failed.",
     "Try again after 5 to 10 s.",
     True,
     (4013, 1011),
@@ -78,7 +83,7 @@ IDLE = Closure(
 )
 TOO_LONG = Closure(
     "session too long",
-    "The session, or the account, reached its longest duration (48 h a session).",
+    "The session, or the account, reached its maximum duration (48 h a session).",
     "Open a new session; split the recording at a pause.",
     True,
     (1008, 4006),

@@ -39,7 +39,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "too many sessions": (4005, "quota_exceeded: Concurrent Quota Exceeded"),
     "too fast": (1011, "buffer_error: {received} s of audio in {took} s"),
     "idle": (1008, "idle_timeout: No audio for {seconds} s"),
-    "too long": (1008, "session_timeout: The session reached its longest duration"),
+    "too long": (1008, "session_timeout: The session reached its maximum duration"),
     "too early": (1003, "protocol_error: Audio before StartRecognition"),
     "fault": (4013, "job_error: An internal error happened"),
 }
