@@ -207,6 +207,6 @@ def _of_bursts(session: Session) -> Iterator[tuple[str, str]]:
         yield (
             "disturbed",
             f"{of_turns} of {len(turns)} turns and {of_words} of {len(words)} words came "
-            "behind a burst from the sender that the service may not have processed by then: shown, "
-            "but not counted." + f" With catch_up={SLOWEST:g}, there would be none." * paced,
+            "behind a burst from the sender that the service may not have processed by then: "
+            "shown, but not counted." + f" With catch_up={SLOWEST:g}, there would be none." * paced,
         )

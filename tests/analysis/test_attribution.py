@@ -175,7 +175,7 @@ def told(one: Session) -> list[str]:
 def test_how_long_and_how_many_is_said_and_what_to_do() -> None:
     known = call(25, **STALL)
     (queue,) = told(known)
-    assert "the service hears 1.25 s of audio in a second" in queue
+    assert "the service processes 1.25 s of audio per second" in queue
     longest = max(float(one.queue_wait[one.counted].max()) for one in both(known))
     assert f"waited up to {longest * 1000:.0f} ms" in queue
     assert "catch_up=1.25" in queue

@@ -151,8 +151,8 @@ def test_a_share_leaves_out_less_the_fewer_the_units(units: int, tail: float) ->
         (900, 10, 0.5, ""),
         (900, 1, 0.5, "too narrow: 1 of 10 files"),
         (367, 1, 0.99, "no upper bound: 367 of 368 values; too narrow: 1 of 10 files"),
-        (400, None, 1.0, "no upper bound: no number of values tells the ends"),
-        (400, None, 0.0, "no lower bound: no number of values tells the ends"),
+        (400, None, 1.0, "no upper bound: no number of values bounds the extremes"),
+        (400, None, 0.0, "no lower bound: no number of values bounds the extremes"),
     ],
 )
 def test_an_interval_of_too_little_says_so(

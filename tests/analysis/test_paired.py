@@ -45,7 +45,9 @@ def test_two_pairs_give_no_interval_and_say_so() -> None:
     assert np.isnan([found.mean.low, found.mean.high]).all()
     assert found.mean.holds_zero  # nothing is shown
     assert found.mean.value == pytest.approx(0.15)
-    assert "no interval: 2 files are too few to tell how they vary; it takes 3" in str(found)
+    assert "no interval: 2 files are too few to see how they vary; at least 3 are needed" in str(
+        found
+    )
 
 
 def test_one_file_is_no_comparison() -> None:

@@ -86,7 +86,12 @@ def names(one: Session, **bounds: float) -> list[str]:
             "p99 is 12.5 ms",
             "pacing='wall_clock'",
         ),
-        (stalled(0.02, 0.3), "stall", "had stalled (2×), for up to 300 ms", "isolation='process'"),
+        (
+            stalled(0.02, 0.3),
+            "stall",
+            "a stall of the loop (2×), for up to 300 ms",
+            "isolation='process'",
+        ),
         (leaving(0.05), "backpressure", "took 50 ms to send, more than 10 ms", "network"),
         (ended(10.0, 3610.0), "clock", "moved +3600.0 s apart", "slept"),
         (ended(10.0, 11.1), "clock", "moved +1.1 s apart", "slept"),
@@ -99,7 +104,7 @@ def names(one: Session, **bounds: float) -> list[str]:
             "isolation='process'",
         ),
         (ended(10.0, 10.0, slept=3.2), "clock", "the host slept for 3.2 s", "again"),
-        (sent(ON_TIME, terminated(1996)), "lost", "2000 bytes were sent and 1996", "connection"),
+        (sent(ON_TIME, terminated(1996)), "lost", "2000 bytes were sent, but 1996", "connection"),
         (sent(ON_TIME, "{", "["), "lost", "2 messages could not be read", "session.messages"),
     ],
 )
@@ -358,7 +363,7 @@ def test_a_receiver_that_stops_reading_is_seen_by_what_is_not_acknowledged(stop:
 
     (problem,) = validity(taken(unacknowledged=grows)).problems
     assert problem.name == "backpressure"
-    assert f"{stop * 1000:.0f} ms longer than usual" in problem.found
+    assert f"{stop * 1000:.0f} ms later than usual" in problem.found
 
 
 @pytest.mark.parametrize("stop", [1.0, 6.0])
@@ -372,7 +377,7 @@ def test_a_receiver_that_stops_reading_is_seen_by_its_window(stop: float) -> Non
 
     (problem,) = validity(taken(window=shrinks)).problems
     assert problem.name == "backpressure"
-    assert f"{stop * 1000:.0f} ms longer than usual" in problem.found
+    assert f"{stop * 1000:.0f} ms later than usual" in problem.found
 
 
 @pytest.mark.parametrize(
@@ -418,7 +423,7 @@ def arriving(*ways: float) -> Session:
 def test_a_receiver_that_stops_reading_is_seen_by_the_stamps_of_arrival() -> None:
     (problem,) = validity(arriving(0.0, 0.0, 1.8, 0.9, 0.0)).problems
     assert problem.name == "backpressure"
-    assert "1800 ms longer than usual" in problem.found
+    assert "1800 ms later than usual" in problem.found
     assert validity(arriving(0.3, 0.32, 0.5, 0.3))  # a slow network, and a slower moment
     assert validity(arriving(0.0, 0.0, 0.25))
     assert names(arriving(0.0, 0.0, 0.26)) == ["backpressure"]
@@ -551,7 +556,7 @@ def test_what_the_kernel_does_not_tell_is_said() -> None:
     asked_at_times = replace(asked_at_times, messages=(*told.messages, Message(9.0, SPEECH)))
     assert validity(asked_at_times).notes == ()
     assert len(validity(sent()).notes) == 2
-    assert all("not known" in note for note in validity(sent()).notes)
+    assert all("unknown on this system" in note for note in validity(sent()).notes)
 
 
 # What came back.
@@ -631,7 +636,7 @@ def test_a_reference_that_is_shifted_against_the_recording(by: float, shown: str
     one = heard(*moved(2.0), reference=[(text, s + 2 + by, e + 2 + by) for text, s, e in SAID])
     (problem,) = [problem for problem in validity(one).problems if problem.name == "shifted"]
     assert shown in problem.found
-    assert "0 of 4 words that were heard (0%) match nothing" in problem.found
+    assert "0 of 4 words that were recognized (0%) match nothing" in problem.found
     assert "early" not in names(one)
 
 
@@ -649,7 +654,7 @@ def test_words_that_match_nothing_have_their_share_named() -> None:
     one_of_four = [("won", 0.1, 0.3), *two_of_four[1:]]
     (problem,) = validity(heard(*one_of_four)).problems
     assert problem.name == "unmatched"
-    assert "3 of 4 words that were heard (75%)" in problem.found
+    assert "3 of 4 words that were recognized (75%)" in problem.found
 
 
 def test_results_that_come_before_their_word_was_spoken() -> None:
@@ -667,10 +672,10 @@ def test_results_that_come_before_their_word_was_spoken() -> None:
     long = [("long", 0.0, 1.0), ("longer", 1.1, 2.4)]
     (problem,) = validity(heard(*long, behind=-0.6, reference=None)).problems
     assert problem.name == "early"
-    assert ", half of them 600 ms before the end had" in problem.found
+    assert ", half of them 600 ms before the end of the word was" in problem.found
     (problem,) = validity(heard(*long, behind=-0.11, reference=None)).problems
     assert problem.found.startswith("0 of 2 results came before")
-    assert ", half of them 110 ms before the end had" in problem.found
+    assert ", half of them 110 ms before the end of the word was" in problem.found
     assert validity(heard(*long, behind=-0.09, reference=None))
 
 

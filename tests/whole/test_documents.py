@@ -62,7 +62,7 @@ def test_the_service_tells_how_to_start_it() -> None:
     ).stdout
     assert "--port" in shown
     assert "--script" in shown
-    table = shown[shown.index("what it may do wrong") :]
+    table = shown[shown.index("faults (--fault)") :]
     for name, kind in FAULTS.items():  # a line each
         assert re.search(rf"^  {name}\b.*{re.escape(kind.does)}$", table, re.MULTILINE)
     options = {text.split()[0]: text for text in shown.split("\n  --")[1:]}
