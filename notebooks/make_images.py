@@ -1,4 +1,4 @@
-"""Make the documents' pictures anew, from a real run: python notebooks/make_images.py
+"""Make the pictures of the docs again, from a real run: python notebooks/make_images.py
 
 Needs rtkit[test] and Chromium. A busy host makes chunks late, and then the pictures say so.
 """

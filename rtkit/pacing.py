@@ -235,6 +235,6 @@ class Plan:
         return choose_pacing(self.pacing, catch_up=self.catch_up)
 
     def __reduce__(self) -> tuple[type[Plan], tuple[object, ...]]:
-        """What a copy in another process is made of anew."""
+        """What a copy in another process is made of."""
         given = self.edges, self.rate, self.chunk, self.pacing, self.phase, self.catch_up
         return Plan, (*given, self.limits)

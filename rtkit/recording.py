@@ -65,7 +65,7 @@ def load_session(path: str | Path) -> Any:  # which of the two, only the disk kn
         there = f"there are {', '.join(beside[:9])}" if beside else "its folder has no sessions"
         raise ValueError(f"No such file or folder: {path}, searched from {Path.cwd()}; {there}")
     if not (path.is_dir() or path.is_file()):  # a pipe, say: reading it might never end
-        raise ValueError(f"{path} is no file")
+        raise ValueError(f"{path} is not a file")
     return _load_folder(path) if path.is_dir() else _load_file(path)
 
 

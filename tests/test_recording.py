@@ -319,7 +319,7 @@ def test_a_disk_that_fails_beside_what_failed_before_hides_neither(
 ) -> None:
     folder = tmp_path / "runs"
     timeline = (WELL, (0.75, Closed(3008)))
-    with pytest.raises(StreamError, match="longest duration") as caught:
+    with pytest.raises(StreamError, match="maximum duration") as caught:
         simulate(streamed(make_clip(1.0), folder / "a.jsonl", *timeline, work=removing(folder)))
     assert "file could not be written (No such file" in str(caught.value)
     assert len(caught.value.session.chunks) == 7
@@ -340,5 +340,5 @@ def test_what_cannot_be_written_holds_up_nobody(
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises((ValueError, OSError), match=sentence):
         simulate(rtkit.stream(make_clip(0.2), connection=Scripted([]), record=tmp_path / name))
-    with pytest.raises(ValueError, match="is no file"):
+    with pytest.raises(ValueError, match="is not a file"):
         load_session(tmp_path / "pipe")

@@ -1,4 +1,4 @@
-"""How sure a number is: intervals by drawing units anew.
+"""How sure a number is: intervals by resampling units.
 
 Numbers in, numbers out. What varies as a whole is drawn as a whole: the turns of a session have
 its network and its host in common, so sessions are drawn, and recordings where there are several.

@@ -1,6 +1,6 @@
 """The same session under the definitions of latency that others use.
 
-None of them is wrong; each answers another question, and several hide whose the latency is.
+None of them is wrong; each is for another question, and several hide whose the latency is.
 """
 
 from __future__ import annotations
@@ -110,15 +110,15 @@ def _cursors(session: Session) -> np.ndarray:
     if not session.chunks:
         return np.empty(0)
     stops = _stops(session)
-    answers = [
+    results = [
         (at, reply.words[-1].end)
         for at, reply in session.replies
         if isinstance(reply, Turn) and reply.words and not reply.end_of_turn
         if reply.words[-1].end is not None
     ]
-    sent = np.searchsorted(session.sent, [at for at, _ in answers], side="right") - 1
+    sent = np.searchsorted(session.sent, [at for at, _ in results], side="right") - 1
     return np.array(
-        [stops[max(index, 0)] - end for index, (_, end) in zip(sent, answers, strict=True)]
+        [stops[max(index, 0)] - end for index, (_, end) in zip(sent, results, strict=True)]
     )
 
 

@@ -142,7 +142,7 @@ class Clip:
     def levels(self) -> tuple[Level, ...]:
         """How loud the clip is: first as it is sent, then each channel where there are several.
 
-        The clip is read once for that, and the answer remembered.
+        The clip is read once for that, and the result remembered.
 
         Raises
         ------

@@ -184,7 +184,7 @@ def decoder(path: Path) -> Iterator[soundfile.SoundFile]:
     """A recording, opened so that all of its audio can be read."""
     with path.open("rb") as file:
         extent = audio_extent(file, os.fstat(file.fileno()).st_size)
-        head = None if extent is None else extent.mended(file)
+        head = None if extent is None else extent.fixed(file)
         guise = None if extent is None or head is None else _Guise(file, extent.start, head)
         with _opened(file, guise) as sound:
             estimated = sound.format == "MP3" and not mp3_tagged(path)

@@ -48,7 +48,7 @@ class Extent:
     order: Order
     fault: str | None = None
 
-    def mended(self, file: BinaryIO) -> bytes | None:
+    def fixed(self, file: BinaryIO) -> bytes | None:
         """What would have to stand before the audio for all of it to be read; None if it does."""
         if self.size == self.written:
             return None

@@ -18,7 +18,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     Parameters
     ----------
     wake : callable, optional
-        By how many seconds an `Alarm` on this loop wakes too late, asked anew each time.
+        By how many seconds an `Alarm` on this loop wakes too late, asked each time.
     """
 
     grain = 0.0

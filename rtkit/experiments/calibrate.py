@@ -45,13 +45,13 @@ class Calibration:
         The longest stall of the loop meanwhile.
     there, back : Quantiles
         From a chunk leaving the sender to its arrival at the service in another process, and
-        from an answer leaving there to the loop seeing it.
+        from a result leaving there to the loop seeing it.
     error : Quantiles
         Of the service time: as measured from outside, minus what the embedded service states of
         itself, from arrival to leaving. It is there and back together: the round trip. Part of it
         is the embedded service's: until it looks at what has arrived.
     own : Quantiles
-        The same with a peer that answers at once, on a blocking socket: rtkit's own part, and the
+        The same with a peer that replies at once, on a blocking socket: rtkit's own part, and the
         kernel's.
     lateness : Quantiles
         Of the chunks of the calibrating session.
@@ -193,7 +193,7 @@ def _ticks(seconds: float) -> Reference:
 
 
 def ways(session: Session) -> tuple[np.ndarray, np.ndarray]:
-    """How long the deciding chunk took to the service, and each answer back, by its stamps."""
+    """How long the deciding chunk took to the service, and each result back, by its stamps."""
     received = np.cumsum([chunk.bytes // 2 for chunk in session.chunks])
     there, back = [], []
     for at, reply in session.replies:

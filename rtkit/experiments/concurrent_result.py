@@ -61,7 +61,7 @@ class ConcurrentResult:
         """Whether this host could not send so many on time.
 
         It could not if one chunk of a hundred left later than a tenth of its duration. The same
-        loop sees the answers, and as late: what was measured is then the host, not the service.
+        loop sees the results, and as late: the host is measured then, not the service.
         Sessions whose connection was full do not count: the other side, or the network, held
         them up.
         """

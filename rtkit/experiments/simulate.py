@@ -73,7 +73,7 @@ def simulate(
     blocks : sequence of (float, float)
         Blocks the sender's loop at these instants, for so many seconds.
     delay : float
-        Seconds from the service's hearing to its answer.
+        Seconds from receiving audio to sending its result.
     seed : int
         Of all that is drawn.
 

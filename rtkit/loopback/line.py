@@ -105,7 +105,7 @@ class Line:
     # The faults' side.
 
     def tell(self, fault: Fault) -> None:
-        self._note(f"let down: {fault.written}")
+        self._note(f"fault: {fault.written}")
 
     def frames(self, reply: Reply) -> list[str | Close]:
         """What the vendor sends for it."""

@@ -1,4 +1,4 @@
-"""What the service tells whoever watches it: who came, how they were let down, how they left.
+"""What the service tells whoever watches it: who came, which faults they met, how they left.
 
 No key and no token is told: of what a client sent, only what was understood, and the service's own
 words about the rest without what the client brought to be let in.

@@ -73,7 +73,7 @@ class Loopback(Options):
         How many sessions may be open at once, and maximum number of new sessions per minute, as a
         vendor limits them.
     max_connections : int
-        How many it takes at once at all, to protect this computer. `rtkit.stream_many` lets it
+        The maximum number of connections, to protect this computer. `rtkit.stream_many` lets it
         take as many as it opens.
     origins : sequence of str
         Web pages from there may come in, such as ``"http://localhost:3000"``. Its own address and

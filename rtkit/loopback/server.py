@@ -249,7 +249,7 @@ class _Host:
         return None if origin_of(said) in own | self._origins else told(said, 60)
 
     def answered(self, connection: ServerConnection, request: Request, response: Response) -> None:
-        """Tell of an answer that opens no session."""
+        """Log a response that opens no session."""
         status = response.status_code
         if status != HTTPStatus.SWITCHING_PROTOCOLS and response.body != b"ok\n":
             path, how = _path(request), "answered" if status < 300 else "refused"

@@ -214,7 +214,7 @@ def sounds_secret(name: str) -> bool:
 
 
 class Closed(Exception):
-    """The other side closed the connection; `code` is None where it broke without a word.
+    """The other side closed the connection; `code` is None where it broke.
 
     `why` is set where this side had to break it off.
     """

@@ -334,7 +334,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """Audio came: `pcm` as little-endian 16-bit mono, whatever it travelled as, in `size` bytes."""
+    """Audio came: `pcm` as little-endian 16-bit mono, whatever it was sent as, in `size` bytes."""
 
     pcm: bytes
     size: int

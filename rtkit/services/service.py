@@ -185,7 +185,7 @@ class Dialect:
     vendor : type or None
         The class that a person names, if there is one.
     path : str
-        Where it answers at its host.
+        Its path on its host.
     endpoint : callable
         Where a session connects and what it says first, given the base of the URL, the key, the
         sample rate and the parameters.
@@ -250,7 +250,7 @@ class Server(Protocol):
     """
 
     PATHS: ClassVar[tuple[str, ...]]
-    """Where it answers websockets."""
+    """The path for websockets."""
 
     def __init__(self, query: Mapping[str, str], path: str) -> None: ...
 
@@ -266,7 +266,7 @@ class Server(Protocol):
         tokens: Tokens,
         now: float,
     ) -> tuple[int, str | Mapping[str, Any]] | None:
-        """What it answers to a request that asks for no websocket: a status, and text or JSON."""
+        """The response to a request that is not for a websocket: a status, and text or JSON."""
 
     @staticmethod
     def refusal(cause: str, **facts: object) -> Refusal:

@@ -34,7 +34,7 @@ class Observer(Protocol):
 
 
 def refusal(status: str, why: str) -> bytes:
-    """An answer that opens nothing."""
+    """A response that opens nothing."""
     body = f"{why}\n".encode()
     head = (
         f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n"

@@ -153,7 +153,7 @@ class Tapped:
         head, found, rest = self._head.partition(b"\r\n\r\n")
         if not found:
             if len(self._head) > LONGEST_HEAD:
-                self.unread = "the answer's head is too long"
+                self.unread = "the head of the reply is too long"
             return
         lines = head.decode("latin-1").split("\r\n")
         pairs = (line.partition(":") for line in lines[1:])

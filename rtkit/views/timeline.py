@@ -51,9 +51,9 @@ def plot_timeline(sessions: Sessions, *, ax: Axes) -> list[Artist]:
         artists += drawn
         turns = max(turns, rows)
         stalled = stalled or bool(long_stalls(session))
-    labelled = range(0, turns + 1, 1 + turns // 13)
-    labels = ["chunks sent", *[f"turn {row}" for row in labelled[1:]]]
-    ax.set_yticks(labelled, labels, fontsize="small")
+    labeled = range(0, turns + 1, 1 + turns // 13)
+    labels = ["chunks sent", *[f"turn {row}" for row in labeled[1:]]]
+    ax.set_yticks(labeled, labels, fontsize="small")
     ax.set_ylim(max(turns, 1) + 0.6, -0.6)
     ax.margins(x=0.01)
     ax.update_datalim([(0, 0)], updatey=False)

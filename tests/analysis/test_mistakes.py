@@ -343,7 +343,7 @@ def test_closed_too_soon(make_clip: MakeClip) -> None:
 def test_three_seconds_are_time_enough_for_a_last_word(closed: float, told: list[str]) -> None:
     one = built([0.0] * 10, terminated=8.0)
     one = replace(one, events=(*one.events, Event(closed, "closed")))
-    assert [mistake.evidence[:33] for mistake in diagnose(one)] == told
+    assert [mistake.evidence[:37] for mistake in diagnose(one)] == told
     failed = replace(one, ending=Ending("failed"))
     assert not diagnose(failed)  # the other side went first
 
@@ -451,7 +451,7 @@ def test_counted_twice() -> None:
     assert turns > 1
     assert mistake.name == "counted twice"
     assert mistake.evidence == (
-        f"{2 * words} words for {words} that were said; {2 * turns} finals of {turns} turns"
+        f"{2 * words} words for {words} that were spoken; {2 * turns} finals of {turns} turns"
     )
 
 

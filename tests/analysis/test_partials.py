@@ -41,7 +41,7 @@ def metric(one: Session, name: str) -> float:
         (["so", "so long", "so long and"], 0, 0),
         # One word is changed, and a display rewrites all from there on.
         (["so", "so lung and", "so long and thanks"], 1, 2),
-        # A word is dropped in front: the others stay words, and all are written anew.
+        # A word is dropped in front: the others stay words, and all are written again.
         (["oh so long", "so long", "so long"], 1, 3),
         # Twice revised is counted twice.
         (["go", "goat", "goats"], 2, 2),

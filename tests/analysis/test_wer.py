@@ -294,7 +294,7 @@ def test_an_interval_is_printed_in_percent() -> None:
     score = rated([1, 0, 2, 0] * 20, 10)
     found = score.interval
     bounds = f"{found.low * 100:.1f} to {found.high * 100:.1f} %"
-    assert f"95% interval: {bounds}. It shows the effect of chance with such speech" in str(score)
+    assert f"95% interval: {bounds}. It shows the effect of chance for speech" in str(score)
     assert f"(95%: {bounds})" in repr(score)
     assert f"95% interval: {bounds}" in score._repr_html_()
 

@@ -1,4 +1,4 @@
-"""Waiting never ends early; virtual time is exact; the blocking door opens everywhere."""
+"""Waiting never ends early; virtual time is exact; `rtkit.run` works everywhere."""
 
 from __future__ import annotations
 

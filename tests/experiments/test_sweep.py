@@ -262,9 +262,9 @@ def test_what_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ({"chunks": 0.01}, "chunk"),
         ({"repeats": 0}, "repeats=0 leaves nothing to run"),
         ({"clips": []}, "the grid is empty"),
-        ({"speed": 2}, "sweep takes no 'speed'"),
+        ({"speed": 2}, "unknown sweep parameter 'speed'"),
         ({"phase": "middle"}, "unknown phase 'middle'"),
-        ({"service": AssemblyAI(key="k")}, "simulated=True brings its own service"),
+        ({"service": AssemblyAI(key="k")}, "simulated=True has its own service"),
         ({"service": AssemblyAI, "simulated": False}, "is not a service"),
         ({"max_concurrency": 0}, "max_concurrency=0 would never start a session"),
     ],
@@ -465,7 +465,7 @@ def test_the_cost_is_stated_and_somebody_has_to_agree(
     monkeypatch.setattr("builtins.input", refuse)
     with pytest.raises(RuntimeError, match="as asked"):
         sweep(tmp_path, clip, **asked)
-    assert told[1].endswith("Begin? [y/N] ")
+    assert told[1].endswith("Start? [y/N] ")
     monkeypatch.delenv("ASSEMBLYAI_API_KEY", raising=False)
     with pytest.raises(ValueError, match="needs an API key"):
         sweep(tmp_path, clip, simulated=False, service=AssemblyAI(), confirm=True)

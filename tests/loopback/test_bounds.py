@@ -194,7 +194,7 @@ def test_its_own_limit_is_told_as_that(make_clip: MakeClip) -> None:
 
     sentence = asyncio.run(run())
     assert "HTTP status 503" in sentence
-    assert "met a fault" not in sentence
+    assert "The service failed" not in sentence
     assert "1 sessions are open, and the service takes no more" in sentence
 
 
@@ -214,10 +214,10 @@ def test_a_page_in_place_of_a_service_is_told_as_that(make_clip: MakeClip) -> No
 
     sentence = asyncio.run(run())
     assert (
-        'HTTP status 200 and the words "welcome". No server accepts connections at this address.'
+        'HTTP status 200 and the message "welcome". No server accepts connections at this address.'
         in sentence
     )
-    assert "with the code 200" not in sentence
+    assert "with code 200" not in sentence
 
 
 def test_numbers_of_connections_that_cannot_be_are_refused() -> None:

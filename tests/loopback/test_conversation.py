@@ -1006,10 +1006,10 @@ def by(speaker: str | None, *words: tuple[str, float, float]) -> SpokenTurn:
     return replace(spoken(*words).turns[0], speaker=speaker)
 
 
-LABELLED = {"speaker_labels": "true"}
+LABELED = {"speaker_labels": "true"}
 
 
-def test_speakers_are_labelled_on_finals_and_short_turns_in_the_end() -> None:
+def test_speakers_are_labeled_on_finals_and_short_turns_in_the_end() -> None:
     call = Reference(
         (
             by("agent", ("Good", 0.0, 0.5), ("morning.", 0.5, 1.1)),
@@ -1018,7 +1018,7 @@ def test_speakers_are_labelled_on_finals_and_short_turns_in_the_end() -> None:
             by(None, ("Noise,", 5.5, 6.0), ("somewhere.", 6.0, 6.6)),
         )
     )
-    talk = Talk(call, query=LABELLED)
+    talk = Talk(call, query=LABELED)
     talk.hush(8.0)
     talk.finish()
     assert [turn.get("speaker_label") for turn in talk.finals] == [

@@ -76,9 +76,9 @@ def streamed(clip: Clip, path: Path, *faults: str, **how: Any) -> Outcome:
     return outcome
 
 
-LOST = ("broke without a word", "Look at the network and try again")
+LOST = ("broke without a close frame", "Check the network and try again")
 NO_BEGIN = ("no Begin within 0.3 s", "check the status of the service")
-EARLY = ("closed the session before its end", "Try again")
+EARLY = ("closed the session early", "Try again")
 BRIEFLY = {"begin_timeout": 0.3}
 
 
@@ -86,7 +86,7 @@ BRIEFLY = {"begin_timeout": 0.3}
 @pytest.mark.parametrize(
     ("faults", "how", "told", "least"),
     [
-        ("refuse", {}, ("HTTP status 503", "takes no more", "Try again in a while"), 0),
+        ("refuse", {}, ("HTTP status 503", "takes no more", "Try again later"), 0),
         ("refuse=401", {}, ("does not know this API key", "Copy the key again"), 0),
         ("no_answer", BRIEFLY, ("did not reply within 0.3 s", "begin_timeout"), 0),
         ("garbage", {}, ("valid HTTP response", "Check the network"), 0),
@@ -99,11 +99,11 @@ BRIEFLY = {"begin_timeout": 0.3}
         ("mute", BRIEFLY, NO_BEGIN, 0),
         ("termination", {}, EARLY, 1),
         ("drop@0.2", {}, LOST, 2),
-        ("close=1011@0.2", {}, ("met a fault", "Try again in a while", "the code 1011"), 2),
+        ("close=1011@0.2", {}, ("The service failed", "Try again later", "code 1011"), 2),
         ("error=3007@0.2", {}, ("faster than real time", "pacing='wall_clock'"), 2),
         ("termination@0.2", {}, EARLY, 2),
-        ("garbage@0.2", {}, ("no websocket message", "a proxy above all"), 2),
-        ("huge@0.2", {}, ("larger than rtkit accepts", "See that the address"), 2),
+        ("garbage@0.2", {}, ("not a websocket message", "a proxy above all"), 2),
+        ("huge@0.2", {}, ("larger than rtkit accepts", "Check that the address"), 2),
         ("mute@0.2", {"termination_timeout": 0.3}, ("no Termination within", "try again"), 5),
         ("no_termination", {"termination_timeout": 0.3}, ("no Termination within", "again"), 5),
     ],

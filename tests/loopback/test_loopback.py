@@ -386,7 +386,7 @@ def test_a_service_that_crashed_fails_the_session_and_starts_anew_for_the_next(
             kill_child(service)
 
     try:
-        with pytest.raises(StreamError, match="broke without a word") as failure:
+        with pytest.raises(StreamError, match="broke without a close frame") as failure:
             asyncio.run(stream(make_clip(2.0), service=service, on_event=crash))
         assert len(failure.value.session.chunks) >= 4
         assert asyncio.run(stream(make_clip(0.5), service=service)).complete
@@ -548,7 +548,7 @@ def test_the_command_tells_how_clients_fare_and_no_secret() -> None:
     heard = r" s of audio in \d\.\d s; no Terminate"
     expected = {
         1: [
-            r"let down: drop@0\.5x1",
+            r"fault: drop@0\.5x1",
             r"lost: the connection broke without a close frame; (0\.[5-9]|1\.0)" + heard,
         ],
         2: [r"refused: 3006 .*'speech_model': '\[secret\]' is not one of .*"],

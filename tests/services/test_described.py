@@ -53,7 +53,7 @@ REAL = {
         ),
     ],
 )
-def test_older_files_are_labelled_as_ever(described: dict[str, Any], words: str) -> None:
+def test_older_files_are_labeled_as_ever(described: dict[str, Any], words: str) -> None:
     assert label(described) == words
 
 

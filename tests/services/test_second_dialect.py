@@ -237,7 +237,7 @@ def test_a_session_that_breaks_off_says_why_in_its_words(make_clip: MakeClip) ->
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        ("drop@0.3", "broke without a word"),
+        ("drop@0.3", "broke without a close frame"),
         ("close=4001@0.3", "The parrot was offended"),
         ("error=4001@0.3", 'the message "SQUAWK: no cracker'),
         ("refuse=401", "does not know this API key"),

@@ -84,7 +84,7 @@ def test_a_session_is_what_its_client_says_it_is(
 
 
 def c_bytes(session: rtkit.Session, chunk: Any) -> bytes | str:
-    """What a chunk travelled as, of zeros; as long as any other."""
+    """What a chunk was sent as, of zeros; as long as any other."""
     return bytes(chunk.bytes)
 
 

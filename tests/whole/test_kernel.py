@@ -180,7 +180,7 @@ def test_whoever_applied_the_old_nest_asyncio_loses_no_cell(kernel: Kernel) -> N
         "await rtkit.stream(clip, record={path!r})",  # first, while nothing is patched
         "rtkit.run(rtkit.stream(clip, record={path!r}))",
     ],
-    ids=["awaited", "in the blocking door"],
+    ids=["awaited", "in rtkit.run"],
 )
 def test_an_interrupt_stops_the_session_cleanly(shared: Kernel, tmp_path: Path, call: str) -> None:
     path = tmp_path / "session.jsonl"

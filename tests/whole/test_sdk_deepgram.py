@@ -178,7 +178,7 @@ def test_an_error_in_the_middle(connect: Any) -> None:
 
     *_, error, close = asyncio.run(session())
     assert error.type == "Error"
-    assert error.description == "The service met a fault"
+    assert error.description == "The service failed"
     assert close.code == 1011
     assert close.reason.startswith("NET-0000")
 

@@ -281,7 +281,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_before_the_key_is_told
     assert "could not prove that it is 127.0.0.1" in told
     assert "SSL_CERT_FILE" in told
     assert heard == []
-    with pytest.MonkeyPatch.context() as patch:  # the cure that it names
+    with pytest.MonkeyPatch.context() as patch:  # the fix that it names
         patch.setenv("SSL_CERT_FILE", str(files["-out"]))
         assert "could not accept" in asyncio.run(run())
     assert len(heard) == 1

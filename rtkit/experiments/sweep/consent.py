@@ -27,7 +27,7 @@ def agree(
     cost = " ".join(costs)
     if confirm is None:
         try:
-            answer = input(f"{cost} Start? [y/N]  ")
+            answer = input(f"{cost} Start? [y/N] ")
         except (EOFError, OSError, RuntimeError, NotImplementedError) as error:
             raise RuntimeError(
                 f"The sweep was not started: {cost} Nobody can be asked here; pass "

@@ -16,7 +16,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import Any
 
 from rtkit.audio import SUFFIXES, AudioError, Clip, open_clip
-from rtkit.boundary.text import told
+from rtkit.boundary.text import told, unknown
 from rtkit.experiments.simulate import Models, simulate
 from rtkit.pacing import Plan
 from rtkit.recording import load_session
@@ -99,7 +99,7 @@ def make_grid(
     known = set(inspect.signature(simulate if simulated else stream).parameters).difference(ITS_OWN)
     for name in options:
         if name not in known:
-            raise TypeError(f"sweep has no parameter {name!r}; it takes {', '.join(sorted(known))}")
+            raise TypeError(unknown("sweep parameter", name, sorted(known)))
     if repeats < 1:
         raise ValueError(f"repeats={repeats} leaves nothing to run; give 1 or more")
     if simulated and services != ALONE:

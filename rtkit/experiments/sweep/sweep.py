@@ -2,7 +2,7 @@
 
 The unit of work is one session, and its file is the proof that it was done: it is written aside
 and takes its name when the session is complete. So a sweep that was interrupted goes on where it
-stopped, and a worker that is killed loses the session that it was in, which is then run anew.
+stopped, and a worker that is killed loses the session that it was in, which then runs again.
 Where the sessions run is left to any `concurrent.futures.Executor`.
 """
 
@@ -118,7 +118,7 @@ async def sweep(
 
     Notes
     -----
-    When it is cancelled, sessions in this process end cleanly and are run anew the next time;
+    When it is cancelled, sessions in this process end cleanly and run again the next time;
     those that run elsewhere go on to their end, and count.
 
     ``AssemblyAI(key=...)`` goes to the workers with its key, in memory; where the way there is not

@@ -63,7 +63,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "fault": (3005, "Session Cancelled: An error occurred"),
 }
 UNKNOWN = "UNKNOWN"  # the speaker, of a turn shorter than
-LABELLED = 1.0  # seconds, until the end
+LABELED = 1.0  # seconds, until the end
 RUN = 0.98  # seconds after which messages that are too short end the session
 TOKEN_LIMITS = {  # seconds
     "expires_in_seconds": (1, 600),
@@ -252,12 +252,12 @@ class Server:
         return bool(self._configuration["speaker_labels"])
 
     def _speaker(self, turn: Turn, words: list[dict[str, Any]]) -> dict[str, Any]:
-        """Who spoke most; a short turn is labelled in the end."""
+        """Who spoke most; a short turn is labeled in the end."""
         known = Counter(word.speaker for word in turn.words if word.speaker is not None)
         if not known:
             return {"speaker_label": UNKNOWN}
         label = self._label(known.most_common(1)[0][0])
-        if (turn.words[-1].end or 0.0) - (turn.words[0].start or 0.0) >= LABELLED:
+        if (turn.words[-1].end or 0.0) - (turn.words[0].start or 0.0) >= LABELED:
             return {"speaker_label": label, "speaker_confidence": _sure(turn)}
         revision = {"turn_order": turn.order, "speaker_label": label, "words": words}
         self._revisions = [one for one in self._revisions if one["turn_order"] != turn.order]

@@ -37,7 +37,7 @@ __all__ = ["Server"]
 SEGMENT = 3.0  # seconds after which a segment is closed in the middle of a turn, about
 UTTERANCE_END = 1.0  # seconds; the only value that is done beside endpointing
 SURE, EAGER = 0.24, 0.16  # Flux: seconds of silence to be sure of a turn's end, and to guess it
-NET0 = "NET-0000: The service met a fault"
+NET0 = "NET-0000: The service failed"
 REFUSALS: Mapping[str, tuple[int, str]] = {
     "no key": (401, "INVALID_AUTH: Invalid credentials."),
     "key refused": (401, "INVALID_AUTH: Invalid credentials."),
@@ -45,7 +45,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "too many sessions": (429, "TOO_MANY_REQUESTS: Too many requests. Please try again later."),
     "too fast": (1011, f"{NET0}: {{received}} s of audio in {{took}} s"),
     "idle": (1011, "NET-0001: No audio and no text message for {seconds} s"),
-    "too long": (1011, f"{NET0}: the longest duration"),
+    "too long": (1011, f"{NET0}: the maximum duration"),
     "too early": (1008, "DATA-0000: Audio before its time"),
     "fault": (1011, NET0),
 }
