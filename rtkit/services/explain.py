@@ -15,37 +15,37 @@ from rtkit.services.service import ASSEMBLYAI, dialect_named, part_of
 
 __all__ = ["CLOSED_EARLY", "FLOOD", "close_codes", "explain", "explain_own"]
 
-_LATER = "Try again in a while."
-_ANOTHER = "See that the address is a speech-to-text service's, and try again."
+_LATER = "Try again later."
+_ANOTHER = "Check that the address is that of a speech-to-text service, and try again."
 CLOSED_EARLY = Closure(
     "closed early",
-    "The service closed the session before its end.",
+    "The service closed the session early.",
     "Try again; if it happens again, check the status of the service.",
     True,
 )
 # Why this side breaks a connection off.
 FLOOD = Closure(
     "flood",
-    "The service sent more than rtkit keeps or answers in a session, which no speech needs.",
+    "The service sent more than rtkit accepts in a session, which is more than speech needs.",
     _ANOTHER,
     False,
 )
 _TOO_BIG = Closure(
-    "answer too big",
-    "The service sent a message larger than rtkit accepts (1 MiB), which no answer needs.",
+    "result too large",
+    "The service sent a message larger than rtkit accepts (1 MiB), which no result needs.",
     _ANOTHER,
     False,
 )
 _UNREADABLE = Closure(
     "unreadable",
-    "The service, or something on the way to it, sent bytes that are no websocket message.",
-    "Look at the network, a proxy above all, and try again: a new session starts at 0.",
+    "The service, or a proxy in front of it, sent bytes that are not a websocket message.",
+    "Check the network, especially proxies, and try again: a new session starts at 0.",
     False,
 )
 _NO_ANSWER = Closure(
-    "no answer",
-    "Nothing came within the time that was given.",
-    "Look at the network and try again, or give it longer.",
+    "no reply",
+    "Nothing arrived in time.",
+    "Check the network and try again, or increase the timeout.",
     True,
 )
 # What clients and systems say where there is no code.
@@ -71,11 +71,11 @@ _BARE = r"(?<![\d.:])(\d{3,4})(?![\d.:]\d| ?(?:ms|s|sec|seconds|bytes|Hz|samples
 # answers to the request for one. By how it is known.
 _KNOWN: Mapping[str, Mapping[tuple[int, ...], Closure]] = {
     SEEN: {
-        (1000,): Closure("complete", "The session ended as it should.", "Nothing to do.", False),
+        (1000,): Closure("complete", "The session ended normally.", "Nothing to do.", False),
         (1008,): Closure(
             "not authorised",
             "The service refused the key or the account.",
-            "Look at the key and at the account's page.",
+            "Check the key and the account's page.",
             False,
         ),
     },
@@ -83,8 +83,8 @@ _KNOWN: Mapping[str, Mapping[tuple[int, ...], Closure]] = {
         (1001,): Closure("service going away", "The service shut down or restarted.", _LATER, True),
         (1006,): Closure(
             "connection lost",
-            "The connection broke without a word.",
-            "Look at the network and try again: a new session starts its turns and times at 0.",
+            "The connection broke without a close frame.",
+            "Check the network and try again: a new session starts its turns and times at 0.",
             True,
         ),
         (1009,): Closure(
@@ -93,7 +93,7 @@ _KNOWN: Mapping[str, Mapping[tuple[int, ...], Closure]] = {
             "Send chunks of at most 1 s.",
             False,
         ),
-        (1011,): Closure("service fault", "The service met a fault.", _LATER, True),
+        (1011,): Closure("service fault", "The service failed.", _LATER, True),
         (1012,): Closure("service restart", "The service restarts.", _LATER, True),
         (1013,): Closure("service busy", "The service is overloaded.", _LATER, True),
     },
@@ -104,27 +104,26 @@ _KNOWN: Mapping[str, Mapping[tuple[int, ...], Closure]] = {
         (403,): Closure(
             "not authorised",
             "The service refused the account.",
-            "Its own words say why; look at the account's page.",
+            "Its message says why; check the account's page.",
             False,
         ),
         (404,): Closure(
             "nothing there",
-            "Something answered that has no streaming service at this address.",
-            "Look at the host's name and at the path.",
+            "The server at this address is not a streaming service.",
+            "Check the host name and the path.",
             False,
         ),
         (429,): Closure(
             "too many new sessions",
             "Sessions were opened faster than the account allows.",
-            "Wait at least 60 s before the next one, and end every session as its service wants "
-            "it.",
+            "Wait at least 60 s before the next one, and end every session properly.",
             True,
         ),
         (503,): Closure(
             "service busy", "The service is down, or takes no more sessions.", _LATER, True
         ),
         (500, 502, 504): Closure(
-            "service fault", "The service, or what stands before it, met a fault.", _LATER, True
+            "service fault", "The service, or a proxy in front of it, failed.", _LATER, True
         ),
     },
 }
@@ -137,7 +136,7 @@ _BY_CODE: Mapping[int, Closure] = {
 
 
 def close_codes(dialect: str = ASSEMBLYAI) -> Closures:
-    """Every ending that `explain` knows: first those told by their words, then by code alone.
+    """All ways a session can end that `explain` knows: first by message, then by code.
 
     Parameters
     ----------
@@ -155,7 +154,7 @@ def close_codes(dialect: str = ASSEMBLYAI) -> Closures:
 
 
 def explain(what: object, text: str = "", *, dialect: str = ASSEMBLYAI) -> Closure:
-    """The cause and the fix of an ending or an error: by its words first, then by its code.
+    """Why a session ended or an error occurred, and how to fix it: by message first, then by code.
 
     Parameters
     ----------
@@ -222,15 +221,14 @@ def _by_words_and_code(code: int | None, text: str, dialect: str) -> Closure:
     if code in range(100, 600):
         return Closure(
             "refused",
-            "Nobody there opens a session.",
-            "Look at the address and at proxies on the way; if they are right, try again in a "
-            "while.",
+            "No server accepts connections at this address.",
+            "Check the address and any proxies; if they are right, try again later.",
             False,
         )
     return Closure(
         "unknown",
-        f"The service ended the session with the code {code}.",
-        "Its own words, if any, are the best hint.",
+        f"The service ended the session with code {code}.",
+        "Its message, if any, is the best hint.",
         False,
     )
 
@@ -255,7 +253,7 @@ def _by_words(text: str, dialect: str) -> Closure:
     for failure, words in ((_NO_ANSWER, _LATE), (_not_reached(text), _UNREACHED)):
         if words.search(text):
             return failure
-    return Closure("unknown", f'Nothing is known of "{text}".', "Look at it as it stands.", False)
+    return Closure("unknown", f'rtkit does not know "{text}".', "See the text itself.", False)
 
 
 def _named(name: str, dialect: str) -> Iterator[Closure]:
@@ -278,7 +276,7 @@ def _of_session(session: Any) -> Closure:
     if ending is None:
         return Closure(
             "cut off",
-            "The sender was ended before the session was: its file has no last line.",
+            "The sender was stopped before the session ended: its file has no last line.",
             "Run it again to its end.",
             True,
         )
@@ -312,6 +310,6 @@ def _not_reached(said: str) -> Closure:
     return Closure(
         "not reached",
         f"The service or a file could not be reached: {said.rstrip('.')}.",
-        "Look at the network, the host's name, and the file's.",
+        "Check the network, the host name, and the file name.",
         True,
     )

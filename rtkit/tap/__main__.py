@@ -18,9 +18,9 @@ from rtkit.tap.tap import Tap
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m rtkit.tap",
-        description="Stands between a client and its streaming speech-to-text service, passes "
-        "every byte on, and measures whose latency it is. The client changes its host alone.",
-        epilog="faults, each with up. or down. before it or without:\n"
+        description="Sits between a client and its streaming speech-to-text service, passes "
+        "every byte on, and measures whose latency it is. Only the client's host setting changes.",
+        epilog="faults; prefix with up. or down. for one direction:\n"
         + "\n".join(f"  {name:<20}{does}" for name, does in FAULTS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -29,11 +29,18 @@ def main() -> None:
         default="embedded",
         help="the service, such as wss://streaming.assemblyai.com (%(default)s)",
     )
-    parser.add_argument("--port", type=int, default=8765, help="0 for a free one (%(default)s)")
-    parser.add_argument("--record", type=Path, metavar="FOLDER", help="for the sessions' files")
-    parser.add_argument("--protocol", help="whose it is, where the path does not tell")
     parser.add_argument(
-        "--keep-audio", action="store_true", help="as a WAV file beside each session"
+        "--port",
+        type=int,
+        default=8765,
+        help="port to listen on; 0 chooses a free one (%(default)s)",
+    )
+    parser.add_argument(
+        "--record", type=Path, metavar="FOLDER", help="folder for the session files"
+    )
+    parser.add_argument("--protocol", help="the protocol, if the path does not identify it")
+    parser.add_argument(
+        "--keep-audio", action="store_true", help="save the audio as a WAV file beside each session"
     )
     parser.add_argument(
         "--fault",
@@ -41,18 +48,20 @@ def main() -> None:
         default=[],
         dest="faults",
         metavar="FAULT",
-        help="what the network does wrong, such as up.delay=0.08 or down.stall=2@10; may be given "
-        "several times",
+        help="a network fault, such as up.delay=0.08 or down.stall=2@10; can be repeated",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn for these")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the random numbers of faults (%(default)s)"
+    )
     parser.add_argument(
         "--tls",
         type=Path,
         nargs="?",
         const=Path("rtkit-ca.pem"),
         metavar="PEM",
-        help="clients connect by wss, with a certificate made for this machine alone; whom to "
-        "trust for it is written to %(const)s. Needs pip install 'rtkit[tls]'",
+        help="clients connect by wss, with a certificate for this machine only; the CA to "
+        "trust is written to %(const)s. Needs"
+        " pip install 'rtkit[tls]'",
     )
     given = vars(parser.parse_args())
     ca = given.pop("tls")

@@ -25,7 +25,7 @@ class Fault(Protocol):
 
 @dataclass(frozen=True)
 class Delay:
-    """all goes on so many seconds later"""
+    """delays everything by the given seconds"""
 
     seconds: float
 
@@ -34,7 +34,7 @@ class Delay:
 
 
 class Spread:
-    """and up to so many more, drawn evenly"""
+    """adds a random delay of up to the given seconds"""
 
     def __init__(self, seconds: float, seed: str) -> None:
         self._seconds, self._random = seconds, random.Random(seed)
@@ -44,7 +44,7 @@ class Spread:
 
 
 class Rate:
-    """so many bytes a second go on, at most"""
+    """limits the speed, in bytes per second"""
 
     def __init__(self, rate: float) -> None:
         self._rate, self._free = rate, 0.0
@@ -56,7 +56,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Stall:
-    """for so many seconds nothing does"""
+    """passes nothing on for the given seconds"""
 
     seconds: float
     begin: float

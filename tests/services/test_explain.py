@@ -225,7 +225,7 @@ def test_codes_are_found_in_text_as_people_paste_it(pasted: str, code: int | Non
         ("[Errno 111] Connection refused", "not reached"),
         ("socket.gaierror: [Errno -2] Name or service not known", "not reached"),
         ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", "not reached"),
-        ("timed out during opening handshake", "no answer"),
+        ("timed out during opening handshake", "no reply"),
     ],
 )
 def test_what_clients_and_systems_say_is_told_apart(pasted: str, name: str) -> None:

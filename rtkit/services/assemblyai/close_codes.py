@@ -10,8 +10,8 @@ from rtkit.services.close_codes import DOCUMENTED, HTTP, SEEN, Closure
 
 _BAD_INPUT = Closure(
     "bad input",
-    "The service could not accept a parameter or a message.",
-    "Its own words name it; fix that.",
+    "The service rejected a parameter or a message.",
+    "Its message names it.",
     False,
     (3006,),
     SEEN,
@@ -45,8 +45,8 @@ BY_WORDS: tuple[tuple[str, Closure], ...] = (
         "signature has expired",
         Closure(
             "token expired",
-            "The temporary token has run out.",
-            "Ask for a new token.",
+            "The temporary token has expired.",
+            "Request a new token.",
             False,
             (1008,),
             SEEN,
@@ -57,7 +57,7 @@ BY_WORDS: tuple[tuple[str, Closure], ...] = (
         Closure(
             "no credit",
             "The account has no credit left.",
-            "Add credit to it.",
+            "Add credit to the account.",
             False,
             (1008,),
             SEEN,
@@ -68,7 +68,7 @@ BY_WORDS: tuple[tuple[str, Closure], ...] = (
         Closure(
             "key refused",
             "The service does not know this API key.",
-            "Copy the key again; it goes without the word Bearer.",
+            "Copy the key again, without the word Bearer.",
             False,
             (1008,),
             SEEN,
@@ -79,8 +79,8 @@ BY_WORDS: tuple[tuple[str, Closure], ...] = (
         Closure(
             "chunk out of bounds",
             "A chunk held less than 50 ms or more than 1000 ms of audio.",
-            "Choose a chunk duration of 0.05 to 1 s, and see that sample_rate is the file's own: "
-            "the service reckons durations by it.",
+            "Choose a chunk duration of 0.05 to 1 s, and check that sample_rate is the file's "
+            "own: the service computes durations from it.",
             False,
             (3007,),
             SEEN,
@@ -102,7 +102,7 @@ BY_WORDS: tuple[tuple[str, Closure], ...] = (
         Closure(
             "idle",
             "Nothing was sent for longer than inactivity_timeout.",
-            "Send audio or KeepAlive in time, or ask for a longer inactivity_timeout.",
+            "Send audio or KeepAlive in time, or request a longer inactivity_timeout.",
             False,
             (3006,),
             SEEN,
@@ -112,7 +112,7 @@ BY_WORDS: tuple[tuple[str, Closure], ...] = (
         "session expired",
         Closure(
             "session too long",
-            "The session reached its longest duration (3 h, or the token's).",
+            "The session reached its maximum duration (3 h, or the token's).",
             "Open a new session; split the recording at a pause.",
             True,
             (3008,),
@@ -124,7 +124,7 @@ BY_WORDS: tuple[tuple[str, Closure], ...] = (
         Closure(
             "not authorised",
             "The service refused the account.",
-            "Its own words say why; look at the account's page.",
+            "Its message says why; check the account's page.",
             False,
             (1008,),
             DOCUMENTED,
@@ -149,22 +149,22 @@ BY_CODE: Mapping[int, Closure] = {
     401: Closure(
         "key refused",
         "The service does not know this API key.",
-        "Copy the key again; it goes without the word Bearer.",
+        "Copy the key again, without the word Bearer.",
         False,
         (401,),
         HTTP,
     ),
     404: Closure(
         "nothing there",
-        "Something answered that has no streaming service at this address.",
-        "Look at the host's name and at the path, /v3/ws.",
+        "The server at this address is not a streaming service.",
+        "Check the host name and the path, /v3/ws.",
         False,
         (404,),
         HTTP,
     ),
     3005: Closure(
         "service fault",
-        "The service cancelled the session.",
+        "The service canceled the session.",
         "Try again once or twice.",
         True,
         (3005,),
@@ -181,7 +181,7 @@ BY_CODE: Mapping[int, Closure] = {
     ),
     3008: Closure(
         "session too long",
-        "The session reached its longest duration (3 h, or the token's).",
+        "The session reached its maximum duration (3 h, or the token's).",
         "Open a new session; split the recording at a pause.",
         True,
         (3008,),
