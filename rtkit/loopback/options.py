@@ -85,7 +85,7 @@ class Options:
     )
     seed: int = _asked(
         Behavior.seed,
-        "seed seed of the random numbers of --delay-spread, the same in each session (%(default)s)",
+        "seed of the random numbers of --delay-spread, the same in each session (%(default)s)",
     )
     timing: str = _asked(
         "quick",

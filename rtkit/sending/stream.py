@@ -119,8 +119,7 @@ async def stream_plan(clip: Clip, plan: Plan, options: Options, way: Way) -> Ses
         return await run_session(clip, plan, settings, options, way)
     if way.service is None:
         raise ValueError(
-            f"isolation={options.isolation!r} opens its own connection; give a service instead "
-            f"instead instead"
+            f"isolation={options.isolation!r} opens its own connection; give a service instead"
         )
     if options.isolation == "thread":
         from rtkit.sending.thread import run_in_thread

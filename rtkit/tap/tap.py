@@ -42,7 +42,7 @@ class Tap:
     port : int
         Where clients connect, on 127.0.0.1; 0 takes a free one.
     record : str or Path, optional
-        A folder folder for the session files, ``client-1.jsonl`` and so on.
+        A folder for the session files, ``client-1.jsonl`` and so on.
     protocol : str, optional
         Whose protocol clients speak: a folder's name in `rtkit.services`. Without it the path
         tells; what has another path is passed on and not measured.
