@@ -39,7 +39,7 @@ OLD = {
     "X is no Y, in a message": r"\} (is|are) no \w+",
     "what reads like a translation": (
         r"(?i)let down\b|in its stead|works? off a (queue|backlog)|how fast \w+ service drains"
-        r"|at once at all|blocking door|met a fault|broke without a close frame|Hence rtkit"
+        r"|at once at all|blocking door|met a fault|broke without a word|Hence rtkit"
     ),
     "answer for a result": r"(?i)\b(late|slow|its|an) answers?\b(?! to\b)|answers? (come|came) ",
     "titles that disagreed with what is shown": (
