@@ -133,8 +133,8 @@ class WordErrorRate:
             return self._none(
                 self.rate,
                 level,
-                f"without an error in {self.segments} {self.unit} nothing tells how rare they are; "
-                f"by the rule of three up to {most:.0%} of such {self.unit} may still hold one",
+                f"without an error in {self.segments} {self.unit} there is no interval; "
+                f"by the rule of three, up to {most:.0%} of such {self.unit} may still contain one",
             )
         found = self._sure(errors, self.rate, level, resamples, seed)
         return replace(found, low=float(np.maximum(0.0, found.low)))
@@ -170,8 +170,8 @@ class WordErrorRate:
             found = self._none(
                 0.0,
                 level,
-                f"both made as many errors in each of the {self.segments} {self.unit}: no "
-                "difference was seen, which does not show that there is none",
+                f"both have the same number of errors in each of the {self.segments} "
+                f"{self.unit}: no difference was seen, which does not prove that there is none",
             )
         return Difference(found)
 
@@ -180,7 +180,7 @@ class WordErrorRate:
     ) -> Interval:
         if self.segments < LEAST:
             few = "there is one" if self.segments == 1 else "there are two"
-            why = f"it takes {LEAST} {self.unit} to tell how they vary, and {few}"
+            why = f"at least {LEAST} {self.unit} are needed to see how they vary, and {few}"
             return self._none(rate, level, why)
         words = self._by_segment[1]
         low, high = ratio_interval(
@@ -266,9 +266,9 @@ class Difference:
         return self.interval.value
 
     def __str__(self) -> str:
-        shown = " It leaves out 0; whether another run would repeat that, only another run tells."
+        shown = " It does not include 0; only another run shows whether that is repeatable."
         if self.interval.holds_zero:
-            shown = " It holds 0: no difference is shown." * (not math.isnan(self.interval.low))
+            shown = " It includes 0: no difference is shown." * (not math.isnan(self.interval.low))
         return f"{self.rate * 100:+.1f} percentage points. {_told_of(self.interval)}{shown}"
 
 
@@ -277,8 +277,8 @@ def _told_of(interval: Interval) -> str:
         return f"No interval: {interval.note}."
     note = f" ({interval.note})" if interval.note else ""
     return (
-        f"{interval.level:.0%} interval: {_bounds(interval)}{note}. It tells what chance may do "
-        "with such speech, and nothing of other speakers, recordings or runs."
+        f"{interval.level:.0%} interval: {_bounds(interval)}{note}. It shows the effect of "
+        f"chance for speech like this, not for other speakers, recordings or runs."
     )
 
 
@@ -311,9 +311,9 @@ def _segment_html(edits: Sequence[Edit]) -> str:
 
 LEGEND = " &nbsp; ".join(
     (
-        f"{marked('struck', 'struck')} said, and not heard",
-        f"{marked('instead', 'marked')} heard in its stead",
-        f"{marked('added', 'underlined')} heard, and not said",
+        f"{marked('struck', 'struck')} said, not recognized",
+        f"{marked('instead', 'marked')} recognized instead",
+        f"{marked('added', 'underlined')} recognized, not said",
     )
 )
 

@@ -86,7 +86,7 @@ class Server(Double):
             message = json.loads(frame)
             kind = message["type"]
         except (ValueError, LookupError, TypeError, RecursionError):
-            raise _invalid(f"{frame[:60]!s} is no event") from None
+            raise _invalid(f"{frame[:60]!s} is not an event") from None
         match kind:
             case "input_audio_buffer.append":
                 return (self._audio(message.get("audio")),)
@@ -100,13 +100,13 @@ class Server(Double):
                 self._vllm = True
                 rules = _rules(VLLM_RATE, "pcm16", str(message["model"]), math.inf)
                 return (Configure(rules),)
-        raise _invalid(f"{str(kind)[:60]} is nothing that is done here")
+        raise _invalid(f"{str(kind)[:60]} is not supported by the embedded service")
 
     def _audio(self, audio: object) -> Audio:
         try:
             pcm = base64.b64decode(str(audio), validate=True)
         except ValueError:
-            raise _invalid("audio is no base64") from None
+            raise _invalid("audio is not base64") from None
         if not pcm or (len(pcm) % 2 and not self._mulaw):
             raise _invalid(f"{len(pcm)} bytes are not whole samples")
         return Audio(from_mulaw(pcm) if self._mulaw else pcm, len(pcm))
