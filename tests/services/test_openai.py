@@ -208,7 +208,7 @@ def test_an_unknown_dialect_is_refused() -> None:
     ("event", "words"),
     [
         ("{", "is not an event"),
-        ({"type": "response.create"}, "nothing that is done here"),
+        ({"type": "response.create"}, "not supported by the embedded service"),
         ({"type": "session.update", "session": {}}, "session.type is missing"),
         ({"type": "session.update", "session": {"type": "realtime"}}, "not one of transcription"),
         ({"type": "session.update", "session": {"type": "transcription"}}, "model is missing"),
@@ -216,8 +216,8 @@ def test_an_unknown_dialect_is_refused() -> None:
             {"type": "session.update", "session": {"type": "transcription", "audio": 7}},
             "'audio' is not an object",
         ),
-        ({"type": "input_audio_buffer.append", "audio": "!"}, "no base64"),
-        ({"type": "input_audio_buffer.append", "audio": "é"}, "no base64"),
+        ({"type": "input_audio_buffer.append", "audio": "!"}, "not base64"),
+        ({"type": "input_audio_buffer.append", "audio": "é"}, "not base64"),
         (
             {"type": "input_audio_buffer.append", "audio": base64.b64encode(b"123").decode()},
             "not whole samples",
