@@ -20,6 +20,7 @@ import numpy as np
 
 from rtkit.loopback.behavior import MAX_DURATION, Behavior
 from rtkit.loopback.engines import Energy, Engine, SlowEngine, Sound
+from rtkit.loopback.replay import Repeated, Replay
 from rtkit.loopback.turns import Decided, Turns
 from rtkit.services.messages import (
     Audio,
@@ -79,7 +80,8 @@ class Conversation:
     server : Server
         The vendor's protocol, from the service's end.
     engine : callable
-        Given the sample rate, what to listen with. What slow engines answer comes in by `answer`.
+        Given the sample rate, what to listen with. What slow engines answer comes in by `answer`; a
+        replay decides on all that is said.
     behavior : Behavior
     now : float
         The instant at which the client connected.
@@ -97,7 +99,7 @@ class Conversation:
         self,
         server: Server,
         *,
-        engine: Callable[[int], Engine | SlowEngine],
+        engine: Callable[[int], Engine | SlowEngine | Replay],
         behavior: Behavior,
         now: float,
         session_id: str,
@@ -107,6 +109,7 @@ class Conversation:
     ) -> None:
         self._server, self._make_engine, self._behavior = server, engine, behavior
         self._begin = Begin(session_id, expires_at)
+        self._replay: Replay | None = None
         self._random = random.Random(behavior.seed)
         self._opened = self._last_frame = now
         self._patience = patience  # until the first frame
@@ -239,11 +242,15 @@ class Conversation:
             # Looked at once: a protocol costs more to tell than a chunk to hear.
             self._slow = engine if isinstance(engine, SlowEngine) else None
             self._begins = max(now, self._opened + self._behavior.begin_delay)
-            self._say(self._begin, now)
+            if isinstance(engine, Replay):
+                self._replay = engine
+                self._repeat(engine.opening, _Decision(now, now, 0, ""))
+            else:
+                self._say(self._begin, now)
         else:
             self._say(Configured(), now)
         self._turns.rules = self.rules = rules
-        if not rules.heartbeat:
+        if not rules.heartbeat or self._replay is not None:
             self._beat_at = math.inf
         elif self._beat_at == math.inf:
             self._beat_at = now + HEARTBEAT
@@ -264,7 +271,9 @@ class Conversation:
         self._server.check(seconds)
         self._check_rate(seconds, now)
         self._chunks += 1
-        self._say(Receipt(self._chunks), now)
+        replay = self._replay
+        confirmed = 0.0 if replay is None else replay.confirmed_after(self.seconds)
+        self._say(Receipt(self._chunks), now + confirmed)
         # Heard on arrival by a client that keeps pace; the rest of a burst waits for its turn.
         self._heard_at = max(now, self._heard_at + seconds / self._behavior.max_speed)
         self._listen(pcm, self._decision(now, "audio"))
@@ -289,6 +298,12 @@ class Conversation:
         elif self._slow is not None:
             self._asked.append(moment)
             self._slow.ask(samples, moment.heard)
+        elif self._replay is not None:
+            over, replay = moment.cause == "terminate", self._replay
+            said = replay.finish(over=over) if samples is None else replay.hear(samples)
+            self._repeat(said, moment)
+            if over:
+                self._finish(moment)
         else:
             engine = cast(Engine, self._engine)
             heard = engine.finish() if samples is None else engine.hear(samples)
@@ -327,6 +342,17 @@ class Conversation:
 
     # What the service says.
 
+    def _repeat(self, said: Iterable[Repeated], moment: _Decision) -> None:
+        """What another session's service said, as long after what decided it, and in its order."""
+        truth = {"arrived": moment.arrived, "samples": moment.samples, "bytes": self._bytes}
+        for one in said:
+            at = max(self._last_leaving, moment.heard + one.after)
+            self._last_leaving = at
+            if isinstance(one.reply, Begin):  # its id, and when it expires, are this session's
+                self._say(self._begin, at)
+            else:
+                self._leave(at, one.marked(**truth), one.reply)
+
     def _beat(self, at: float) -> None:
         self._beat_at += HEARTBEAT
         self._say(Heartbeat(self.seconds, at - self._opened, self._turns.spoken), at)
@@ -343,14 +369,21 @@ class Conversation:
     def _say(self, reply: Reply, at: float | None, moment: _Decision | None = None) -> None:
         """Have it leave at that instant, or in its turn after what decided it was heard."""
         for frame in self._server.write(reply):
+            if self._replay is not None and not isinstance(frame, Close):
+                ends = isinstance(reply, Termination) and not self._replay.ends
+                if not (ends or isinstance(reply, Begin | Receipt | ServiceError)):
+                    continue  # that was recorded
             if at is None:
                 assert moment is not None
                 at = self._leaving(moment)
             at = max(at, self._begins)
             if isinstance(frame, Mapping):
                 frame = {**frame, **self._mark(reply, moment)}
-            self._said += 1
-            heapq.heappush(self._outbox, (at, self._said, frame, reply))
+            self._leave(at, frame, reply)
+
+    def _leave(self, at: float, frame: Frame, reply: Reply) -> None:
+        self._said += 1
+        heapq.heappush(self._outbox, (at, self._said, frame, reply))
 
     def _mark(self, reply: Reply, moment: _Decision | None) -> dict[str, Any]:
         """What is added to a message, whatever the vendor: the truth about it."""

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from rtkit.loopback.conversation import Behavior, Conversation, Say
 from rtkit.loopback.engines import Energy, Engine
+from rtkit.loopback.replay import Replay
 from rtkit.services.endpoint import Closed
 from rtkit.services.messages import Close
 from rtkit.services.service import ASSEMBLYAI, dialect_named, part_of
@@ -27,7 +28,7 @@ class InMemoryConnection:
 
     def __init__(
         self,
-        engine: Callable[[int], Engine],
+        engine: Callable[[int], Engine | Replay],
         *,
         rate: int,
         behavior: Behavior | None = None,

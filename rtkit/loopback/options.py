@@ -15,6 +15,7 @@ from rtkit.loopback.admission import Admission
 from rtkit.loopback.behavior import MAX_DURATION, TIMINGS, Behavior
 from rtkit.loopback.faults import read_faults
 from rtkit.loopback.recognizer import recognizer_name
+from rtkit.loopback.replay import Record
 from rtkit.loopback.script_position import recording_beside
 from rtkit.reference import Reference, read_reference
 from rtkit.services.service import ASSEMBLYAI, dialect_named, dialects
@@ -69,6 +70,14 @@ class Options:
         metadata={
             "help": "the script's recording, to locate the clients' audio in; the default is "
             "the recording beside the script, if there is one",
+            "type": Path,
+        },
+    )
+    replay: str | Path | None = field(
+        default=None,
+        metadata={
+            "help": "a recorded session (JSON lines), which is said again to clients that send its "
+            "audio, in its protocol: the same messages with the same service times",
             "type": Path,
         },
     )
@@ -155,11 +164,12 @@ class Options:
         if self.max_connections < 1:
             raise ValueError(f"max_connections={self.max_connections} must be 1 or more")
         written = [self.faults] if isinstance(self.faults, str) else self.faults
-        settled: dict[str, Any] = {"faults": tuple(map(str, read_faults(written)))}
+        settled: dict[str, Any] = {} if self.replay is None else self._replayed(self.replay)
+        settled |= {"faults": tuple(map(str, read_faults(written)))}
         settled |= {"origins": _origins(self.origins), "key": hidden(self.key)}
         if self.recognizer is not None and self.script is not None:
             raise ValueError("a recognizer needs no script; leave script out")
-        if self.delay is None:
+        if self.delay is None and self.replay is None:
             settled["delay"] = Behavior.delay if self.recognizer is None else 0.0
         for name, usual in TIMINGS[self.timing].items():
             if getattr(self, name) is None:
@@ -175,6 +185,21 @@ class Options:
         for name, value in settled.items():
             object.__setattr__(self, name, value)
         _ = self.behavior, self.admission  # they refuse what cannot be
+
+    def _replayed(self, path: str | Path) -> dict[str, Any]:
+        """What a recorded session settles."""
+        decides = ("script", "recording", "delay")
+        given = [name for name in decides if getattr(self, name) not in (None, 0.0)]
+        given += ["engine"] if self.engine != ENGINES[0] else []
+        if given:
+            raise ValueError(f"a replay says what was recorded, as it was; leave {given[0]} out")
+        dialect = Record(Path(path)).dialect
+        if self.protocol not in (ASSEMBLYAI, dialect, dialect.partition(".")[0]):
+            raise ValueError(
+                f"{path} was recorded from a service that speaks {dialect}, and "
+                f"protocol={self.protocol!r} was asked for; leave protocol out"
+            )
+        return {"replay": Path(path).absolute(), "protocol": dialect, "delay": 0.0}
 
     @property
     def behavior(self) -> Behavior:
@@ -204,7 +229,7 @@ class Options:
     def to_json(self) -> dict[str, Any]:
         """What another process makes the same of; the key is in it."""
         said = {one.name: getattr(self, one.name) for one in fields(Options)}
-        said["recording"] = self.recording and str(self.recording)
+        said |= {name: said[name] and str(said[name]) for name in ("recording", "replay")}
         return {**said, "script": self.reference and self.reference.to_json()}
 
     @classmethod

@@ -12,11 +12,13 @@ import uuid
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import IO, Any, cast
 
 from rtkit.boundary.children import start_child
 from rtkit.boundary.secrets import Confidential, Told, hidden, reduced
 from rtkit.loopback.options import Options
+from rtkit.recording import read_opening
 from rtkit.reference import Reference
 from rtkit.services.endpoint import Endpoint, as_json, only_public
 from rtkit.services.service import ASSEMBLYAI, dialect_for, dialect_named
@@ -45,6 +47,10 @@ class Loopback(Options):
     recording : str or Path, optional
         The script's recording, in which the audio of other clients is found; without it, the one
         beside the script, if there is one.
+    replay : str or Path, optional
+        The file of a recorded session, which is said again to whoever sends its audio: the same
+        messages at the same place in the audio with the same service times, in its protocol. A
+        client that sends other audio gets an error that says so.
     delay, delay_spread : float
         Seconds from hearing to answering, and up to how many more, drawn evenly. The delay is 0.15
         with a script, and 0 with a recognizer, which takes its own time.
@@ -91,8 +97,8 @@ class Loopback(Options):
     Raises
     ------
     ValueError
-        If a number is out of range, a fault unknown, or something is asked of a recognizer that
-        it cannot give.
+        If a number is out of range, a fault unknown, the session cannot be replayed, or something
+        is asked of a recognizer that it cannot give.
     ImportError
         If the recognizer is not installed.
     SidecarError
@@ -132,8 +138,14 @@ class Loopback(Options):
         dialect, behavior = dialect_named(self._speaks), self.behavior
         usual = {"speech_model": dialect.default_model, "format_turns": False, **behavior.usual}
         told = {name: getattr(behavior, name) for name in RECORDED}
+        name = "embedded" if self.protocol == ASSEMBLYAI else f"embedded {self._speaks}"
+        if self.replay is not None:  # what it knows, and when it says so, is the recorded one's
+            recorded = read_opening(Path(self.replay)).settings
+            name = f"{recorded.service.get('name', 'service')}, replayed"
+            hears = {"engine": recorded.engine} if recorded.engine else {}
+            told = {"replay": Path(self.replay).name, "max_speed": behavior.max_speed}
         return {
-            "name": "embedded" if self.protocol == ASSEMBLYAI else f"embedded {self._speaks}",
+            "name": name,
             "dialect": self._speaks,
             "usual": usual,
             **hears,
@@ -188,8 +200,11 @@ class Loopback(Options):
     def __repr__(self) -> str:
         if "_process" not in vars(self):  # an error while it is made may show it
             return "<Loopback>"
-        delay, url = self.behavior.delay * 1000, self.url
-        return f"<Loopback, delay {delay:g} ms, {'not running' if url is None else url}>"
+        url = "not running" if self.url is None else self.url
+        says = f"delay {self.behavior.delay * 1000:g} ms"
+        if self.replay is not None:
+            says = f"replays {Path(self.replay).name}"
+        return f"<Loopback, {says}, {url}>"
 
 
 # Seconds in which it answers, and in which it starts: a recognizer's model is large.

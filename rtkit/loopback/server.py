@@ -34,11 +34,12 @@ from rtkit.loopback.line import Demand, Line
 from rtkit.loopback.log import Log
 from rtkit.loopback.options import Options
 from rtkit.loopback.recognizer import Recognizer, Recognizers
+from rtkit.loopback.replay import Record, Replay
 from rtkit.loopback.script_position import Following, Recording
 from rtkit.reference import Reference
 from rtkit.services.messages import Close, Refusal
 from rtkit.services.service import Server as Protocol
-from rtkit.services.service import part_of
+from rtkit.services.service import dialect_named, part_of
 
 __all__ = ["Scripts", "origin_of", "serve_loopback"]
 
@@ -175,6 +176,10 @@ class _Host:
     def __init__(self, options: Options, scripts: Scripts, log: Log) -> None:
         self._protocol: type[Protocol] = part_of(options.protocol, "server").Server
         self._behavior, self._admission = options.behavior, options.admission
+        self._record = None if options.replay is None else Record(Path(options.replay))
+        self._paths = self._protocol.PATHS
+        if self._record is not None:  # of several dialects at one host, only one was recorded
+            self._paths = (dialect_named(self._record.dialect).path,)
         self._scripts, self._log = scripts, log
         self._origins = {origin_of(one) for one in options.origins}
         self._demand = Demand(read_faults(options.faults))
@@ -200,8 +205,8 @@ class _Host:
         page = self._protocol.page(path, query, _headers(request), self._admission, _now())
         if page is not None:
             return _response(*page)
-        if (path.rstrip("/") or "/") not in self._protocol.PATHS:
-            paths = ", ".join(self._protocol.PATHS)
+        if (path.rstrip("/") or "/") not in self._paths:
+            paths = ", ".join(self._paths)
             return _response(404, f"Not found. Connect to one of {paths}.\n")
         if (foreign := self._foreign(connection, request)) is not None:
             return _response(
@@ -290,9 +295,13 @@ class _Host:
         refused: Refusal | None,
         recognizer: Recognizer | None = None,
     ) -> None:
-        engine: Callable[[int], Engine | SlowEngine] = (
-            self._scripts.engine(query.get("script")) if recognizer is None else recognizer.begin
-        )
+        engine: Callable[[int], Engine | SlowEngine | Replay]
+        if self._record is not None:
+            engine = self._record
+        elif recognizer is not None:
+            engine = recognizer.begin
+        else:
+            engine = self._scripts.engine(query.get("script"))
         lasts = min(self._behavior.max_duration or MAX_DURATION, visit.max_duration or math.inf)
         assert connection.request is not None
         conversation = Conversation(

@@ -67,7 +67,7 @@ def by_command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Options:
 def test_what_is_asked_in_code_can_be_asked_at_the_command_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert ASKED.keys() | {"protocol", "engine"} == {one.name for one in fields(Options)}
+    assert ASKED.keys() | {"protocol", "engine", "replay"} == {one.name for one in fields(Options)}
     text = [part for name, value in ASKED.items() for part in as_text(name, value)]
     assert by_command(monkeypatch, *text) == Options(**ASKED)
     assert by_command(monkeypatch) == Options()
