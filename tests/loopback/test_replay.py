@@ -99,7 +99,7 @@ def test_any_sender_gets_the_same_words_with_the_same_service_times(
     assert finals(new) == finals(old)
     assert said(new) == said(old)
     last, was = (s.messages[-1].at - (s.terminated or 0.0) for s in (new, old))
-    if was > 0 and how["pacing"] != "unpaced":  # the farewell
+    if was > 0 and how["pacing"] != "unpaced":  # what answers the shutdown
         assert last == pytest.approx(was, abs=1e-3)
     own = simulate(talk(clip, dialect, parameters=TURNS.get(dialect), **how))
     assert new.lateness == pytest.approx(own.lateness)
