@@ -12,6 +12,7 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,7 +32,7 @@ from rtkit.sending.run import Run, Unwritten
 from rtkit.sending.stream import check_sides
 from rtkit.sending.websocket import Failure
 from rtkit.services.service import Service
-from rtkit.session import Fact, Session
+from rtkit.session import Fact, Message, Session
 from rtkit.writing import Writer
 
 __all__ = ["stream_many"]
@@ -53,7 +54,7 @@ async def stream_many(
     connections: Sequence[WritableConnection] | None = None,
     sessions_per_minute: float | None = None,
     record: str | Path | Sequence[Path] | None = None,
-    on_event: Callable[[Fact], object] | None = None,
+    on_event: Callable[[Fact], object] | Sequence[Callable[[Fact], object]] | None = None,
     begin_timeout: float = 10.0,
     termination_timeout: float = 10.0,
 ) -> ConcurrentResult:
@@ -77,9 +78,10 @@ async def stream_many(
         A folder for the sessions' files, ``0000.jsonl`` and so on, or a file for each; they are
         written while they run. A file that cannot be written ends no session, and the result says
         so.
-    on_event : callable, optional
+    on_event : callable or sequence of callable, optional
         Called in the loop with each chunk, and the ending, of one of the longest sessions, which
-        stands for all: ``on_event=rtkit.progress(clip)`` shows how much is left.
+        stands for all: ``on_event=rtkit.progress(clip)`` shows how much is left. Or one a clip,
+        called with the messages of its session, too.
 
     Returns
     -------
@@ -118,6 +120,8 @@ async def stream_many(
         )
     through = [None] * len(clips) if connections is None else connections
     _one_each(through, clips, "connections")
+    if isinstance(on_event, Sequence):
+        _one_each(on_event, clips, "on_event")
     once: dict[tuple[int, int], Clip] = {}
     for index, (clip, one, connection) in enumerate(zip(clips, services, through, strict=True)):
         fit = fitted(clip, one, connection)
@@ -156,7 +160,7 @@ class _Sender:
     def __init__(
         self,
         sessions_per_minute: float | None,
-        on_event: Callable[[Fact], object] | None,
+        on_event: Callable[[Fact], object] | Sequence[Callable[[Fact], object]] | None,
         begin_timeout: float,
         termination_timeout: float,
     ) -> None:
@@ -192,19 +196,23 @@ class _Sender:
             paths = [Path(record) / f"{index:0{digits}d}.jsonl" for index in range(len(clips))]
         elif record is not None:
             paths = record
+        watching = self._on_event if isinstance(self._on_event, Sequence) else [None] * len(clips)
         for index, (clip, one, way) in enumerate(zip(clips, audio, ways, strict=True)):
-            sent = Sent(one.plan)
+            sent, see = Sent(one.plan), watching[index]
             recorder = Recorder(
                 settings_of(clip, one.plan, way.described),
                 host(),
                 clip.reference,
                 path=paths[index],
+                on_event=None if see is None else partial(_see_message, see),
                 writer=self._writer,
                 elsewhere=sent.new,
             )
             self.members.append(Member(Run(recorder), way, one, sent))
-        longest = max(self.members, key=lambda member: member.run.recorder.settings.seconds)
-        longest.on_event = self._on_event
+            self.members[-1].on_event = see
+        if self._on_event is not None and not isinstance(self._on_event, Sequence):
+            longest = max(self.members, key=lambda member: member.run.recorder.settings.seconds)
+            longest.on_event = self._on_event
 
     async def run(self) -> None:
         self._missing = len(self.members)
@@ -291,6 +299,12 @@ class _Sender:
             self._writer.close()
         for member in self.members:
             member.close()
+
+
+def _see_message(see: Callable[[Fact], object], fact: Fact) -> None:
+    """Chunks are shown when they are sent, and are recorded later."""
+    if isinstance(fact, Message):
+        see(fact)
 
 
 def _one_each(things: Sequence[T], clips: Sequence[Clip], name: str) -> Sequence[T]:

@@ -74,10 +74,10 @@ class Beforehand:
         except (ValueError, OSError):  # is said beside its field, or by Run
             self.chosen.value = ""
             return
-        vendor = self._sending.vendor
+        vendors = self._sending.listeners.vendors
         # Its level is in the whole of it: a thread reads it.
         self._looking = self._loop.run_in_executor(
-            None, lambda: described(clip, planned, vendor=vendor, work=work)
+            None, lambda: described(clip, planned, vendors=vendors, work=work)
         )
         self._looking.add_done_callback(self._looked)
 
@@ -93,7 +93,7 @@ class Beforehand:
 
 
 def described(
-    clip: Clip, planned: Iterable[Planned], *, vendor: type[Vendor] | None, work: float
+    clip: Clip, planned: Iterable[Planned], *, vendors: Sequence[type[Vendor]], work: float
 ) -> tuple[str, tuple[str, ...]]:
     """What is to be streamed, in a line, and what speaks against it; reads the clip once."""
     whole = clip.total / clip.rate if clip.total else clip.seconds
@@ -109,11 +109,17 @@ def described(
     if levels := clip.levels():
         level = minus(f", level {decibels(levels[0].loud):.0f} dBFS")
     sessions = [*planned]
-    took = sum(GREETING + _lasting(clip.seconds, one, work) for one in sessions)
+    listening = len({one.service for one in sessions})
+    took = sum(GREETING + _lasting(clip.seconds, one, work) for one in sessions) / listening
     count = "One session" if len(sessions) == 1 else f"{len(sessions)} sessions"
+    if listening > 1:
+        each = "" if len(sessions) == listening else f", {listening}"
+        count += f"{each} at the same time by the wall clock, without extra work"
     cost = f"{count}, about {took:.0f} s"
-    if vendor is not None:
-        cost += f", which {vendor.NAME} bills as {took / 60:.1f} minutes of session time"
+    if vendors:
+        whose = " and ".join(vendor.NAME for vendor in vendors)
+        bill = "bills" if len(vendors) == 1 else "each bill"
+        cost += f", which {whose} {bill} as {took / 60:.1f} minutes of session time"
     line = f"{clip.name}: {length} at {clip.rate} Hz, {channels}{level}, {reference}. {cost}."
     found = [f"{one.name}: {one.evidence}. {in_panel_words(one.fix)}" for one in diagnose(clip)]
     return line, tuple(found)

@@ -42,6 +42,8 @@ class Choices:
                 continue
             if not hasattr(widget, "options"):
                 widget.value = value
+            elif isinstance(widget.label, tuple):
+                widget.label = tuple(value.split(", "))
             elif value in [label for label, _ in widget.options]:
                 widget.label = value
 
@@ -57,7 +59,7 @@ def _text(field: ipywidgets.Widget) -> ipywidgets.Widget:
 def _shown(field: ipywidgets.Widget) -> str:
     widget = _text(field)
     shown = widget.label if hasattr(widget, "options") else widget.value
-    return str(shown or "").strip()
+    return ", ".join(shown) if isinstance(shown, tuple) else str(shown or "").strip()
 
 
 class Memory:

@@ -5,11 +5,22 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import ipywidgets
+import traitlets
 
-__all__ = ["FieldError", "NumberField", "alert", "disclosure", "grid", "in_a_row", "stacked"]
+__all__ = [
+    "FieldError",
+    "NumberField",
+    "Toggles",
+    "alert",
+    "disclosure",
+    "grid",
+    "in_a_row",
+    "stacked",
+]
 
 NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)", re.ASCII)
 GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", re.ASCII)
@@ -126,6 +137,67 @@ class NumberField(ipywidgets.VBox):  # type: ignore[misc]
         unit = f" {self._unit}" if self._unit else ""
         to = f"{self.low:g} to {self.high:g}" if self.high < math.inf else f"{self.low:g} or more"
         return FieldError(f"{self.text.description}: {why}. Type {to}{unit}.")
+
+
+class Toggles(ipywidgets.VBox):  # type: ignore[misc]
+    """Boxes to tick, any number of them: `value` holds what is ticked, `label` their names.
+
+    Parameters
+    ----------
+    options : iterable of (str, str)
+        Each one's name and value.
+    tooltip : str
+        For each, with its name in place of ``{}``.
+    """
+
+    value = traitlets.Tuple()
+
+    def __init__(
+        self, options: Iterable[tuple[str, str]], *, description: str, tooltip: str
+    ) -> None:
+        self.description, self.options = description, tuple(options)
+        self.boxes = {
+            value: ipywidgets.Checkbox(
+                description=name,
+                tooltip=tooltip.format(name),
+                indent=False,
+                layout={"width": "auto"},
+            )
+            for name, value in self.options
+        }
+        title = ipywidgets.HTML(f"<span>{html.escape(description)}</span>")
+        super().__init__([title, in_a_row(*self.boxes.values())], layout={"grid_column": "1 / -1"})
+        self.add_class("rt-toggles")
+        for box in self.boxes.values():
+            box.observe(lambda _: self._ticked(), "value")
+        self.observe(lambda change: self._set(change["new"]), "value")
+
+    @traitlets.validate("value")
+    def _offered(self, proposal: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(value for _, value in self.options if value in proposal["value"])
+
+    @property
+    def label(self) -> tuple[str, ...]:
+        return tuple(name for name, value in self.options if value in self.value)
+
+    @label.setter
+    def label(self, names: Iterable[str]) -> None:
+        offered = dict(self.options)
+        self.value = tuple(offered[name] for name in names if name in offered)
+
+    def hide(self, hidden: str) -> None:
+        """Offer all but this one."""
+        self.boxes[hidden].value = False
+        for value, box in self.boxes.items():
+            box.layout.display = "none" if value == hidden else "flex"
+
+    def _ticked(self) -> None:
+        self.value = tuple(value for value, box in self.boxes.items() if box.value)
+
+    def _set(self, values: Iterable[str]) -> None:
+        with self.hold_trait_notifications():
+            for value, box in self.boxes.items():
+                box.value = value in values
 
 
 def _written(value: float | str) -> str:

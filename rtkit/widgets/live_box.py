@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import html
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import ipywidgets
 
@@ -84,21 +84,25 @@ class LiveBox:
 
     @contextlib.asynccontextmanager
     async def watching(
-        self, watched: Mapping[str, Watched], *, seconds: float, sent: asyncio.Event
+        self, rounds: Sequence[Mapping[str, Watched]], *, seconds: float, sent: asyncio.Event
     ) -> AsyncIterator[None]:
-        """Show sessions while they run, by name; `seconds` is what each of them streams.
+        """Show sessions while they run, by name: those of a round at the same time.
+
+        `seconds` is what each of them streams.
 
         It is shown between two sends: the sender waits anyway, and no chunk is late for it. Not
         right after a send, when a service with a steady delay tends to answer.
         """
+
+        least = min(one.chunk for together in rounds for one in together.values())
 
         async def keep_showing() -> None:
             while True:
                 await asyncio.sleep(REFRESH)
                 sent.clear()
                 await sent.wait()
-                await asyncio.sleep(min(one.chunk for one in watched.values()) / 3)
-                self._show(watched, seconds)
+                await asyncio.sleep(least / 3)
+                self._show(rounds, seconds)
 
         showing = asyncio.create_task(keep_showing())
         try:
@@ -106,7 +110,7 @@ class LiveBox:
         finally:
             showing.cancel()
             await asyncio.wait({showing})
-            self._show(watched, seconds)
+            self._show(rounds, seconds)
 
     @contextlib.asynccontextmanager
     async def counting_down(self, doing: str, seconds: float) -> AsyncIterator[None]:
@@ -130,24 +134,30 @@ class LiveBox:
             await asyncio.wait({counting})
             self.progress.value = 0
 
-    def _show(self, watched: Mapping[str, Watched], seconds: float) -> None:
-        begun = {name: seen for name, seen in watched.items() if seen.points}
+    def _show(self, rounds: Sequence[Mapping[str, Watched]], seconds: float) -> None:
+        begun = [{name: one for name, one in each.items() if one.points} for each in rounds]
+        begun = [each for each in begun if each]
         if not begun:
             return
-        name, seen = list(begun.items())[-1]
-        done = sum(one.points[-1][0] for one in begun.values())
-        whole = seconds * len(watched)
+        last = begun[-1]
+        least = min(one.points[-1][0] for one in last.values())
+        done, whole = seconds * (len(begun) - 1) + least, seconds * len(rounds)
         self.progress.remove_class("rt-waiting")
         self.progress.value = done / whole
         left = f"{done:.0f} of {whole:.0f} s, {whole - done:.0f} s left"
-        if seen.points[-1][0] > seconds - 1e-6:
+        if least > seconds - 1e-6:
             left += "; all is sent, waiting for the last results"
-        self.say(f"{said(name)}: {left}", role="timer")
-        self.transcript.value = f'<ol class="rt-turns">{"".join(seen.lines())}</ol>'
+        self.say(f"{', '.join(map(said, last))}: {left}", role="timer")
+        shown = 8 if len(last) == 1 else 3  # turns of each
+        self.transcript.value = "".join(
+            f"<b>{html.escape(said(name))}</b>" * (len(last) > 1)
+            + f'<ol class="rt-turns">{"".join(one.lines(shown))}</ol>'
+            for name, one in last.items()
+        )
         if self._tracing:
-            last = dict([*begun.items()][-SHOWN:])
+            traced = dict([pair for each in begun for pair in each.items()][-SHOWN:])
             self.timeline.data = live(
-                {name: one.line() for name, one in last.items()},
+                {name: one.line() for name, one in traced.items()},
                 seconds=seconds,
-                pacings=[one.pacing for one in last.values()],
+                pacings=[one.pacing for one in traced.values()],
             )

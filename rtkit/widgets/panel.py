@@ -30,7 +30,7 @@ from rtkit.widgets.choices import Choices, Memory
 from rtkit.widgets.downloads import download
 from rtkit.widgets.fields import FieldError, disclosure, grid, in_a_row
 from rtkit.widgets.live_box import LiveBox
-from rtkit.widgets.measuring import measure
+from rtkit.widgets.measuring import in_rounds, measure
 from rtkit.widgets.notebook import Kept, end_kernel, interrupts
 from rtkit.widgets.recording_box import RecordingBox
 from rtkit.widgets.results_box import ResultsBox, headline
@@ -43,7 +43,7 @@ __all__ = ["Panel", "panel"]
 CALIBRATING = 8.5  # seconds, about
 FIRST = ("file", "chunk", "pacing")
 MORE = (
-    *("folder", "start", "seconds", "channel", "service", "isolation"),
+    *("folder", "start", "seconds", "channel", "service", "also", "isolation"),
     *("work", "stall", "stall_at", "repeats", "sweep"),
 )
 NUMBERS = ("start", "seconds", "work", "stall", "stall_at", "repeats")  # of them
@@ -105,7 +105,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         The choices that come first.
     more : Checkbox
         Shows or hides the others: folder, upload, start, seconds, channel, service, key,
-        isolation, work, stall, stall_at, repeats, sweep.
+        also, other_keys, isolation, work, stall, stall_at, repeats, sweep.
     chosen, unusual
         What is about to be streamed, and what of it is not as usual.
     earlier
@@ -117,8 +117,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     task : asyncio.Task or None
         The running session, or the last one.
     sessions : dict of str to Session
-        What was measured last, by pacing; with several chunks, and from the second repeat on, the
-        name says so.
+        What was measured last, by pacing, or by service where there are several; with several
+        chunks, and from the second repeat on, the name says so.
     added : dict of str to Session
         What was saved before and is shown beside it, by its file's name.
     calibration : Calibration or None
@@ -183,8 +183,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     def _name_widgets(self) -> None:
         for box, names in (
             (self._recording, "file folder upload start seconds channel"),
-            (self._sending, "chunk presets pacing work stall stall_at isolation service key"),
-            (self._sending, "repeats sweep"),
+            (self._sending, "chunk presets pacing work stall stall_at isolation repeats sweep"),
+            (self._sending.listeners, "service key also other_keys"),
             (self._live, "run stop calibrate hear progress status transcript timeline"),
             (self._results, "verdicts last timeline_of table figure saved"),
         ):
@@ -313,7 +313,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             for name in ("chunk", *NUMBERS):  # Run waits for each, needed or not
                 getattr(self, name).number()
             clip, planned = self._recording.clip(), self._sending.planned()
-            options = self._sending.options()
+            options = self._sending.options(self.calibration)
         except FieldError:
             self.more.value |= any(getattr(self, name).note.value for name in NUMBERS)
             raise
@@ -332,17 +332,15 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         async def measuring() -> None:
             await self.earlier.halt()  # what reads files would make the sender late
             await self._beforehand.halt()
-            vendor = self._sending.vendor
-            limit = None if vendor is None else vendor.SESSIONS_PER_MINUTE
             await measure(
                 clip,
                 planned,
-                {**options, "calibration": self.calibration},
+                options,
                 folder=self._record,
-                whom="the embedded service" if vendor is None else vendor.NAME,
+                whom=self._sending.listeners.whom,
                 live=self._live,
                 keep=keep,
-                spacing=60 / limit if limit is not None and len(planned) > limit else 0.0,
+                spacing=self._sending.listeners.spacing(len(in_rounds(planned))),
             )
 
         done = await self._attempt(measuring())

@@ -14,7 +14,7 @@ import ipywidgets
 
 from rtkit.analysis.bootstrap import Interval
 from rtkit.analysis.latency import senders_share_bounds, turn_latency
-from rtkit.analysis.naming import said
+from rtkit.analysis.naming import said, service_of
 from rtkit.analysis.pooling import pool
 from rtkit.analysis.summary import notes, summarize
 from rtkit.analysis.validity import validity
@@ -194,20 +194,25 @@ def draw(sessions: Mapping[str, Session]) -> str:
     from rtkit.views.distributions import plot_distribution
     from rtkit.views.figure import image
     from rtkit.views.plots import ALTS, COMPARED, described
+    from rtkit.views.services import plot_services
 
     def share(of: str, by: str | tuple[str, ...] = "name") -> Figures:
         alt = f"which share took no longer than so many milliseconds: {of.replace('_', ' ')}"
         return [(partial(plot_distribution, of=of, by=by), alt, sessions)]
 
+    services: Figures = []
     lateness, _, turns, _ = COMPARED
     of_lateness, _, of_turns, _ = ALTS
     if len(sessions) > FEW:
         figures = share("lateness", BY) + share("turn_latency", BY) + share("word_latency", BY)
     else:
         parts = _by_recording(sessions).values()
+        if len(parts) == 1 and len(set(map(service_of, sessions.values()))) > 1:
+            alt = "each service a dot: median turn latency against word error rate"
+            services = [(plot_services, alt, sessions)]
         figures = [(lateness, of_lateness, sessions), *share("lateness")]
         figures += [(turns, of_turns, part) for part in parts]
-        figures += share("word_latency")
+        figures += share("word_latency") + services
     images = []
     for plot, alt, part in figures:
         figure = Figure(figsize=(5.4, 3.9 + 0.2 * min(FEW, len(part))), layout="constrained")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,10 +10,9 @@ from typing import Any
 import ipywidgets
 
 from rtkit.audio import Clip
-from rtkit.boundary.secrets import Confidential
-from rtkit.loopback.process import embedded
-from rtkit.services.service import Limits, Service, Vendor, dialect_of, vendors
+from rtkit.experiments.calibrate import Calibration
 from rtkit.widgets.fields import FieldError, NumberField, stacked
+from rtkit.widgets.listeners_box import ListenersBox
 
 __all__ = ["Planned", "SendingBox"]
 
@@ -24,16 +22,22 @@ MOST = 20  # repeats
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One of the sessions to run: under which name, and how. Chunks in milliseconds."""
+    """One of the sessions to run: under which name, and how. Chunks in milliseconds.
+
+    Those that differ in nothing but the service run at the same time.
+    """
 
     name: str
     pacing: str
     chunk: float
     repeat: int
+    service: str = ""  # where several listen
 
     def file_name(self, clip: Clip, at: datetime) -> str:
+        how = f"{clip.stem}_{self.chunk:g}ms_{self.pacing}"
+        whom = f"_{self.service.replace(' ', '-')}" if self.service else ""
         again = f"-{self.repeat}" if self.repeat > 1 else ""
-        return f"{at:%Y-%m-%d_%H-%M-%S}_{clip.stem}_{self.chunk:g}ms_{self.pacing}{again}.jsonl"
+        return f"{at:%Y-%m-%d_%H-%M-%S}_{how}{whom}{again}.jsonl"
 
 
 class SendingBox:
@@ -114,36 +118,18 @@ class SendingBox:
                 tooltip="Where the sender runs: further away, a busy notebook disturbs it less",
             )
         )
-        self.service = stacked(
-            ipywidgets.Dropdown(
-                description="service",
-                options=[
-                    ("embedded (no key, offline)", "embedded"),
-                    ("embedded, with a real recognizer", "recognizer"),
-                    *((vendor.NAME, dialect) for dialect, vendor in vendors().items()),
-                ],
-                tooltip="Who listens",
-            )
-        )
-        self.key = stacked(
-            ipywidgets.Password(
-                description="API key",
-                continuous_update=False,
-                tooltip="Stays in memory; it is neither shown nor saved",
-            )
-        )
+        self.listeners = ListenersBox()
         self.presets.observe(self._preset_chosen, "value")
         self.chunk.on_change(self._chunk_chosen)
-        self.service.observe(lambda _: self._service_chosen(), "value")
-        self.key.observe(self._key_typed, "value")
+        for field in (self.listeners.service, self.listeners.also):
+            field.observe(lambda _: self._service_chosen(), "value")
         self.chunk.children = [
             ipywidgets.HBox([self.chunk.text, self.presets], layout={"align_items": "flex-end"}),
             self.chunk.note,
         ]
         self.chunk.text.layout.flex = "1 1 5em"
         self.more = (
-            self.service,
-            self.key,
+            *self.listeners.more,
             self.isolation,
             self.work,
             self.stall,
@@ -151,17 +137,18 @@ class SendingBox:
             self.repeats,
             self.sweep,
         )
-        for name in ("pacing", "chunk", "presets", "service", "key", "work", "repeats", "sweep"):
+        for name in ("pacing", "chunk", "presets", "work", "repeats", "sweep"):
             getattr(self, name).add_class(f"rt-{name}")
+        self.listeners.service.add_class("rt-service")
         self._service_chosen()
 
     @property
-    def vendor(self) -> type[Vendor] | None:
-        """Who bills, and whose key is needed; None for the embedded services."""
-        return vendors().get(self.service.value)
+    def several(self) -> bool:
+        """Whether several services listen at the same time, which goes by the wall clock alone."""
+        return len(self.listeners.chosen) > 1
 
-    def options(self) -> dict[str, Any]:
-        """What `rtkit.stream` is to be told of each session.
+    def options(self, calibration: Calibration | None) -> dict[str, Any]:
+        """What `rtkit.stream` is to be told of each session, or all `services` by name.
 
         Read once: all sessions of a comparison are to have the same.
 
@@ -170,17 +157,25 @@ class SendingBox:
         ValueError
             If a number cannot be used, or a key is needed and there is none.
         """
+        services = self.listeners.services()
+        if self.several:
+            return {"services": services}
+        (service,) = services.values()
         stall = self.stall.number() / 1000
         return {
             "work": self.work.number() / 1000,
             "blocks": [(self.stall_at.number(), stall)] if stall else [],
             "isolation": self.isolation.value,
-            "service": self._find_service(),
+            "service": service,
+            "calibration": calibration,
         }
 
     def planned(self) -> tuple[Planned, ...]:
         """The sessions to run, in order: repeats last, so that what changes falls on all alike."""
         pacings = COMPARISON if self.pacing.value == "compare" else (self.pacing.value,)
+        of_each = [(pacing, pacing, "") for pacing in pacings]
+        if self.several:
+            of_each = [(name, "wall_clock", name) for name in self.listeners.chosen.values()]
         chunks = self.sweep.value or (self.chunk.number(),)
         low, high = self.chunk.low, self.chunk.high
         if not (low <= min(chunks) and max(chunks) <= high):
@@ -190,27 +185,13 @@ class SendingBox:
         def each() -> Iterator[Planned]:
             for repeat in range(1, round(self.repeats.number()) + 1):
                 for chunk in chunks:
-                    for pacing in pacings:
-                        name = pacing + f", {chunk:g} ms" * (len(chunks) > 1)
-                        yield Planned(name + f" ({repeat})" * (repeat > 1), pacing, chunk, repeat)
+                    for name, pacing, service in of_each:
+                        name += f", {chunk:g} ms" * (len(chunks) > 1) + f" ({repeat})" * (
+                            repeat > 1
+                        )
+                        yield Planned(name, pacing, chunk, repeat, service)
 
         return tuple(each())
-
-    def _find_service(self) -> Service | None:
-        if (vendor := self.vendor) is not None:
-            key = self._keys.get(self.service.value)
-            if not key and not os.environ.get(vendor.KEY_VARIABLE, "").strip():
-                raise FieldError(
-                    f"{vendor.NAME} needs an API key: paste it into the field API key, or set "
-                    f"{vendor.KEY_VARIABLE} before Jupyter starts. The embedded service needs none."
-                )
-            service = vendor(key=key)
-            service.find_key()  # raises the same sentence as a session would
-            return service
-        return embedded("recognizer") if self.service.value == "recognizer" else None
-
-    def _limits(self) -> Limits:
-        return dialect_of({} if self.vendor is None else {"dialect": self.service.value}).limits
 
     def _preset_chosen(self, change: Mapping[str, Any]) -> None:
         if change["new"] is not None and self.chunk.value != change["new"]:
@@ -221,23 +202,11 @@ class SendingBox:
         self.presets.value = self.chunk.value if self.chunk.value in offered else None
 
     def _service_chosen(self) -> None:
-        """Ask for its key, and take the chunks that it takes."""
-        limits = self._limits()
+        """Take the chunks that all services take; what sessions at once have not, is dimmed."""
+        limits = self.listeners.limits()
         self.chunk.low = 1000 * (limits.min_chunk or 0.001)
         self.chunk.high = 1000 * (limits.max_chunk or 10)
         self.chunk.check()
-        self.key.layout.display = "none" if self.vendor is None else "flex"
-        if (vendor := self.vendor) is None:
-            return
-        try:
-            vendor(key=self._keys.get(self.service.value)).find_key()
-            self.key.placeholder = "a key is there; it stays in memory only"
-        except ValueError:
-            self.key.placeholder = f"paste a key, or set {vendor.KEY_VARIABLE}"
-
-    def _key_typed(self, change: Mapping[str, Any]) -> None:
-        """Take the key out of the widget at once: a saved notebook keeps its widgets' values."""
-        if change["new"]:
-            self._keys[self.service.value] = Confidential(change["new"].strip())
-            self.key.value = ""
-            self._service_chosen()
+        alone = (self.pacing, self.isolation, self.work.text, self.stall.text, self.stall_at.text)
+        for field in alone:
+            field.disabled = self.several

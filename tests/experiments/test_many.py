@@ -33,6 +33,7 @@ from rtkit.sending.stream import stream
 from rtkit.services.assemblyai.client import AssemblyAI
 from rtkit.services.endpoint import Closed
 from rtkit.services.messages import Termination
+from rtkit.session import Chunk, Message
 
 EXACT = 1e-9
 
@@ -162,6 +163,22 @@ def test_one_of_the_longest_is_watched(make_clip: MakeClip) -> None:
     clips = [make_clip(1.0), make_clip(2.0), make_clip(1.0)]
     result = simulate(many(clips, on_event=seen.append))
     assert seen == [*result.sessions[1].chunks, result.sessions[1].ending]
+
+
+def test_each_can_be_watched_with_what_it_hears(make_clip: MakeClip) -> None:
+    seen: list[list[Any]] = [[], []]
+    clip = make_clip(1.0, reference=spoken(("hello", 0.25, 0.5)))
+    result = simulate(many([clip] * 2, on_event=[one.append for one in seen]))
+    for session, facts in zip(result.sessions, seen, strict=True):
+        chunks = [fact for fact in facts if isinstance(fact, Chunk)]
+        messages = [fact for fact in facts if isinstance(fact, Message)]
+        assert chunks == list(session.chunks)
+        assert messages == list(session.messages)
+        assert any(fact.replies for fact in messages)
+        assert facts[-1] == session.ending
+        assert len(facts) == len(chunks) + len(messages) + 1
+    with pytest.raises(ValueError, match="1 on_event for 2 clips"):
+        asyncio.run(stream_many([clip] * 2, on_event=[seen[0].append]))
 
 
 # What goes wrong.

@@ -32,9 +32,9 @@ from rtkit.services.messages import Turn, Word
 from rtkit.session import Chunk, Message
 from rtkit.widgets import browser, live_box, results_box
 from rtkit.widgets.live import COLUMNS, Watched
-from rtkit.widgets.measuring import measure
+from rtkit.widgets.measuring import in_rounds, measure
 from rtkit.widgets.panel import Panel
-from rtkit.widgets.sending_box import Planned
+from rtkit.widgets.sending_box import Planned, SendingBox
 
 T = TypeVar("T")
 KEY = "0123456789abcdef-a-key"
@@ -535,6 +535,135 @@ def test_sessions_begin_as_far_apart_as_the_service_wants_them(runs: Path) -> No
 
     as_in_a_notebook(scenario())
     assert begun[1] - begun[0] > 1
+
+
+# Several services at the same time.
+
+
+@pytest.fixture
+def _assemblyai_is_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def connect_info(self: AssemblyAI, rate: int, reference: Any = None) -> Endpoint:
+        found = await embedded().connect_info(rate, reference)
+        return Endpoint(found.url, {"Authorization": self.find_key()})
+
+    monkeypatch.setattr(AssemblyAI, "connect_info", connect_info)
+
+
+@pytest.mark.usefixtures("drawn", "_assemblyai_is_embedded")
+def test_several_services_hear_the_same_at_the_same_time(runs: Path) -> None:
+    transcripts: list[str] = []
+
+    async def scenario() -> None:
+        panel = a_panel(runs, pacing="compare", seconds=2)
+        alone = (panel.pacing, panel.isolation, panel.work.text, panel.stall.text)
+        panel.also.boxes["assemblyai"].value = True
+        assert panel.also.value == ("assemblyai",)
+        assert all(field.disabled for field in alone)
+        await until(lambda: "bills" in panel.chosen.value)
+        assert (
+            "2 sessions at the same time by the wall clock, without extra work, about 5 s, which "
+            "AssemblyAI bills as 0.1 minutes of session time."
+        ) in shown(panel.chosen)
+        assert "at the same time AssemblyAI" in shown(panel.unusual)
+
+        field = panel.other_keys["assemblyai"]
+        assert (panel.key.layout.display, field.layout.display) == ("none", "flex")
+        await sees(panel, ValueError, "^AssemblyAI needs an API key: .* field API key, AssemblyAI,")
+        field.value = f" {KEY}"
+        assert field.value == ""
+        panel.transcript.observe(lambda _: transcripts.append(panel.transcript.value), "value")
+        await finish(panel)
+        assert panel.error is None, panel.error
+        assert list(panel.sessions) == ["embedded", "AssemblyAI"]
+        one, other = panel.sessions.values()
+        assert one.complete
+        assert other.complete
+        assert abs(one.zero - other.zero) < one.sent[-1]  # not in turn
+        assert {one.settings.pacing, other.settings.pacing} == {"wall_clock"}
+        assert said(panel).startswith("Done: embedded ended ")
+        assert "AssemblyAI ended " in said(panel)
+        assert panel.progress.value == 1
+        live = max(transcripts, key=len)  # both, while they ran
+        assert "<b>embedded</b>" in live
+        assert "<b>AssemblyAI</b>" in live
+        assert live.count("good morning") == 2
+        assert "each service a dot" in panel.figure.value
+        files = sorted(runs.glob("*.jsonl"))
+        assert len(files) == 2
+        for file in files:
+            assert KEY not in file.read_text()
+        assert KEY not in state(panel) + (runs / ".panel.json").read_text()
+
+        again = rtkit.panel(record=runs)
+        assert again.also.value == ("assemblyai",)
+        again.also.value = ()
+        assert not again.work.text.disabled
+        assert list(again._sending.options(None))[:2] == ["work", "blocks"]
+        again.service.value = "assemblyai"  # who is chosen already is not offered again
+        assert again.also.boxes["assemblyai"].layout.display == "none"
+
+    as_in_a_notebook(scenario())
+
+
+def test_a_service_that_cannot_be_reached_costs_the_others_nothing(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    with socket.socket() as taken:  # bound, not listening: nobody else can listen there
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+
+        async def connect_info(self: AssemblyAI, rate: int, reference: Any = None) -> Endpoint:
+            return Endpoint(f"ws://127.0.0.1:{port}/v3/ws", {"Authorization": self.find_key()})
+
+        monkeypatch.setattr(AssemblyAI, "connect_info", connect_info)
+
+        async def scenario() -> None:
+            panel = a_panel(runs)
+            panel.also.value = ("assemblyai",)
+            await sees(panel, rtkit.StreamError, r"^AssemblyAI: .*127\.0\.0\.1 cannot be reached")
+            assert list(panel.sessions) == ["embedded"]
+            assert panel.sessions["embedded"].complete
+
+        as_in_a_notebook(scenario())
+
+
+@pytest.mark.usefixtures("_assemblyai_is_embedded")
+def test_stop_keeps_what_each_service_said(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+
+    async def scenario() -> None:
+        panel = a_panel(runs, seconds=30)
+        panel.also.value = ("assemblyai",)
+        task = await begin(panel)
+        await until(lambda: panel.progress.value > 0)
+        panel.stop.click()
+        await asyncio.wait_for(task, PATIENCE)
+        assert list(panel.sessions) == ["embedded", "AssemblyAI"]
+        assert all(one.chunks and not one.complete for one in panel.sessions.values())
+        assert said(panel).startswith("Stopped; what was recorded is kept: embedded ended ")
+
+    as_in_a_notebook(scenario())
+
+
+def test_what_differs_only_in_the_service_runs_at_once() -> None:
+    box = SendingBox()
+    box.pacing.value = "compare"
+    assert [len(one) for one in in_rounds(box.planned())] == [1, 1]
+    box.listeners.also.value = ("soniox", "deepgram", "no such")
+    assert box.listeners.also.label == ("Deepgram", "Soniox")
+    box.repeats.value = 2
+    rounds = in_rounds(box.planned())
+    assert [[one.name for one in each] for each in rounds] == [
+        ["embedded", "Deepgram", "Soniox"],
+        ["embedded (2)", "Deepgram (2)", "Soniox (2)"],
+    ]
+    assert {one.pacing for each in rounds for one in each} == {"wall_clock"}
+    clip, at = rtkit.open_clip(rtkit.bundled()[0]), datetime.now(UTC)
+    assert len({one.file_name(clip, at) for each in rounds for one in each}) == 6
+    assert (box.chunk.low, box.chunk.high) == (50, 1000)  # what all of them take
+    assert box.listeners.spacing(2) == 0
+    assert box.listeners.spacing(101) == 0.6
 
 
 # Stopping, and running again.
