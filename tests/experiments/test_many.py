@@ -239,7 +239,7 @@ def test_a_full_connection_holds_up_its_own_session_only(make_clip: MakeClip) ->
     assert max(chunk.returned - chunk.sent for chunk in held.chunks) > 0.3
     assert "backpressure" in problems(held)
     assert not result.saturated  # the host is not to blame
-    assert "1 of 3 sessions were held up by a full connection" in result.summary()
+    assert "1 of 3 sessions were delayed by a full connection" in result.summary()
     for session in (result.sessions[0], result.sessions[2]):
         assert session.lateness == pytest.approx(0, abs=EXACT)
         assert problems(session) == ("no results",)
