@@ -57,7 +57,7 @@ async def _serve(
             at = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
             path = dialect_named(options.protocol).path
             scheme = "ws" if tls is None else "wss"
-            print(f"Listening on {scheme}://{at}{path}. Press Ctrl-C to stop.", flush=True)
+            print(f"Listening on {scheme}://{at}{path}; press Ctrl-C to stop.", flush=True)
             if trust:
                 print(f"Clients must trust its certificate:\n{trust}", flush=True)
             await ended.wait()  # then no client holds it up for longer than a moment

@@ -83,7 +83,7 @@ async def _serve(tap: Tap, port: int) -> None:
             asyncio.get_running_loop().add_signal_handler(ending, ended.set)
     try:
         async with tap:
-            print(f"Listening on {tap.url}. Press Ctrl-C to stop.", flush=True)
+            print(f"Listening on {tap.url}; press Ctrl-C to stop.", flush=True)
             await ended.wait()
     except OSError as error:
         sys.exit(

@@ -392,7 +392,7 @@ def test_more_connections_than_the_process_may_have_are_refused(make_clip: MakeC
             simulate(stream_many([make_clip(1.0)] * 150, record="runs"))
         too_many = before[1]
         if too_many != resource.RLIM_INFINITY:
-            with pytest.raises(ValueError, match="Have fewer sessions: no more than"):
+            with pytest.raises(ValueError, match="Use fewer sessions: this system allows at most"):
                 simulate(stream_many([make_clip(1.0)] * too_many))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)

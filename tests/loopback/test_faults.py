@@ -102,7 +102,7 @@ BRIEFLY = {"begin_timeout": 0.3}
         ("close=1011@0.2", {}, ("The service failed", "Try again later", "code 1011"), 2),
         ("error=3007@0.2", {}, ("faster than real time", "pacing='wall_clock'"), 2),
         ("termination@0.2", {}, EARLY, 2),
-        ("garbage@0.2", {}, ("not a websocket message", "a proxy above all"), 2),
+        ("garbage@0.2", {}, ("not a websocket message", "especially proxies"), 2),
         ("huge@0.2", {}, ("larger than rtkit accepts", "Check that the address"), 2),
         ("mute@0.2", {"termination_timeout": 0.3}, ("no Termination within", "try again"), 5),
         ("no_termination", {"termination_timeout": 0.3}, ("no Termination within", "again"), 5),

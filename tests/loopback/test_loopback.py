@@ -627,7 +627,7 @@ def test_the_command_says_so_if_the_port_is_taken(service: Loopback) -> None:
     with command("--port", port) as process:
         _, fault = process.communicate(timeout=PATIENCE)
         assert process.returncode == 1
-        assert f"Port {port} cannot be had" in fault
+        assert f"Port {port} is not available" in fault
         assert "Traceback" not in fault
 
 
@@ -659,7 +659,7 @@ def taken_port(*, listening: bool) -> Iterator[int]:
 
 @pytest.mark.parametrize(
     ("listening", "told"),
-    [(False, "127.0.0.1 cannot be reached"), (True, "127.0.0.1 did not answer within 0.2 s")],
+    [(False, "127.0.0.1 cannot be reached"), (True, "127.0.0.1 did not reply within 0.2 s")],
 )
 def test_a_service_that_is_not_there_is_told_of_without_the_key(
     make_clip: MakeClip, tmp_path: Path, listening: bool, told: str
