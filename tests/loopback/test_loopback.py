@@ -543,7 +543,7 @@ def test_the_command_tells_how_clients_fare_and_no_secret() -> None:
         lines.setdefault(int(found[1]), []).append(found[2])
     opened = lines[1].pop(0), lines[5].pop(0), lines[6].pop(0), lines[8].pop(0)
     assert all(line.startswith("opened: sample_rate=8000 ") for line in opened[:3])
-    assert ["faults to come: drop@0.5x1" in line for line in opened] == [True] + [False] * 3
+    assert ["faults requested: drop@0.5x1" in line for line in opened] == [True] + [False] * 3
     unauthorised = "refused: 1008 Unauthorized Connection: Invalid API key"
     heard = r" s of audio in \d\.\d s; no Terminate"
     expected = {
@@ -733,8 +733,8 @@ def test_an_origin_comes_in_where_it_is_named_and_the_log_names_the_cause_where_
         process.terminate()
         _, told = process.communicate(timeout=PATIENCE)
     assert (
-        "client 3 refused: HTTP 403 Forbidden for /v3/ws. A page from https://example.com may not "
-        "come in; --origin https://example.com lets it." in told
+        "client 3 refused: HTTP 403 Forbidden for /v3/ws. Pages from https://example.com are not "
+        "allowed; allow them with --origin https://example.com." in told
     )
 
 

@@ -282,7 +282,7 @@ def test_an_unknown_engine_is_loud() -> None:
 @installed
 @pytest.mark.parametrize("option", [{"script": CALL.with_suffix(".json")}, {"format_turns": True}])
 def test_what_a_recognizer_cannot_use_is_refused(option: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="a recognizer (needs no script|returns words without)"):
+    with pytest.raises(ValueError, match=r"a recognizer (needs no script|returns words without)"):
         Loopback(engine="recognizer", **option)
 
 
