@@ -187,7 +187,7 @@ def test_how_long_and_how_many_is_said_and_what_to_do() -> None:
     assert "catch_up=1.25" in disturbed
     assert told(call(25)) == told(of_service(call(25))) == []
     assert told(call(25, pacing="unpaced")) == []
-    assert any("which is the sender's" in one for one in summarize(call(9, pacing="unpaced")).notes)
+    assert any("caused by the sender" in one for one in summarize(call(9, pacing="unpaced")).notes)
 
 
 def test_the_worst_cases_name_the_queue_where_there_was_one() -> None:

@@ -337,7 +337,7 @@ def test_two_segments_show_no_difference() -> None:
     assert found.rate == pytest.approx(0.2)
     assert np.isnan(found.interval.low)
     assert "there are two" in str(found)
-    assert "It leaves out" not in str(found)
+    assert "It does not include" not in str(found)
 
 
 def test_equal_scores_show_no_difference_and_do_not_prove_that_there_is_none() -> None:

@@ -237,7 +237,7 @@ def test_what_the_service_does_not_tell_apart_is_a_dash_and_a_note() -> None:
     # The word's chunk was 10 ms late, the last one before the final 30: between them, 20 +- 10.
     assert table["turn endpoint wait + service time p50, ms"]["a"] == pytest.approx(380)
     assert table["lateness of turns known to ±, max, ms"]["a"] == pytest.approx(10)
-    assert any("only known together" in note for note in table.notes)
+    assert any("known only as a sum" in note for note in table.notes)
 
 
 def test_stretches_of_speech_are_not_measured_as_words() -> None:

@@ -248,7 +248,7 @@ def test_a_full_connection_holds_up_its_own_session_only(make_clip: MakeClip) ->
 def test_a_connection_that_stays_full_is_given_up(make_clip: MakeClip) -> None:
     result = simulate(many([make_clip(3.0)] * 2, kinds={1: FullForGood}))
     (error,) = result.errors
-    assert f"could not leave within {SEND_TIMEOUT:g} s" in str(error)
+    assert f"could not be sent within {SEND_TIMEOUT:g} s" in str(error)
     assert result.sessions[0].complete
 
 

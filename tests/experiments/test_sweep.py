@@ -183,7 +183,7 @@ def test_functions_that_do_different_things_do_not_share_a_session(tmp_path: Pat
     assert len(set(names)) == len(works)
     again = [grid(options={"work": work})[0].path for work in works]
     assert again == names
-    with pytest.raises(ValueError, match="cannot be told from others of its kind"):
+    with pytest.raises(ValueError, match="cannot be recognized when a sweep resumes"):
         grid(options={"work": partial(print, threading.Lock())})
 
 
@@ -455,9 +455,9 @@ def test_the_cost_is_stated_and_somebody_has_to_agree(
         told.append(prompt)
         return "n"
 
-    with pytest.raises(RuntimeError, match=r"nobody to ask here; pass confirm=True"):
+    with pytest.raises(RuntimeError, match=r"Nobody can be asked here; pass confirm=True"):
         sweep(tmp_path, clip, **asked)
-    with pytest.raises(RuntimeError, match="was not begun, as asked"):
+    with pytest.raises(RuntimeError, match="was not started, as requested"):
         sweep(tmp_path, clip, confirm=told.append, **asked)
     assert "4 sessions" in told[0]
     assert "about 4.0 minutes of session time" in told[0]

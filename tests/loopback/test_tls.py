@@ -222,7 +222,7 @@ def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 2
-    assert "--private-key belongs to a certificate" in done.stderr
+    assert "--private-key needs a certificate" in done.stderr
 
 
 def test_each_language_is_told_how(tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_an_unknown_dialect_is_refused() -> None:
             {"type": "input_audio_buffer.append", "audio": base64.b64encode(b"123").decode()},
             "not whole samples",
         ),
-        ({"type": "input_audio_buffer.append"}, "no base64|whole samples"),
+        ({"type": "input_audio_buffer.append"}, "not base64|whole samples"),
     ],
 )
 def test_what_its_double_refuses(event: Any, words: str) -> None:

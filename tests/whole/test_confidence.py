@@ -201,7 +201,7 @@ def test_no_way_of_not_connecting_shows_a_key(
     for name in ("no TLS", "gone", "gibberish"):
         assert "cannot be reached" in found[name] or "did not reply" in found[name], found[name]
     assert "address is not valid" in found["no address"]
-    assert "without encryption" in found["in the clear"]
+    assert "unencrypted" in found["in the clear"]
     for name in ("proxy", "no proxy", "bad port"):
         assert "cannot be reached" in found[name]
 
@@ -226,7 +226,7 @@ def test_what_cannot_be_asked_for_shows_no_key(make_clip: MakeClip, isolation: s
         (AssemblyAI(KEY, parameters=anything[0]), "not bytes"),
         (AssemblyAI(anything[0]), "takes the API key as a string"),
         (AssemblyAI(anything[1]), "takes the API key as a string"),
-        (AssemblyAI(anything[2]), "holds a space or a character"),
+        (AssemblyAI(anything[2]), "contains a space or another character"),
     ]
     for service, sentence in wrong[: None if isolation == "loop" else 2]:
         with pytest.raises(ValueError, match=sentence) as failure:
@@ -264,7 +264,7 @@ def test_a_service_shows_nothing_and_goes_to_another_process_with_all(
             asyncio.run(stream(make_clip(0.2), service=vendor(key=KEY, parameters=wrong)))
         told_of(failure.value)
     if vendor is not rtkit.Loopback:
-        with pytest.raises(ValueError, match="holds a space") as failure:
+        with pytest.raises(ValueError, match="contains a space") as failure:
             asyncio.run(stream(make_clip(0.2), service=vendor(key=f"Token {KEY}")))
         told_of(failure.value)
 

@@ -425,7 +425,7 @@ def test_what_is_kept_of_a_flood_is_bounded_and_said() -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("rtkit.sending.listen.KEPT", kept)
             error, ended = simulate(run(said, seconds))
-        assert "sent more than rtkit keeps" in str(error)
+        assert "sent more than rtkit accepts" in str(error)
         assert rtkit.explain(error).name == "flood"
         told = error.session.messages
         texts = sum(sys.getsizeof(message.text) + 1000 for message in told)
