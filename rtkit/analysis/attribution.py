@@ -14,7 +14,15 @@ import numpy as np
 from rtkit.services.messages import Receipt, Turn
 from rtkit.session import Session
 
-__all__ = ["SLOWEST", "Made", "confirmed_at", "deciding_chunks", "hearing_speed", "made_by_sender"]
+__all__ = [
+    "SLOWEST",
+    "Made",
+    "confirmations",
+    "confirmed_at",
+    "deciding_chunks",
+    "hearing_speed",
+    "made_by_sender",
+]
 
 SLOWEST = 1.25  # seconds a second, which a service hears that does not say how many
 DISTURBED = 0.01  # seconds that a result may have waited in a queue of which nothing is known
@@ -79,11 +87,22 @@ def _queue_waits(session: Session) -> np.ndarray:
     return np.where(np.abs(made) > 1e-9, made, 0.0)
 
 
+def confirmations(
+    session: Session, first: np.ndarray, last: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How long after its sending the chunk that decided each result was confirmed, in seconds.
+
+    It is one of those from `first` to `last`: the middle of what it may be, NaN where there is no
+    receipt for one of them, and how far the truth may lie from that.
+    """
+    low, high = _extremes(confirmed_at(session) - session.sent, first, last)
+    return (low + high) / 2, np.nan_to_num((high - low) / 2)
+
+
 def confirmed_at(session: Session) -> np.ndarray:
     """When the service's receipt for each chunk came, if it gives any; else NaN.
 
-    Shape (chunks,), in seconds. From sending to then is the way there and back, and the wait until
-    the service had read the chunk: what of the service time is not thinking.
+    Shape (chunks,), in seconds.
     """
     return session.once(_confirmed_at)
 

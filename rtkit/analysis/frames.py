@@ -76,7 +76,8 @@ def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
         percentage there is a share here.
 
         The parts, ``excluded``, ``known`` and the others of a latency are explained in
-        `rtkit.analysis.latency.Latency`.
+        `rtkit.analysis.latency.Latency`. ``confirmation``, a part of the service time, is a column
+        where a service confirmed chunks.
 
     Raises
     ------
@@ -98,6 +99,8 @@ def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
     columns: Columns = {"session": np.repeat(_texts([*tables]), lengths)}
     for name in next(iter(tables.values()), {}):
         columns[name] = np.concatenate([np.asarray(table[name]) for table in tables.values()])
+    if "confirmation" in columns and np.isnan(columns["confirmation"]).all():  # no receipts
+        del columns["confirmation"]
     return pd.DataFrame(columns)
 
 
@@ -153,7 +156,7 @@ def _words(session: Session) -> Columns:
         **{
             name: np.append(values, never)
             for name, values in _columns(
-                latency, "latency chunk_wait lateness queue_wait service_time"
+                latency, "latency chunk_wait lateness queue_wait service_time confirmation"
             ).items()
         },
         "confidence": np.append([word.word.confidence for word in heard], never).astype(float),
@@ -184,7 +187,7 @@ def _turns(session: Session) -> Columns:
         "endpoint_wait": np.where(latency.decided, latency.endpoint_wait, np.nan),
         **_columns(latency, "lateness queue_wait"),
         "service_time": np.where(latency.decided, latency.service_time, np.nan),
-        **_columns(latency, "since_sent half_width"),
+        **_columns(latency, "confirmation since_sent half_width"),
         "first_word": np.array([firsts[turn] for turn in turns], dtype=float),
         **_columns(latency, "known decided referenced terminated excluded counted"),
     }

@@ -9,6 +9,7 @@ chunk that holds it, d the chunk that decided a turn's end, and r the result's a
 
 Both sums hold for every word and turn: nothing is clamped or dropped, negative terms are kept. The
 queue wait, mostly 0, is the part of r - sent that a burst of the sender's made (see `attribution`).
+Where the service confirms chunks, the first part of service time is that until it confirmed d.
 
 Where the service does not say which audio decided, d is one of the chunks from k to the last one
 sent before r. Lateness and queue wait, and with them endpoint wait + service time, then lie
@@ -24,8 +25,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from rtkit.analysis.attribution import deciding_chunks, made_by_sender
+from rtkit.analysis.attribution import confirmations, deciding_chunks, made_by_sender
 from rtkit.analysis.matching import normalize
+from rtkit.analysis.quantiles import Quantiles, quantiles
 from rtkit.analysis.turn_edges import Edge
 from rtkit.analysis.turns import (
     HeardWord,
@@ -55,29 +57,6 @@ __all__ = [
 
 
 PAIRED = 1000  # chunks, each with each: half a million slopes
-
-
-@dataclass(frozen=True, slots=True)
-class Quantiles:
-    """Quantiles of `count` values, linearly interpolated; NaN where there are none."""
-
-    p50: float
-    p95: float
-    p99: float
-    max: float
-    count: int
-
-
-def quantiles(values: np.ndarray) -> Quantiles:
-    """The median, the 95th and 99th percentile and the maximum."""
-    values = np.asarray(values, dtype=float)
-    if not len(values):
-        return Quantiles(np.nan, np.nan, np.nan, np.nan, 0)
-    p50, p95, p99 = (float(value) for value in np.quantile(values, (0.5, 0.95, 0.99)))
-    return Quantiles(p50, p95, p99, float(values.max()), len(values))
-
-
-# The sender.
 
 
 def drift(session: Session) -> float:
@@ -117,7 +96,7 @@ def jitter(session: Session) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Latency:
-    """The latency of some words or turns, and its parts; every array has shape (n,), in seconds.
+    """The latency of some words or turns, and its parts, in seconds; every array has shape (n,).
 
     Attributes
     ----------
@@ -135,9 +114,14 @@ class Latency:
         lateness and queue wait: what it sends in a burst waits until the service has heard what
         came before. That is known where the service says how fast it hears, and else counts to
         the service time.
+    confirmation : ndarray
+        Of the service time, until d's receipt came: the network both ways, and the wait until the
+        service had read d. NaN without a receipt.
     half_width : ndarray
         How far `lateness` may lie from the truth, and so may `queue_wait`, their sum, and, the
         other way, `since_sent` and `service_time`; 0 where it is known which chunk decided.
+    confirmation_half_width : ndarray
+        How far `confirmation` may lie from the truth.
     holding, deciding : ndarray of int
         k and d: which chunk holds the end, and which one decided: the last one that may have.
     known : ndarray of str
@@ -165,7 +149,9 @@ class Latency:
     lateness: np.ndarray
     queue_wait: np.ndarray
     service_time: np.ndarray
+    confirmation: np.ndarray
     half_width: np.ndarray
+    confirmation_half_width: np.ndarray
     holding: np.ndarray
     deciding: np.ndarray
     known: np.ndarray
@@ -186,6 +172,16 @@ class Latency:
         return np.asarray(self.endpoint_wait + self.service_time)
 
     @property
+    def after_confirmation(self) -> np.ndarray:
+        """The rest of service time; both ends came the same way back, which cancels out."""
+        return np.asarray(self.service_time - self.confirmation)
+
+    @property
+    def since_confirmed(self) -> np.ndarray:
+        """Endpoint wait + service time after confirmation."""
+        return np.asarray(self.since_sent - self.confirmation)
+
+    @property
     def counted(self) -> np.ndarray:
         """Which ones belong in quantiles."""
         return np.asarray(self.excluded == "")
@@ -202,16 +198,19 @@ class Latency:
 
     def bounds(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Between which values each one's part lies: the least, and the greatest."""
-        values = getattr(self, part)
-        unsure = part in ("lateness", "queue_wait", "service_time", "since_sent")
-        half_width = self.half_width if unsure else np.zeros(len(self))
+        values, half_width = getattr(self, part), np.zeros(len(self))
+        rest = ("after_confirmation", "since_confirmed")
+        if part in ("lateness", "queue_wait", "service_time", "since_sent", *rest):
+            half_width = half_width + self.half_width
+        if part in ("confirmation", *rest):
+            half_width = half_width + self.confirmation_half_width
         return values - half_width, values + half_width
 
     def quantiles(self, part: str = "latency") -> Quantiles:
         """Quantiles of `latency` or of one part, of those that count.
 
-        Of `endpoint_wait` and `service_time` only where the service said which audio decided: they
-        are not known apart elsewhere. Their sum, `since_sent`, always is, within its bounds.
+        Of `endpoint_wait`, `service_time`, `after_confirmation` only where the service said which
+        audio decided: elsewhere only their sum is known, `since_sent` or `since_confirmed`.
         """
         return quantiles(self.known_values(part))
 
@@ -225,8 +224,9 @@ class Latency:
         return low, high
 
     def _known(self, part: str) -> np.ndarray:
-        apart = part in ("endpoint_wait", "service_time")
-        return np.asarray(self.counted & self.decided if apart else self.counted)
+        known = self.counted & ~np.isnan(getattr(self, part))
+        apart = part in ("endpoint_wait", "service_time", "after_confirmation")
+        return np.asarray(known & self.decided if apart else known)
 
 
 class _Result(NamedTuple):
@@ -418,6 +418,7 @@ def _latency(session: Session, results: Sequence[_Result], *, turns: bool = Fals
         known, deciding = deciding_chunks(session, [one.final for one in results], received)
         first = np.where(known == "stamped", deciding, holding)
     made = made_by_sender(session, first, deciding)
+    confirmation, confirmed_within = confirmations(session, first, deciding)
     due = session.due if results else np.zeros(1)
     nowhere = np.isnan(end)
     lateness = np.where(nowhere, np.nan, made.lateness)
@@ -434,7 +435,9 @@ def _latency(session: Session, results: Sequence[_Result], *, turns: bool = Fals
         lateness=lateness,
         queue_wait=queue_wait,
         service_time=received - due[deciding] - lateness - queue_wait,
+        confirmation=np.where(nowhere, np.nan, confirmation),
         half_width=np.where(nowhere, 0.0, made.half_width),
+        confirmation_half_width=np.where(nowhere, 0.0, confirmed_within),
         holding=holding,
         deciding=deciding,
         known=known,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +13,24 @@ from urllib.parse import quote
 import numpy as np
 
 from rtkit.analysis.naming import Sessions, named
+from rtkit.analysis.parts import parts_of
 from rtkit.analysis.pooling import LATENCIES, counted_of, measure_of
 from rtkit.recording import load_session
 from rtkit.session import Session
 
 __all__ = ["Worst", "worst_cases"]
 
-PARTS = ("chunk_wait", "endpoint_wait", "lateness", "queue_wait", "service_time", "since_sent")
-_SAID = {part: part.replace("_", " ") for part in PARTS}
-_SAID["since_sent"] = "endpoint wait + service time"
+_SAID = {
+    "chunk_wait": "chunk wait",
+    "endpoint_wait": "endpoint wait",
+    "lateness": "lateness",
+    "queue_wait": "queue wait",
+    "confirmation": "confirmation",
+    "service_time": "service time",
+    "after_confirmation": "service time after confirmation",
+    "since_sent": "endpoint wait + service time",
+    "since_confirmed": "endpoint wait + service time after confirmation",
+}
 _RIGHT = 'style="text-align: right; padding: 2px 12px"'
 _LEFT = 'style="text-align: left; padding: 2px 12px"'
 
@@ -30,7 +40,7 @@ class Case:
     """One bad case: how long it took, where it is, and what made it so long. Seconds.
 
     `at` counts from the start of the recording, `parts` add up to `seconds`. Where the service does
-    not say which audio decided, two of them are only known to within `half_width`.
+    not say which audio decided, they are only known to within their half-widths.
     """
 
     recording: str
@@ -41,13 +51,16 @@ class Case:
     parts: Mapping[str, float]
     file: Path | None = None
     half_width: float = 0.0
+    confirmation_half_width: float = 0.0
 
     def part(self, name: str) -> str:
         """In ms, and how far that may lie from the truth."""
         if name not in self.parts:
             return ""
-        unsure = name != "chunk_wait" and round(self.half_width * 1000) > 0
-        width = f" ± {self.half_width * 1000:.0f}" if unsure else ""
+        unsure = 0.0 if name in ("chunk_wait", "confirmation") else self.half_width
+        if "confirm" in name:  # it, and what came after it
+            unsure += self.confirmation_half_width
+        width = f" ± {unsure * 1000:.0f}" if round(unsure * 1000) > 0 else ""
         return f"{self.parts[name] * 1000:.0f}{width}"
 
 
@@ -81,7 +94,7 @@ class Worst:
         """A line a recording; a click shows its cases."""
         worst = cases[0]
         said = f", “{html.escape(worst.text)}”" if worst.text else ""
-        names = [name for name in PARTS if any(name in case.parts for case in cases)]
+        names = [name for name in _SAID if any(name in case.parts for case in cases)]
         left = ("what", "session")
         columns = ["ms", "at", "what", *[_SAID[name] for name in names], "session"]
         head = "".join(f"<th {_LEFT if c in left else _RIGHT}>{c}</th>" for c in columns)
@@ -160,16 +173,15 @@ def _cases(name: str, session: Session, of: str, file: Path | None) -> Iterable[
             yield Case(settings.recording, name, at, "", late, {"lateness": late}, file)
         return
     latency = LATENCIES[of](session)
+    of_each = parts_of(latency)
     for i in np.flatnonzero(counted_of(session, of)).tolist():
-        unknown = {"since_sent"} if latency.decided[i] else {"endpoint_wait", "service_time"}
-        if of == "word_latency":
-            unknown.add("endpoint_wait")
-        if not latency.queue_wait[i]:  # mostly there is none
-            unknown.add("queue_wait")
-        parts = {part: float(getattr(latency, part)[i]) for part in PARTS if part not in unknown}
+        known = ((part, float(values[i])) for part, values in of_each.items())
+        parts = {part: value for part, value in known if not math.isnan(value)}
+        if not parts["queue_wait"]:  # mostly there is none
+            del parts["queue_wait"]
         seconds, at = float(latency.latency[i]), first + float(latency.end[i])
-        half_width = float(latency.half_width[i])
-        yield Case(settings.recording, name, at, latency.texts[i], seconds, parts, file, half_width)
+        unsure = float(latency.half_width[i]), float(latency.confirmation_half_width[i])
+        yield Case(settings.recording, name, at, latency.texts[i], seconds, parts, file, *unsure)
 
 
 def _row(case: Case, names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import product
 from typing import NamedTuple
 
-__all__ = ["DASHES", "PARTS", "TINTED", "UNDECIDED", "Look", "Part", "looks_for"]
+__all__ = ["DASHES", "EVERY_PART", "PARTS", "TINTED", "UNDECIDED", "Look", "Part", "looks_for"]
 
 
 class Look(NamedTuple):
@@ -48,6 +48,14 @@ PARTS = (
     Part("service_time", "service time", "#56657B"),
 )
 UNDECIDED = Part("since_sent", "endpoint wait + service time", "#848FA0", "..")
+# Of a service that confirms each chunk, these take the place of service time, or of that sum.
+EVERY_PART = (
+    *PARTS,
+    UNDECIDED,
+    Part("confirmation", "confirmation (there and back)", "#8C8465"),
+    Part("after_confirmation", "service time after confirmation", "#2F3B4D"),
+    Part("since_confirmed", "endpoint wait + service time after confirmation", "#5E6450", ".."),
+)
 # Of a word, by what is shown of it: one part, or latency as a whole.
 TINTED = {"latency": "#7B5EA7", **{part.name: part.color for part in PARTS}}
 

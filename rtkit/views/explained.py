@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from rtkit.analysis.latency import Latency, heard_words, turn_latency, word_latency
+from rtkit.analysis.parts import parts_of
 from rtkit.session import Session
-from rtkit.views.colors import PARTS, UNDECIDED, Part
+from rtkit.views.colors import EVERY_PART, Part
 
 __all__ = ["REASONS", "explained", "in_ms", "stack"]
 
@@ -75,16 +76,9 @@ def explained(session: Session, *, offset: float = 0.0) -> dict[str, Any]:
 
 
 def stack(latency: Latency) -> list[tuple[Part, np.ndarray]]:
-    """The parts of each, in seconds; NaN where a part is none of it, or not known by itself.
-
-    What the service did not tell apart is one part.
-    """
-    held, bounded = latency.known == "held", latency.known == "bounded"
-    none = {"endpoint_wait": held | bounded, "service_time": bounded, "since_sent": ~bounded}
-    return [
-        (part, np.where(none.get(part.name, False), np.nan, getattr(latency, part.name)))
-        for part in (*PARTS, UNDECIDED)
-    ]
+    """The parts of each, as `parts_of` gives them, each with its look."""
+    values = parts_of(latency)
+    return [(part, values[part.name]) for part in EVERY_PART]
 
 
 def in_ms(parts: np.ndarray) -> np.ndarray:
@@ -100,6 +94,7 @@ def _told(latency: Latency, starts: list[float], offset: float) -> list[dict[str
     names = [part.name for part, _ in stack(latency)]
     values = np.array([values for _, values in stack(latency)])
     shown, there = in_ms(np.nan_to_num(values)), ~np.isnan(values)
+    unsure = latency.half_width + latency.confirmation_half_width
     told = []
     for i, text in enumerate(latency.texts):
         known = str(latency.known[i])
@@ -118,7 +113,7 @@ def _told(latency: Latency, starts: list[float], offset: float) -> list[dict[str
                 "received": _at(latency.received[i], offset),
                 "latency": round(sum(parts.values()), 1) if parts else None,
                 "parts": parts or None,
-                "unsure": round(float(latency.half_width[i]) * 1000, 1),
+                "unsure": round(float(unsure[i]) * 1000, 1),
                 "chunk": first,
                 "decided": last,
                 "known": known,

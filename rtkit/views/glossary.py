@@ -20,6 +20,8 @@ GLOSSARY: Mapping[str, str] = {
     "queue wait": "behind a burst from the sender, which the service cannot process at once",
     "service time": "from sending the chunk that decided the result until the result arrives: the "
     "service and the network",
+    "confirmation": "of the service time: from sending a chunk until the service's receipt for it, "
+    "where it gives any: the network both ways, and the wait until the service read the chunk",
     "stall": "a period in which the sender's event loop was busy with something else",
 }
 
@@ -34,6 +36,8 @@ FORMULAS: Mapping[str, str] = {
     "queue wait": "how much longer d waited behind the chunks before it than if all had been sent "
     "when due, at the speed at which the service processes audio",
     "service time": "r − sent(d) − queue wait; it includes the network",
+    "confirmation": "c − sent(d), with c the arrival of the receipt for d",
+    "service time after confirmation": "r − c − queue wait",
     "drift": "the median, over all pairs of chunks, of the difference of their lateness divided "
     "by the difference of their due times (Theil and Sen)",
     "jitter": "|lateness − drift × due − the median of that|, of each chunk",

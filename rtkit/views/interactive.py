@@ -18,7 +18,7 @@ from rtkit.audio import Clip
 from rtkit.markup import Table, asset
 from rtkit.reference import Reference
 from rtkit.session import Session
-from rtkit.views.colors import DASHES, PARTS, UNDECIDED, looks_for
+from rtkit.views.colors import DASHES, EVERY_PART, looks_for
 from rtkit.views.explained import explained
 from rtkit.views.sound import check_length, outline, samples_of, sound_url
 
@@ -204,7 +204,7 @@ def _data(
     return {
         "title": title,
         "seconds": round(seconds, 4),
-        "parts": {part.name: [part.title, part.color] for part in (*PARTS, UNDECIDED)},
+        "parts": {part.name: [part.title, part.color] for part in EVERY_PART},
         "sessions": [
             {**_looks(said(name), pacing, look.color, DASHES[look.linestyle]), **parts[name]}
             for name, pacing, look in zip(sessions, pacings, looks_for(pacings), strict=True)

@@ -16,7 +16,6 @@ from matplotlib.ticker import MaxNLocator
 
 from rtkit.analysis.latency import Latency, turn_latency
 from rtkit.analysis.naming import Sessions, named
-from rtkit.views.colors import PARTS, UNDECIDED
 from rtkit.views.explained import REASONS, stack
 from rtkit.views.looks import (
     OFF,
@@ -158,10 +157,9 @@ class _Bars:
 def _keys(latencies: Sequence[Latency]) -> list[Artist]:
     """What the legend explains, of what there is."""
     keys: list[Artist] = []
-    for part, values in zip(
-        (*PARTS, UNDECIDED), zip(*map(stack, latencies), strict=True), strict=False
-    ):
-        if any(np.any(np.nan_to_num(each)) for _, each in values):
+    for stacked in zip(*map(stack, latencies), strict=True):
+        part = stacked[0][0]
+        if any(np.any(np.nan_to_num(values)) for _, values in stacked):
             look = {"facecolor": part.color, "hatch": part.hatch, "edgecolor": paper()}
             keys.append(Patch(**look, label=part.title))
     out = dict.fromkeys(why for one in latencies for why in one.excluded.tolist() if why)

@@ -17,9 +17,11 @@ import pytest
 from conftest import MakeClip, simulate, spoken
 from doubles import KEY, speaking, talk, unmarked
 from facts import CALL
+from matplotlib.figure import Figure
 
 import rtkit
 from rtkit.analysis.latency import Latency, heard_words, turn_latency, word_latency
+from rtkit.analysis.parts import parts_of
 from rtkit.audio import Clip, open_clip
 from rtkit.loopback.options import Options
 from rtkit.recording import StreamError
@@ -27,6 +29,8 @@ from rtkit.sending.stream import stream
 from rtkit.services.messages import CAUSES
 from rtkit.services.service import dialects, part_of, vendors
 from rtkit.session import Session
+from rtkit.views.colors import EVERY_PART
+from rtkit.views.explained import explained
 
 # Half a second of silence ends a turn, by each one's own names.
 RULES: dict[str, dict[str, Any]] = {
@@ -110,6 +114,71 @@ def within(truth: Latency, found: Latency, part: str, where: np.ndarray) -> None
 def adds_up(latency: Latency) -> None:
     parts = sum(getattr(latency, part) for part in PARTS)
     assert latency.latency == pytest.approx(parts, abs=1e-9, nan_ok=True)
+
+
+RECEIPTS = ("speechmatics",)
+NETWORK = 0.06  # each way
+
+
+@cache
+def over_a_network(dialect: str, pacing: str = "wall_clock") -> Session:
+    clip = open_clip(CALL, seconds=12)
+    how: dict[str, Any] = {"pacing": pacing, "work": 0.003, "delay": DELAY, "network": NETWORK}
+    return simulate(talk(clip, dialect, parameters=RULES[dialect], **how))
+
+
+@BY
+@pytest.mark.parametrize("dialect", RECEIPTS)
+def test_receipts_part_the_network_from_the_service(dialect: str, pacing: str) -> None:
+    one = over_a_network(dialect, pacing)
+    words, turns, found = word_latency(one), turn_latency(one), turn_latency(unmarked(one))
+    for latency in (words, turns, found):
+        adds_up(latency)
+        assert latency.confirmation[latency.counted] == pytest.approx(2 * NETWORK, abs=1e-3)
+        parts = parts_of(latency)
+        assert np.nansum([*parts.values()], axis=0) == pytest.approx(latency.latency, abs=1e-9)
+        assert np.isnan(parts["service_time"]).all()
+        assert np.isnan(parts["since_sent"]).all()
+    sure = found.counted & turns.counted
+    assert sure.sum() > 2
+    assert turns.after_confirmation[sure] == pytest.approx(DELAY, abs=1e-3)
+    assert turns.quantiles("after_confirmation").count == sure.sum()
+    assert found.quantiles("after_confirmation").count == 0  # without a stamp
+    for part in ("confirmation", "since_confirmed"):
+        within(turns, found, part, sure)
+    assert "word service time after confirmation p50, ms" in str(rtkit.summarize(one))
+
+
+@pytest.mark.parametrize(
+    ("stamped", "rest", "whole"),
+    [(True, "after_confirmation", "service_time"), (False, "since_confirmed", "since_sent")],
+)
+def test_views_show_confirmation_where_there_are_receipts(
+    stamped: bool, rest: str, whole: str
+) -> None:
+    sessions = {name: over_a_network(name) for name in (*RECEIPTS, "assemblyai")}
+    if not stamped:
+        sessions = {name: unmarked(one) for name, one in sessions.items()}
+    titles = {part.name: part.title for part in EVERY_PART}
+    for name, one in sessions.items():
+        confirmed = name in RECEIPTS
+        expected = ["confirmation", rest] if confirmed else [whole]
+        (worst,) = rtkit.worst_cases(one).cases.values()
+        for parts in (explained(one)["turns"][0]["parts"], worst[0].parts):
+            assert [*parts][-len(expected) :] == expected
+            assert ("confirmation" in parts) is confirmed
+        rtkit.plot_turn_latency(one, ax=(ax := Figure().subplots()))
+        legend = ax.get_legend()
+        assert legend is not None
+        labels = [text.get_text() for text in legend.get_texts()]
+        assert [label for label in labels if "time" in label or "conf" in label] == [
+            titles[part] for part in expected
+        ]
+        for what in ("words", "turns"):
+            assert ("confirmation" in rtkit.to_frame(one, what)) is confirmed
+        assert ("confirm" in str(rtkit.summarize(one))) is confirmed
+    table = rtkit.to_frame(sessions, "turns")
+    assert table.confirmation.notna().tolist() == (table.session != "assemblyai").tolist()
 
 
 @pytest.mark.parametrize("dialect", dialects())

@@ -27,7 +27,7 @@ from matplotlib.text import Text
 import rtkit
 from rtkit.analysis.naming import Sessions
 from rtkit.session import Session, Stall
-from rtkit.views.colors import OTHERS, PACINGS, PARTS, STYLES, TINTED, UNDECIDED, looks_for
+from rtkit.views.colors import EVERY_PART, OTHERS, PACINGS, PARTS, STYLES, TINTED, looks_for
 from rtkit.views.figure import ThemedFigure
 from rtkit.views.looks import OFF
 from rtkit.views.units import duration, unit_of
@@ -74,7 +74,7 @@ def texts(ax: Axes) -> str:
 
 def test_no_color_has_two_meanings() -> None:
     sessions = [*(look.color for look in PACINGS.values()), *OTHERS]
-    parts = [*(part.color for part in (*PARTS, UNDECIDED)), TINTED["latency"]]
+    parts = [*(part.color for part in EVERY_PART), TINTED["latency"]]
     assert len({*sessions, *parts}) == len(sessions) + len(parts)
     for one, other in combinations([*sessions, *parts], 2):
         apart = np.abs(np.array(to_rgb(one)) - to_rgb(other)).max()
