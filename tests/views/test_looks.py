@@ -370,7 +370,7 @@ def test_a_notebook_shows_a_comparison_in_its_theme_and_says_what_is_on_it() -> 
     shown = figure._repr_html_()
     assert 'class="rt-drawn"' in shown
     assert '[data-jp-theme-light="false"] .rt-drawn' in shown
-    assert 'alt="Four figures of mine\xa0&lt;b&gt;: how late each chunk left' in shown
+    assert 'alt="Four figures of mine\xa0&lt;b&gt;: how late each chunk was sent' in shown
     with matplotlib.style.context("dark_background"):
         dark = rtkit.plot_comparison(session(TEN))
         assert 'class="rt-drawn"' not in dark._repr_html_()  # it is dark already
