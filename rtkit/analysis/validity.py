@@ -190,12 +190,18 @@ def _not_taken(session: Session, bound: float, receive: float) -> Iterator[Probl
         [(one.returned if one.left is None else one.left) - one.sent for one in session.chunks]
     )
     single = max(bound, receive)
+    service = session.settings.service
+    verb, who, cure = "send", "sender", "try isolation='process'"
+    if service.get("tapped"):
+        verb, who, cure = "pass the tap", "tap", "use a less loaded host"
+    if service.get("network_faults"):  # made slow on request, by the tap
+        return
     if quantiles(leaving).p99 > bound or (leaving[_mattering(session)] > single).any():
         yield Problem(
             "backpressure",
-            f"a chunk took {leaving.max() * 1000:.0f} ms to send, more than {bound * 1000:g} ms",
-            "The connection was full, or the host delayed the sender: check the network, and "
-            "try isolation='process'.",
+            f"a chunk took {leaving.max() * 1000:.0f} ms to {verb}, more than {bound * 1000:g} ms",
+            f"The connection was full, or the host delayed the {who}: check the network, and "
+            f"{cure}.",
         )
         return
     longest = max(_unread(session).max(), _on_the_way(session))
@@ -397,6 +403,8 @@ def _notes(session: Session) -> Iterator[str]:
             "Seen from between: when chunks were due is inferred, so a constant delay of the "
             "sender is not known."
         )
+    if isinstance(made := session.settings.service.get("network_faults"), list | tuple):
+        yield f"The network was made worse on request ({', '.join(map(str, made))})."
     if session.messages and all(one.waited is None for one in session.messages):
         yield "How long messages waited before they were read is unknown on this system."
     if session.chunks and all(one.unacknowledged is None for one in session.chunks):

@@ -194,6 +194,7 @@ class Tap:
             upstream,
             record,
             keep_audio=self._keep_audio,
+            network=self._faults,
             writer=self._writer,
             over=self._over,
         )

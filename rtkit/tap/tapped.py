@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import wave
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -70,6 +70,8 @@ class Tapped:
         The session's file.
     keep_audio : bool
         Whether the audio is written beside it.
+    network : sequence of str
+        What the network does wrong on request.
     writer : Writer or None
         What writes the file.
     over : callable
@@ -92,10 +94,12 @@ class Tapped:
         record: Path | None,
         *,
         keep_audio: bool,
+        network: Sequence[str],
         writer: Writer | None,
         over: Callable[[Tapped], object],
     ) -> None:
         self.number, self._over, self._record = number, over, record
+        self._network = list(network)
         self._dialect: Dialect = dialect_named(dialect)
         self._server = part_of(dialect, "server").Server(request.query, request.path.rstrip("/"))
         self._secrets = list(request.told_in_confidence(frozenset(self._dialect.public)))
@@ -284,6 +288,7 @@ class Tapped:
             "name": upstream.netloc,
             "dialect": dialect,
             "tapped": True,
+            **({"network_faults": self._network} if self._network else {}),
             "parameters": only_public(request.query, self._dialect.public),
         }
         return Settings(

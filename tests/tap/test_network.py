@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,6 +73,13 @@ def test_the_network_s_part_is_in_the_latency_and_each_fact_tells_its_own(
     )
     words = rtkit.word_latency(session)
     assert np.median(words.latency) > 0.25
+    judged = rtkit.validity(session)  # that it was slow on request is no fault of the session
+    assert not any("to pass the tap" in problem.found for problem in judged.problems)
+    assert "The network was made worse on request (up.delay=0.1, down.delay=0.2)." in judged.notes
+    unasked = {**session.settings.service, "network_faults": []}
+    settings = replace(session.settings, service=unasked)
+    judged = rtkit.validity(replace(session, settings=settings))
+    assert any("ms to pass the tap, more than" in problem.found for problem in judged.problems)
 
 
 def test_a_connection_breaks_when_it_is_told_to(make_clip: MakeClip) -> None:
