@@ -191,9 +191,9 @@ def _not_taken(session: Session, bound: float, receive: float) -> Iterator[Probl
     )
     single = max(bound, receive)
     service = session.settings.service
-    verb, who, cure = "send", "sender", "try isolation='process'"
+    verb, who, fix = "send", "sender", "try isolation='process'"
     if service.get("tapped"):
-        verb, who, cure = "pass the tap", "tap", "use a less loaded host"
+        verb, who, fix = "pass the tap", "tap", "use a less loaded host"
     if service.get("network_faults"):  # made slow on request, by the tap
         return
     if quantiles(leaving).p99 > bound or (leaving[_mattering(session)] > single).any():
@@ -201,7 +201,7 @@ def _not_taken(session: Session, bound: float, receive: float) -> Iterator[Probl
             "backpressure",
             f"a chunk took {leaving.max() * 1000:.0f} ms to {verb}, more than {bound * 1000:g} ms",
             f"The connection was full, or the host delayed the {who}: check the network, and "
-            f"{cure}.",
+            f"{fix}.",
         )
         return
     longest = max(_unread(session).max(), _on_the_way(session))
