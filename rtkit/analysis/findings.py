@@ -18,10 +18,10 @@ class Mistake:
     name : str
         ``"unpaced"``, ``"naive drift"``, ``"wrong sample rate"``, ``"stereo"``, ``"no Terminate"``,
         ``"WAV header"``, ``"chunk out of bounds"``, ``"Bearer prefix"``, ``"counted twice"``,
-        ``"closed too soon"``, ``"turn never ended"``, ``"shifted times"``, ``"not PCM"``,
-        ``"not 16-bit"``, ``"big-endian"``, ``"odd offset"``, ``"channels cancel"``,
-        ``"one channel silent"``, ``"channels silent"``, ``"silent"``, ``"very quiet"``,
-        ``"clipped"`` or ``"not a number"``.
+        ``"closed too soon"``, ``"turn never ended"``, ``"shifted times"``, ``"no partials"``,
+        ``"cadence"``, ``"drifting times"``, ``"not PCM"``, ``"not 16-bit"``, ``"big-endian"``,
+        ``"odd offset"``, ``"channels cancel"``, ``"one channel silent"``, ``"channels silent"``,
+        ``"silent"``, ``"very quiet"``, ``"clipped"`` or ``"not a number"``.
     sentence : str
         What it is, and what comes of it.
     evidence : str

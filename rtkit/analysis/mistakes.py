@@ -21,6 +21,7 @@ from rtkit.analysis.audio_mistakes import (
 from rtkit.analysis.findings import Mistake, Mistakes
 from rtkit.analysis.latency import drift
 from rtkit.analysis.matching import align_texts
+from rtkit.analysis.result_mistakes import void_metrics
 from rtkit.analysis.turns import agreement, heard_turns, never_ended
 from rtkit.audio import Clip, Header
 from rtkit.services.messages import ServiceError, Termination, Turn
@@ -82,9 +83,10 @@ def _in_session(session: Session, transcript: str | None) -> Iterator[Mistake]:
     if session.settings.header is not None:
         header = Header(**session.settings.header)
         sent = session.bytes_sent / 2 / session.settings.rate
-        yield from unheeded(header, session.settings.rate, sent, "lasted")
+        wrong = list(unheeded(header, session.settings.rate, sent, "lasted"))
     else:
-        yield from list(_off_speed(session)) or _shifted_times(session)
+        wrong = list(_off_speed(session)) or list(_shifted_times(session))
+    yield from wrong
     if "wav header" in names:
         yield wav_header()
     if (name := session.settings.looks_like) is not None:
@@ -102,6 +104,9 @@ def _in_session(session: Session, transcript: str | None) -> Iterator[Mistake]:
     yield from _pace(session)
     yield from _farewell(session)
     yield from _left_unended(session)
+    for one in void_metrics(session):
+        if not (wrong and one.name == "drifting times"):  # that comes of it
+            yield one
     if transcript is not None:
         yield from _counted_twice(session, transcript)
 

@@ -6,22 +6,18 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from rtkit.analysis.attribution import SLOWEST, hearing_speed
 from rtkit.analysis.latency import quantiles, senders_share_bounds, turn_latency, word_latency
 from rtkit.analysis.metrics import METRICS
 from rtkit.analysis.naming import Sessions, named
-from rtkit.analysis.partials import cadence, partial_stability
-from rtkit.analysis.turns import heard_words, never_ended
+from rtkit.analysis.result_mistakes import void_metrics
+from rtkit.analysis.turns import never_ended
 from rtkit.analysis.validity import validity
 from rtkit.markup import Table
 from rtkit.session import Session
 
 __all__ = ["Note", "notes", "summarize"]
 
-MOVED = 0.1  # seconds by which word times move that are worth a word,
-THIRD = 5  # in how many words, at least, at either end
 QUEUED = 0.001  # seconds in a queue that are worth a word
 
 
@@ -88,7 +84,8 @@ def _known_of(session: Session) -> Iterator[tuple[str, str]]:
         )
     yield from _of_turns(session)
     yield from _of_bursts(session)
-    yield from _of_results(session)
+    for one in void_metrics(session):
+        yield one.name, f"{one.evidence}. {one.sentence} {one.fix}"
     words = 0 if session.reference is None else len(session.reference.words)
     matched = int(word_latency(session).counted.sum())
     if matched < words and not session.settings.marks_speech:
@@ -150,43 +147,6 @@ def _of_turns(session: Session) -> Iterator[tuple[str, str]]:
             f"{len(left)} of the service's turns never ended (number {numbers}): their words "
             f"are not in the transcript; those that were final count in word latency.",
         )
-
-
-def _of_results(session: Session) -> Iterator[tuple[str, str]]:
-    """How a service tells words, and where it places them, which makes some metrics void."""
-    steady = partial_stability(session)
-    if steady.words > steady.turns and not steady.partials and not session.settings.marks_speech:
-        yield (
-            "no partials",
-            "no word came before its turn was over: word latency is that of turns, and partial and "
-            "first-word latency say nothing of the service. Ask it for partial results, if it has "
-            "any.",
-        )
-    if (every := cadence(session)) is not None:
-        yield (
-            "cadence",
-            f"partials come every {every * 1000:.0f} ms whatever is said: of word latency up to so "
-            "much is waiting for the next one, and not thinking.",
-        )
-    if abs(moved := _moved(session)) > MOVED:
-        yield (
-            "drifting times",
-            f"from the first third of the words to the last one the service's own word times move "
-            f"by {moved * 1000:+.0f} ms against the reference's. Latency counts from the "
-            "reference; without it, or from the service's times, it would drift as well.",
-        )
-
-
-def _moved(session: Session) -> float:
-    """By how much the service's word ends move against the reference's; 0 where that is unknown."""
-    both = [
-        (one.word.end, one.spoken.end) for one in heard_words(session) if one.spoken is not None
-    ]
-    off = [own - true for own, true in both if own is not None]
-    third = len(off) // 3
-    if third < THIRD:
-        return 0.0
-    return float(np.median(off[-third:]) - np.median(off[:third]))
 
 
 def _of_bursts(session: Session) -> Iterator[tuple[str, str]]:
