@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from conftest import spoken
@@ -16,11 +17,14 @@ from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Script
 from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.loopback.options import Options
+from rtkit.loopback.replay import Record
 from rtkit.loopback.server import serve_loopback
 from rtkit.sending.stream import stream
 from rtkit.services.service import dialect_named
 from rtkit.session import Session
 from rtkit.tap.tap import Tap
+
+TURNS: dict[str, Any] = {"deepgram": {"endpointing": 300}}
 
 
 async def talk(
@@ -44,6 +48,20 @@ async def talk(
         dialect=dialect,
         parameters=parameters,
         network=lambda: network,
+    )
+    try:
+        return await stream(clip, connection=connection, **how)
+    finally:
+        await connection.close()
+
+
+async def replayed(clip: Clip, path: Path, **how: Any) -> Session:
+    """A session with a service that replays the one in that file."""
+    record = Record(path)
+    limits = dialect_named(record.dialect).limits
+    rate = limits.rates[0] if limits.resampled and limits.rates else clip.rate
+    connection = InMemoryConnection(
+        record, rate=rate, dialect=record.dialect, parameters=TURNS.get(record.dialect)
     )
     try:
         return await stream(clip, connection=connection, **how)

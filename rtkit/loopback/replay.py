@@ -14,6 +14,7 @@ import numpy as np
 
 from rtkit.audio.levels import decibels
 from rtkit.recording import load_session
+from rtkit.services.explain import OTHER_AUDIO
 from rtkit.services.messages import (
     Close,
     Connected,
@@ -102,7 +103,7 @@ class Record:
 
     def other(self, how: str) -> Refusal:
         """What a client is told that sends other audio."""
-        return Refusal(self._code, f"This replays {self.name}, and other audio came: {how}")
+        return Refusal(self._code, f"This replays {self.name}, {OTHER_AUDIO}: {how}")
 
     def _hearing(self) -> Iterator[float]:
         """When the service had heard each chunk, as far as it says how fast it hears."""

@@ -13,7 +13,7 @@ from rtkit.services.endpoint import Closed
 from rtkit.services.messages import ServiceError
 from rtkit.services.service import ASSEMBLYAI, dialect_named, part_of
 
-__all__ = ["CLOSED_EARLY", "FLOOD", "close_codes", "explain", "explain_own"]
+__all__ = ["CLOSED_EARLY", "FLOOD", "OTHER_AUDIO", "close_codes", "explain", "explain_own"]
 
 _LATER = "Try again later."
 _ANOTHER = "Check that the address is that of a speech-to-text service, and try again."
@@ -47,6 +47,14 @@ _NO_ANSWER = Closure(
     "Nothing arrived in time.",
     "Check the network and try again, or increase the timeout.",
     True,
+)
+# Said by a replay of the embedded service, whoever the vendor is.
+OTHER_AUDIO = "and other audio came"
+_OTHER_AUDIO = Closure(
+    "other audio",
+    "The client sent other audio than that of the session that the service replays.",
+    "Send the same recording from its beginning to its end, or record a session with yours.",
+    False,
 )
 # What clients and systems say where there is no code.
 _LOST = re.compile(
@@ -212,6 +220,8 @@ def _tables(dialect: str) -> tuple[tuple[tuple[str, Closure], ...], dict[int, Cl
 def _by_words_and_code(code: int | None, text: str, dialect: str) -> Closure:
     by_words, by_code = _tables(dialect)
     words = text.lower()
+    if OTHER_AUDIO in words:
+        return _OTHER_AUDIO
     for phrase, closure in by_words:
         if phrase in words:
             return closure

@@ -11,22 +11,19 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import MakeClip, simulate
-from doubles import SDK_SCRIPT, talk, unmarked
+from doubles import SDK_SCRIPT, TURNS, replayed, talk, unmarked
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 import rtkit
+from rtkit.analysis.attribution import confirmed_at
 from rtkit.audio import Clip
-from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.loopback.options import Options
-from rtkit.loopback.replay import Record
-from rtkit.sending.stream import stream
 from rtkit.services.messages import Begin, Receipt, ServiceError, Turn
 from rtkit.services.service import dialect_named, dialects
 from rtkit.session import Ending, Session
 
 ALL = (*dialects(), "deepgram.flux", "openai.vllm")
-TURNS: dict[str, Any] = {"deepgram": {"endpointing": 300}}
 SENDERS: list[dict[str, Any]] = [
     {"pacing": "wall_clock"},
     {"pacing": "fixed_sleep", "work": 0.007},
@@ -46,19 +43,6 @@ def recorded(clip: Clip, dialect: str, path: Path, **how: Any) -> Session:
     )
     session.save(path)
     return session
-
-
-async def replayed(clip: Clip, path: Path, **how: Any) -> Session:
-    record = Record(path)
-    limits = dialect_named(record.dialect).limits
-    rate = limits.rates[0] if limits.resampled and limits.rates else clip.rate
-    connection = InMemoryConnection(
-        record, rate=rate, dialect=record.dialect, parameters=TURNS.get(record.dialect)
-    )
-    try:
-        return await stream(clip, connection=connection, **how)
-    finally:
-        await connection.close()
 
 
 def said(session: Session) -> list[str]:
@@ -103,6 +87,9 @@ def test_any_sender_gets_the_same_words_with_the_same_service_times(
         assert last == pytest.approx(was, abs=1e-3)
     own = simulate(talk(clip, dialect, parameters=TURNS.get(dialect), **how))
     assert new.lateness == pytest.approx(own.lateness)
+    if "chunk" not in how:
+        confirmed = [confirmed_at(one) - one.sent for one in (old, new)]
+        assert confirmed[1] == pytest.approx(confirmed[0], abs=1e-3, nan_ok=True)
     before, after = (rtkit.turn_latency(one) for one in (old, new))
     if stamped:
         audio = ~before.terminated  # what the shutdown ended counts from that
@@ -139,6 +126,7 @@ def test_a_client_that_sends_other_audio_is_told_so(
     with pytest.raises(rtkit.StreamError) as failed:
         simulate(replayed(other, tmp_path / "a.jsonl"))
     told = failed.value.session
+    assert "Send the same recording" in str(failed.value)
     errors = [reply.text for _, reply in told.replies if isinstance(reply, ServiceError)]
     assert any("This replays a.jsonl, and other audio came" in one for one in errors)
     assert any(sentence in one for one in errors)

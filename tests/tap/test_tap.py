@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MakeClip
-from doubles import KEY, SDK_SCRIPT, speaking
+from conftest import MakeClip, simulate
+from doubles import KEY, SDK_SCRIPT, replayed, speaking
 from remains import nothing_remains
 
 import rtkit
@@ -81,6 +81,9 @@ def test_a_session_is_what_its_client_says_it_is(
     assert KEY not in file.read_text()
     with wave.open(str(file.with_suffix(".wav"))) as audio:
         assert (audio.getnframes(), audio.getframerate()) == (clip.samples, clip.rate)
+    again = simulate(replayed(clip, file, pacing="fixed_sleep", work=0.005))
+    assert again.complete
+    assert again.transcript == seen.transcript
 
 
 def c_bytes(session: rtkit.Session, chunk: Any) -> bytes | str:
