@@ -6,6 +6,7 @@ Each is found in recorded facts, never in what somebody says was done.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -24,7 +25,8 @@ from rtkit.analysis.matching import align_texts
 from rtkit.analysis.result_mistakes import void_metrics
 from rtkit.analysis.turns import agreement, heard_turns, never_ended
 from rtkit.audio import Clip, Header
-from rtkit.services.messages import ServiceError, Termination, Turn
+from rtkit.services.endpoint import Closed
+from rtkit.services.messages import Finalized, ServiceError, Termination, Turn
 from rtkit.services.service import Dialect, dialect_of
 from rtkit.session import Session, check_session
 
@@ -218,11 +220,18 @@ def _pace(session: Session) -> Iterator[Mistake]:
 
 
 def _farewell(session: Session) -> Iterator[Mistake]:
-    replies = [reply for _, reply in session.replies]
-    broken = session.ending is not None and session.ending.how == "failed"
-    answered = any(isinstance(one, Termination | ServiceError) for one in replies)
+    ending = session.ending
+    broken = ending is not None and ending.how == "failed"
+    asked = math.inf if session.terminated is None else session.terminated
+    answered = any(  # some services settle what they have heard, and say no goodbye
+        isinstance(one, Termination | ServiceError) or (isinstance(one, Finalized) and at >= asked)
+        for at, one in session.replies
+    )
     if broken or answered or not session.chunks:  # broken: the other side went first
         return
+    *_, last = dialect_of(session.settings.service).shutdown(len(session.chunks))
+    if last.until is Closed and ending is not None and ending.code == 1000 and session.complete:
+        return  # the service's last word is its close
     left = _left_open(session)
     if session.terminated is None:
         yield Mistake(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from rtkit.recording import StreamError
 from rtkit.sending.stream import stream
 from rtkit.services.messages import CAUSES
 from rtkit.services.service import dialects, part_of, vendors
-from rtkit.session import Session
+from rtkit.session import Ending, Session
 from rtkit.views.colors import EVERY_PART
 from rtkit.views.explained import explained
 
@@ -198,6 +199,25 @@ def test_all_its_closures_have_a_cause_and_a_fix(dialect: str) -> None:
         assert closure.cause.endswith((".", ".)")), closure
         assert closure.fix.endswith("."), closure
         assert closure.evidence, closure
+
+
+@EACH
+def test_a_sound_session_has_no_mistake(dialect: str) -> None:
+    one = session(dialect, "wall_clock")
+    assert not rtkit.diagnose(one)
+    assert one.terminated is not None
+    unheard = tuple(each for each in one.messages if each.at < one.terminated)
+    hasty = replace(one, messages=unheard, ending=Ending("stopped"))
+    assert rtkit.diagnose(hasty).names == ("closed too soon",)
+
+
+def test_a_service_whose_last_word_is_its_close_was_heard_out() -> None:
+    """Flux settles nothing where no turn is open."""
+    clip, rules = open_clip(CALL, seconds=3.6), RULES["deepgram.flux"]
+    one = simulate(talk(clip, "deepgram.flux", parameters=rules))
+    assert [reply for at, reply in one.replies if at >= 3.6] == []
+    assert not rtkit.diagnose(one)
+    assert rtkit.diagnose(replace(one, ending=Ending("stopped"))).names == ("closed too soon",)
 
 
 @EACH
