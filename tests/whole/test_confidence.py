@@ -271,6 +271,7 @@ def test_a_service_shows_nothing_and_goes_to_another_process_with_all(
 
 CHILD = """
 import asyncio, signal, sys, traceback
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.path.insert(0, {tests!r})
 import rtkit
 from whole.test_confidence import Anywhere, told_of
