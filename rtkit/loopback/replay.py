@@ -16,6 +16,7 @@ from rtkit.audio.levels import decibels
 from rtkit.recording import load_session
 from rtkit.services.explain import OTHER_AUDIO
 from rtkit.services.messages import (
+    LARGEST,
     Close,
     Connected,
     Finalized,
@@ -269,6 +270,7 @@ def _mark(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     mark = said.get("loopback") if isinstance(said, dict) else None
-    if not (isinstance(mark, dict) and isinstance(mark.get("samples"), int)):
+    if not (isinstance(mark, dict) and isinstance(mark.get("cause"), str)):
         return None
-    return mark if isinstance(mark.get("cause"), str) else None
+    samples = mark.get("samples")
+    return mark if isinstance(samples, int) and 0 <= samples <= LARGEST else None

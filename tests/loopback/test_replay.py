@@ -21,7 +21,7 @@ from rtkit.audio import Clip
 from rtkit.loopback.options import Options
 from rtkit.services.messages import Begin, Receipt, ServiceError, Turn
 from rtkit.services.service import dialect_named, dialects
-from rtkit.session import Ending, Session
+from rtkit.session import Ending, Message, Session
 
 ALL = (*dialects(), "deepgram.flux", "openai.vllm")
 SENDERS: list[dict[str, Any]] = [
@@ -182,7 +182,7 @@ def test_what_cannot_be_replayed_is_refused_in_a_sentence(
 def test_the_service_replays_to_its_own_and_to_other_clients(
     make_clip: MakeClip, tmp_path: Path
 ) -> None:
-    clip = make_clip(3.0, rate=16000, reference=SDK_SCRIPT)
+    clip = make_clip(1.2, rate=16000, reference=SDK_SCRIPT)
     old = recorded(clip, "deepgram", tmp_path / "a.jsonl")
 
     async def run() -> tuple[Session, Session, int]:
@@ -203,3 +203,18 @@ def test_the_service_replays_to_its_own_and_to_other_clients(
     assert own.settings.service["replay"] == "a.jsonl"
     assert "delay" not in own.settings.service
     assert status == 404
+
+
+@pytest.mark.parametrize("samples", ["1" * 400, "-1", "1e999", "null", "[]", '"many"'])
+@pytest.mark.parametrize("text", ['{"loopback": {"samples": %s, "cause": "word"}}', "%s", "[%s]"])
+def test_any_message_of_a_file_is_replayed(
+    make_clip: MakeClip, tmp_path: Path, samples: str, text: str
+) -> None:
+    clip = make_clip(3.0, rate=16000, reference=SDK_SCRIPT)
+    old = recorded(clip, "assemblyai", tmp_path / "a.jsonl")
+    odd = Message(1.234, text % samples)
+    messages = sorted((*old.messages, odd), key=lambda message: message.at)
+    replace(old, messages=tuple(messages)).save(tmp_path / "a.jsonl")
+    new = simulate(replayed(clip, tmp_path / "a.jsonl"))
+    assert new.transcript == old.transcript
+    assert [one.at for one in new.messages if one.text == odd.text] == pytest.approx([1.234])
