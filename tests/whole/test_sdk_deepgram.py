@@ -137,7 +137,7 @@ def test_flux_from_the_start_of_a_turn_to_its_end() -> None:
     ("key", "asked", "status", "told"),
     [
         ("another", {}, 401, "INVALID_AUTH"),
-        (KEY, {"diarize": "true"}, 400, "does not do 'diarize'"),
+        (KEY, {"diarize": "true"}, 400, "does not implement 'diarize'"),
         (KEY, {"utterance_end_ms": "1500"}, 400, "utterance_end_ms=1000 only"),
     ],
 )

@@ -98,7 +98,7 @@ def test_a_refused_key() -> None:
     ("asked", "options", "code", "words"),
     [
         ({}, {"faults": "error=503@0.3"}, 503, "Cannot continue request"),
-        ({"endpoint_sensitivity": 0.5}, {}, 400, "does not do 'endpoint_sensitivity'"),
+        ({"endpoint_sensitivity": 0.5}, {}, 400, "does not implement 'endpoint_sensitivity'"),
         ({}, {"max_duration": 0.2}, 503, "Please restart the request"),
     ],
 )

@@ -120,7 +120,7 @@ def test_an_end_of_utterance_may_be_forced_and_partials_left_out() -> None:
     [
         ({"key": "another"}, "API key was not recognized"),
         ({"asked": {"language": ""}}, "Give transcription_config.language"),
-        ({"asked": {"diarization": "speaker"}}, "does not do 'diarization'"),
+        ({"asked": {"diarization": "speaker"}}, "does not implement 'diarization'"),
         ({"asked": {"max_delay": 9.0}}, "9.0 is not between 0.7 and 4"),
     ],
 )
