@@ -8,6 +8,7 @@ import re
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from rtkit.boundary.text import told
 from rtkit.clock.stalls import Lookout
 from rtkit.loopback.process import Loopback
 from rtkit.services.service import ASSEMBLYAI, dialect_named
-from rtkit.session import Session
+from rtkit.session import Fact, Session
 from rtkit.tap.network import SIDES, Network, read_network
 from rtkit.tap.relay import Observer, Relay
 from rtkit.tap.request_head import Request, Upstream
@@ -59,6 +60,9 @@ class Tap:
         Of how many clients the sessions are kept in memory, the last ones; of all without it.
     tell : callable, optional
         Called with a line when a client comes, and when it goes.
+    on_event : callable, optional
+        Called with a client's number, and each chunk and message of it while it streams, and its
+        ending. Times count from its first chunk.
 
     Attributes
     ----------
@@ -89,6 +93,7 @@ class Tap:
         tls: ssl.SSLContext | None = None,
         keep: int | None = None,
         tell: Callable[[str], object] | None = None,
+        on_event: Callable[[int, Fact], object] | None = None,
     ) -> None:
         if protocol is not None:
             dialect_named(protocol)
@@ -101,6 +106,7 @@ class Tap:
         self._port, self._protocol = port, protocol
         self._record = None if record is None else Path(record)
         self._keep_audio, self._tell = keep_audio, tell or (lambda _: None)
+        self._on_event = on_event or (lambda *_: None)
         self._clients = 0
         self._writer: Writer | None = None
         self._relays: set[Relay] = set()
@@ -197,6 +203,7 @@ class Tap:
             network=self._faults,
             writer=self._writer,
             over=self._over,
+            on_event=partial(self._on_event, number),
         )
         self._open.add(one)
         self._tell(f"client {number} came: {name}, {request.path}")

@@ -33,7 +33,7 @@ from rtkit.services.messages import (
     Termination,
 )
 from rtkit.services.service import Dialect, Reader, dialect_named, dialects, part_of
-from rtkit.session import Chunk, Ending, Event, Message, Session, Settings, Stall
+from rtkit.session import Chunk, Ending, Event, Fact, Message, Session, Settings, Stall
 from rtkit.tap.frames import Close, Messages, deflated
 from rtkit.tap.request_head import LONGEST_HEAD, Request, Upstream
 from rtkit.writing import Writer
@@ -76,6 +76,8 @@ class Tapped:
         What writes the file.
     over : callable
         Called with this when the session has ended.
+    on_event : callable
+        Called with each chunk and message as it comes, and with the ending.
 
     Attributes
     ----------
@@ -97,7 +99,9 @@ class Tapped:
         network: Sequence[str],
         writer: Writer | None,
         over: Callable[[Tapped], object],
+        on_event: Callable[[Fact], object],
     ) -> None:
+        self._on_event = on_event
         self.number, self._over, self._record = number, over, record
         self._network = list(network)
         self._dialect: Dialect = dialect_named(dialect)
@@ -183,7 +187,9 @@ class Tapped:
         if self._finished is not None:
             self._recorder.add(Event(self._finished - self._timeline.zero, "terminate"))
         self._timeline.event("closed")
-        self._timeline.end(self._ending(by, error))
+        ending = self._ending(by, error)
+        self._timeline.end(ending)
+        self._on_event(ending)
         with contextlib.suppress(OSError):  # a full disk costs the file alone
             self._recorder.close()
         self.session = settled(self._recorder.session())
@@ -247,9 +253,9 @@ class Tapped:
             self._recorder.settings = replace(settings, chunk=(stop - start) / rate)
             self._timeline.start(came - due)
         zero = self._timeline.zero
-        self._recorder.add(
-            Chunk(self._chunks, start, stop, due, came - zero, went - zero, audio.size)
-        )
+        chunk = Chunk(self._chunks, start, stop, due, came - zero, went - zero, audio.size)
+        self._recorder.add(chunk)
+        self._on_event(chunk)
         self._samples, self._chunks = stop, self._chunks + 1
         self._finished, self._heard_out = None, False
         if self._keep_audio and self._record is not None:
@@ -264,12 +270,15 @@ class Tapped:
         text = self._strike_out(text)
         if self._rules is not None and self._reader is None:
             self._reader = self._dialect.reader(self._rules.rate)
+        replies = None
         if self._reader is not None:
-            replies = self._reader.read(text)
+            replies = tuple(self._reader.read(text))
             if self._finished is not None:
                 last = Termination | Finalized
                 self._heard_out |= any(isinstance(one, last) for one in replies)
-        self._recorder.add(Message(went - self._timeline.zero, text, waited=waited))
+        heard = Message(went - self._timeline.zero, text, waited=waited)
+        self._recorder.add(heard)
+        self._on_event(replace(heard, replies=replies))
 
     def _ending(self, by: str, error: str) -> Ending:
         code = None if self._close is None else self._close.code

@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets
 
 from rtkit.boundary.secrets import Confidential
-from rtkit.loopback.process import embedded
+from rtkit.loopback.process import Loopback, embedded
 from rtkit.services.service import Limits, Service, Vendor, dialect_of, vendors
 from rtkit.widgets.fields import FieldError, Toggles, stacked
 
@@ -61,6 +61,14 @@ class ListenersBox:
         """Those that bill, and whose keys are needed."""
         known = vendors()
         return tuple(known[dialect] for dialect in self.chosen if dialect in known)
+
+    @property
+    def upstream(self) -> str | Loopback:
+        """Where the tap sends clients that come to be watched: they bring a key of their own."""
+        vendor = vendors().get(self.service.value)
+        if vendor is None:
+            return Loopback(engine="recognizer" if self.service.value == "recognizer" else "script")
+        return f"wss://{vendor().describe(None)['host']}"
 
     @property
     def whom(self) -> str:

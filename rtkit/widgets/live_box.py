@@ -46,6 +46,11 @@ class LiveBox:
             icon="crosshairs",
             tooltip="Measure the instrument's own error on this machine; takes about 6 s",
         )
+        self.watch = ipywidgets.Button(
+            description="Watch a client",
+            icon="eye",
+            tooltip="Measure your own client: it connects here, and from here to the service",
+        )
         self.hear = ipywidgets.Button(
             description="Play",
             icon="volume-up",
@@ -57,7 +62,7 @@ class LiveBox:
         self.status = ipywidgets.HTML()
         self.timeline = TimelineWidget()
         self.transcript = ipywidgets.HTML()
-        buttons = ("run", "stop", "calibrate", "hear")
+        buttons = ("run", "stop", "calibrate", "watch", "hear")
         for name in (*buttons, "progress", "status", "transcript"):
             getattr(self, name).add_class(f"rt-{name}")
         self.row = in_a_row(self.run, self.stop, self.hear, self.progress)
@@ -81,6 +86,14 @@ class LiveBox:
     def say(self, sentence: str, *, role: str = "status") -> None:
         look = "rt-alert" if role == "alert" else "rt-said"
         self.status.value = f'<div role="{role}" class="{look}">{html.escape(sentence)}</div>'
+
+    def listening(self, url: str, news: str) -> None:
+        """Say where clients connect, and who came or went last."""
+        self.status.value = (
+            '<div role="status" class="rt-said">Listening. Connect your client to '
+            f'<code class="rt-address">{html.escape(url)}</code> in place of the service, with the '
+            f"same path, parameters and key. Stop ends it.<br>{html.escape(news)}</div>"
+        )
 
     @contextlib.asynccontextmanager
     async def watching(
@@ -148,14 +161,20 @@ class LiveBox:
         if least > seconds - 1e-6:
             left += "; all is sent, waiting for the last results"
         self.say(f"{', '.join(map(said, last))}: {left}", role="timer")
-        shown = 8 if len(last) == 1 else 3  # turns of each
+        self.draw(last, dict(pair for each in begun for pair in each.items()), seconds=seconds)
+
+    def draw(
+        self, last: Mapping[str, Watched], begun: Mapping[str, Watched], *, seconds: float = 0.0
+    ) -> None:
+        """Show what the last ones heard, and a trace of the last of all that have begun."""
+        turns = 8 if len(last) == 1 else 3  # of each
         self.transcript.value = "".join(
             f"<b>{html.escape(said(name))}</b>" * (len(last) > 1)
-            + f'<ol class="rt-turns">{"".join(one.lines(shown))}</ol>'
+            + f'<ol class="rt-turns">{"".join(one.lines(turns))}</ol>'
             for name, one in last.items()
         )
         if self._tracing:
-            traced = dict([pair for each in begun for pair in each.items()][-SHOWN:])
+            traced = dict([*begun.items()][-SHOWN:])
             self.timeline.data = live(
                 {name: one.line() for name, one in traced.items()},
                 seconds=seconds,

@@ -27,6 +27,7 @@ from rtkit.views.sound import MOST
 from rtkit.widgets.beforehand import Beforehand
 from rtkit.widgets.browser import Browser
 from rtkit.widgets.choices import Choices, Memory
+from rtkit.widgets.clients import watch_clients
 from rtkit.widgets.downloads import download
 from rtkit.widgets.fields import FieldError, disclosure, grid, in_a_row
 from rtkit.widgets.live_box import LiveBox
@@ -36,6 +37,7 @@ from rtkit.widgets.recording_box import RecordingBox
 from rtkit.widgets.results_box import ResultsBox, headline
 from rtkit.widgets.saved_box import SavedBox
 from rtkit.widgets.sending_box import SendingBox
+from rtkit.widgets.timeline import is_of
 from rtkit.widgets.wording import in_panel_words, sentence_of
 
 __all__ = ["Panel", "panel"]
@@ -110,7 +112,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         What is about to be streamed, and what of it is not as usual.
     earlier
         Sessions saved before: the list ``earlier.file``, and its buttons.
-    run, stop, calibrate, hear, last
+    run, stop, calibrate, watch, hear, last
         Buttons.
     progress, status, transcript, timeline, table, figure, saved
         What is seen.
@@ -162,6 +164,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         jobs: list[tuple[ipywidgets.Button, Job]] = [
             (self.run, self._run),
             (self.calibrate, self._calibrate),
+            (self.watch, self._watch),
             (self.hear, self._hear),
             (self.earlier.add, self._add),
             (self.last, self._bring_back),
@@ -185,7 +188,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             (self._recording, "file folder upload start seconds channel"),
             (self._sending, "chunk presets pacing work stall stall_at isolation repeats sweep"),
             (self._sending.listeners, "service key also other_keys"),
-            (self._live, "run stop calibrate hear progress status transcript timeline"),
+            (self._live, "run stop calibrate watch hear progress status transcript timeline"),
             (self._results, "verdicts last timeline_of table figure saved"),
         ):
             for name in names.split():
@@ -193,8 +196,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _laid_out(self) -> list[ipywidgets.Widget]:
         """The three choices and Run first; all others behind a box to tick."""
+        buttons = in_a_row(self.calibrate, self.watch)
         others = ipywidgets.VBox(
-            [grid(*self._recording.more, *self._sending.more, least="12.5em"), self.calibrate],
+            [grid(*self._recording.more, *self._sending.more, least="12.5em"), buttons],
             layout={"overflow": "visible"},
         )
         others.add_class("rt-others")
@@ -288,9 +292,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             await asyncio.wait(before)
 
     def _busy(self, busy: bool) -> None:
-        for button in (self.run, self.calibrate, self.hear, *self._results.downloads.values()):
+        buttons = (self.run, self.calibrate, self.watch, self.hear, self.last)
+        for button in (*buttons, *self._results.downloads.values()):
             button.disabled = busy
-        self.last.disabled = busy
         self.earlier.rest(not busy, added=bool(self.added))
         self.stop.disabled = not busy
 
@@ -318,6 +322,21 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             self.more.value |= any(getattr(self, name).note.value for name in NUMBERS)
             raise
         self._clip = clip if clip.samples <= MOST else None
+        listeners = self._sending.listeners
+        spacing = listeners.spacing(len(in_rounds(planned)))
+        how = functools.partial(measure, whom=listeners.whom, spacing=spacing)
+        await self._measure(functools.partial(how, clip, planned, options), self._record)
+
+    async def _watch(self) -> None:
+        """Stand between a client and the chosen service, until Stop."""
+        upstream = self._sending.listeners.upstream
+        watching = functools.partial(watch_clients, upstream, show=self._show_results)
+        await self._measure(watching, self._record / "tap")
+
+    async def _measure(
+        self, sessions_of: Callable[..., Coroutine[Any, Any, None]], folder: Path
+    ) -> None:
+        """Keep and show what is measured, also of what fails or is stopped."""
         self._live.clear()
         measured: dict[str, Session] = {}
         files: list[Path] = []
@@ -325,6 +344,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         def keep(name: str, session: Session, path: Path) -> None:
             if not measured:
                 self._results.clear()
+                self.sessions = measured
             measured[name] = session
             files.append(path)
             self._results.add_file(path)
@@ -332,24 +352,14 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         async def measuring() -> None:
             await self.earlier.halt()  # what reads files would make the sender late
             await self._beforehand.halt()
-            await measure(
-                clip,
-                planned,
-                options,
-                folder=self._record,
-                whom=self._sending.listeners.whom,
-                live=self._live,
-                keep=keep,
-                spacing=self._sending.listeners.spacing(len(in_rounds(planned))),
-            )
+            await sessions_of(folder=folder, live=self._live, keep=keep)
 
         done = await self._attempt(measuring())
         self.stop.disabled = True
         self._live.ended("")
         with contextlib.suppress(OSError):  # what cannot be kept is said of the sessions
-            self._memory.keep(self._choices.now(), files if done else None)
+            self._memory.keep(self._choices.now(), files if done and files else None)
         if measured:
-            self.sessions = measured
             done &= await self._attempt(self._show_results())
         if self.error is not None:
             self._live.ended("danger")
@@ -366,7 +376,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     async def _hear(self) -> None:
         """Play what is chosen, with a cursor on those sessions that are of it."""
         clip = self._recording.clip()
-        shown = {name: one for name, one in self._shown().items() if _is_of(clip, one)}
+        shown = {name: one for name, one in self._shown().items() if is_of(clip, one)}
         self.timeline.data = (await asyncio.to_thread(play, clip, shown)).data
         self._live.say("")
 
@@ -426,7 +436,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         shown, chosen = self._shown(), self.timeline_of.value
         sessions = {chosen: shown[chosen]} if chosen in shown else shown
         clip = self._clip
-        if clip is not None and not all(_is_of(clip, one) for one in sessions.values()):
+        if clip is not None and not all(is_of(clip, one) for one in sessions.values()):
             clip = None
         self.timeline.data = (await asyncio.to_thread(timeline, sessions, clip=clip)).data
         self.transcript.value = ""  # the timeline has it
@@ -434,13 +444,3 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     def _timeline_chosen(self) -> None:
         if self.task is None or self.task.done():  # or it is filled in just now
             self._begin(self._show_timeline)
-
-
-def _is_of(clip: Clip, session: Session) -> bool:
-    """Whether something of the clip was streamed in the session."""
-    settings = session.settings
-    return (
-        (settings.recording, settings.rate) == (clip.name, clip.rate)
-        and settings.first < clip.first + clip.samples
-        and clip.first < settings.first + settings.samples
-    )

@@ -29,7 +29,9 @@ from rtkit.loopback.process import embedded
 from rtkit.services.assemblyai.client import KEY_VARIABLE, AssemblyAI
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.messages import Turn, Word
+from rtkit.services.service import vendors
 from rtkit.session import Chunk, Message
+from rtkit.tap.tap import Tap
 from rtkit.widgets import browser, live_box, results_box
 from rtkit.widgets.live import COLUMNS, Watched
 from rtkit.widgets.measuring import in_rounds, measure
@@ -664,6 +666,79 @@ def test_what_differs_only_in_the_service_runs_at_once() -> None:
     assert (box.chunk.low, box.chunk.high) == (50, 1000)  # what all of them take
     assert box.listeners.spacing(2) == 0
     assert box.listeners.spacing(101) == 0.6
+
+
+# Somebody else's client.
+
+
+def test_a_client_is_watched_while_it_streams_and_measured_when_it_has_gone(runs: Path) -> None:
+    clip = rtkit.open_clip(rtkit.bundled()[0], seconds=1.5)
+    traced: list[object] = []
+
+    async def scenario() -> None:
+        panel = rtkit.panel(record=runs)
+        panel.watch.click()
+        await until(lambda: "rt-address" in panel.status.value)
+        assert panel.run.disabled
+        assert not panel.stop.disabled
+        (url,) = re.findall(
+            r"<code class=.rt-address.>(ws://127[.\d]+:\d+)</code>", panel.status.value
+        )
+        panel.timeline.observe(lambda change: traced.append(change["new"]), "data")
+        for number in (1, 2):
+            own = await rtkit.stream(clip, service=AssemblyAI(key=KEY, host=url))
+            await until(lambda: f"client {number}: wall clock" in said(panel))  # noqa: B023
+            await until(lambda: len(panel.sessions) == number)  # noqa: B023
+            await until(lambda: panel.figure.layout.display == "block")
+        assert list(panel.sessions) == ["client 1", "client 2"]
+        seen = panel.sessions["client 2"]
+        assert seen.complete
+        assert len(seen.chunks) == len(own.chunks)
+        assert seen.transcript == own.transcript
+        panel.stop.click()
+        assert panel.task is not None
+        await asyncio.wait_for(panel.task, PATIENCE)
+        assert ready(panel)
+        assert panel.error is None, panel.error
+        assert said(panel).startswith("Done: client 1 ended ")
+        files = sorted((runs / "tap").glob("*.jsonl"))
+        assert [file.name for file in files] == ["client-1.jsonl", "client-2.jsonl"]
+        assert all(str(file) in panel.saved.value for file in files)
+        live = [one for one in traced if one and not one["parts"]]  # type: ignore[index]
+        assert live  # while it streamed
+        assert KEY not in state(panel) + "".join(file.read_text() for file in files)
+
+    as_in_a_notebook(scenario())
+
+
+def test_a_client_that_still_streams_at_stop_is_kept(runs: Path) -> None:
+    clip = rtkit.open_clip(rtkit.bundled()[0], seconds=30)
+
+    async def scenario() -> None:
+        panel = rtkit.panel(record=runs)
+        panel.watch.click()
+        await until(lambda: "rt-address" in panel.status.value)
+        (url,) = re.findall(r">(ws://127[.\d]+:\d+)<", panel.status.value)
+        client = asyncio.create_task(rtkit.stream(clip, service=AssemblyAI(key=KEY, host=url)))
+        await until(lambda: panel.timeline.data)
+        panel.stop.click()
+        assert panel.task is not None
+        await asyncio.wait_for(panel.task, PATIENCE)
+        with pytest.raises(rtkit.StreamError):
+            await client
+        assert panel.error is None, panel.error
+        assert panel.sessions["client 1"].chunks
+        assert panel.figure.layout.display == "block"
+
+    as_in_a_notebook(scenario())
+
+
+@pytest.mark.parametrize("dialect", vendors())
+def test_clients_of_each_service_are_passed_on_to_it(dialect: str) -> None:
+    box = SendingBox()
+    box.listeners.service.value = dialect
+    assert re.fullmatch(r"wss://[a-z0-9.-]+\.com", str(box.listeners.upstream))
+    Tap(box.listeners.upstream)  # takes it
 
 
 # Stopping, and running again.
