@@ -25,7 +25,9 @@ import rtkit
 from rtkit.loopback.options import Options
 from rtkit.loopback.server import serve_loopback
 from rtkit.loopback.tls import local_ca
+from rtkit.services.messages import Turn
 from rtkit.services.service import dialects, vendors
+from rtkit.session import Chunk, Ending, Message
 from rtkit.tap.relay import Relay
 from rtkit.tap.tap import Tap
 
@@ -94,13 +96,22 @@ def c_bytes(session: rtkit.Session, chunk: Any) -> bytes | str:
 @pytest.mark.parametrize("pacing", ["wall_clock", "fixed_sleep", "unpaced"])
 def test_its_pacing_is_told(make_clip: MakeClip, pacing: str) -> None:
     told: list[str] = []
+    facts: list[Any] = []
 
     clip = make_clip(1.0, reference=SDK_SCRIPT)
-    _, seen = through(clip, "assemblyai", pacing=pacing, work=0.004, tell=told.append)
+    how: dict[str, Any] = {"tell": told.append, "on_event": lambda *one: facts.append(one)}
+    _, seen = through(clip, "assemblyai", pacing=pacing, work=0.004, **how)
     assert seen.settings.pacing == pacing
     assert told[0] == "client 1 came: assemblyai, /v3/ws"
     assert told[1].startswith(f"client 1: {pacing.replace('_', ' ')}: ")
     assert ("turn latency p50" in told[1]) == (pacing != "unpaced")
+    assert {number for number, _ in facts} == {1}
+    live = [fact for _, fact in facts]
+    assert [one.index for one in live if isinstance(one, Chunk)] == list(range(len(seen.chunks)))
+    heard = [one for one in live if isinstance(one, Message)]
+    assert [one.text for one in heard] == [one.text for one in seen.messages]
+    assert any(isinstance(reply, Turn) for one in heard for reply in one.replies or ())
+    assert isinstance(live[-1], Ending)
 
 
 # Byte for byte.
