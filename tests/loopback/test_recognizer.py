@@ -235,7 +235,7 @@ def test_a_missing_package_is_told_of_with_its_cure(
         return None if name == "pocketsphinx" else find(name, package)
 
     monkeypatch.setattr(importlib.util, "find_spec", without)
-    told = r"pocketsphinx, which is not installed here: run pip install 'rtkit\[recognizer\]'"
+    told = r"pocketsphinx, which is not installed. Run pip install 'rtkit\[recognizer\]'"
     with pytest.raises(ImportError, match=told):
         Loopback(engine="recognizer")
 

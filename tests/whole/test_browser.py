@@ -634,7 +634,8 @@ def test_the_keyboard_reaches_everything_and_runs_and_stops(page: Page) -> None:
         page.keyboard.press("Tab")
     assert passed == [
         *("recording", "chunk (ms)", "50", "100", "200", "pacing", "Run", "Play", "More"),
-        *("start (s)", "length (s)", "folder", "upload a file (0)", "service", "sender"),
+        *("start (s)", "length (s)", "folder", "upload a file (0)", "service"),
+        *("recognizer", "AssemblyAI", "Deepgram", "OpenAI", "Soniox", "Speechmatics", "sender"),
         *("extra work per chunk (ms)", "stall (ms)", "stall at (s)", "repeats", "sweep"),
         "Calibrate",
     ]

@@ -413,7 +413,7 @@ def test_a_call_of_two_channels_offers_each_and_says_what_its_level_means(
         ]
         await until(lambda: "2 channels, averaged" in panel.chosen.value)
         assert "channels cancel: " in shown(panel.chosen)
-        assert "Take one of them: channel 1, under More." in shown(panel.chosen)
+        assert "Use one of them: channel 1, under More." in shown(panel.chosen)
         panel.channel.value = 1
         await until(lambda: "channel 2 of 2" in panel.chosen.value)
         assert "cancel" not in panel.chosen.value
@@ -1221,7 +1221,7 @@ def test_what_is_too_long_to_hear_is_said(runs: Path, tmp_path: Path) -> None:
         panel.folder.value = str(tmp_path)
         panel.file.value = str(tmp_path / "long.wav")
         await press(panel, panel.hear)
-        assert re.search(r"long\.wav: 601 s at 8000 Hz are too much sound", said(panel))
+        assert re.search(r"long\.wav: 601 s at 8000 Hz is too much sound", said(panel))
         assert alerts(panel)
         assert panel.timeline.data == {}
 
