@@ -638,7 +638,7 @@ def test_stop_keeps_what_each_service_said(runs: Path, monkeypatch: pytest.Monke
         panel = a_panel(runs, seconds=30)
         panel.also.value = ("assemblyai",)
         task = await begin(panel)
-        await until(lambda: panel.progress.value > 0)
+        await until(lambda: "embedded, AssemblyAI: " in said(panel) and "s left" in said(panel))
         panel.stop.click()
         await asyncio.wait_for(task, PATIENCE)
         assert list(panel.sessions) == ["embedded", "AssemblyAI"]
