@@ -126,7 +126,7 @@ def _told(latency: Latency, starts: list[float], offset: float) -> list[dict[str
 
 def _how(first: int, last: int, known: str) -> str:
     if known == "held":
-        return f"Chunk {last} holds the end of the word, so its latency starts there."
+        return f"Chunk {last} holds the end of the word, so its service time starts there."
     sure = known == "stamped" or first >= last
     which = f"Chunk {last}" if sure else f"One of chunks {first} to {last}"
     return f"{which} decided: {KNOWN[known]}."
