@@ -130,7 +130,7 @@ class NumberField(ipywidgets.VBox):  # type: ignore[misc]
             either = f"{typed.replace(',', '')} or {typed.replace(',', '.', 1)}"
             raise self._refusal(f"{typed} can be read in two ways, as {either}")
         if not NUMBER.fullmatch(typed):
-            raise self._refusal(f"{typed} is no number" if typed else "nothing is typed")
+            raise self._refusal(f"{typed} is not a number" if typed else "nothing is typed")
         return float(typed.replace(",", "."))
 
     def _refusal(self, why: str) -> FieldError:
@@ -166,7 +166,7 @@ class Toggles(ipywidgets.VBox):  # type: ignore[misc]
             for name, value in self.options
         }
         title = ipywidgets.HTML(f"<span>{html.escape(description)}</span>")
-        super().__init__([title, in_a_row(*self.boxes.values())], layout={"grid_column": "1 / -1"})
+        super().__init__([title, in_a_row(*self.boxes.values())])
         self.add_class("rt-toggles")
         for box in self.boxes.values():
             box.observe(lambda _: self._ticked(), "value")

@@ -536,7 +536,7 @@ def test_a_session_shows_itself_while_it_runs_and_its_figures_afterwards(
     figure = page.locator(".rt-figure img").first
     expect(figure).to_be_visible()
     page.wait_for_function("document.querySelector('.rt-figure img').naturalWidth > 0")
-    assert (figure.get_attribute("alt") or "").startswith("how late each chunk left")
+    assert (figure.get_attribute("alt") or "").startswith("how late each chunk was sent")
     expect(page.locator(".rt-table td", has_text="chunks sent")).to_be_visible()
     expect(page.locator(".rt-timeline-of option:checked")).to_have_text("all sessions")
     expect(page.locator(".rt-saved")).to_contain_text("wall_clock.jsonl")

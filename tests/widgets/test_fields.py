@@ -59,7 +59,7 @@ def test_a_number_is_read_as_it_was_meant_or_refused_and_never_changed(
         ("5", "5 is out of range"),
         ("1,000", "1,000 can be read in two ways, as 1000 or 1.000"),
         ("", "nothing is typed"),
-        ("fast", "fast is no number"),
+        ("fast", "fast is not a number"),
     ],
 )
 def test_the_sentence_says_why(typed: str, why: str) -> None:

@@ -472,7 +472,7 @@ def test_a_refused_run_leaves_the_last_result_and_shows_which_field_it_waits_for
         panel.start.value, panel.work.value = 0, -3
         await refuses(r"^extra work per chunk \(ms\): -3 is out of range\. Type 0 to 1000 ms\.$")
         panel.work.value, panel.stall_at.value = 0, "soon"
-        await refuses(r"^stall at \(s\): soon is no number")  # though there is no stall
+        await refuses(r"^stall at \(s\): soon is not a number")  # though there is no stall
         panel.stall_at.value, panel.chunk.value = 5, "5"
         await refuses(r"^chunk \(ms\): 5 is out of range\. Type 50 to 1000 ms\.$")
         panel.chunk.value, panel.service.value = 100, "assemblyai"
