@@ -74,7 +74,7 @@ async def run_in_process(
         )
     if not clip.path.is_file():
         raise ValueError(
-            f"isolation='process' reads the clip from its file, and {clip.path} does not exist"
+            f"isolation='process' needs the clip's file, and there is no file '{clip.path}'"
         )
     way: Way | None = None
     try:

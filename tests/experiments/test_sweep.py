@@ -84,7 +84,7 @@ def test_a_folder_stands_for_its_recordings(tmp_path: Path, make_clip: MakeClip)
     with_more = sweep(tmp_path / "more", [CALL, folder], pacings="wall_clock")
     assert with_more.recording.tolist() == [CALL.name, *table.recording]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(AudioError, match=r"empty holds no recording; .*\.wav"):
+    with pytest.raises(AudioError, match=r"empty contains no recording; .*\.wav"):
         sweep(tmp_path / "runs", tmp_path / "empty")
 
 
@@ -199,7 +199,7 @@ def test_two_sweeps_do_not_share_a_folder(tmp_path: Path) -> None:
     table, refused = asyncio.run(both())
     assert len(table) == 2
     assert isinstance(refused, ValueError)
-    assert "another sweep runs in" in str(refused)
+    assert "another sweep is running in" in str(refused)
     with pytest.raises(ValueError, match="another sweep"), alone(tmp_path / ".sweep.lock", ""):
         sweep(tmp_path)
     assert len(sweep(tmp_path, repeats=2)) == 4
@@ -238,7 +238,7 @@ def test_a_failure_is_recorded_and_does_not_end_the_sweep(
     )
     assert table.lateness_p50.isna().tolist() == [True] * 2 + [False] * 2
     told = capsys.readouterr().out
-    assert "4 sessions: 0 were there, 2 run now, 2 failed; call sweep again" in told
+    assert "4 sessions: 0 already complete, 2 run now, 2 failed; call sweep again" in told
     assert "2 × " in told
     failed = rtkit.load_session(table.file[0])
     assert failed.ending.how == "failed"
@@ -287,7 +287,7 @@ def test_a_bar_tells_how_many_are_done_and_how_long_it_takes(
     assert "4 of 4 sessions" in last
     assert "100%" in last
     assert "left" in last
-    assert shown.out == "4 sessions: 0 were there, 4 run now\n"
+    assert shown.out == "4 sessions: 0 already complete, 4 run now\n"
     sweep(tmp_path, repeats=3, progress=False)
     assert capsys.readouterr() == ("", "")
 
@@ -463,7 +463,7 @@ def test_the_cost_is_stated_and_somebody_has_to_agree(
     assert "about 4.0 minutes of session time" in told[0]
     assert "universal-streaming-english" in told[0]
     monkeypatch.setattr("builtins.input", refuse)
-    with pytest.raises(RuntimeError, match="as asked"):
+    with pytest.raises(RuntimeError, match="as requested"):
         sweep(tmp_path, clip, **asked)
     assert told[1].endswith("Start? [y/N] ")
     monkeypatch.delenv("ASSEMBLYAI_API_KEY", raising=False)
@@ -477,9 +477,9 @@ def test_each_service_that_bills_states_its_own_cost(
 ) -> None:
     told: list[str] = []
     both = {"A": paid, "D": rtkit.Deepgram(key="secretsecret"), "here": rtkit.Loopback()}
-    with pytest.raises(RuntimeError, match="as asked"):
+    with pytest.raises(RuntimeError, match="as requested"):
         sweep(tmp_path, make_clip(57.0), simulated=False, services=both, confirm=told.append)
-    cost = "2 sessions will be open for about 2.0 minutes of session time together, billed by"
+    cost = "2 sessions will take about 2.0 minutes of session time in total, billed by"
     by_whom = [f"{cost} AssemblyAI (universal-streaming-english).", f"{cost} Deepgram (nova-3)."]
     assert told[0] in (" ".join(by_whom), " ".join(reversed(by_whom)))
 

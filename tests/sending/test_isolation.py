@@ -323,7 +323,7 @@ async def in_memory(isolation: str) -> Session:
     [
         ({"isolation": "fiber"}, "unknown isolation 'fiber'; one of 'loop', 'thread', 'process'"),
         ({"isolation": "process", "work": print}, "isolation='process' takes work in seconds"),
-        ({"isolation": "process", "clip": silence(1.0)}, "there is no silence"),
+        ({"isolation": "process", "clip": silence(1.0)}, "there is no file 'silence'"),
     ],
 )
 def test_what_cannot_be_is_loud_before_anything_starts(
@@ -450,7 +450,7 @@ def test_a_child_that_never_begins_is_ended(
 
     monkeypatch.setattr(isolation_room, "_start_child", deaf)
     began = time.monotonic()
-    with pytest.raises(RuntimeError, match=r"had not begun within 0\.6 s"):
+    with pytest.raises(RuntimeError, match=r"had not started within 0\.6 s"):
         asyncio.run(stream(clip(), service=service, isolation="process", begin_timeout=0.5))
     assert time.monotonic() - began < 30
 
@@ -518,7 +518,7 @@ def test_a_slow_resolver_is_not_waited_for(tmp_path: Path, isolation: str) -> No
         text=True,
         timeout=60,
     )
-    assert "faraway.example did not answer within 0.5 s" in done.stdout, done.stderr
+    assert "faraway.example did not reply within 0.5 s" in done.stdout, done.stderr
     assert time.monotonic() - began < 15
 
 

@@ -87,7 +87,7 @@ def test_a_service_that_gives_up_has_failed_whatever_it_says_afterwards(
         return caught.value, virtual_loop().time()
 
     failure, over = simulate(given_up())
-    assert (f"the code {code}" if code else "without a close code") in str(failure)
+    assert (f"code {code}" if code else "without a close code") in str(failure)
     assert over <= 0.5 + LAST_WORDS + 1e-9
 
 
