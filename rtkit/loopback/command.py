@@ -17,7 +17,7 @@ from rtkit.loopback.faults import FAULTS
 from rtkit.loopback.log import Log
 from rtkit.loopback.options import Options
 from rtkit.loopback.server import serve_loopback
-from rtkit.loopback.tls import how_to_trust, local_ca, read_certificate
+from rtkit.loopback.tls import add_tls_option, how_to_trust, local_ca, read_certificate
 from rtkit.reference import SidecarError
 from rtkit.services.service import dialect_named
 
@@ -103,15 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PEM",
         help="the private key of --certificate, if it is in another file",
     )
-    parser.add_argument(
-        "--tls",
-        type=Path,
-        nargs="?",
-        const=Path("rtkit-ca.pem"),
-        metavar="PEM",
-        help="use wss and https with a certificate for this machine only; the CA to trust is "
-        "written to %(const)s, and instructions are printed. Needs pip install 'rtkit[tls]'",
-    )
+    add_tls_option(parser)
     parser.add_argument(
         "--quiet",
         action="store_true",

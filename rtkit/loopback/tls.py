@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import ssl
+from argparse import ArgumentParser
 from pathlib import Path
 
-__all__ = ["how_to_trust", "local_ca", "read_certificate"]
+__all__ = ["add_tls_option", "how_to_trust", "local_ca", "read_certificate"]
 
 NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+def add_tls_option(parser: ArgumentParser) -> None:
+    """``--tls``, with the file that the CA goes to."""
+    parser.add_argument(
+        "--tls",
+        type=Path,
+        nargs="?",
+        const=Path("rtkit-ca.pem"),
+        metavar="PEM",
+        help="use wss and https with a certificate for this machine only; the CA to trust is "
+        "written to %(const)s, and instructions are printed. Needs pip install 'rtkit[tls]'",
+    )
 
 
 def read_certificate(certificate: Path, private_key: Path | None) -> ssl.SSLContext:

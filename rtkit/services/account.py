@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
 from rtkit.boundary.secrets import hidden, reduced
@@ -11,19 +11,18 @@ from rtkit.services.endpoint import Address, Endpoint, as_json, only_public
 from rtkit.services.keys import find_key
 from rtkit.services.service import Dialect, dialect_named
 
-__all__ = ["Account"]
+__all__ = ["Account", "Keyed"]
 
 
 @dataclass(frozen=True)
-class Account:
-    """What the vendors' classes share; each says in its own which values are usual.
+class Keyed:
+    """What all vendors' classes share: a key that is neither shown nor saved.
 
     Parameters
     ----------
     key : str, optional
         The API key; from the vendor's environment variable without it. It is neither shown nor
         saved.
-    model : str
     host : str
         A host's name; with ``ws://`` before it, a service on this machine that needs no
         encryption: ``ws://127.0.0.1:8765``.
@@ -35,10 +34,9 @@ class Account:
     NAME: ClassVar[str]
     KEY_VARIABLE: ClassVar[str]
     SESSIONS_PER_MINUTE: ClassVar[int | None] = None
-    HOST: ClassVar[str]
 
     key: str | None = field(default=None, repr=False)
-    model: str = ""
+    _: KW_ONLY
     host: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -48,6 +46,25 @@ class Account:
             object.__setattr__(self, name, hidden(getattr(self, name)))
 
     __reduce__ = reduced
+
+    def find_key(self) -> str:
+        """The key given, or the environment's.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or it cannot be one.
+        """
+        return find_key(self.key, self.KEY_VARIABLE, self.NAME)
+
+
+@dataclass(frozen=True)
+class Account(Keyed):
+    """One whose sessions are asked for by a model alone; each says in its own which is usual."""
+
+    HOST: ClassVar[str]
+
+    model: str = field(default="", kw_only=True)
 
     @property
     def speaks(self) -> str:
@@ -66,16 +83,6 @@ class Account:
         asked = as_json({dialect.model_parameter: self.model, **self.parameters})
         base = Address(self.host).base(dialect.path)
         return dialect.endpoint(base, self.find_key(), rate, asked)  # the key comes last
-
-    def find_key(self) -> str:
-        """The key given, or the environment's.
-
-        Raises
-        ------
-        ValueError
-            If there is none, or it cannot be one.
-        """
-        return find_key(self.key, self.KEY_VARIABLE, self.NAME)
 
     def describe(self, reference: object = None) -> dict[str, Any]:
         """What a session records of its service; the key is not in it."""

@@ -81,7 +81,7 @@ _KNOWN: Mapping[str, Mapping[tuple[int, ...], Closure]] = {
     SEEN: {
         (1000,): Closure("complete", "The session ended normally.", "Nothing to do.", False),
         (1008,): Closure(
-            "not authorised",
+            "not authorized",
             "The service refused the key or the account.",
             "Check the key and the account's page.",
             False,
@@ -110,7 +110,7 @@ _KNOWN: Mapping[str, Mapping[tuple[int, ...], Closure]] = {
             "key refused", "The service does not know this API key.", "Copy the key again.", False
         ),
         (403,): Closure(
-            "not authorised",
+            "not authorized",
             "The service refused the account.",
             "Its message says why; check the account's page.",
             False,

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from rtkit.loopback.tls import how_to_trust, local_ca
+from rtkit.loopback.tls import add_tls_option, how_to_trust, local_ca
 from rtkit.tap.network import FAULTS
 from rtkit.tap.tap import Tap
 
@@ -53,16 +53,7 @@ def main() -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the random numbers of faults (%(default)s)"
     )
-    parser.add_argument(
-        "--tls",
-        type=Path,
-        nargs="?",
-        const=Path("rtkit-ca.pem"),
-        metavar="PEM",
-        help="clients connect by wss, with a certificate for this machine only; the CA to "
-        "trust is written to %(const)s. Needs"
-        " pip install 'rtkit[tls]'",
-    )
+    add_tls_option(parser)
     given = vars(parser.parse_args())
     ca = given.pop("tls")
     try:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from rtkit.boundary.secrets import hidden, reduced
+from rtkit.services.account import Keyed
 from rtkit.services.assemblyai.mistakes import HABITS
 from rtkit.services.endpoint import Address, Endpoint, as_texts, only_public
-from rtkit.services.keys import find_key
 from rtkit.services.messages import (
     Begin,
     Other,
@@ -50,8 +49,8 @@ PUBLIC = frozenset(  # parameters that hold no secret
 )
 
 
-@dataclass(frozen=True)
-class AssemblyAI:
+@dataclass(frozen=True, kw_only=True)
+class AssemblyAI(Keyed):
     """The real service.
 
     Parameters
@@ -76,18 +75,9 @@ class AssemblyAI:
     KEY_VARIABLE: ClassVar[str] = KEY_VARIABLE
     SESSIONS_PER_MINUTE: ClassVar[int | None] = 5  # new ones, for a free account
 
-    key: str | None = field(default=None, repr=False)
+    host: str = HOST
     speech_model: str = DEFAULT_MODEL
     format_turns: bool = False
-    host: str = HOST
-    parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "host", Address(self.host))
-        for name in ("key", "parameters"):  # a traceback may show whatever a frame names
-            object.__setattr__(self, name, hidden(getattr(self, name)))
-
-    __reduce__ = reduced
 
     async def connect_info(self, rate: int, reference: object = None) -> Endpoint:
         """Where a session with audio of `rate` samples per second connects.
@@ -106,16 +96,6 @@ class AssemblyAI:
         )
         base = Address(self.host).base(PATH)  # as the embedded service prints its own
         return endpoint(base, self.find_key(), rate, asked)  # the key comes last
-
-    def find_key(self) -> str:
-        """The key given, or the environment's.
-
-        Raises
-        ------
-        ValueError
-            If there is none, or it cannot be one.
-        """
-        return find_key(self.key, KEY_VARIABLE, self.NAME)
 
     def describe(self, reference: object = None) -> dict[str, Any]:
         """What a session records of its service; the key is not in it."""

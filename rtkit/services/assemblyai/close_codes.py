@@ -17,6 +17,14 @@ _BAD_INPUT = Closure(
     SEEN,
 )
 # Text first: until February 2026 the service gave one code, 3005, to most of these.
+TOO_LONG = Closure(
+    "session too long",
+    "The session reached its maximum duration (3 h, or the token's).",
+    "Open a new session; split the recording at a pause.",
+    True,
+    (3008,),
+    DOCUMENTED,
+)
 BY_WORDS: tuple[tuple[str, Closure], ...] = (
     (
         "missing authorization",
@@ -110,19 +118,12 @@ BY_WORDS: tuple[tuple[str, Closure], ...] = (
     ),
     (
         "session expired",
-        Closure(
-            "session too long",
-            "The session reached its maximum duration (3 h, or the token's).",
-            "Open a new session; split the recording at a pause.",
-            True,
-            (3008,),
-            DOCUMENTED,
-        ),
+        TOO_LONG,
     ),
     (
         "unauthorized connection",
         Closure(
-            "not authorised",
+            "not authorized",
             "The service refused the account.",
             "Its message says why; check the account's page.",
             False,
@@ -179,14 +180,7 @@ BY_CODE: Mapping[int, Closure] = {
         (3007,),
         SEEN,
     ),
-    3008: Closure(
-        "session too long",
-        "The session reached its maximum duration (3 h, or the token's).",
-        "Open a new session; split the recording at a pause.",
-        True,
-        (3008,),
-        DOCUMENTED,
-    ),
+    3008: TOO_LONG,
     3009: Closure(
         "too many new sessions",
         "Sessions were opened faster than the account allows.",

@@ -46,7 +46,7 @@ PUBLIC = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Deepgram(Account):
     """Deepgram, as `rtkit.stream` speaks to it.
 

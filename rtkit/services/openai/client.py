@@ -36,7 +36,7 @@ PUBLIC = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OpenAI(Account):
     """OpenAI's Realtime transcription, or a vLLM server's, as `rtkit.stream` speaks to it.
 

@@ -37,7 +37,7 @@ PUBLIC = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Soniox(Account):
     """Soniox, as `rtkit.stream` speaks to it.
 

@@ -47,7 +47,7 @@ PUBLIC = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Speechmatics(Account):
     """Speechmatics' real-time service, as `rtkit.stream` speaks to it.
 

@@ -16,7 +16,7 @@ NO_KEY = Closure(
     DOCUMENTED,
 )
 NOT_ALLOWED = Closure(
-    "not authorised",
+    "not authorized",
     "The account may not do that.",
     "Its message says why; check the account's page.",
     False,
