@@ -91,8 +91,9 @@ def in_ms(parts: np.ndarray) -> np.ndarray:
 
 
 def _told(latency: Latency, starts: list[float], offset: float) -> list[dict[str, Any]]:
-    names = [part.name for part, _ in stack(latency)]
-    values = np.array([values for _, values in stack(latency)])
+    stacked = stack(latency)
+    names = [part.name for part, _ in stacked]
+    values = np.array([values for _, values in stacked])
     shown, there = in_ms(np.nan_to_num(values)), ~np.isnan(values)
     unsure = latency.half_width + latency.confirmation_half_width
     told = []

@@ -22,7 +22,7 @@ from rtkit.views.colors import DASHES, EVERY_PART, looks_for
 from rtkit.views.explained import explained
 from rtkit.views.sound import check_length, outline, samples_of, sound_url
 
-__all__ = ["SCRIPT", "Timeline", "live", "play", "timeline"]
+__all__ = ["SCRIPT", "Timeline", "is_of", "live", "play", "timeline"]
 
 MIN_RATE, MAX_RATE = 8000, 96000  # what every browser plays
 SILENCE = 60.0  # seconds after the clip, or as much as it lasts: what comes later is not waited for
@@ -187,10 +187,22 @@ def live(
         "seconds": last,
         "parts": {},
         "sessions": [
-            {**_looks(said(name), name, look.color, DASHES[look.linestyle]), "chunks": chunks[name]}
-            for name, look in zip(chunks, looks_for(pacings), strict=True)
+            {
+                **_looks(said(name), pacing, look.color, DASHES[look.linestyle]),
+                "chunks": chunks[name],
+            }
+            for name, pacing, look in zip(chunks, pacings, looks_for(pacings), strict=True)
         ],
     }
+
+
+def is_of(clip: Clip, session: Session) -> bool:
+    """Whether something of the clip was streamed in the session, so that `play` takes both."""
+    try:
+        _offset(clip, "", session)
+    except ValueError:
+        return False
+    return True
 
 
 def _data(
@@ -220,7 +232,7 @@ def _until(seconds: float, parts: Mapping[str, Mapping[str, Any]]) -> float:
     """The last instant at which anything was sent or came, or `seconds` if that is later."""
     last = [seconds]
     for one in parts.values():
-        last += [chunk[3] for chunk in one["chunks"][-1:]]
+        last += [chunk[3] for chunk in one["chunks"] if chunk[0] < seconds]
         last += [item["received"] for kind in ("words", "turns") for item in one[kind]]
     return max(last)
 

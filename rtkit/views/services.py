@@ -60,8 +60,7 @@ def plot_services(
     front, *_ = ax.plot(
         [latency * unit.times for latency, _ in best],
         [100 * errors for _, errors in best],
-        color=ink(0.4)[0],
-        alpha=0.4,
+        color=ink(0.4),
         linewidth=1.2,
         linestyle=":",
         drawstyle="steps-post",
@@ -75,10 +74,8 @@ def plot_services(
         color = looks[place.name]["color"]
         x, y = place.latency.value * unit.times, 100 * place.errors.value
         wide, high = _arms(place.latency, unit.times), _arms(place.errors, 100)
-        for arms, points in ((wide, "x"), (high, "y")):
-            line = ([x - arms[0], x + arms[1]], [y, y])
-            if points == "y":
-                line = ([x, x], [y - arms[0], y + arms[1]])
+        across, along = ([x - wide[0], x + wide[1]], [y, y]), ([x, x], [y - high[0], y + high[1]])
+        for line in (across, along):
             artists += ax.plot(*line, color=color, alpha=0.5, linewidth=1.5, zorder=2)
         label = f"{said(place.name)}: {x:.0f} {unit.name}, {y:.1f} %"
         dots += ax.plot(

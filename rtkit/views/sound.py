@@ -52,7 +52,7 @@ def sound_url(sound: np.ndarray, rate: int, *, seconds: float) -> str:
 
 
 def outline(sound: np.ndarray, seconds: float) -> dict[str, Any]:
-    """The highest and lowest sample of each of some hundred stretches, in % of the loudest."""
+    """The highest and lowest sample of each of up to 1000 stretches, in % of the loudest."""
     stretches = np.array_split(sound / 32768, min(PEAKS, len(sound)))
     high = np.array([stretch.max() for stretch in stretches])
     low = np.array([stretch.min() for stretch in stretches])

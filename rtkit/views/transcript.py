@@ -1,4 +1,4 @@
-"""What was said, to look at in a notebook: words by latency, and partials with what was revised."""
+"""What was said, to look at in a notebook: each word colored by its latency."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ def tints(part: str) -> tuple[str, ...]:
     return tuple(f"rgba({red}, {green}, {blue}, {strength})" for strength in STRENGTHS)
 
 
-TINTS = tints("latency")
 EDGED = "border: 1px solid rgba(128, 128, 128, 0.5); white-space: nowrap"
 DOTTED = "border-bottom: 2px dotted; border-radius: 0"
 UNKNOWN = "not in the reference: its true end is not known"
@@ -122,7 +121,7 @@ def show_transcript(
     known = latency.excluded != "unmatched"
     values = getattr(latency, part)[known]
     edges = _round_edges(values) if edges is None else tuple(float(edge) for edge in edges)
-    if len(edges) != len(TINTS) - 1 or not all(low < high for low, high in pairwise(edges)):
+    if len(edges) != len(STRENGTHS) - 1 or not all(low < high for low, high in pairwise(edges)):
         raise ValueError(
             f"edges={edges} must be four rising numbers of seconds, which separate the five colors"
         )

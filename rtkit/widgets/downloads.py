@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tempfile
 import zipfile
@@ -39,8 +40,10 @@ def _figures(sessions: Sessions, folder: Path) -> None:
 
 def _captions(sessions: Sessions, folder: Path) -> None:
     for name, session in sessions.items():
-        for suffix in (".srt", ".vtt", ".txt"):
-            save_transcript(session, folder / f"{_file(name)}_heard{suffix}")
+        save_transcript(session, folder / f"{_file(name)}_heard.txt")
+        for suffix in (".srt", ".vtt"):
+            with contextlib.suppress(ValueError):  # a service without word times has no captions
+                save_transcript(session, folder / f"{_file(name)}_heard{suffix}")
 
 
 KINDS: Mapping[str, tuple[Callable[[Sessions, Path], None], str]] = {
@@ -49,7 +52,12 @@ KINDS: Mapping[str, tuple[Callable[[Sessions, Path], None], str]] = {
     "Figures": (_figures, "The figures as SVG, for print, and as PNG"),
     "Captions": (_captions, "What was heard, as SubRip, WebVTT and text"),
 }
-TYPES = {".html": "text/html", ".jsonl": "application/jsonl", ".zip": "application/zip"}
+TYPES = {
+    ".html": "text/html",
+    ".jsonl": "application/jsonl",
+    ".txt": "text/plain",
+    ".zip": "application/zip",
+}
 
 
 def download(kind: str, sessions: Sessions) -> tuple[str, bytes, str]:

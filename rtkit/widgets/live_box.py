@@ -22,6 +22,7 @@ __all__ = ["LiveBox"]
 
 REFRESH = 0.25  # seconds between looks at the running session
 SHOWN = 4  # sessions in the trace
+CALIBRATING = 8.5  # seconds, about
 
 
 class LiveBox:
@@ -44,7 +45,8 @@ class LiveBox:
         self.calibrate = ipywidgets.Button(
             description="Calibrate",
             icon="crosshairs",
-            tooltip="Measure the instrument's own error on this machine; takes about 6 s",
+            tooltip="Measure the instrument's own error on this machine; takes about "
+            f"{CALIBRATING:.0f} s",
         )
         self.watch = ipywidgets.Button(
             description="Watch a client",

@@ -22,7 +22,7 @@ from rtkit.audio import Clip
 from rtkit.experiments.calibrate import Calibration, calibrate
 from rtkit.recording import load_session
 from rtkit.session import Session
-from rtkit.views.interactive import play, timeline
+from rtkit.views.interactive import is_of, play, timeline
 from rtkit.views.sound import MOST
 from rtkit.widgets.beforehand import Beforehand
 from rtkit.widgets.browser import Browser
@@ -30,19 +30,17 @@ from rtkit.widgets.choices import Choices, Memory
 from rtkit.widgets.clients import watch_clients
 from rtkit.widgets.downloads import download
 from rtkit.widgets.fields import FieldError, disclosure, grid, in_a_row
-from rtkit.widgets.live_box import LiveBox
+from rtkit.widgets.live_box import CALIBRATING, LiveBox
 from rtkit.widgets.measuring import in_rounds, measure
 from rtkit.widgets.notebook import Kept, end_kernel, interrupts
 from rtkit.widgets.recording_box import RecordingBox
 from rtkit.widgets.results_box import ResultsBox, headline
 from rtkit.widgets.saved_box import SavedBox
 from rtkit.widgets.sending_box import SendingBox
-from rtkit.widgets.timeline import is_of
 from rtkit.widgets.wording import in_panel_words, sentence_of
 
 __all__ = ["Panel", "panel"]
 
-CALIBRATING = 8.5  # seconds, about
 FIRST = ("file", "chunk", "pacing")
 MORE = (
     *("folder", "start", "seconds", "channel", "service", "also", "isolation"),

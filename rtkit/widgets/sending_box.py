@@ -44,7 +44,6 @@ class SendingBox:
     """`chunk`, `presets` and `pacing` come first, and `more` holds the others."""
 
     def __init__(self) -> None:
-        self._keys: dict[str, str] = {}  # by the service that they were typed for
         self.chunk = NumberField(
             100,
             low=50,
@@ -186,9 +185,8 @@ class SendingBox:
             for repeat in range(1, round(self.repeats.number()) + 1):
                 for chunk in chunks:
                     for name, pacing, service in of_each:
-                        name += f", {chunk:g} ms" * (len(chunks) > 1) + f" ({repeat})" * (
-                            repeat > 1
-                        )
+                        name += f", {chunk:g} ms" * (len(chunks) > 1)
+                        name += f" ({repeat})" * (repeat > 1)
                         yield Planned(name, pacing, chunk, repeat, service)
 
         return tuple(each())

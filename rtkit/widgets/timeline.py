@@ -7,12 +7,10 @@ from typing import ClassVar
 import anywidget
 import traitlets
 
-from rtkit.audio import Clip
 from rtkit.markup import asset
-from rtkit.session import Session
 from rtkit.views.interactive import Timeline
 
-__all__ = ["TimelineWidget", "is_of"]
+__all__ = ["TimelineWidget"]
 
 
 class TimelineWidget(anywidget.AnyWidget):
@@ -31,13 +29,3 @@ class TimelineWidget(anywidget.AnyWidget):
 
     def __init__(self, timeline: Timeline | None = None) -> None:
         super().__init__(data={} if timeline is None else dict(timeline.data))
-
-
-def is_of(clip: Clip, session: Session) -> bool:
-    """Whether something of the clip was streamed in the session."""
-    settings = session.settings
-    return (
-        (settings.recording, settings.rate) == (clip.name, clip.rate)
-        and settings.first < clip.first + clip.samples
-        and clip.first < settings.first + settings.samples
-    )

@@ -1,4 +1,4 @@
-"""The interactive timeline without a browser: what it is told. whole/test_timeline.py clicks."""
+"""The interactive timeline without a browser: what it is told. whole/test_browser.py clicks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rtkit.analysis.latency import Latency
 from rtkit.audio import Clip
 from rtkit.session import Session, Stall
 from rtkit.views.explained import explained, in_ms
-from rtkit.views.interactive import SILENCE, Timeline, live
+from rtkit.views.interactive import SILENCE, Timeline, is_of, live
 from rtkit.views.sound import MOST
 
 TENTH = 0.05 + 1e-6  # of a millisecond: as far as rounding moves one
@@ -138,7 +138,7 @@ def test_what_does_not_count_says_why() -> None:
     told = explained(one)
     assert told["words"][0]["out"] == ""
     assert told["words"][1]["out"] == "not in the reference"
-    assert told["words"][1]["parts"] is None or told["words"][1]["latency"] is not None
+    assert told["words"][1]["latency"] == 310.0  # from the end that the service gives
     ended = facts_session(
         [0.0] * 10, turn(1.2, ("goat", 0.1, 0.25), final=True, decided=900), terminated=1.1
     )
@@ -199,6 +199,12 @@ def test_a_running_session_is_told_by_its_chunks() -> None:
     assert (first["name"], first["color"]) == ("fixed sleep", "#D55E00")
 
 
+def test_a_running_session_is_unpaced_by_its_pacing_whatever_its_name() -> None:
+    lines = {name: ([0.1], [-9.0]) for name in ("unpaced (2)", "wall_clock (2)")}
+    sessions = live(lines, seconds=1.0, pacings=["unpaced", "wall_clock"])["sessions"]
+    assert [one["paced"] for one in sessions] == [False, True]
+
+
 # The sound.
 
 
@@ -257,6 +263,21 @@ def test_a_session_of_another_excerpt_is_shown_where_both_overlap() -> None:
         assert {round(seen, 3) for _, _, seen in shown} <= known
     with pytest.raises(ValueError, match=r"another part of library_call\.wav: 8\.0 s from 2\.0 s"):
         rtkit.play(rtkit.open_clip(path, seconds=2), session)
+
+
+def test_an_excerpt_does_not_wait_for_chunks_beyond_it(naive: Session) -> None:
+    player = rtkit.play(rtkit.open_clip(rtkit.bundled()[0], start=2, seconds=3), naive)
+    assert player.data["seconds"] < 8
+    assert player.data["seconds"] >= max(seen for _, _, seen in words(player))
+
+
+def test_a_session_of_a_resampled_recording_is_of_its_clip(make_clip: MakeClip) -> None:
+    clip = make_clip(1.0)
+    one = rtkit.simulate(clip, work=0)
+    faster = replace(one.settings, rate=3 * clip.rate, samples=3 * clip.samples)
+    assert is_of(clip, one)
+    assert not is_of(clip, replace(one, settings=faster))
+    assert is_of(clip, replace(one, settings=replace(faster, resampled_from=clip.rate)))
 
 
 def test_a_session_of_another_recording_is_refused(clip: Clip, make_clip: MakeClip) -> None:

@@ -17,7 +17,7 @@ import rtkit
 from rtkit.reference import Cue, read_reference
 from rtkit.session import Message, Session
 from rtkit.views.captions import LINE, LONGEST, cues
-from rtkit.views.transcript import TINTS, _round_edges
+from rtkit.views.transcript import _round_edges, tints
 
 TEN = [0.001 * i for i in range(10)]
 EVIL = "<script>alert('x')</script>"
@@ -215,8 +215,8 @@ def test_words_are_colored_by_their_latency() -> None:
     assert first[1]["latency"] == pytest.approx(0.25)
     assert second[1]["latency"] == pytest.approx(0.05)
     page = shown._repr_html_()
-    assert re.search(rf'{re.escape(TINTS[2])}[^>]*latency 250 ms[^>]*">one<', page)
-    assert re.search(rf'{re.escape(TINTS[0])}[^>]*latency 50 ms[^>]*">two<', page)
+    assert re.search(rf'{re.escape(tints("latency")[2])}[^>]*latency 250 ms[^>]*">one<', page)
+    assert re.search(rf'{re.escape(tints("latency")[0])}[^>]*latency 50 ms[^>]*">two<', page)
     assert str(shown) == "one two"
 
 

@@ -371,7 +371,7 @@ def shown(widget: ipywidgets.HTML) -> str:
     return html.unescape(re.sub(r"<[^>]*>", " ", widget.value))
 
 
-def test_what_is_chosen_is_said_beforehand(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_chosen_is_said_beforehand(runs: Path) -> None:
     async def scenario() -> None:
         panel = a_panel(runs, pacing="compare", seconds=10)
         await until(lambda: "10.0 s" in panel.chosen.value)
