@@ -380,7 +380,7 @@ function show(box, data, kept = {}) {
     if (!audio || !audio.currentTime && audio.paused && !("at" in box.dataset)) return;
     const now = audio.currentTime * data.speed;
     box.dataset.at = now.toFixed(2);
-    if (!audio.paused && now > to) return look(now, now + to - from);
+    if (!audio.paused && now > to && to < data.seconds - 1e-9) return look(now, now + to - from);
     cursor.hidden = now < from || now > to;
     cursor.style.left = `${LEFT + x(now)}px`;
     for (const [word, one, line] of lit) {
