@@ -91,7 +91,7 @@ def due_times(edges: np.ndarray, rate: int, phase: str = "end") -> np.ndarray:
     Parameters
     ----------
     edges : ndarray of int, shape (chunks + 1,)
-        Sample positions of the chunks' ends, as `rtkit.audio.chunk_edges` gives them.
+        Sample positions of the chunks' ends, as `chunk_edges` gives them.
     rate : int
         Samples per second.
     phase : {"end", "start"}

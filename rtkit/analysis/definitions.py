@@ -13,7 +13,6 @@ import numpy as np
 from rtkit.analysis.latency import (
     Latency,
     heard_words,
-    holding_chunk,
     quantiles,
     turn_latency,
 )
@@ -88,11 +87,13 @@ def _service_time(session: Session, latency: Latency) -> np.ndarray:
     return np.where(latency.decided, latency.queue_wait + latency.service_time, np.nan)
 
 
+def _since_sent(session: Session, latency: Latency) -> np.ndarray:
+    return np.asarray(latency.received - session.sent[latency.holding])
+
+
 def _since_voice_left(session: Session, latency: Latency) -> np.ndarray:
-    holding = holding_chunk(session, latency.end)
-    return np.asarray(
-        latency.received - (session.sent[holding] - (_stops(session)[holding] - latency.end))
-    )
+    behind = _stops(session)[latency.holding] - latency.end
+    return np.asarray(_since_sent(session, latency) + behind)
 
 
 def _stops(session: Session) -> np.ndarray:
@@ -131,23 +132,17 @@ def _first_text(session: Session) -> np.ndarray:
 
 
 def _last_turn(
-    measure: Callable[[Session, float, float], float],
+    measure: Callable[[Session, Latency], np.ndarray],
 ) -> Callable[[Session], np.ndarray]:
-    """Of the last turn's first final, whatever ended it: `measure` of its r and e."""
+    """A definition on the last turn's first final, whatever ended it."""
 
     def values(session: Session) -> np.ndarray:
         latency = turn_latency(session)
-        known = np.flatnonzero(~np.isnan(latency.end))
-        if not len(known):
+        if not len(latency):
             return np.empty(0)
-        end, received = float(latency.end[known[-1]]), float(latency.received[known[-1]])
-        return np.array([measure(session, end, received)])
+        return np.asarray(measure(session, latency)[~np.isnan(latency.end)][-1:])
 
     return values
-
-
-def _since_sent(session: Session, end: float, received: float) -> float:
-    return float(received - session.sent[holding_chunk(session, np.array([end]))[0]])
 
 
 def _lagging(flush: bool) -> Callable[[Session], np.ndarray]:
@@ -187,14 +182,14 @@ DEFINITIONS: tuple[Definition, ...] = (
         "r − sent_k",
         "clients that stamp each send and match results to it",
         "the sender's lateness up to the chunk; adds the endpoint wait to the service",
-        _turns(lambda session, one: one.received - session.sent[holding_chunk(session, one.end)]),
+        _turns(_since_sent),
     ),
     Definition(
         "since the schedule",
         "r − due_k",
         "benchmarks that take the start and add chunk durations",
         "that chunks did not leave on schedule: lateness counts as the service's",
-        _turns(lambda session, one: one.received - session.due[holding_chunk(session, one.end)]),
+        _turns(lambda session, one: one.received - session.due[one.holding]),
     ),
     Definition(
         "since the voice ended, as sent",
@@ -229,7 +224,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         "r_last − e_last",
         "pipecat's stt-benchmark, which ends speech by its own detector",
         "how the service ends turns: the client's shutdown ended this one",
-        _last_turn(lambda session, end, received: received - end),
+        _last_turn(lambda session, latency: latency.latency),
     ),
     Definition(
         "time to complete transcript (TTCT)",

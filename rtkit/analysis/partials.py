@@ -153,13 +153,12 @@ def early_cut_offs(session: Session) -> np.ndarray:
     check_session(session)
     if session.reference is None:
         return np.zeros(0, dtype=bool)
-    last = {}  # the end of the reference's turn that holds the word which ends then
-    for turn in session.reference.turns:
-        for word in turn.words:
-            last[word.end] = max(one.end for one in turn.words)
+    spoken = [word.end for word in session.reference.words]  # rising
+    last = dict(zip(session.reference.owners, spoken, strict=True))  # of each of its turns
+    until = {end: last[turn] for end, turn in zip(spoken, session.reference.owners, strict=True)}
     ends = turn_latency(session)
     here = ends.counted & ends.referenced
-    return np.array([end < last.get(end, end) for end in ends.end[here].tolist()], dtype=bool)
+    return np.array([end < until[end] for end in ends.end[here].tolist()], dtype=bool)
 
 
 def taken_back(session: Session) -> np.ndarray:

@@ -8,21 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rtkit.analysis.bootstrap import RESAMPLES, Interval, bootstrap_quantiles, ratio_interval
-from rtkit.analysis.latency import Latency, turn_latency, word_latency
 from rtkit.analysis.naming import Sessions, named
 from rtkit.analysis.partials import early_cut_offs
+from rtkit.analysis.pooling import LATENCIES, measure_of
 from rtkit.analysis.validity import validity
 from rtkit.analysis.wer import wer
 from rtkit.boundary.text import unknown
 from rtkit.session import Session
 
-__all__ = ["AGAINST", "Place", "tradeoff"]
+__all__ = ["Place", "tradeoff"]
 
 LEVEL = 0.95
-OF: Mapping[str, Callable[[Session], Latency]] = {
-    "turn_latency": turn_latency,
-    "word_latency": word_latency,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +53,12 @@ def tradeoff(
     ValueError
         If either is unknown.
     """
-    for what, known, name in ((of, OF, "of"), (against, AGAINST, "against")):
+    for what, known, name in ((of, LATENCIES, "of"), (against, AGAINST, "against")):
         if what not in known:
             raise ValueError(unknown(name, what, known))
     found = {}
     for name, session in named(sessions).items():
-        latency = OF[of](session)
-        values = latency.latency[latency.counted]
+        values = measure_of(of)(session)
         if validity(session) and session.reference is not None and len(values):
             (median,) = bootstrap_quantiles(values, (0.5,))
             errors = AGAINST[against](session)

@@ -207,7 +207,8 @@ def _states(session: Session) -> dict[int, tuple[tuple[float, Turn], ...]]:
         if isinstance(reply, Turn):
             states = turns.setdefault(reply.order, [])
             stale = bool(states) and states[-1][1].end_of_turn
-            if not stale or (reply.end_of_turn and (reply.words or not states[-1][1].words)):
+            said = any(normalize(word.text) for word in reply.words) if stale else True
+            if not stale or (reply.end_of_turn and (said or not states[-1][1].words)):
                 states.append((at, reply))
     return {
         order: _of_words(turns[order])

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtkit.analysis.audio_mistakes import SILENT
-from rtkit.analysis.latency import Latency, quantiles, turn_latency, word_latency
-from rtkit.analysis.turns import agreement, holding_chunk
+from rtkit.analysis.latency import quantiles, turn_latency, word_latency
+from rtkit.analysis.turns import agreement
 from rtkit.audio.levels import decibels
 from rtkit.clock.stalls import LEAST
 from rtkit.services.messages import Begin, Other, Termination, Turn
@@ -170,19 +170,11 @@ def _mattering(session: Session) -> np.ndarray:
     matter = np.zeros(len(session.chunks), dtype=bool)
     for latency in word_latency(session), turn_latency(session):
         counted = latency.counted | (latency.excluded == "disturbed")
-        deciding = _deciding(session, latency)[counted]
-        matter[deciding] = True
-        unsure = ~latency.decided[counted]
-        held = holding_chunk(session, latency.end[counted])
-        for first, last in zip(held[unsure], deciding[unsure], strict=True):
+        matter[latency.deciding[counted]] = True
+        unsure = counted & ~latency.decided
+        for first, last in zip(latency.holding[unsure], latency.deciding[unsure], strict=True):
             matter[first : last + 1] = True
     return matter
-
-
-def _deciding(session: Session, latency: Latency) -> np.ndarray:
-    """d: the chunk that decided each result, or the last that can have."""
-    due = latency.end + latency.chunk_wait + latency.endpoint_wait
-    return np.asarray(np.searchsorted(session.due, due - 1e-6))
 
 
 def _not_taken(session: Session, bound: float, receive: float) -> Iterator[Problem]:

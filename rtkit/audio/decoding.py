@@ -120,7 +120,7 @@ def _counted(path: Path, size: int, changed: int, until: int | None) -> int:
         except soundfile.LibsndfileError as error:
             raise NotWhole(
                 f"is truncated or damaged: it cannot be read beyond {frames} samples"
-            ) from (error)
+            ) from error
     return frames
 
 

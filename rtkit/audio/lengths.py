@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from rtkit.audio.file_types import START, mpeg_frame, same_stream
+from rtkit.audio.file_types import START, is_wav, mpeg_frame, same_stream
 
 __all__ = ["JOINED", "Extent", "NotWhole", "audio_extent", "check_ogg", "mp3_tagged"]
 
@@ -95,7 +95,7 @@ def audio_extent(file: BinaryIO, length: int) -> Extent | None:
     """
     file.seek(0)
     start = file.read(START)
-    if start[:4] in (b"RIFF", b"RF64") and start[8:12] == b"WAVE":
+    if is_wav(start):
         return _in_chunks(file, length, _RIFF)
     if start[:4] == b"FORM" and start[8:12] in (b"AIFF", b"AIFC"):
         return _in_chunks(file, length, _AIFF)

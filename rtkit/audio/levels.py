@@ -10,7 +10,7 @@ import numpy as np
 
 from rtkit.boundary.values import Count, Within
 
-__all__ = ["FLOOR", "FULL_SCALE", "Level", "Meter", "decibels"]
+__all__ = ["Level", "Meter", "decibels"]
 
 BLOCK = 0.1  # seconds
 MOST = 10  # loud blocks: a second in all

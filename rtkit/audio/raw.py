@@ -17,7 +17,7 @@ from rtkit.audio.opening import check_file
 from rtkit.audio.sample_format import MOST, coding_of
 from rtkit.reference import find_reference
 
-__all__ = ["open_raw", "read_header"]
+__all__ = ["open_raw"]
 
 
 def open_raw(

@@ -160,6 +160,12 @@ def test_a_turn_is_cut_off_where_its_speaker_had_more_to_say(
     assert len(early_cut_offs(session([0.0] * 20, *finals))) == 0  # without a reference
 
 
+def test_bare_punctuation_behind_the_last_word_is_no_more_to_say() -> None:
+    words = [("so", 0.1, 0.2), ("long", 0.3, 0.5)]
+    one = session([0.0] * 20, turn(0.9, *words, final=True), reference=[*words, (".", 0.5, 0.6)])
+    assert early_cut_offs(one).tolist() == [False]
+
+
 def test_a_short_endpoint_wait_is_bought_with_turns_cut_off() -> None:
     """Deepgram's double, as the service is by default, and with half a second of silence."""
     clip = open_clip(CALL, seconds=25)

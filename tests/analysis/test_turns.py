@@ -536,6 +536,12 @@ def test_a_final_stays_final() -> None:
         assert one.turns == alone.turns
 
 
+def test_bare_punctuation_takes_no_final_back() -> None:
+    one = heard(final(10.6, *GOAT_TURN), final(10.8, ("...", 9.6, 10.0)))
+    assert turn_latency(one).texts == ("the clever goat",)
+    assert first_word_latency(one).texts == ("the",)
+
+
 def test_the_order_is_the_services_and_not_that_of_arrival() -> None:
     reference = said(GOAT_TURN, (YES, PLEASE))
     first, second = final(13.8, *GOAT_TURN), final(13.7, YES, PLEASE, order=1)
