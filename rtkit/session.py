@@ -211,7 +211,7 @@ _WRITTEN = {  # what a message says stands in its text
 
 def write_fact(fact: Fact) -> str:
     """A fact as a line of a session's file."""
-    # Not by `asdict`, which copies and takes three times as long.
+    # Not by `asdict`, which copies.
     known = {
         name: value for name in _WRITTEN[fact.kind] if (value := getattr(fact, name)) is not None
     }

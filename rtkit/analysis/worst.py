@@ -57,7 +57,8 @@ class Case:
         """In ms, and how far that may lie from the truth."""
         if name not in self.parts:
             return ""
-        unsure = 0.0 if name in ("chunk_wait", "confirmation") else self.half_width
+        exact = ("chunk_wait", "endpoint_wait", "confirmation")  # as `Latency.bounds` has it
+        unsure = 0.0 if name in exact else self.half_width
         if "confirm" in name:  # it, and what came after it
             unsure += self.confirmation_half_width
         width = f" ± {unsure * 1000:.0f}" if round(unsure * 1000) > 0 else ""

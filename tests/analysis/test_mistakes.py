@@ -221,7 +221,7 @@ def test_a_raw_file_that_went_away_is_told(tmp_path: Path) -> None:
 
 def test_no_terminate(make_clip: MakeClip) -> None:
     clip = make_clip(1.0, reference=spoken(("good", 0.1, 0.3), ("morning", 0.3, 0.9)))
-    session = sent(replace(clip), shutdown=Shutdown.NONE)
+    session = sent(clip, shutdown=Shutdown.NONE)
     assert session.terminated is None
     assert not session.complete
     mistake = only(diagnose(session))
@@ -469,7 +469,7 @@ def test_turns_that_never_ended_are_named(count: int) -> None:
     assert unsaid.names == (("turn never ended",) if count > 1 else ())
 
 
-def test_bearer_prefix_is_found_and_the_key_is_not_told(tmp_path: Path) -> None:
+def test_bearer_prefix() -> None:
     session = built([0.0], terminated=1.0, ending="complete")
     session = replace(session, events=(Event(-1.0, "bearer"), *session.events))
     mistake = only(diagnose(session))

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pytest
-from facts import session, settings, turn, unstamped
+from facts import CALL, saying, session, settings, turn, unstamped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -25,8 +25,6 @@ from rtkit.analysis.wer_result import WordErrorRate
 from rtkit.analysis.worst import Case, Worst
 from rtkit.audio import open_clip
 from rtkit.session import Ending, Session
-
-CALL = Path(__file__).parents[2] / "data" / "library_call.wav"
 
 
 @pytest.fixture(scope="module")
@@ -565,6 +563,14 @@ def test_an_undecided_turn_has_one_part_for_two_and_says_how_well_it_is_known() 
     worst = Worst("turn_latency", {"call.wav": (case, late)})
     assert "chunk wait 50 + lateness 100 ± 20 [" in str(worst)
     assert ">100 ± 20</td>" in worst._repr_html_()
+
+
+def test_the_parts_that_may_be_off_are_those_that_have_bounds() -> None:
+    late = [0.01 * i for i in range(10)]
+    one = unstamped(session(late, turn(0.95, ("one", 0.0, 0.15), final=True)))
+    one = saying(one, lambda turn: replace(turn, heard=0.65))  # chunks 1 to 6 may have decided
+    (case,) = rtkit.worst_cases(one)["call.wav"]
+    assert [case.part(name) for name in case.parts] == ["50", "500", "35 ± 25", "215 ± 25"]
 
 
 def test_cases_of_unlike_parts_share_a_table_and_keep_their_own() -> None:

@@ -188,7 +188,9 @@ def test_sound_as_it_should_be_is_taken_for_no_other(tmp_path: Path, name: str) 
 
 
 def test_real_speech_is_taken_for_no_other(samples: Path) -> None:
-    for path in (*samples.glob("*.wav"), *samples.glob("*.flac"), *samples.glob("*.mp3")):
+    recordings = [*samples.glob("*.wav"), *samples.glob("*.flac"), *samples.glob("*.mp3")]
+    assert recordings
+    for path in recordings:
         clip = open_clip(path, seconds=8)
         (audio,) = clip.chunks(np.array([0, clip.samples]))
         assert coding_of(audio) is None, path
