@@ -374,7 +374,7 @@ class StreamError(RuntimeError):
     session : Session
         The facts recorded up to then.
     sessions : dict of str to Session
-        From `rtkit.compare`: that session and those before it, by pacing.
+        From `rtkit.compare`: that session and the others measured, by their names there.
     """
 
     def __init__(self, sentence: str, session: Session) -> None:

@@ -24,7 +24,7 @@ class Timetable:
     ----------
     slack : float
         Seconds from one wake-up to the next at least: a wake-up costs more than a call, so that
-        many calls share one, each at most so much late. None where waking up is exact.
+        many calls share one, each at most so much late. Taken as 0 where waking up is exact.
 
     Attributes
     ----------

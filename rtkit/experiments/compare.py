@@ -103,7 +103,7 @@ async def compare(
                 **{**options, "service": service, "catch_up": catch_up.get(pacing)},
             )
         except StreamError as error:
-            error.sessions = {**sessions, **error.sessions}
+            error.sessions = {**sessions, name: error.session}
             raise
     return {name: sessions[name] for name in cells}
 
@@ -115,9 +115,13 @@ async def _at_once(
     options: Mapping[str, Any],
 ) -> dict[str, Session]:
     record = list(paths.values()) or None
-    found = await stream_many(
-        [clip] * len(services), service=list(services.values()), record=record, **options
-    )
+    try:
+        found = await stream_many(
+            [clip] * len(services), service=list(services.values()), record=record, **options
+        )
+    except StreamError as first:  # none could begin
+        first.sessions = {next(iter(services)): first.session}
+        raise
     sessions = dict(zip(services, found.sessions, strict=True))
     for error in (*found.errors, *found.unwritten):
         error.sessions = dict(sessions)

@@ -9,12 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from rtkit.analysis.latency import Latency, Quantiles, quantiles, turn_latency, word_latency
+from rtkit.analysis.validity import BUDGET
 from rtkit.recording import StreamError
 from rtkit.session import Session
 
 __all__ = ["ConcurrentResult"]
-
-BUDGET = 0.1  # of a chunk: later at p99, and the host is saturated
 
 
 @dataclass(frozen=True)

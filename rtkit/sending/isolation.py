@@ -163,8 +163,7 @@ class _Child:
                 f"{self._patience:g} s. Try again, or increase begin_timeout."
                 if self._late
                 else f"The sender's process ended unexpectedly (exit code {code}); see its "
-                f"error on this program's standard error"
-                ".",
+                f"error on this program's standard error.",
             )
         if self._empty is not None:
             session = self._empty.holding(self._facts)

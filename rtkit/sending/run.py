@@ -152,9 +152,8 @@ class Run:
         try:
             await conversation.while_open(conversation.end(), timeout=left + timeout)
         except TimeoutError:
-            awaited = conversation.awaited
-            assert awaited is not None
-            missing = "close" if awaited is Closed else awaited.__name__
+            awaited = conversation.awaited  # None: it came just as nobody waited any more
+            missing = "close" if awaited is Closed else getattr(awaited, "__name__", "last word")
             raise Failure(
                 f"The service sent no {missing} within {timeout:g} s after it was asked to "
                 f"end; its last words may be missing. Increase termination_timeout, or try again."

@@ -13,7 +13,7 @@ from rtkit.sending.session import run_session
 from rtkit.services.service import Connection, Service, Vendor
 from rtkit.session import Fact, Session
 
-__all__ = ["Connection", "Service", "check_sides", "stream", "stream_plan"]
+__all__ = ["check_sides", "stream", "stream_plan"]
 
 
 async def stream(

@@ -180,9 +180,8 @@ def _failure(error: Exception, host: str, dialect: str, strike_out: StrikeOut) -
     if isinstance(error, ImportError):
         return Failure(
             f"{host} cannot be reached: this computer uses a SOCKS proxy, which needs a "
-            f"package that is not installed. Run"
-            " pip install python-socks[asyncio], or unset "
-            "the proxy (all_proxy, https_proxy, socks_proxy)."
+            f"package that is not installed. Run pip install python-socks[asyncio], or unset "
+            f"the proxy (all_proxy, https_proxy, socks_proxy)."
         )
     why = told(strike_out(without_user(f"{type(error).__name__}: {error}")))
     return Failure(

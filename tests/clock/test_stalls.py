@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from conftest import simulate, virtual_loop
 
 from rtkit.clock.stalls import LEAST, Lookout
 from rtkit.clock.virtual import VirtualLoop
@@ -18,8 +19,7 @@ from rtkit.clock.virtual import VirtualLoop
 
 async def seen_while_blocked(*seconds: float) -> list[tuple[float, float]]:
     """What a lookout tells of blocks that begin 1 s after each other."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualLoop)
+    loop = virtual_loop()
     seen: list[tuple[float, float]] = []
     lookout = Lookout(lambda at, stalled: seen.append((at, stalled)))
     begin = loop.time()
@@ -28,11 +28,6 @@ async def seen_while_blocked(*seconds: float) -> list[tuple[float, float]]:
     await asyncio.sleep(len(seconds) + 1)
     lookout.close()
     return seen
-
-
-def virtually(coroutine: Any) -> Any:
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(coroutine)
 
 
 class Hidden(asyncio.SelectorEventLoop):
@@ -60,7 +55,7 @@ def beating(seen: Callable[[float, float], object]) -> Lookout:
 
 
 def test_each_stall_is_told_with_its_end_and_its_length() -> None:
-    seen = virtually(seen_while_blocked(0.5, 0.02, LEAST * 1.001, LEAST * 0.999))
+    seen = simulate(seen_while_blocked(0.5, 0.02, LEAST * 1.001, LEAST * 0.999))
     assert seen == [
         pytest.approx((1.5, 0.5)),
         pytest.approx((2.02, 0.02)),
@@ -69,11 +64,10 @@ def test_each_stall_is_told_with_its_end_and_its_length() -> None:
 
 
 def test_ten_milliseconds_are_a_stall_and_are_told_as_soon_as_they_are_over() -> None:
-    async def stalled(*, look: Callable[..., Lookout], expect: bool) -> list[tuple[float, float]]:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualLoop)
+    async def stalled(*, expect: bool) -> list[tuple[float, float]]:
+        loop = virtual_loop()
         told: list[tuple[float, float]] = []
-        lookout = look(lambda at, seconds: told.append((loop.time(), seconds)))
+        lookout = Lookout(lambda at, seconds: told.append((loop.time(), seconds)))
         if expect:
             lookout.expect(0.0)
             await asyncio.sleep(0.01)
@@ -84,7 +78,7 @@ def test_ten_milliseconds_are_a_stall_and_are_told_as_soon_as_they_are_over() ->
         return told
 
     for expect in (True, False):
-        assert virtually(stalled(look=Lookout, expect=expect)) == [(0.01, 0.01)]
+        assert simulate(stalled(expect=expect)) == [(0.01, 0.01)]
 
 
 def test_a_beat_that_is_ten_milliseconds_late_is_a_stall() -> None:
@@ -116,7 +110,7 @@ def test_what_is_expected_is_still_expected_after_an_earlier_wake_up() -> None:
         lookout.close()
         return seen
 
-    assert virtually(woken_before()) == [(2.5, 0.5)]
+    assert simulate(woken_before()) == [(2.5, 0.5)]
 
 
 def test_idling_after_an_expected_instant_is_no_stall() -> None:
@@ -130,7 +124,7 @@ def test_idling_after_an_expected_instant_is_no_stall() -> None:
         lookout.close()
         return seen
 
-    assert virtually(woken_in_time()) == []
+    assert simulate(woken_in_time()) == []
 
 
 def test_a_lookout_expects_the_newest_instant_only_once() -> None:
@@ -145,7 +139,7 @@ def test_a_lookout_expects_the_newest_instant_only_once() -> None:
         lookout.close()
         return seen
 
-    assert virtually(twice()) == [pytest.approx((1.3, 0.3)), pytest.approx((2.4, 0.4))]
+    assert simulate(twice()) == [pytest.approx((1.3, 0.3)), pytest.approx((2.4, 0.4))]
 
 
 def test_a_loop_that_is_really_blocked() -> None:
@@ -256,8 +250,7 @@ def test_a_thread_that_keeps_the_interpreter_past_what_is_expected_is_a_stall() 
 
 def test_lookouts_share_a_loop_and_leave_it_as_it_was() -> None:
     async def two() -> tuple[list[float], list[float]]:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualLoop)
+        loop = virtual_loop()
         first: list[float] = []
         second: list[float] = []
         one = Lookout(lambda at, stalled: first.append(stalled))
@@ -273,6 +266,6 @@ def test_lookouts_share_a_loop_and_leave_it_as_it_was() -> None:
         assert "select" not in vars(loop._selector)  # type: ignore[attr-defined]
         return first, second
 
-    first, second = virtually(two())
+    first, second = simulate(two())
     assert first == pytest.approx([0.1])
     assert second == pytest.approx([0.1, 0.2])

@@ -39,7 +39,7 @@ def test_every_figure_is_there_finite_and_positive(calibration: Calibration) -> 
     for found in (calibration.wake, *ways):
         assert 0 < found.p50 <= found.p95 <= found.p99 <= found.max < math.inf
     assert calibration.wake.count == 100
-    # A word every tenth of a second, each answered once.
+    # A word every twentieth of a second, each answered once.
     assert [q.count for q in ways] == [20, 20, 20, 5]
     assert 0 < 2 * calibration.error.p50 <= calibration.next_error <= 2 * calibration.error.max
     assert 0 < calibration.overhead < 0.1

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import MakeClip, simulate, spoken
 from doubles import speaking
-from facts import CALL
+from facts import CALL, session
 
 import rtkit
 from rtkit.analysis.latency import turn_latency, word_latency
@@ -120,6 +120,20 @@ def test_one_that_fails_costs_the_others_nothing(in_memory: None, make_clip: Mak
         "O": True,
         "S": True,
     }
+
+
+@pytest.mark.parametrize("concurrent", [True, False])
+def test_the_first_that_fails_is_known_by_its_services_name(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch, concurrent: bool
+) -> None:
+    async def refused(clips: Any, **how: Any) -> Session:
+        raise StreamError("refused", session())
+
+    for name in ("stream", "stream_many"):
+        monkeypatch.setattr(comparison, name, refused)
+    with pytest.raises(StreamError) as failure:
+        simulate(compare(make_clip(0.5), services={"A": DOUBLES["A"]}, concurrent=concurrent))
+    assert list(failure.value.sessions) == ["A"]
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -412,6 +412,8 @@ def test_a_session_that_breaks_off_says_why_and_keeps_its_facts(
         # All sent at once, the service may listen until the audio would have ended.
         ([(0.0, BEGIN)], (), {"termination_timeout": 3.0, "pacing": "unpaced"}, 4.0),
         ([(0.0, BEGIN), (0.55, Closed(None))], NORMAL, {}, 0.55),
+        # The last word comes in the very instant in which nobody waits for it any more.
+        ([(0.0, BEGIN), (4.0, ENDED)], (), {"termination_timeout": 3.0}, 4.0),
     ],
 )
 def test_patience_ends_when_it_should(
