@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,17 +29,46 @@ DOCUMENTS = [
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_and_named_files_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    linked = re.findall(r"\]\(([^)#:]+)\)", text)
+    linked = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
     named = re.findall(r"`((?:tests|data|notebooks|rtkit)/[\w./-]+)`", text)
     assert [name for name in linked if not (document.parent / name).exists()] == []
     assert [name for name in named if not (ROOT / name).exists()] == []
+    for name, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text):
+        assert anchor in anchors(document.parent / name if name else document)
 
 
-def test_every_name_that_the_documents_call_is_there() -> None:
-    texts = [document.read_text(encoding="utf-8") for document in DOCUMENTS]
-    called = {name for text in texts for name in re.findall(r"rtkit\.(\w+)\(", text)}
-    assert called
-    assert called <= set(rtkit.__all__)
+def anchors(document: Path) -> list[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_call_is_one_that_the_program_takes(document: Path) -> None:
+    for call in calls(document.read_text(encoding="utf-8")):
+        assert isinstance(call.func, ast.Attribute)
+        assert call.func.attr in rtkit.__all__
+        if not any(isinstance(one, ast.Constant) and one.value is ... for one in call.args):
+            named = {str(one.arg): one.value for one in call.keywords}
+            inspect.signature(getattr(rtkit, call.func.attr)).bind(*call.args, **named)
+
+
+def calls(text: str) -> Iterator[ast.Call]:
+    """Of rtkit's names; each goes to the first parenthesis with which it is Python."""
+    for begun in re.finditer(r"rtkit\.\w+\(", text):
+        for end in re.finditer(r"\)", text[begun.end() :]):
+            with contextlib.suppress(SyntaxError):
+                code = text[begun.start() : begun.end() + end.end()]
+                call = ast.parse(code, mode="eval").body
+                assert isinstance(call, ast.Call)
+                yield call
+                break
+        else:
+            pytest.fail(f"not Python: {text[begun.start() :][:60]}")
+
+
+def test_the_documents_call_something() -> None:
+    assert any(True for one in DOCUMENTS for _ in calls(one.read_text(encoding="utf-8")))
 
 
 def test_a_table_of_words_says_what_the_glossary_says() -> None:
