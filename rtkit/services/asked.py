@@ -26,7 +26,10 @@ class Asked:
 
     def text(self, name: str, default: object = "") -> str:
         value = self.given.get(name, default)
-        return value if isinstance(value, str) else json.dumps(value)
+        try:
+            return value if isinstance(value, str) else json.dumps(value)
+        except RecursionError:  # it was read with a shorter stack
+            raise self.refuse(f"'{name}' is nested too deeply") from None
 
     def part(self, name: str) -> Asked:
         """What stands there by names of its own; nothing where it is missing."""

@@ -87,7 +87,10 @@ class _End(asyncio.Protocol):
 
     def forget(self) -> None:
         """What is on its way does not arrive."""
+        held = bool(self._held)
         self._held.clear()
+        if held and self._lost:
+            self._relay.lost(self._name, None)
 
     def _release(self) -> None:
         if not self._held:

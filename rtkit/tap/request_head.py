@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from rtkit.boundary.secrets import Confidential
 from rtkit.boundary.text import told
-from rtkit.services.endpoint import Endpoint, sounds_secret
+from rtkit.services.endpoint import Address, Endpoint, sounds_secret
 
 __all__ = ["LONGEST_HEAD", "Request", "Upstream"]
 
@@ -40,14 +40,15 @@ class Upstream:
     url: str
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url if "://" in self.url else f"wss://{self.url}")
         try:
+            parts = urlsplit(self.url if "://" in self.url else f"wss://{self.url}")
             fits = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # no port that can be
+            fits = fits and not (parts.path.strip("/") or parts.query or parts.username)
+        except ValueError:  # of a port, or of brackets
             fits = False
-        if not fits or parts.path.strip("/") or parts.query or parts.username:
+        if not fits:
             raise ValueError(
-                f"upstream={told(self.url, 60)!r} is not the address of a service; give wss://HOST"
+                f"upstream={Address(told(self.url, 60))!r} is not the address of a service; give wss://HOST"
                 ", or ws://HOST:PORT, without a path: that is the client's"
             )
         object.__setattr__(self, "url", f"{parts.scheme}://{parts.netloc}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import math
 import os
 import signal
 import socket
@@ -150,7 +149,9 @@ def test_who_never_says_anything_is_shut_out() -> None:
     busy.take(0.0)
     busy.receive(json.dumps({"type": "KeepAlive"}), 59.0)
     assert busy.next == 10800.0  # from then on as the vendor does it
-    assert conversation().next in (0.0, 10800.0)
+    patient = conversation()
+    patient.take(0.0)
+    assert patient.next == 10800.0
 
 
 def test_idle_clients_do_not_hold_the_places_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +228,6 @@ def test_numbers_of_connections_that_cannot_be_are_refused() -> None:
     scripts.expect(5)
     scripts.expect(2)
     assert scripts.expected == 5
-    assert math.isfinite(scripts.expected)
 
 
 # Ends.

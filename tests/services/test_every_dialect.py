@@ -27,8 +27,9 @@ from rtkit.audio import Clip, open_clip
 from rtkit.loopback.options import Options
 from rtkit.recording import StreamError
 from rtkit.sending.stream import stream
-from rtkit.services.messages import CAUSES
-from rtkit.services.service import dialects, part_of, vendors
+from rtkit.services.asked import Asked
+from rtkit.services.messages import CAUSES, Refusal, ServiceError
+from rtkit.services.service import dialect_named, dialects, part_of, vendors
 from rtkit.session import Ending, Session
 from rtkit.views.colors import EVERY_PART
 from rtkit.views.explained import explained
@@ -194,11 +195,29 @@ def test_what_its_double_says_of_each_cause_is_explained(dialect: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", dialects())
+@pytest.mark.parametrize("code", [None, 400, 599, 1011, 4001])
+def test_whatever_error_it_says_it_closes_with_a_code_of_a_websocket_s(
+    dialect: str, code: int | None
+) -> None:
+    server = part_of(dialect, "server").Server({}, dialect_named(dialect).path)
+    *_, close = server.write(ServiceError(code, "name: what was wrong"))
+    assert 1000 <= close.code < 5000
+
+
+@pytest.mark.parametrize("dialect", dialects())
 def test_all_its_closures_have_a_cause_and_a_fix(dialect: str) -> None:
     for closure in rtkit.close_codes(dialect):
         assert closure.cause.endswith((".", ".)")), closure
         assert closure.fix.endswith("."), closure
         assert closure.evidence, closure
+
+
+def test_a_parameter_that_is_nested_too_deeply_is_refused() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(Refusal, match="'model' is nested too deeply"):
+        Asked({"model": deep}, lambda text: Refusal(400, text)).text("model")
 
 
 @EACH

@@ -195,6 +195,14 @@ def test_what_is_wrong_in_the_middle(frame: str | bytes, words: str) -> None:
         server.read(frame)
 
 
+def test_a_start_without_a_format_begins_nothing() -> None:
+    """A tap reads on: the real service may take it."""
+    server = Server({}, "/v2")
+    with pytest.raises(Refusal, match="Give audio_format"):
+        server.read('{"message": "StartRecognition", "transcription_config": {"language": "en"}}')
+    assert server.read(bytes(200)) == (Audio(bytes(200), 200),)
+
+
 def test_nothing_comes_before_the_start() -> None:
     with pytest.raises(Refusal, match="before StartRecognition"):
         Server({}, "/v2").read('{"message": "EndOfStream"}')

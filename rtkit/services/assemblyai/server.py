@@ -16,6 +16,7 @@ from rtkit.services.assemblyai.parameters import (
     language,
     read_rules,
 )
+from rtkit.services.double import Double
 from rtkit.services.encodings import from_mulaw
 from rtkit.services.messages import (
     Audio,
@@ -71,10 +72,11 @@ TOKEN_LIMITS = {  # seconds
 }
 
 
-class Server:
+class Server(Double):
     """One session as the service sees it."""
 
     PATHS: ClassVar[tuple[str, ...]] = ("/v3/ws", "/")
+    REFUSALS: ClassVar[Mapping[str, tuple[int, str]]] = REFUSALS
 
     def __init__(self, query: Mapping[str, str], path: str = "") -> None:
         self._query = dict(query)
@@ -86,12 +88,12 @@ class Server:
 
     # Who comes in.
 
-    @staticmethod
-    def credential(query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
+    @classmethod
+    def credential(cls, query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
         """A key, as it is, or a temporary token, in the header or in the URL."""
         credential = headers.get("authorization") or query.get("token")
         if credential is not None and credential.startswith("Bearer "):
-            raise Server.refusal("key refused")
+            raise cls.refusal("key refused")
         return credential
 
     @staticmethod
@@ -120,11 +122,6 @@ class Server:
         if not tokens.knows(key):
             return 401, {"error": "Invalid API key", "code": 401, "details": None}
         return 200, {"token": tokens.mint(now + expires, lasts), "expires_in_seconds": expires}
-
-    @staticmethod
-    def refusal(cause: str, **facts: object) -> Refusal:
-        code, text = REFUSALS[cause]
-        return Refusal(code, text.format(**facts))
 
     # What the client says.
 
@@ -215,7 +212,7 @@ class Server:
                 yield Close(1000, "Session Ended")
             case ServiceError(code, text):
                 yield {"type": "Error", "error_code": code, "error": text}
-                yield Close(code or 3005, "See Error message for details")
+                yield self.close(code, "See Error message for details", 3005)
 
     def _turn(self, turn: Turn) -> dict[str, Any]:
         utterance = self._utterance(turn)

@@ -169,7 +169,9 @@ def _flux_rules(asked: Asked, rate: int, encoding: str, model: str) -> Rules:
     for name in V1_ONLY:
         if name in asked.given:
             raise _invalid(f"'{name}' is not known at {FLUX_PATH}")
-    eager = asked.number("eager_eot_threshold", 0.0, 0.3, 0.9) if _has(asked) else None
+    eager = asked.given.get("eager_eot_threshold")
+    if eager is not None:
+        asked.number("eager_eot_threshold", 0.0, 0.3, 0.9)
     most = asked.whole("eot_timeout_ms", 5000, 500, 60000) / 1000
     return Rules(
         rate,
@@ -181,10 +183,6 @@ def _flux_rules(asked: Asked, rate: int, encoding: str, model: str) -> Rules:
         max_silence=most,
         eager=None if eager is None else EAGER,
     )
-
-
-def _has(asked: Asked) -> bool:
-    return asked.given.get("eager_eot_threshold") is not None
 
 
 class _Segments:

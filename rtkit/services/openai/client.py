@@ -56,7 +56,6 @@ class OpenAI(Account):
         ``server_vad`` and 0.5 s of silence), ``noise_reduction`` or ``transcription``. vLLM has
         none.
     dialect : {"openai", "vllm"}
-
     """
 
     NAME: ClassVar[str] = "OpenAI"
@@ -73,7 +72,7 @@ class OpenAI(Account):
     @property
     def speaks(self) -> str:
         if self.dialect not in MODELS:  # a constructor that refuses shows the key in its frame
-            raise ValueError(unknown("dialect", self.dialect, ("openai", "vllm")))
+            raise ValueError(unknown("dialect", self.dialect, MODELS))
         return "openai" if self.dialect == "openai" else f"openai.{self.dialect}"
 
     def find_key(self) -> str:

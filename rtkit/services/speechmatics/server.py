@@ -78,11 +78,11 @@ class Server(Double):
         except (ValueError, LookupError, TypeError, RecursionError):
             raise _invalid(f"{frame[:60]} is not a message") from None
         if kind == "StartRecognition" and self._asked is None:
-            asked, self._audio = message.get("transcription_config"), message.get("audio_format")
-            if not isinstance(asked, dict) or not isinstance(self._audio, dict):
+            asked, audio = message.get("transcription_config"), message.get("audio_format")
+            if not isinstance(asked, dict) or not isinstance(audio, dict):
                 raise _invalid("Give audio_format and transcription_config")
             _config(message).only(*NOT_DONE)
-            self._asked = asked
+            self._asked, self._audio = asked, audio
             return (Configure(self._rules()),)
         if self._asked is None:
             raise Refusal(1003, f"protocol_error: {str(kind)[:60]} before StartRecognition")
