@@ -134,16 +134,16 @@ def test_flux_from_the_start_of_a_turn_to_its_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "asked", "status", "told"),
+    ("key", "asked", "status"),
     [
-        ("another", {}, 401, "INVALID_AUTH"),
-        (KEY, {"diarize": "true"}, 400, "does not implement 'diarize'"),
-        (KEY, {"utterance_end_ms": "1500"}, 400, "utterance_end_ms=1000 only"),
+        ("another", {}, 401),
+        (KEY, {"diarize": "true"}, 400),
+        (KEY, {"utterance_end_ms": "1500"}, 400),
     ],
 )
-def test_a_refusal_comes_as_an_http_status(
-    key: str, asked: dict[str, str], status: int, told: str
-) -> None:
+def test_a_refusal_comes_as_an_http_status(key: str, asked: dict[str, str], status: int) -> None:
+    """The client keeps nothing of its words."""
+
     async def session() -> None:
         async with speaking("deepgram") as host, v1(host, key, **asked):
             pass
