@@ -149,7 +149,7 @@ def fault(ask: Callable[[Session], object], session: Session) -> str | None:
         ask(session)
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        ours = "rtkit" in Path(last.filename).parts
+        ours = Path(last.filename).is_relative_to(Path(rtkit.__file__).parent)
         if not (ours and isinstance(error, ValueError | TypeError | rtkit.AudioError)):
             return f"{type(error).__name__}: {str(error)[:90]} ({last.name}, line {last.lineno})"
         if isinstance(error, TypeError) and not str(error).endswith("."):

@@ -186,7 +186,8 @@ def test_a_key_that_is_none_is_not_shown_either(make_clip: MakeClip, key: str) -
     with pytest.raises(ValueError, match="API key contains") as failure:
         asyncio.run(stream(make_clip(0.3), service=AssemblyAI(key=key)))
     shown = traceback.TracebackException.from_exception(failure.value, capture_locals=True)
-    rtkits = [frame for frame in shown.stack if "rtkit" in Path(frame.filename).parts]
+    package = Path(rtkit.__file__).parent
+    rtkits = [frame for frame in shown.stack if Path(frame.filename).is_relative_to(package)]
     assert rtkits
     for frame in rtkits:
         assert KEY not in str(frame.locals)
