@@ -11,7 +11,7 @@ __all__ = ["without_collecting", "without_old_objects"]
 
 @contextlib.contextmanager
 def without_collecting() -> Iterator[None]:
-    """For a while in which much is made and nothing thrown away: looking for garbage takes half."""
+    """For a while in which much is made and nothing thrown away: do not look for garbage."""
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -25,7 +25,7 @@ def without_collecting() -> Iterator[None]:
 def without_old_objects() -> Iterator[None]:
     """For a while that may be long: what there is already is not looked through for garbage.
 
-    A full collection takes a tenth of a second for each million objects, in a notebook's loop too.
+    A full collection takes longer the more objects there are, in a notebook's loop too.
     """
     gc.freeze()
     try:

@@ -25,7 +25,7 @@ __all__ = ["Conversation", "State"]
 GOODBYE = 3.0  # seconds that a stopped session waits for the service's last word
 LAST_WORDS = 1.0  # seconds in which a service that gives up may say why
 # What is kept of what a service says, in bytes: at once, and for each second of time or of audio.
-# Three hours of words told again and again in long turns are some 30 KB a second.
+# Words that are told again and again in long turns have to fit.
 KEPT, KEPT_EACH_SECOND = 1 << 26, 100_000
 OVERHEAD, WORD = 1000, 100  # bytes of a message, and of each word that is read in it
 

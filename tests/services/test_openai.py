@@ -199,6 +199,14 @@ def test_the_key_goes_in_a_header_and_the_model_into_the_session(
     assert service.describe()["speech_model"] == model
 
 
+@pytest.mark.parametrize("asked", [{"transcription": None}, {"model": 3}])
+def test_what_openai_may_refuse_is_sent(asked: dict[str, Any]) -> None:
+    service = OpenAI("k" * 20, host="ws://127.0.0.1:1", parameters=asked)
+    _, _, (update,) = asyncio.run(service.connect_info(24000)).reveal()
+    told = json.loads(update)["session"]["audio"]["input"]["transcription"]
+    assert told == {"model": asked.get("model", "gpt-live-transcribe")}
+
+
 def test_an_unknown_dialect_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown dialect 'sglang'; one of 'openai', 'vllm'"):
         _ = OpenAI(dialect="sglang").speaks

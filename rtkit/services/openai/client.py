@@ -82,8 +82,8 @@ class OpenAI(Account):
 
 def endpoint(base: str, key: str, rate: int, parameters: Mapping[str, Any]) -> Endpoint:
     own = {**ASKS, **parameters}
-    transcription = {"model": own.pop("model", MODEL), **own.pop("transcription", {})}
-    if transcription["model"].startswith(WITHOUT_VAD):
+    transcription = {"model": own.pop("model", MODEL), **(own.pop("transcription", None) or {})}
+    if str(transcription["model"]).startswith(WITHOUT_VAD):
         own["turn_detection"] = parameters.get("turn_detection")
     audio = {"format": {"type": "audio/pcm", "rate": rate}, "transcription": transcription, **own}
     session = {"type": "transcription", "audio": {"input": audio}}
