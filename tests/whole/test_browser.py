@@ -44,11 +44,6 @@ READY = """async () => {
   await notebook.sessionContext.ready;
   await notebook.sessionContext.session.kernel.info;
 }"""
-# Whatever the length of the notebook, all of it is in the page.
-SHOW_ALL = """async () => {
-  const notebook = jupyterapp.shell.currentWidget.content;
-  notebook.notebookConfig = {...notebook.notebookConfig, windowingMode: "none"};
-}"""
 RUN_ALL = """async () => {
   await jupyterapp.commands.execute("notebook:run-all-cells");
   const cells = jupyterapp.shell.currentWidget.content.widgets;
@@ -175,9 +170,15 @@ def work(browser: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shorter = first.read_text(encoding="utf-8").replace("seconds = 25 ", "seconds = 4 ")
     shorter = shorter.replace("record = None", "record = 'recorded'")
     first.write_text(shorter, encoding="utf-8")
-    settings = work / "settings" / "@jupyterlab" / "apputils-extension"
-    settings.mkdir(parents=True)
-    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+    # Whatever the length of the notebook, all of it is in the page. Set in the page, it would be
+    # undone by the settings, which JupyterLab reads a little later.
+    for name, text in (
+        ("apputils-extension/notification", '{"fetchNews": "false"}'),
+        ("notebook-extension/tracker", '{"windowingMode": "none"}'),
+    ):
+        file = work / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True)
+        file.write_text(text, encoding="utf-8")
     return work
 
 
@@ -266,7 +267,6 @@ def page(chromium: Browser, work: Path) -> Iterator[Page]:
         page.goto(f"{address}/lab/tree/{NOTEBOOK}?token={TOKEN}")
         page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext")
         page.evaluate(READY)
-        page.evaluate(SHOW_ALL)
         yield page
         page.close()
 
@@ -693,7 +693,6 @@ def load_again(page: Page) -> None:
     page.reload()
     page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext")
     page.evaluate(READY)
-    page.evaluate(SHOW_ALL)
 
 
 # A page of one's own.
