@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtkit.analysis.latency import (
+from rtkit.analysis.naming import Sessions, named
+from rtkit.analysis.timing.latency import (
     Latency,
     heard_words,
     quantiles,
     turn_latency,
 )
-from rtkit.analysis.naming import Sessions, named
 from rtkit.markup import Table
 from rtkit.services.messages import Turn
 from rtkit.session import Session
@@ -32,7 +32,8 @@ class Definition:
     ----------
     name : str
     formula : str
-        With e, k, d and r as in `rtkit.analysis.latency`; b_k is where chunk k ends in the audio.
+        With e, k, d and r as in `rtkit.analysis.timing.latency`; b_k is where chunk k ends in the
+        audio.
     used_by : str
         Where one meets it.
     hides : str

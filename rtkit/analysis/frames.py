@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rtkit.analysis.latency import (
+from rtkit.analysis.checks.validity import validity
+from rtkit.analysis.metrics import METRICS
+from rtkit.analysis.naming import Sessions, named, parameters_of, service_of
+from rtkit.analysis.timing.alignment import normalize
+from rtkit.analysis.timing.latency import (
     HeardWord,
     Latency,
     first_word_latency,
@@ -21,11 +25,7 @@ from rtkit.analysis.latency import (
     turn_latency,
     word_latency,
 )
-from rtkit.analysis.matching import normalize
-from rtkit.analysis.metrics import METRICS
-from rtkit.analysis.naming import Sessions, named, parameters_of, service_of
-from rtkit.analysis.turns import heard_turns
-from rtkit.analysis.validity import validity
+from rtkit.analysis.timing.turns import heard_turns
 from rtkit.boundary.text import unknown
 from rtkit.session import Session
 
@@ -76,8 +76,8 @@ def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
         percentage there is a share here.
 
         The parts, ``excluded``, ``known`` and the others of a latency are explained in
-        `rtkit.analysis.latency.Latency`. ``confirmation``, a part of the service time, is a column
-        where a service confirmed chunks.
+        `rtkit.analysis.timing.latency.Latency`. ``confirmation``, a part of the service time, is a
+        column where a service confirmed chunks.
 
     Raises
     ------

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rtkit.analysis.attribution import confirmed_at
-from rtkit.analysis.latency import (
+from rtkit.analysis.timing.attribution import confirmed_at
+from rtkit.analysis.timing.latency import (
     Latency,
     drift,
     first_word_latency,
@@ -23,7 +23,7 @@ from rtkit.analysis.latency import (
     turn_latency,
     word_latency,
 )
-from rtkit.analysis.partials import (
+from rtkit.analysis.timing.partials import (
     early_cut_offs,
     partial_intervals,
     partial_stability,

@@ -6,13 +6,18 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from rtkit.analysis.attribution import SLOWEST, hearing_speed
-from rtkit.analysis.latency import quantiles, senders_share_bounds, turn_latency, word_latency
+from rtkit.analysis.checks.result_mistakes import void_metrics
+from rtkit.analysis.checks.validity import validity
 from rtkit.analysis.metrics import METRICS
 from rtkit.analysis.naming import Sessions, named
-from rtkit.analysis.result_mistakes import void_metrics
-from rtkit.analysis.turns import never_ended
-from rtkit.analysis.validity import validity
+from rtkit.analysis.timing.attribution import SLOWEST, hearing_speed
+from rtkit.analysis.timing.latency import (
+    quantiles,
+    senders_share_bounds,
+    turn_latency,
+    word_latency,
+)
+from rtkit.analysis.timing.turns import never_ended
 from rtkit.markup import Table
 from rtkit.session import Session
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from rtkit.analysis.latency import Quantiles, quantiles
-from rtkit.analysis.validity import BUDGET
+from rtkit.analysis.checks.validity import BUDGET
+from rtkit.analysis.timing.latency import Quantiles, quantiles
 from rtkit.audio import silence
 from rtkit.clock.alarm import Alarm
 from rtkit.experiments.bare_peer import bare_peer

@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from rtkit.analysis.latency import Latency, Quantiles, quantiles, turn_latency, word_latency
-from rtkit.analysis.validity import BUDGET
+from rtkit.analysis.checks.validity import BUDGET
+from rtkit.analysis.timing.latency import Latency, Quantiles, quantiles, turn_latency, word_latency
 from rtkit.recording import StreamError
 from rtkit.session import Session
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rtkit.analysis.reference_text import offset, one_line
+from rtkit.analysis.accuracy.reference_text import offset, one_line
 from rtkit.reference import Cue
 from rtkit.session import Session
 

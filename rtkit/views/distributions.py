@@ -10,10 +10,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
 
-from rtkit.analysis.bootstrap import Interval
-from rtkit.analysis.latency import quantiles
 from rtkit.analysis.naming import Sessions, named, said
-from rtkit.analysis.pooling import Pool, pool
+from rtkit.analysis.statistics.bootstrap import Interval
+from rtkit.analysis.statistics.pooling import Pool, pool
+from rtkit.analysis.timing.latency import quantiles
 from rtkit.views.figure import ThemedFigure
 from rtkit.views.looks import OFF, legend_below, looks_of, say_instead, setting_the_axis, titled
 from rtkit.views.units import MS, Unit, duration, minus, unit_of

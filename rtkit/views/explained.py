@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from rtkit.analysis.latency import Latency, heard_words, turn_latency, word_latency
-from rtkit.analysis.parts import parts_of
+from rtkit.analysis.timing.latency import Latency, heard_words, turn_latency, word_latency
+from rtkit.analysis.timing.parts import parts_of
 from rtkit.session import Session
 from rtkit.views.colors import EVERY_PART, Part
 

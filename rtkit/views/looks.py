@@ -18,8 +18,8 @@ from matplotlib.offsetbox import AnchoredText
 from matplotlib.ticker import MultipleLocator
 from matplotlib.transforms import ScaledTranslation
 
+from rtkit.analysis.checks.validity import validity
 from rtkit.analysis.naming import Sessions, named, said
-from rtkit.analysis.validity import validity
 from rtkit.session import Session, Stall
 from rtkit.views.colors import looks_for
 

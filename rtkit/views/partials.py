@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rtkit.analysis.matching import align, normalize
+from rtkit.analysis.timing.alignment import align, normalize
 from rtkit.markup import SMALL, box, marked
 from rtkit.services.messages import Turn, Word
 from rtkit.session import Session, check_session

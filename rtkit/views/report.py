@@ -19,10 +19,10 @@ from typing import Any
 import matplotlib
 from matplotlib.artist import Artist
 
-from rtkit.analysis.latency import heard_words
+from rtkit.analysis.checks.validity import validity
 from rtkit.analysis.naming import Sessions, named
 from rtkit.analysis.summary import notes, summarize
-from rtkit.analysis.validity import validity
+from rtkit.analysis.timing.latency import heard_words
 from rtkit.audio import Clip
 from rtkit.boundary.files import replacing
 from rtkit.markup import Table

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rtkit.analysis.reference_text import offset, one_line
+from rtkit.analysis.accuracy.reference_text import offset, one_line
 from rtkit.boundary.files import replacing
 from rtkit.boundary.text import short_name, unknown
 from rtkit.services.messages import Begin

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from rtkit.analysis.bootstrap import Interval
 from rtkit.analysis.naming import Sessions, named, said
-from rtkit.analysis.tradeoff import tradeoff
+from rtkit.analysis.statistics.bootstrap import Interval
+from rtkit.analysis.statistics.tradeoff import tradeoff
 from rtkit.views.looks import ink, legend_below, looks_of, say_instead, titled
 from rtkit.views.units import unit_of
 
@@ -41,7 +41,7 @@ def plot_services(
         As ``rtkit.compare(clip, services=...)`` returns them.
     ax : matplotlib.axes.Axes
     of, against
-        As for `rtkit.analysis.tradeoff.tradeoff`.
+        As for `rtkit.analysis.statistics.tradeoff.tradeoff`.
 
     Returns
     -------

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from rtkit.analysis.latency import heard_words, turn_latency
 from rtkit.analysis.naming import Sessions, named, said
+from rtkit.analysis.timing.latency import heard_words, turn_latency
 from rtkit.session import Session
 from rtkit.views.looks import (
     ink,

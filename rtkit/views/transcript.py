@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from rtkit.analysis.latency import word_latency
+from rtkit.analysis.timing.latency import word_latency
 from rtkit.boundary.text import unknown
 from rtkit.markup import SMALL, box, tinted
 from rtkit.session import Session, check_session

@@ -14,8 +14,8 @@ from matplotlib.collections import PolyCollection
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from rtkit.analysis.latency import Latency, turn_latency
 from rtkit.analysis.naming import Sessions, named
+from rtkit.analysis.timing.latency import Latency, turn_latency
 from rtkit.views.explained import REASONS, stack
 from rtkit.views.looks import (
     OFF,

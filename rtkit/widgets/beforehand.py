@@ -9,8 +9,8 @@ from typing import Any
 
 import ipywidgets
 
-from rtkit.analysis.attribution import SLOWEST
-from rtkit.analysis.mistakes import diagnose
+from rtkit.analysis.checks.mistakes import diagnose
+from rtkit.analysis.timing.attribution import SLOWEST
 from rtkit.audio import Clip
 from rtkit.audio.levels import decibels
 from rtkit.services.service import Vendor

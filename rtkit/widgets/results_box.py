@@ -12,12 +12,12 @@ from pathlib import Path
 
 import ipywidgets
 
-from rtkit.analysis.bootstrap import Interval
-from rtkit.analysis.latency import senders_share_bounds, turn_latency
+from rtkit.analysis.checks.validity import validity
 from rtkit.analysis.naming import said, service_of
-from rtkit.analysis.pooling import pool
+from rtkit.analysis.statistics.bootstrap import Interval
+from rtkit.analysis.statistics.pooling import pool
 from rtkit.analysis.summary import notes, summarize
-from rtkit.analysis.validity import validity
+from rtkit.analysis.timing.latency import senders_share_bounds, turn_latency
 from rtkit.markup import Table, asset
 from rtkit.session import Session
 from rtkit.views.units import duration

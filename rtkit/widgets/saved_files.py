@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from rtkit.analysis.checks.validity import validity
 from rtkit.analysis.naming import said, service_of, when
-from rtkit.analysis.validity import validity
 from rtkit.boundary.text import clean
 from rtkit.recording import load_session, read_opening
 from rtkit.session import Session

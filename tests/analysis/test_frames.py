@@ -13,7 +13,7 @@ from facts import call, session, turn, unstamped
 
 import rtkit
 from rtkit.analysis.frames import to_frame
-from rtkit.analysis.latency import first_word_latency, turn_latency, word_latency
+from rtkit.analysis.timing.latency import first_word_latency, turn_latency, word_latency
 from rtkit.session import Session
 
 TEN = [0.001 * i for i in range(10)]

@@ -11,9 +11,9 @@ import pytest
 from facts import call, said, saying, session, turn, unstamped
 
 import rtkit
-from rtkit.analysis.latency import partial_latency, senders_share_bounds, turn_latency
 from rtkit.analysis.metrics import METRICS
 from rtkit.analysis.summary import notes
+from rtkit.analysis.timing.latency import partial_latency, senders_share_bounds, turn_latency
 from rtkit.session import Message, Session
 
 LATE = [0.01 * i for i in range(10)]  # ten chunks of 100 ms, each 10 ms later than the last

@@ -16,8 +16,8 @@ import numpy as np
 from ratios import ratio
 
 import rtkit
-from rtkit.analysis.latency import quantiles
-from rtkit.analysis.validity import BUDGET
+from rtkit.analysis.checks.validity import BUDGET
+from rtkit.analysis.timing.latency import quantiles
 from rtkit.experiments.calibrate import Calibration, ways
 
 MAX_CHUNK = 1.0  # seconds that the service takes

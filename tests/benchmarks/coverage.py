@@ -22,9 +22,9 @@ from functools import cache
 import numpy as np
 from ratios import ratio
 
-from rtkit.analysis.bootstrap import RESAMPLES, Interval, bootstrap, bootstrap_quantiles
-from rtkit.analysis.paired import paired_difference
-from rtkit.analysis.wer_result import Edit, WordErrorRate
+from rtkit.analysis.accuracy.wer_result import Edit, WordErrorRate
+from rtkit.analysis.statistics.bootstrap import RESAMPLES, Interval, bootstrap, bootstrap_quantiles
+from rtkit.analysis.statistics.paired import paired_difference
 
 LEVEL = 0.95
 AIM = 0.92

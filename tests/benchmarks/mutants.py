@@ -187,7 +187,7 @@ def _changes_nothing(node: object) -> bool:
 
 
 def find(name: str) -> Path:
-    """The module of a name: ``bootstrap``, or ``analysis/bootstrap`` where there are several."""
+    """The module of a name: ``bootstrap``, or ``timing/latency`` where there are several."""
     found = sorted((ROOT / "rtkit").rglob(f"{name.removesuffix('.py')}.py"))
     if len(found) != 1:
         there = ", ".join(str(path.relative_to(ROOT)) for path in found) or "none"

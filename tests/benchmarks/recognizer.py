@@ -31,8 +31,8 @@ import numpy as np
 from ratios import ratio
 
 import rtkit
-from rtkit.analysis.latency import heard_words, quantiles, turn_latency
-from rtkit.analysis.matching import normalize
+from rtkit.analysis.timing.alignment import normalize
+from rtkit.analysis.timing.latency import heard_words, quantiles, turn_latency
 
 CHUNK = 0.05
 # No worse than beside the script, as far as seven rounds can tell: the script against itself came

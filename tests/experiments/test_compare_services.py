@@ -14,7 +14,7 @@ from doubles import speaking
 from facts import CALL, session
 
 import rtkit
-from rtkit.analysis.latency import turn_latency, word_latency
+from rtkit.analysis.timing.latency import turn_latency, word_latency
 from rtkit.audio import Clip, open_clip
 from rtkit.experiments import compare as comparison
 from rtkit.experiments import many

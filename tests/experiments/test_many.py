@@ -18,7 +18,7 @@ from facts import CALL
 from remains import linux, nothing_remains, timers
 
 import rtkit
-from rtkit.analysis.latency import turn_latency, word_latency
+from rtkit.analysis.timing.latency import turn_latency, word_latency
 from rtkit.audio import Clip, open_clip
 from rtkit.boundary.files import AsideFile
 from rtkit.clock.timetable import Timetable

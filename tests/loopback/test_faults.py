@@ -12,8 +12,8 @@ from conftest import MakeClip, simulate, spoken, virtual_loop
 from remains import linux, nothing_remains
 from scripted import BEGIN, NORMAL, Scripted, error
 
-from rtkit.analysis.latency import turn_latency
-from rtkit.analysis.validity import validity
+from rtkit.analysis.checks.validity import validity
+from rtkit.analysis.timing.latency import turn_latency
 from rtkit.audio import Clip
 from rtkit.loopback.faults import FAULTS, Written, read_faults
 from rtkit.loopback.process import Loopback

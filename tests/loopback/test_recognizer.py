@@ -26,8 +26,8 @@ from remains import children, linux, nothing_remains, soon
 from websockets.asyncio.client import connect
 
 import rtkit
-from rtkit.analysis.latency import heard_words, turn_latency, word_latency
-from rtkit.analysis.matching import normalize
+from rtkit.analysis.timing.alignment import normalize
+from rtkit.analysis.timing.latency import heard_words, turn_latency, word_latency
 from rtkit.audio import bundled, open_clip
 from rtkit.loopback.conversation import Behavior, Conversation, Say
 from rtkit.loopback.engines import Guess, Onset, Phrase, Sound

@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 import rtkit
-from rtkit.analysis.attribution import confirmed_at
+from rtkit.analysis.timing.attribution import confirmed_at
 from rtkit.audio import Clip
 from rtkit.loopback.options import Options
 from rtkit.services.messages import Begin, Receipt, ServiceError, Turn

@@ -21,7 +21,7 @@ from conftest import MakeClip
 from facts import CALL
 from remains import children, command_line, linux, nothing_remains, senders, soon
 
-from rtkit.analysis.latency import word_latency
+from rtkit.analysis.timing.latency import word_latency
 from rtkit.audio import Clip, open_clip, silence
 from rtkit.loopback.engines import Energy
 from rtkit.loopback.in_memory import InMemoryConnection

@@ -21,8 +21,8 @@ from facts import CALL
 from matplotlib.figure import Figure
 
 import rtkit
-from rtkit.analysis.latency import Latency, heard_words, turn_latency, word_latency
-from rtkit.analysis.parts import parts_of
+from rtkit.analysis.timing.latency import Latency, heard_words, turn_latency, word_latency
+from rtkit.analysis.timing.parts import parts_of
 from rtkit.audio import Clip, open_clip
 from rtkit.loopback.options import Options
 from rtkit.recording import StreamError

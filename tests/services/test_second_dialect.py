@@ -19,7 +19,7 @@ from scripted import Scripted
 
 import rtkit
 import rtkit.services
-from rtkit.analysis.latency import Latency, first_word_latency, turn_latency, word_latency
+from rtkit.analysis.timing.latency import Latency, first_word_latency, turn_latency, word_latency
 from rtkit.audio import Clip, open_clip
 from rtkit.clock.alarm import sleep_until
 from rtkit.experiments.many import stream_many

@@ -14,8 +14,8 @@ from doubles import talk, unmarked
 from facts import CALL
 
 import rtkit
-from rtkit.analysis.attribution import confirmed_at
-from rtkit.analysis.latency import turn_latency
+from rtkit.analysis.timing.attribution import confirmed_at
+from rtkit.analysis.timing.latency import turn_latency
 from rtkit.audio import open_clip
 from rtkit.services.messages import (
     Audio,

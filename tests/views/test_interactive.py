@@ -18,7 +18,7 @@ from facts import call, said, saying, turn, unstamped
 from facts import session as facts_session
 
 import rtkit
-from rtkit.analysis.latency import Latency
+from rtkit.analysis.timing.latency import Latency
 from rtkit.audio import Clip
 from rtkit.session import Session, Stall
 from rtkit.views.explained import explained, in_ms

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rtkit.analysis.tradeoff import tradeoff
+from rtkit.analysis.statistics.tradeoff import tradeoff
 from rtkit.audio import open_clip
 from rtkit.session import Session
 from rtkit.views.services import FRONT, plot_services

@@ -27,8 +27,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 import rtkit
-from rtkit.analysis.latency import turn_latency, word_latency
-from rtkit.analysis.validity import validity
+from rtkit.analysis.checks.validity import validity
+from rtkit.analysis.timing.latency import turn_latency, word_latency
 from rtkit.audio import open_clip
 from rtkit.clock.alarm import sleep_until
 from rtkit.loopback.conversation import Behavior, Conversation, Say

@@ -14,7 +14,7 @@ from facts import unstamped
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from rtkit.analysis.latency import Latency, first_word_latency, turn_latency, word_latency
+from rtkit.analysis.timing.latency import Latency, first_word_latency, turn_latency, word_latency
 from rtkit.audio import silence
 from rtkit.experiments.simulate import simulate
 from rtkit.pacing import (

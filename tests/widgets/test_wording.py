@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from rtkit.analysis import audio_mistakes, validity
+from rtkit.analysis.checks import audio_mistakes, validity
 from rtkit.widgets.wording import in_panel_words
 
 SAID = [

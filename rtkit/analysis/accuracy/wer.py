@@ -1,0 +1,204 @@
+"""How well it was understood: word error rate, word by word, and how sure one can be of it.
+
+Both texts are normalized, so that case and punctuation do not count (see `wer`), and aligned as a
+whole with the fewest errors::
+
+    rate = (substitutions + deletions + insertions) / words of the reference
+
+This needs ``pip install 'rtkit[eval]'``: jiwer aligns, whisper-normalizer normalizes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtkit.analysis.accuracy.languages import normalizer
+from rtkit.analysis.accuracy.reference_text import is_path, read_file, said_in
+from rtkit.analysis.accuracy.wer_result import Edit, Kind, WordErrorRate
+from rtkit.reference import Reference
+from rtkit.session import Session, check_session
+
+__all__ = ["wer"]
+
+
+def wer(
+    session: Session, reference: str | Path | Reference | None = None, *, language: str = "en"
+) -> WordErrorRate:
+    """The word error rate of a session's final transcript.
+
+    Each turn counts once, as it was last: a formatted final replaces the one without format.
+
+    Parameters
+    ----------
+    session : Session
+    reference : str or Path or Reference, optional
+        What was truly said; the session's own reference without it. A path, or a string that looks
+        like one, is a file: a sidecar, the JSON of Whisper, WhisperX, Deepgram, AWS or AssemblyAI,
+        STM, CTM, TSV, TextGrid, SRT or VTT, of which the stretch that was streamed counts; what
+        `rtkit.save_transcript` wrote, corrected by hand; or plain text, taken whole. Names of
+        speakers (``Speaker 1:``) are no words. Any other string is the text itself or the content
+        of such a file.
+    language : str
+        A tag such as ``"en"``, ``"pt-BR"`` or ``"zh_Hant"``, of which the language decides. Where a
+        script puts no spaces between words (Chinese, Japanese, Thai, Lao, Burmese, Khmer),
+        characters are counted instead of words, and the result is a character error rate.
+
+    Raises
+    ------
+    ValueError
+        If there is no reference, it holds no words, or the service heard no words by its making.
+    SidecarError
+        If the file cannot be read.
+    ImportError
+        If what it needs is not installed.
+
+    Notes
+    -----
+    Forgiven in every language: case (``"ß"`` is ``"ss"``), punctuation and symbols, hyphens for
+    spaces, full and half width, composed and decomposed letters, digits of another script,
+    invisible characters, and what stands in brackets. What has neither a letter nor a digit is no
+    word: blanks, bare punctuation, a mark alone.
+
+    Forgiven in English, too, as in Whisper's evaluation (Radford et al., 2023, appendix C):
+    contractions (``"we're"``), British spellings, accents, fillers (``"uh"``, ``"mm"``) and
+    spelt-out numbers (``"twenty-one"`` is ``"21"``). Digits said one after the other become one
+    number there: ``"seven four two"`` is ``"742"``, and heard as ``"7 4 2"`` it is one
+    substitution and two insertions. Write digits in the reference as the service writes them.
+
+    Not forgiven: vowel signs and other marks that are missing (vowelled against unvowelled Arabic
+    or Hebrew), spelt-out numbers in other languages, traditional for simplified characters,
+    hiragana for katakana, spaces within words, and misspellings.
+    """
+    check_session(session)
+    if session.settings.marks_speech:
+        raise ValueError(
+            "the service only marked where there is speech, so there are no words to score; "
+            "use a service that recognizes words:"
+            " rtkit.Loopback(engine='recognizer') or rtkit.AssemblyAI()"
+        )
+    jiwer, normalize = _tools(language)
+    unit, segments = _segments(session, reference)
+    said = normalize(" ".join(segments))
+    if not said:
+        raise ValueError(
+            "after normalization the reference has no words, so there is no rate; give one "
+            "that contains what was said"
+        )
+    ends = _ends([normalize(segment) for segment in segments], said, jiwer)
+    found = jiwer.process_words(" ".join(said), " ".join(normalize(session.transcript)))
+    edits = tuple(_edits(found, ends))
+    pieces = sorted({edit.segment for edit in edits if edit.said})  # a laugh alone has no words
+    numbers = {segment: number for number, segment in enumerate(pieces)}
+    return WordErrorRate(
+        tuple(Edit(edit.kind, edit.said, edit.heard, numbers[edit.segment]) for edit in edits),
+        len(pieces),
+        unit,
+        language,
+        tuple(_notes(session)),
+    )
+
+
+# Texts.
+
+
+def _segments(session: Session, reference: object) -> tuple[str, list[str]]:
+    """What was said, in pieces, and what the pieces are."""
+    if reference is None:
+        reference = session.reference
+        if reference is None:
+            raise ValueError(
+                f"there is no reference for {session.settings.recording}; give one: "
+                "rtkit.wer(session, 'what was truly said'), or a sidecar's path"
+            )
+    found = reference
+    if isinstance(found, os.PathLike) or (isinstance(found, str) and is_path(found)):
+        found = read_file(Path(found), session)
+    elif isinstance(found, str):
+        found = said_in(found, session)
+    if isinstance(found, Reference):
+        return "turns", [turn.text for turn in found.turns]
+    if isinstance(found, list):
+        return "turns", found
+    if not isinstance(found, str):
+        raise TypeError(
+            f"a {type(found).__name__} is not a reference; give text, a path or an rtkit.Reference"
+        )
+    lines = [line for line in found.splitlines() if line.strip()]
+    if len(lines) > 1:
+        return "lines", lines
+    return "sentences", re.split(r"(?<=[.!?。！？])\s+", " ".join(lines))
+
+
+def _notes(session: Session) -> Iterator[str]:
+    if session.settings.scripted:
+        yield (
+            "The service read its words from a script, so this rate shows what was lost in "
+            "transit, not how well speech is recognized."
+        )
+    if not session.complete:
+        sent = session.chunks[-1].stop / session.settings.rate if session.chunks else 0.0
+        yield (
+            f"The session did not run to its end: {sent:.1f} of {session.settings.seconds:.1f} s "
+            "were sent, and the rest counts as deleted."
+        )
+
+
+def _tools(language: str) -> tuple[Any, Callable[[str], list[str]]]:
+    """jiwer, and what makes normalized words of a text."""
+    try:
+        import jiwer
+
+        return jiwer, normalizer(language)
+    except ImportError as error:
+        raise ImportError(
+            "Scoring needs jiwer and whisper-normalizer: pip install 'rtkit[eval]'"
+        ) from error
+
+
+# The alignment.
+
+
+def _edits(found: Any, ends: Sequence[int]) -> Iterator[Edit]:
+    """jiwer's alignment, a word each."""
+    (said,), (heard,), (stretches,) = found.references, found.hypotheses, found.alignments
+    kinds: dict[str, Kind] = {
+        "equal": "hit",
+        "substitute": "substitution",
+        "delete": "deletion",
+        "insert": "insertion",
+    }
+    segment = np.searchsorted(ends, np.arange(len(said)), side="right")
+    for stretch in stretches:
+        there = range(stretch.ref_start_idx, stretch.ref_end_idx)
+        here = range(stretch.hyp_start_idx, stretch.hyp_end_idx)
+        for k in range(max(len(there), len(here))):
+            # What was inserted follows the word before.
+            place = there[k] if there else max(stretch.ref_start_idx - 1, 0)
+            yield Edit(
+                kinds[stretch.type],
+                said[there[k]] if there else "",
+                heard[here[k]] if here else "",
+                int(segment[place]),
+            )
+
+
+def _ends(segments: Sequence[Sequence[str]], whole: Sequence[str], jiwer: Any) -> list[int]:
+    """Where in the `whole` each of the segments ends, in words.
+
+    Normalized apart they may hold other words than together ("seven. Four books" makes one number),
+    so that their ends have to be looked up in the alignment of the two.
+    """
+    ends = np.cumsum([len(segment) for segment in segments])
+    words = [word for segment in segments for word in segment]
+    if words == list(whole):
+        return [int(end) for end in ends]
+    (stretches,) = jiwer.process_words(" ".join(words), " ".join(whole)).alignments
+    apart = [stretch.ref_end_idx for stretch in stretches]
+    together = [stretch.hyp_end_idx for stretch in stretches]
+    return [int(end) for end in np.interp(ends, [0, *apart], [0, *together])]

@@ -1,0 +1,1 @@
+"""Whether results may be used, and what was done wrong."""

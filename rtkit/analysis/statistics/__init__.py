@@ -1,0 +1,1 @@
+"""Many sessions: quantiles with intervals, comparisons, and the worst cases."""

@@ -1,0 +1,88 @@
+"""What pacing a session had, by when its chunks came: for clients that do not tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rtkit.analysis.timing.latency import drift
+from rtkit.session import Session, check_session
+
+__all__ = ["PacingOf", "pacing_of"]
+
+FEWEST = 5  # chunks
+FAST = 0.5  # of the audio's duration, within which unpaced audio has come
+CLOSE = 0.25  # of a chunk's duration: chunks that follow so soon came in one burst
+MANY = 0.2  # of all chunks
+STEADY = 0.001  # seconds per second of audio; quartz clocks differ by a tenth of it
+
+
+@dataclass(frozen=True)
+class PacingOf:
+    """How chunks were paced, as far as their instants tell.
+
+    Attributes
+    ----------
+    name : {"wall_clock", "fixed_sleep", "bursts", "unpaced", "too fast", "unknown"}
+        A microphone is a wall clock, too.
+    loss : float
+        Seconds by which each chunk left later than the one before it, against the audio; negative
+        for a client that sends faster than it is spoken.
+    drift : float
+        The same per second of audio.
+    """
+
+    name: str
+    loss: float
+    drift: float
+
+    def __str__(self) -> str:
+        hour = abs(3600 * self.drift)
+        return {
+            "wall_clock": "wall clock: keeps to the audio's time",
+            "fixed_sleep": f"fixed sleep: loses {self.loss * 1000:.1f} ms with each chunk; "
+            f"an hour would end {hour:.0f} s late",
+            "bursts": "bursts: several chunks at once, and then none",
+            "unpaced": "unpaced: audio is sent as fast as it goes",
+            "too fast": f"too fast: gains {-self.loss * 1000:.1f} ms with each chunk; "
+            f"an hour would be sent {hour:.0f} s too early",
+            "unknown": "unknown: too few chunks",
+        }[self.name]
+
+
+def pacing_of(session: Session) -> PacingOf:
+    """What pacing a session had, by the instants of its chunks, with the figure that tells.
+
+    Parameters
+    ----------
+    session : Session
+        Of five chunks or more; of fewer it is unknown.
+
+    Returns
+    -------
+    PacingOf
+    """
+    check_session(session)
+    chunks = session.chunks
+    if len(chunks) < FEWEST:
+        return PacingOf("unknown", float("nan"), float("nan"))
+    durations = np.array([one.stop - one.start for one in chunks]) / session.settings.rate
+    gaps, spoken, trend = np.diff(session.sent), durations[1:], drift(session)
+    loss = trend * float(np.median(durations))
+    if gaps.sum() < FAST * spoken.sum():
+        name = "unpaced"
+    elif _in_bursts(gaps, spoken):
+        name = "bursts"
+    elif abs(trend) > STEADY:
+        name = "fixed_sleep" if trend > 0 else "too fast"
+    else:
+        name = "wall_clock"
+    return PacingOf(name, loss, trend)
+
+
+def _in_bursts(gaps: np.ndarray, spoken: np.ndarray) -> bool:
+    """Whether chunks come together again and again: one burst is what follows a stall."""
+    close = gaps < CLOSE * spoken
+    begins = np.flatnonzero(close & ~np.append(False, close[:-1]))
+    return bool(close.mean() > MANY and len(begins) > len(gaps) * MANY / 4)

@@ -1,0 +1,450 @@
+"""How late each chunk left, how late each word and turn came back, and whose lateness it was.
+
+Pure functions of a session's facts, in seconds. With e the instant at which a word ends, k the
+chunk that holds it, d the chunk that decided a turn's end, and r the result's arrival::
+
+    word:  r - e = (due_k - e) + (sent_k - due_k) + (r - sent_k)
+    turn:  r - e = (due_k - e) + (due_d - due_k) + (sent_d - due_d) + (r - sent_d)
+    latency      = chunk wait  + endpoint wait   + lateness         + queue wait + service time
+
+Both sums hold for every word and turn: nothing is clamped or dropped, negative terms are kept. The
+queue wait, mostly 0, is the part of r - sent that a burst of the sender's made (see `attribution`).
+Where the service confirms chunks, the first part of service time is that until it confirmed d.
+
+Where the service does not say which audio decided, d is one of the chunks from k to the last one
+sent before r. Lateness and queue wait, and with them endpoint wait + service time, then lie
+between two values: the middle stands in the arrays, and `half_width` says how far the truth may lie
+from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from rtkit.analysis.statistics.quantiles import Quantiles, quantiles
+from rtkit.analysis.timing.alignment import normalize
+from rtkit.analysis.timing.attribution import confirmations, deciding_chunks, made_by_sender
+from rtkit.analysis.timing.turn_edges import Edge
+from rtkit.analysis.timing.turns import (
+    HeardWord,
+    heard_turns,
+    heard_words,
+    holding_chunk,
+    sent_from,
+)
+from rtkit.services.messages import Turn
+from rtkit.session import Session, check_session
+
+__all__ = [
+    "HeardWord",
+    "Latency",
+    "Quantiles",
+    "drift",
+    "first_word_latency",
+    "heard_words",
+    "holding_chunk",
+    "jitter",
+    "partial_latency",
+    "quantiles",
+    "senders_share",
+    "turn_latency",
+    "word_latency",
+]
+
+
+PAIRED = 1000  # chunks, each with each: half a million slopes
+
+
+def drift(session: Session) -> float:
+    """The trend of lateness, in seconds per second of audio: the median slope between two chunks.
+
+    NaN for fewer than two chunks. A stall that delays fewer than a quarter of the chunks does not
+    tilt it, at either end of the session.
+
+    Notes
+    -----
+    Theil and Sen's estimator, over all pairs of at most 1000 chunks, evenly chosen.
+    """
+    check_session(session)
+    count = len(session.chunks)
+    if count < 2:
+        return float("nan")
+    chosen = np.unique(np.linspace(0, count - 1, min(count, PAIRED)).round().astype(int))
+    due, lateness = session.due[chosen], session.lateness[chosen]
+    one, other = np.triu_indices(len(chosen), 1)
+    return float(np.median((lateness[other] - lateness[one]) / (due[other] - due[one])))
+
+
+def jitter(session: Session) -> np.ndarray:
+    """How far each chunk's lateness lies from the trend, in seconds, shape (chunks,), >= 0.
+
+    The trend is the line of `drift`, moved so that half of the chunks lie on either side.
+    """
+    check_session(session)
+    if len(session.chunks) < 2:
+        return np.zeros(len(session.chunks))
+    residual = session.lateness - drift(session) * session.due
+    return np.asarray(np.abs(residual - np.median(residual)))
+
+
+# Words and turns.
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Latency:
+    """The latency of some words or turns, and its parts, in seconds; every array has shape (n,).
+
+    Attributes
+    ----------
+    texts : tuple of str
+        The word, or the turn's transcript.
+    turn : ndarray of int
+        Which turn it belongs to, or is, by the service's own number.
+    end : ndarray
+        e: when the word, or the last spoken word that belongs to the turn, ended in the audio. NaN,
+        as all parts are, where neither a reference nor the service says.
+    received : ndarray
+        r: when the loop saw the result.
+    chunk_wait, endpoint_wait, lateness, queue_wait, service_time : ndarray
+        The parts; they add up to `latency`. Words have no endpoint wait: it is 0. The sender made
+        lateness and queue wait: what it sends in a burst waits until the service has heard what
+        came before. That is known where the service says how fast it hears, and else counts to
+        the service time.
+    confirmation : ndarray
+        Of the service time, until d's receipt came: the network both ways, and the wait until the
+        service had read d. NaN without a receipt.
+    half_width : ndarray
+        How far `lateness` may lie from the truth, and so may `queue_wait`, their sum, and, the
+        other way, `since_sent` and `service_time`; 0 where it is known which chunk decided.
+    confirmation_half_width : ndarray
+        How far `confirmation` may lie from the truth.
+    holding, deciding : ndarray of int
+        k and d: which chunk holds the end, and which one decided: the last one that may have.
+    known : ndarray of str
+        How it is known which chunk decided. ``"stamped"``: the embedded service says so;
+        ``"stated"``: the service says how much audio it had heard, at most; ``"bounded"``: it says
+        nothing, and `endpoint_wait` and `service_time` only make sense as a sum. Words are
+        ``"held"``: by definition they count from the chunk that holds them.
+    excluded : ndarray of str
+        Why it is shown and left out of quantiles; empty where it counts. ``"terminated"``:
+        the shutdown ended the turn; ``"unmatched"``: nothing of it matches the reference, or a word
+        has no known end; ``"ambiguous"``: a missed word at its end may belong to this turn or to
+        the next; ``"early"``: the result came before the word had begun to be sent;
+        ``"disturbed"``: it may have waited in a queue that a burst of the sender's made, at a
+        service that does not say how fast it hears.
+    referenced : ndarray of bool
+        Whether e comes from the reference, or else from the service's own word times.
+    """
+
+    texts: tuple[str, ...]
+    turn: np.ndarray
+    end: np.ndarray
+    received: np.ndarray
+    chunk_wait: np.ndarray
+    endpoint_wait: np.ndarray
+    lateness: np.ndarray
+    queue_wait: np.ndarray
+    service_time: np.ndarray
+    confirmation: np.ndarray
+    half_width: np.ndarray
+    confirmation_half_width: np.ndarray
+    holding: np.ndarray
+    deciding: np.ndarray
+    known: np.ndarray
+    excluded: np.ndarray
+    referenced: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def latency(self) -> np.ndarray:
+        """r - e: what a person waits, on the due axis."""
+        return np.asarray(self.received - self.end)
+
+    @property
+    def since_sent(self) -> np.ndarray:
+        """Endpoint wait + service time: all that is neither chunk wait nor the sender's."""
+        return np.asarray(self.endpoint_wait + self.service_time)
+
+    @property
+    def after_confirmation(self) -> np.ndarray:
+        """The rest of service time; both ends came the same way back, which cancels out."""
+        return np.asarray(self.service_time - self.confirmation)
+
+    @property
+    def since_confirmed(self) -> np.ndarray:
+        """Endpoint wait + service time after confirmation."""
+        return np.asarray(self.since_sent - self.confirmation)
+
+    @property
+    def counted(self) -> np.ndarray:
+        """Which ones belong in quantiles."""
+        return np.asarray(self.excluded == "")
+
+    @property
+    def terminated(self) -> np.ndarray:
+        """Which turns were ended by the shutdown."""
+        return np.asarray(self.excluded == "terminated")
+
+    @property
+    def decided(self) -> np.ndarray:
+        """Where the service says which audio decided: elsewhere two parts are known as a sum."""
+        return np.asarray(self.known != "bounded")
+
+    def bounds(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Between which values each one's part lies: the least, and the greatest."""
+        values, half_width = getattr(self, part), np.zeros(len(self))
+        rest = ("after_confirmation", "since_confirmed")
+        if part in ("lateness", "queue_wait", "service_time", "since_sent", *rest):
+            half_width = half_width + self.half_width
+        if part in ("confirmation", *rest):
+            half_width = half_width + self.confirmation_half_width
+        return values - half_width, values + half_width
+
+    def quantiles(self, part: str = "latency") -> Quantiles:
+        """Quantiles of `latency` or of one part, of those that count.
+
+        Of `endpoint_wait`, `service_time`, `after_confirmation` only where the service said which
+        audio decided: elsewhere only their sum is known, `since_sent` or `since_confirmed`.
+        """
+        return quantiles(self.known_values(part))
+
+    def known_values(self, part: str = "latency") -> np.ndarray:
+        """What `quantiles` are taken of, shape (known,)."""
+        return np.asarray(getattr(self, part)[self._known(part)])
+
+    def quantile_bounds(self, part: str = "latency") -> tuple[Quantiles, Quantiles]:
+        """Between which values the quantiles lie: those of the least values, and the greatest."""
+        low, high = (quantiles(values[self._known(part)]) for values in self.bounds(part))
+        return low, high
+
+    def _known(self, part: str) -> np.ndarray:
+        known = self.counted & ~np.isnan(getattr(self, part))
+        apart = part in ("endpoint_wait", "service_time", "after_confirmation")
+        return np.asarray(known & self.decided if apart else known)
+
+
+class _Result(NamedTuple):
+    """A word or turn whose result came at `received`; of a turn, the `final` that did it."""
+
+    text: str
+    turn: int
+    end: float
+    received: float
+    referenced: bool
+    excluded: str = ""
+    final: Turn | None = None
+
+
+def word_latency(session: Session, *, unmatched: bool = False) -> Latency:
+    """Emission latency: for each word, from its end until its final text is there to stay.
+
+    That is the first message of the last unbroken run of messages that hold it.
+
+    With a reference, only words that match one of its words count: what was misheard has no
+    known end. Without, all words count, by the service's own times. What does not count is there
+    where `unmatched` words are asked for.
+    """
+    check_session(session)
+    return session.once(_words, "received", unmatched)
+
+
+def partial_latency(session: Session) -> Latency:
+    """Partial latency: for each word, from its end to the first message in which it is correct.
+
+    The word may have gone again before it came to stay. The median and the 90th percentile are
+    known as PR50 and PR90 (FastEmit, ICASSP 2021).
+    """
+    check_session(session)
+    return session.once(_words, "first_correct", False)
+
+
+def _words(session: Session, shown: str, unmatched: bool) -> Latency:
+    results = [
+        _Result(
+            word.word.text,
+            word.turn,
+            word.end,
+            getattr(word, shown),
+            word.spoken is not None,
+            _excluded_word(session, word),
+        )
+        for word in heard_words(session)
+    ]
+    if not unmatched:
+        results = [result for result in results if result.excluded != "unmatched"]
+    return _latency(session, results)
+
+
+def _excluded_word(session: Session, word: HeardWord) -> str:
+    strange = session.reference is not None and word.spoken is None
+    if strange or word.end != word.end or not normalize(word.word.text):
+        return "unmatched"
+    return "early" if word.early else ""
+
+
+def first_word_latency(session: Session) -> Latency:
+    """For each turn, from the end of its first word to the first message with any word of the turn.
+
+    With a reference it is the first spoken word that belongs to the turn, heard or not. A message
+    that came before that word had begun to be sent does not count.
+    """
+    check_session(session)
+    return session.once(_first_words)
+
+
+def _first_words(session: Session) -> Latency:
+    turns = [turn for turn in heard_turns(session) if turn.words]
+    firsts = [turn.first for turn in turns if turn.first is not None]
+    begun = sent_from(session, [first.start for first in firsts])
+    results = []
+    for turn, first, since in zip(turns, firsts, begun.tolist(), strict=True):
+        shown = [at for at, state in turn.states if state.words]
+        received = next((at for at in shown if at >= since), None)
+        results.append(
+            _Result(
+                turn.words[0].word.text,
+                turn.order,
+                first.end,
+                shown[-1] if received is None else received,
+                first.referenced,
+                _excluded(first, received is None),
+            )
+        )
+    return _latency(session, results)
+
+
+def turn_latency(session: Session, *, final: Literal["first", "formatted"] = "first") -> Latency:
+    """For each turn, from the end of its last spoken word to its final result.
+
+    With a reference that word counts whether it was heard or not: one that was missed or misheard
+    at the turn's end is a spoken word, and a hallucinated one is none. Without, it is the last
+    word of the first final, by the service's own times.
+
+    Parameters
+    ----------
+    session : Session
+    final : {"first", "formatted"}
+        Which message is meant where a service sends two: the first with `end_of_turn`, or the
+        last one, which is formatted. Both count from the same end.
+
+    See Also
+    --------
+    Latency.excluded : why a turn is shown and not counted.
+    """
+    check_session(session)
+    return session.once(_turns, final)
+
+
+def _turns(session: Session, final: str) -> Latency:
+    turns = [turn for turn in heard_turns(session) if turn.ended and turn.last is not None]
+    lasts = [turn.last for turn in turns if turn.last is not None]
+    begun = sent_from(session, [last.start for last in lasts])
+    results = []
+    for turn, last, since in zip(turns, lasts, begun.tolist(), strict=True):
+        at, state = turn.finals[0 if final == "first" else -1]
+        if _ended_by_terminate(session, at, state):
+            excluded = "terminated"
+        else:
+            excluded = _excluded(last, at < since)
+        results.append(
+            _Result(
+                turn.states[-1][1].transcript,
+                turn.order,
+                last.end,
+                at,
+                last.referenced,
+                excluded,
+                state,
+            )
+        )
+    return _latency(session, results, turns=True)
+
+
+def _excluded(edge: Edge, early: bool) -> str:
+    if edge.doubt or edge.end != edge.end:
+        return edge.doubt or "unmatched"
+    return "early" if early else ""
+
+
+def _ended_by_terminate(session: Session, at: float, turn: Turn) -> bool:
+    """What the service says, or else whether the result came after the shutdown began.
+
+    Some shutdowns force the turn's end first.
+    """
+    if turn.cause in ("silence", "terminate"):
+        return turn.cause == "terminate"
+    return session.terminated is not None and at >= session.terminated
+
+
+def senders_share(latency: Latency) -> float:
+    """The sender's share of latency: the sum of lateness and queue wait, over that of latency.
+
+    NaN where nobody waited. Where these are only known within bounds, it is the middle of
+    `senders_share_bounds`.
+    """
+    low, high = senders_share_bounds(latency)
+    return (low + high) / 2
+
+
+def senders_share_bounds(latency: Latency) -> tuple[float, float]:
+    """The bounds of `senders_share`."""
+    total = float(latency.latency[latency.counted].sum())
+    if not total > 0:
+        return float("nan"), float("nan")
+    made = latency.lateness + latency.queue_wait
+    bounds = made - latency.half_width, made + latency.half_width
+    low, high = (float(bound[latency.counted].sum()) for bound in bounds)
+    return low / total, high / total
+
+
+# The parts.
+
+
+def _latency(session: Session, results: Sequence[_Result], *, turns: bool = False) -> Latency:
+    if not session.chunks:
+        results = ()
+    end = np.array([result.end for result in results], dtype=float)
+    received = np.array([result.received for result in results], dtype=float)
+    known = np.array(["held"] * len(results), dtype=object)
+    holding = holding_chunk(session, end)
+    deciding = first = holding
+    if turns and results:
+        known, deciding = deciding_chunks(session, [one.final for one in results], received)
+        first = np.where(known == "stamped", deciding, holding)
+    made = made_by_sender(session, first, deciding)
+    confirmation, confirmed_within = confirmations(session, first, deciding)
+    due = session.due if results else np.zeros(1)
+    nowhere = np.isnan(end)
+    lateness = np.where(nowhere, np.nan, made.lateness)
+    queue_wait = np.where(nowhere, np.nan, made.queue_wait)
+    excluded = np.array([result.excluded for result in results], dtype=object)
+    excluded[(excluded == "") & made.disturbed] = "disturbed"
+    latency = Latency(
+        texts=tuple(result.text for result in results),
+        turn=np.array([result.turn for result in results], dtype=int),
+        end=end,
+        received=received,
+        chunk_wait=due[holding] - end,
+        endpoint_wait=np.where(nowhere, np.nan, due[deciding] - due[holding]),
+        lateness=lateness,
+        queue_wait=queue_wait,
+        service_time=received - due[deciding] - lateness - queue_wait,
+        confirmation=np.where(nowhere, np.nan, confirmation),
+        half_width=np.where(nowhere, 0.0, made.half_width),
+        confirmation_half_width=np.where(nowhere, 0.0, confirmed_within),
+        holding=holding,
+        deciding=deciding,
+        known=known,
+        excluded=excluded,
+        referenced=np.array([result.referenced for result in results], dtype=bool),
+    )
+    for one in fields(latency):
+        if isinstance(values := getattr(latency, one.name), np.ndarray):
+            values.flags.writeable = False  # it is kept: a change would show everywhere
+    return latency
