@@ -45,19 +45,19 @@ def load_session(path: str | Path) -> Any:  # which of the two, only the disk kn
     Returns
     -------
     Session, or dict of str to Session
-        Of a folder: by the file's name without its ending, after the names of the folders between
+        For a folder, sessions by file name without suffix, after the names of subfolders
         (``"yesterday/wall_clock"``), in the order of these names.
 
     Raises
     ------
     ValueError
-        If there is no such file or folder, or it is not one of rtkit's, or a line other than the
-        last is damaged; if no file in the folder can be read.
+        If the file or folder does not exist or is not rtkit's, a line other than the last is
+        damaged, or no file in the folder can be read.
 
     Warns
     -----
     UserWarning
-        For each file of a folder that cannot be read; the others are.
+        For each file in a folder that cannot be read; the others are loaded.
     """
     path = Path(path)
     if not path.exists():
@@ -367,7 +367,7 @@ class Recorder:
 
 
 class StreamError(RuntimeError):
-    """A session that did not run to its end; the message says why and what to do.
+    """A session that did not complete; the message says why and what to do.
 
     Attributes
     ----------

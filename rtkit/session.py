@@ -225,14 +225,15 @@ class Session:
     Attributes
     ----------
     zero : float or None
-        The instant t = 0 on the host's monotonic clock; the embedded service stamps by it too.
+        The instant t = 0 on the host's monotonic clock, which the embedded service's stamps use,
+        too.
     started : str
         Calendar time at t = 0, in ISO 8601.
     ending : Ending or None
         None for a file that was cut off.
     levels : tuple of Level
-        How loud what was sent is, and then each channel of the recording if it has several; empty
-        where nobody measured.
+        The level of the audio as sent, then of each channel if the recording has several; empty if
+        not measured.
     """
 
     settings: Settings
@@ -268,28 +269,28 @@ class Session:
 
     @cached_property
     def due(self) -> np.ndarray:
-        """When each chunk ought to have left, in seconds, shape (chunks,)."""
+        """When each chunk was due, in seconds, shape (chunks,)."""
         return np.array([chunk.due for chunk in self.chunks])
 
     @cached_property
     def sent(self) -> np.ndarray:
-        """When each chunk left, in seconds, shape (chunks,)."""
+        """When each chunk was sent, in seconds, shape (chunks,)."""
         return np.array([chunk.sent for chunk in self.chunks])
 
     @property
     def lateness(self) -> np.ndarray:
-        """Sent - due of each chunk, in seconds, shape (chunks,)."""
+        """Lateness of each chunk: sent - due, in seconds, shape (chunks,)."""
         lateness: np.ndarray = self.sent - self.due
         return lateness
 
     @cached_property
     def replies(self) -> tuple[tuple[float, Reply], ...]:
-        """What each message says, and the message's instant.
+        """What each message says, with the time at which it was received.
 
         Raises
         ------
         ValueError
-            If the session's service speaks a dialect that this rtkit does not know.
+            If the session uses a protocol that this version of rtkit does not know.
         """
         with without_collecting():
             found = [message.replies for message in self.messages]
@@ -304,9 +305,9 @@ class Session:
 
     @cached_property
     def turns(self) -> tuple[Turn, ...]:
-        """The final state of each turn that ended and holds text, in order.
+        """The final state of each turn that ended and has text, in order.
 
-        A formatted final replaces the one without format; it is not another turn.
+        A formatted final result replaces the unformatted one; it is not another turn.
         """
         finals: dict[int, Turn] = {}
         for _, reply in self.replies:
@@ -319,7 +320,7 @@ class Session:
         return " ".join(turn.transcript for turn in self.turns)
 
     def once(self, measure: Callable[..., Measured], *how: object) -> Measured:
-        """What ``measure(self, *how)`` finds in the facts: they never change, so it runs once."""
+        """The result of ``measure(self, *how)``, computed once: the facts never change."""
         key = (measure, *how)
         if key not in self._measured:
             with without_collecting():
@@ -337,18 +338,18 @@ class Session:
 
     @property
     def terminated(self) -> float | None:
-        """When the service was told that no more audio comes; None if it was not."""
+        """When the service was told that there is no more audio; None if it was not."""
         return next((event.at for event in self.events if event.name == "terminate"), None)
 
     @property
     def label(self) -> str:
-        """A few words that tell this session from others."""
+        """A short name that distinguishes this session from others."""
         return f"{self.settings.pacing}, {self.settings.chunk * 1000:g} ms"
 
     def save(self, path: str | Path) -> Path:
         """Write the facts to a file that `load_session` reads, and return its path.
 
-        An older file is replaced when all is written.
+        An older file is replaced only once everything is written.
         """
         facts: list[Fact] = [
             *self.events, *self.chunks, *self.messages, *self.stalls, *self.levels
@@ -361,7 +362,7 @@ class Session:
         return Path(path)
 
     def opening(self) -> str:
-        """The first line of its file."""
+        """The first line of the session's file."""
         opening = {
             "kind": "session",
             "format": FORMAT,

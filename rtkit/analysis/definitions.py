@@ -35,7 +35,7 @@ class Definition:
         With e, k, d and r as in `rtkit.analysis.timing.latency`; b_k is where chunk k ends in the
         audio.
     used_by : str
-        Where one meets it.
+        Who uses it.
     hides : str
         What it cannot show.
     values : callable
@@ -50,7 +50,7 @@ class Definition:
 
 
 def rescore(sessions: Sessions) -> Table:
-    """Each session's median latency in ms under each definition.
+    """Compute each session's median latency, in ms, under each definition of latency.
 
     `rtkit.analysis.definitions.DEFINITIONS` explains the rows.
     """

@@ -38,42 +38,44 @@ Columns = dict[str, Any]  # of one length
 
 
 def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
-    """Sessions as one table; the column ``session`` holds the name of each.
+    """Return sessions as one table; the column ``session`` holds each session's name.
 
     Parameters
     ----------
     sessions : Session, or a list of them, or a mapping of names to them
     what : {"chunks", "words", "turns", "sessions"}
-        What a row is.
+        What each row is.
 
     Returns
     -------
     pandas.DataFrame
-        Times and durations in seconds; instants count from the start of pacing, as audio does.
+        Times and durations are in seconds; instants count from the start of pacing, like positions
+        in the audio.
 
         ``"chunks"``: ``index``, ``start`` and ``end`` (in the audio), ``due``, ``sent``,
-        ``returned`` (when the connection had taken it), ``lateness`` (sent - due), ``bytes``,
-        ``padding`` (bytes), and ``unacknowledged`` and ``window`` (bytes; NaN where the kernel does
-        not tell).
+        ``returned`` (when the connection had accepted it), ``lateness`` (sent - due), ``bytes``,
+        ``padding`` (bytes), and ``unacknowledged`` and ``window`` (bytes; NaN if the kernel does
+        not report them).
 
-        ``"words"``: each word that was heard, then each of the reference's that was not. ``turn``
-        (the service's number, -1 for a word that was not heard), ``text``, ``start`` and ``end``
-        (in the audio, the reference's where it knows the word), ``received``, ``chunk`` (the one
-        that holds the word's end), ``latency`` and its parts, ``confidence``, ``match``
-        (``"matched"``, ``"unmatched"``: heard, and not in the reference, ``"missed"``: never heard,
-        or ``"unknown"``: there is no reference), ``excluded`` and ``counted``.
+        ``"words"``: each recognized word, then each missed word of the reference. ``turn`` (the
+        service's number, -1 for a missed word), ``text``, ``start`` and ``end`` (in the audio; from
+        the reference if the word is in it), ``received``, ``chunk`` (the one that holds the word's
+        end), ``latency`` and its parts, ``confidence``, ``match`` (``"matched"``; ``"unmatched"``:
+        recognized, but not in the reference; ``"missed"``: not recognized; or ``"unknown"``: there
+        is no reference), ``excluded`` and ``counted``.
 
         ``"turns"``: each turn that ended. ``turn``, ``text``, ``words`` (how many), ``start``,
         ``end``, ``received``, ``latency`` and its parts, ``since_sent``, ``half_width``,
-        ``first_word`` (first-word latency), ``known``, ``decided``, ``referenced`` (whose word
-        times), ``terminated`` (ended by the shutdown), ``excluded`` and ``counted``.
+        ``first_word`` (first-word latency), ``known``, ``decided``, ``referenced`` (whether the
+        word times are the reference's), ``terminated`` (ended by the shutdown), ``excluded`` and
+        ``counted``.
 
-        ``"sessions"``: ``recording``, ``clip_start`` and ``clip_seconds`` (which stretch of it),
-        the other settings; ``service`` (its name, and all that tells it from others),
-        ``speech_model``, ``service_delay`` (of the embedded one; NaN where it is not known) and
+        ``"sessions"``: ``recording``, ``clip_start`` and ``clip_seconds`` (the part of it that was
+        streamed), the other settings; ``service`` (its name, and whatever distinguishes it from
+        others), ``speech_model``, ``service_delay`` (of the embedded service; otherwise NaN) and
         ``service_parameters`` (JSON); ``ending``, ``valid``, ``problems``, and the metrics of
-        `rtkit.summarize` (``lateness_p50``, ``turn_latency_p95``, ...), in seconds too; what is a
-        percentage there is a share here.
+        `rtkit.summarize` (``lateness_p50``, ``turn_latency_p95``, ...), also in seconds.
+        Percentages there are shares here.
 
         The parts, ``excluded``, ``known`` and the others of a latency are explained in
         `rtkit.analysis.timing.latency.Latency`. ``confirmation``, a part of the service time, is a
@@ -82,7 +84,7 @@ def to_frame(sessions: Sessions, what: str = "chunks") -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If there are no such rows.
+        If `what` is unknown.
     ImportError
         If pandas is not installed.
 

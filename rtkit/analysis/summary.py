@@ -46,9 +46,10 @@ class Note:
 def summarize(sessions: Sessions) -> Table:
     """The main metrics, one column per session.
 
-    Lateness, drift and jitter are the sender's; latency is what a person waits, on the due axis;
-    service time is what the service took, on the sent axis. Below stand the sessions whose metrics
-    say nothing of the service, with the reason and the fix.
+    Lateness, drift and jitter are caused by the sender. Latency is how long a person waits,
+    measured from when audio was due; service time is how long the service took, measured from when
+    audio was sent. Sessions whose metrics say nothing about the service are listed below the table,
+    with the reason and the fix.
     """
     by_name = named(sessions)
     exact = not any(turn_latency(session).half_width.any() for session in by_name.values())

@@ -51,25 +51,25 @@ class Clip:
     path : Path
         The recording.
     rate : int
-        Samples per second, the file's own.
+        The file's sample rate, in samples per second.
     first : int
-        Where in the file the clip begins, in samples.
+        Where the clip begins in the file, in samples.
     samples : int
-        How long the clip is, in samples of one channel.
+        Length of the clip, in samples per channel.
     channels : int
-        How many channels the file has; they are averaged into one.
+        Number of channels in the file; they are averaged into one.
     coding : str
         The file's format and sample coding, for example ``"WAV PCM_16"``.
     reference : Reference or None
-        What is truly said in the clip, with times from the clip's start, if a sidecar tells.
+        What is said in the clip, with times from the clip's start, if there is a sidecar file.
     header : Header or None
-        From `open_raw`: what the file says of itself, and nobody heeded.
+        From `open_raw`: the file's header, which was ignored.
     channel : int or None
-        The one channel that is taken, counted from 0, in place of the average.
+        The only channel that is used, counted from 0, instead of the average.
     total : int or None
-        How many samples the whole recording has, where that is known.
+        Number of samples in the whole recording, if known.
     looks_like : str or None
-        From `open_raw`: what the bytes seem to be, if not 16-bit little-endian samples.
+        From `open_raw`: what the bytes appear to be, if not 16-bit little-endian samples.
     """
 
     path: Path
@@ -176,12 +176,12 @@ def _measured(clip: Clip, size: int, changed: int) -> tuple[Level, ...]:
 
 
 def silence(seconds: float, *, rate: int = 16000) -> Clip:
-    """A clip of silence that needs no file; its reference holds no words.
+    """A clip of silence, without a file; its reference has no words.
 
     Raises
     ------
     ValueError
-        If `seconds` is no length.
+        If `seconds` is not a valid length.
     """
     if not 0 < seconds < math.inf:
         raise ValueError(f"{seconds:g} s of silence cannot be streamed; give seconds above 0")

@@ -35,13 +35,13 @@ def open_clip(
     path : str or Path
         Anything that soundfile opens: WAV of any width, FLAC, OGG, MP3, and more.
     seconds : float, optional
-        Length of the excerpt; the rest of the file without it. A longer length than there is
-        gives what there is.
+        Length of the excerpt; by default, the rest of the file. If the file is shorter, so is the
+        excerpt.
     start : float
         Where the excerpt begins, in seconds.
     channel : int, optional
-        The one channel to take, counted from 0: a call often has a speaker on each. Without it,
-        channels are averaged.
+        The only channel to use, counted from 0; recorded calls often have one speaker per channel.
+        By default, channels are averaged.
 
     Returns
     -------
@@ -50,15 +50,16 @@ def open_clip(
     Raises
     ------
     AudioError
-        If the file is missing, empty, not audio, was cut or joined from several; if the excerpt or
-        the channel lies outside it.
+        If the file is missing, empty, truncated, not audio, or several files joined together, or if
+        it does not contain the excerpt or the channel.
     SidecarError
-        If a sidecar lies beside the recording and cannot be read, or its times are no seconds.
+        If there is a sidecar file beside the recording that cannot be read, or whose times are not
+        in seconds.
 
     Notes
     -----
-    Where a file does not say how long it is, as an MP3 without a Xing header, it is decoded once
-    as far as the clip goes.
+    If a file does not say how long it is (an MP3 without a Xing header, for example), it is decoded
+    once, up to the end of the clip.
     """
     path = check_file(path)
     check_numbers(seconds=seconds, start=start)
@@ -102,7 +103,7 @@ def open_clip(
 
 
 def bundled() -> list[Path]:
-    """The recordings that are included in rtkit."""
+    """The paths of the recordings that are included in rtkit."""
     here = Path(__file__).parents[1]
     for folder in (here / "data", here.parent / "data"):  # installed; a checkout
         if folder.is_dir():

@@ -27,26 +27,26 @@ def open_raw(
     keep_header: bool = False,
     seconds: float | None = None,
 ) -> Clip:
-    """Read a file's bytes as mono 16-bit samples, as a script does that ignores the header.
+    """Read a file's bytes as mono 16-bit samples, as a script that ignores the header would.
 
-    This is how most wrong audio comes about; `rtkit.diagnose` tells what is wrong with such a
-    clip. For recordings that are to be heard right there is `open_clip`.
+    Most audio that services misunderstand is made this way; `rtkit.diagnose` says what is wrong
+    with such a clip. To open a recording correctly, use `open_clip`.
 
     Parameters
     ----------
     path : str or Path
-        A WAV file, or bare samples without a header.
+        A WAV file, or raw samples without a header.
     rate : int, optional
-        What the audio is passed off as, in samples per second; a WAV file's own without it.
+        The sample rate to declare, in samples per second; by default, that of the WAV file.
     keep_header : bool
-        Take the header for audio, too.
+        Treat the header as audio, too.
     seconds : float, optional
-        Length of the excerpt, in the recording's own time.
+        Length of the excerpt, at the recording's true sample rate.
 
     Raises
     ------
     AudioError
-        If the file is missing or holds no samples, or if nothing tells the rate.
+        If the file is missing or contains no samples, or if its sample rate is unknown.
     """
     path = check_file(path)
     check_numbers(seconds=seconds, rate=rate)

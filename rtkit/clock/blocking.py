@@ -17,17 +17,16 @@ T = TypeVar("T")
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine and return its result, in scripts and in cells that cannot await.
 
-    In a plain script this is `asyncio.run`. Inside a running event loop, as in a notebook's cell,
-    it nests with nest-asyncio2, which from then on slows the tasks of the whole process down: in
-    a notebook prefer ``await``. Where that cannot nest, because the loop is none of asyncio's own
-    (uvloop) or nest-asyncio has patched it already, the coroutine runs in a thread with a loop of
-    its own while the caller's stands still; nothing is patched then. An interrupt stops the
-    coroutine cleanly.
+    In a script, this is `asyncio.run`. Inside a running event loop, as in a notebook cell, it
+    applies nest-asyncio2, which slows down all tasks of the process from then on, so prefer
+    ``await`` in notebooks. If the loop cannot be patched, because it is not asyncio's own (uvloop)
+    or nest-asyncio has already patched it, the coroutine runs in a thread with its own loop while
+    the caller's loop waits, and nothing is patched. An interrupt ends the coroutine properly.
 
     Raises
     ------
     TypeError
-        If it is no coroutine.
+        If it is not a coroutine.
     """
     given: object = coroutine
     if not inspect.iscoroutine(given):

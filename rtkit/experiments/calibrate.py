@@ -33,41 +33,40 @@ TICK = 0.05  # seconds of a chunk, and from one word of the calibrating script t
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What `calibrate` found; in seconds.
+    """What `calibrate` found, in seconds.
 
     Attributes
     ----------
     resolution : float
-        The least step of the clock that was seen.
+        The smallest step of the clock that was observed.
     wake : Quantiles
-        How late the sender is woken.
+        How late the sender wakes.
     stall : float
-        The longest stall of the loop meanwhile.
+        The longest stall of the loop during calibration.
     there, back : Quantiles
-        From a chunk leaving the sender to its arrival at the service in another process, and
-        from a result leaving there to the loop seeing it.
+        From sending a chunk to its arrival at the service, in another process; and from sending a
+        result there to its arrival in the loop.
     error : Quantiles
-        Of the service time: as measured from outside, minus what the embedded service states of
-        itself, from arrival to leaving. It is there and back together: the round trip. Part of it
-        is the embedded service's: until it looks at what has arrived.
+        Error of the service time: as measured, minus what the embedded service itself reports. It
+        is the round trip, there and back. It includes the time until the embedded service reads
+        what has arrived.
     own : Quantiles
-        The same with a peer that replies at once, on a blocking socket: rtkit's own part, and the
-        kernel's.
+        The same with a peer that replies at once, on a blocking socket: the part of rtkit and the
+        kernel.
     lateness : Quantiles
-        Of the chunks of the calibrating session.
+        Lateness of the chunks of the calibrating session.
     next_error : float
-        What the median error of a next session can be expected to stay within: twice the largest
-        median of ten stretches of this one.
+        A bound that the median error of a later session can be expected to keep: twice the largest
+        median of ten sections of this session.
     overhead : float
-        By how much a naive sender that does no work at all falls behind with each chunk, in the
-        median: it sleeps too long, and sending takes its time. `rtkit.simulate` takes it.
+        How far a naive sender without any work falls behind per chunk (median), because it sleeps
+        too long and sending takes time. For `rtkit.simulate`.
 
     Notes
     -----
-    A 99th percentile of so few values is one of the largest, and no two calibrations agree on it:
-    the median and the largest are what can be stated. What is to be expected of a next session is
-    what nine in ten kept, on a host that others kept busy: ``tests/benchmarks/calibration.py``
-    counts them.
+    A 99th percentile of so few values differs between calibrations, so only the median and the
+    maximum are reported. `next_error` was kept by nine in ten sessions on a busy host;
+    ``tests/benchmarks/calibration.py`` counts them.
     """
 
     resolution: float
@@ -83,9 +82,9 @@ class Calibration:
 
     @property
     def shortest_chunk(self) -> float:
-        """The shortest chunk whose lateness budget a next session can be expected to keep, seconds.
+        """The shortest chunk, in seconds, whose lateness budget a later session should keep.
 
-        Its budget is twice the worst that was seen of waking up and of sending.
+        Its budget is twice the worst lateness seen in waking up and in sending.
         """
         worst = MARGIN * max(self.wake.max, self.lateness.max)
         return max(TICK, float(np.ceil(worst / BUDGET * 100) / 100))
@@ -117,7 +116,7 @@ async def calibrate(
     Parameters
     ----------
     seconds : float
-        How long the calibrating session takes; the rest takes half as long and a second more.
+        Duration of the calibrating session; the rest takes half as long plus a second.
     on_event : callable, optional
         As for `rtkit.stream`: ``on_event=rtkit.progress(rtkit.silence(4.0))`` shows how much
         is left.
@@ -125,14 +124,14 @@ async def calibrate(
     Returns
     -------
     Calibration
-        Hand it to `rtkit.stream` as `calibration`, to keep it with the session.
+        Pass it to `rtkit.stream` as `calibration`, to save it with the session.
 
     Raises
     ------
     ValueError
-        If `seconds` is too short to say anything: under 1.
+        If `seconds` is less than 1.
     StreamError
-        As `rtkit.stream` does.
+        As for `rtkit.stream`.
     """
     if not 1 <= seconds < float("inf"):
         raise ValueError(f"seconds={seconds:g} is too short to calibrate; give 1 or more")

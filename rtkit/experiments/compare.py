@@ -37,41 +37,41 @@ async def compare(
     record: str | Path | None = None,
     **options: Any,
 ) -> dict[str, Session]:
-    """Stream the clip once under each pacing, one after the other, or to each of some services.
+    """Stream the clip once with each pacing, one after another, or to each of several services.
 
     Parameters
     ----------
     clip : Clip
     pacings : iterable of str, optional
-        Which, each once: ``("fixed_sleep", "wall_clock")`` in this order, and with services
-        ``"wall_clock"`` alone.
+        By default ``("fixed_sleep", "wall_clock")``, in this order; with `services`, only
+        ``"wall_clock"``.
     services : mapping of str to service, optional
-        By the names that tables and figures are to call them; None is the embedded service.
+        Services by the names to use in tables and figures; None is the embedded service.
     concurrent : bool
-        Whether all services hear the same audio at the same time, by the wall clock. Their chunks
-        leave a fraction of a chunk apart, so that none is late by the others. Else one comes after
-        the other, in random order.
+        Whether all services receive the same audio at the same time, with wall-clock pacing. Their
+        chunks are sent a fraction of a chunk apart, so that none delays another. Otherwise they run
+        one after another, in random order.
     seed : int
-        Of that order.
+        Seed of that order.
     record : str or Path, optional
-        A folder; each session goes to ``NAME.jsonl`` in it, by its name here. Earlier runs there
-        stay: the second one's files are called ``NAME-2.jsonl``, and so on.
+        A folder; each session is saved as ``NAME.jsonl`` in it. Files of earlier runs are kept:
+        those of the second run are named ``NAME-2.jsonl``, and so on.
     **options
-        The other parameters of `rtkit.stream`, the same for all: `chunk`, `work`, `service`...
-        Only `catch_up` is for the wall clock alone. Sessions at the same time take those of
+        Other parameters of `rtkit.stream`, the same for all sessions: `chunk`, `work`, `service`,
+        ... `catch_up` applies only to the wall clock. Concurrent sessions take those of
         `rtkit.stream_many`.
 
     Returns
     -------
     dict of str to Session
-        By pacing, or by service; by ``"SERVICE, PACING"`` where there are several of both. In the
-        order in which they were named.
+        By pacing, or by service, or by ``"SERVICE, PACING"`` if there are several of both; in the
+        order in which they were given.
 
     Raises
     ------
     ValueError, StreamError
-        As `rtkit.stream` does; what cannot be before anything is sent. The error's `sessions`
-        holds all that were measured, too.
+        As for `rtkit.stream`; invalid parameters are refused before anything is sent. The error's
+        `sessions` holds the sessions that were measured.
     """
     if pacings is None:
         pacings = ("wall_clock",) if services else ("fixed_sleep", "wall_clock")

@@ -23,15 +23,15 @@ class ConcurrentResult:
     Attributes
     ----------
     sessions : tuple of Session
-        In the order of the clips; those that failed hold what was recorded up to then.
+        In the order of the clips. A session that failed holds what was recorded up to then.
     errors : tuple of StreamError
-        Of the sessions that failed, in that order.
+        Of the sessions that failed, in the same order.
     seconds : float
-        From the first session's start to the last chunk of all.
+        From the start of the first session to the very last chunk.
     cpu : float
-        Seconds of processor time that this process took meanwhile, for all it did.
+        Processor time that this process used meanwhile, in seconds, for everything it did.
     unwritten : tuple of StreamError
-        Of the sessions that are whole here, and whose files could not be written.
+        Of the sessions that are complete in memory but whose files could not be written.
     """
 
     sessions: tuple[Session, ...]
@@ -42,34 +42,34 @@ class ConcurrentResult:
 
     @cached_property
     def lateness(self) -> np.ndarray:
-        """Of each chunk of each session, in seconds, shape (chunks of all,)."""
+        """Lateness of every chunk of every session, in seconds, shape (all chunks,)."""
         return np.concatenate([np.empty(0), *(one.lateness for one in self.sessions)])
 
     @property
     def busy(self) -> float:
-        """Share of one core that this process took."""
+        """Share of one core that this process used."""
         return self.cpu / self.seconds if self.seconds else 0.0
 
     @property
     def cpu_per_chunk(self) -> float:
-        """Seconds of processor time a chunk, for all that this process did."""
+        """Processor time per chunk, in seconds, for everything that this process did."""
         return self.cpu / len(self.lateness) if len(self.lateness) else 0.0
 
     @property
     def saturated(self) -> bool:
-        """Whether this host could not send so many on time.
+        """Whether this host was too slow to send this many sessions on time.
 
-        It could not if one chunk of a hundred left later than a tenth of its duration. The same
-        loop sees the results, and as late: the host is measured then, not the service.
-        Sessions whose connection was full do not count: the other side, or the network, held
-        them up.
+        It was if more than one chunk in a hundred was late by more than a tenth of its duration.
+        The same loop receives the results, equally late, so the latencies then measure the host and
+        not the service. Sessions whose connection was full do not count: the other side, or the
+        network, delayed them.
         """
         free = [one.lateness for one in self.sessions if not _was_full(one)]
         late = np.concatenate([np.empty(0), *free])
         return bool(len(late)) and quantiles(late).p99 > BUDGET * self.sessions[0].settings.chunk
 
     def summary(self) -> str:
-        """The main results, a line each; no latency where the host is saturated."""
+        """The main results, one per line; without latencies if the host is saturated."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:

@@ -63,43 +63,45 @@ async def stream_many(
     Parameters
     ----------
     clips : iterable of Clip
-        A session each; ``[clip] * 100`` is a hundred sessions that share one reading of the audio.
+        One session for each; ``[clip] * 100`` is a hundred sessions that share the audio, read
+        once.
     chunk, phase, begin_timeout, termination_timeout
         As for `rtkit.stream`.
     service : optional
-        `rtkit.AssemblyAI` or `rtkit.Loopback`, for all or one a clip; the embedded service
-        without it.
+        For example `rtkit.AssemblyAI` or `rtkit.Loopback`, for all clips or one per clip; by
+        default, the embedded service.
     connections : sequence, optional
-        Open connections, one a clip, in place of a service.
+        Open connections, one per clip, instead of a service.
     sessions_per_minute : float, optional
-        New sessions a minute, as the service's account allows; each begins when it is open.
-        Without it they are opened as fast as they can be, and begin together when all are open.
+        The maximum number of new sessions per minute, as the account allows; each session begins
+        once it is open. By default, sessions are opened as fast as possible, and begin together
+        once all are open.
     record : str or Path, optional
-        A folder for the sessions' files, ``0000.jsonl`` and so on, or a file for each; they are
-        written while they run. A file that cannot be written ends no session, and the result says
-        so.
+        A folder for the sessions' files, ``0000.jsonl`` and so on, or a file for each. Files are
+        written while the sessions run. If one cannot be written, its session goes on, and the
+        result says so.
     on_event : callable or sequence of callable, optional
-        Called in the loop with each chunk, and the ending, of one of the longest sessions, which
-        stands for all: ``on_event=rtkit.progress(clip)`` shows how much is left. Or one a clip,
-        called with the messages of its session, too.
+        Called in the loop with each chunk and the ending of one of the longest sessions:
+        ``on_event=rtkit.progress(clip)`` shows how much is left. Or one per clip, which is also
+        called with the messages of its session.
 
     Returns
     -------
     ConcurrentResult
-        The sessions, what they cost, and whether the host kept up. One that fails does not end the
-        others.
+        The sessions, what they cost, and whether the host kept up. A session that fails does not
+        end the others.
 
     Raises
     ------
     ValueError
-        If a parameter is out of range; nothing was sent then.
+        If a parameter is out of range. Nothing was sent.
     StreamError
-        If no session at all could begin.
+        If no session could begin.
 
     Notes
     -----
-    Session *i* sends at the phase ``i * 0.618... mod 1`` of a chunk: neighbors lie far apart,
-    however many there are. Cancelling the task ends every session as its service wants it.
+    Session *i* sends at phase ``i * 0.618... mod 1`` of a chunk, so that sessions are spread out,
+    however many there are. Cancelling the task ends every session properly.
     """
     if isinstance(clips, Clip) or not isinstance(clips, Iterable):
         raise TypeError(

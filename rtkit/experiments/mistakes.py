@@ -33,28 +33,28 @@ SHORT = 0.02  # seconds; what many audio libraries give by themselves
 async def reproduce(
     mistake: str, clip: Clip, *, service: Service | None = None, work: float = 0.01
 ) -> Session:
-    """Make a common mistake on purpose, and return the session, whatever the service did.
+    """Make a common mistake on purpose, and return the session whatever the service did.
 
     Parameters
     ----------
     mistake : str
-        By the name that `rtkit.diagnose` gives it.
+        The name that `rtkit.diagnose` gives it.
     clip : Clip
-        What is sent; some mistakes make a wrong file of it first.
+        What is sent; for some mistakes, a wrong file is made from it first.
     service : optional
-        The embedded service without it. For ``"counted twice"`` it must format turns.
+        By default, the embedded service. For ``"counted twice"``, it must format turns.
     work : float
         With ``"naive drift"``: seconds of work after each chunk.
 
     Returns
     -------
     Session
-        Also where the service refused: ask `rtkit.explain` about it then.
+        Also if the service refused it; then see `rtkit.explain`.
 
     Raises
     ------
     ValueError
-        If there is no such mistake.
+        If the mistake is unknown.
     StreamError
         If the service cannot be reached.
     """

@@ -49,11 +49,11 @@ def simulate(
     delay_spread: float = 0.0,
     seed: int = 0,
 ) -> Session:
-    """Stream in virtual time and return the session, exact and repeatable.
+    """Stream a clip in virtual time, exactly and repeatably, and return the session.
 
-    Everything takes no time but what is asked for: a real naive sender falls behind without any
-    work, too, and this one only by the `overhead` that it is given. Each `X_spread` adds up to so
-    many more seconds, drawn evenly from a generator seeded with `seed`.
+    Nothing takes time unless you ask for it: a real naive sender falls behind even without work,
+    but this one only by the `overhead` that you pass. Each `X_spread` adds a uniform random number
+    of seconds up to its value, from a generator seeded with `seed`.
 
     Parameters
     ----------
@@ -64,34 +64,34 @@ def simulate(
     work : float
         Seconds of work after each chunk.
     overhead : float
-        Seconds that the sender itself takes for each chunk beside the work. Naive pacing adds them
-        up; that of this machine is ``(await rtkit.calibrate()).overhead``.
+        Seconds that the sender itself takes per chunk, besides the work. With naive pacing they add
+        up; ``(await rtkit.calibrate()).overhead`` measures those of this machine.
     wake : float
-        Seconds by which the sender's timer wakes it too late.
+        Seconds by which the sender's timer wakes it late.
     network : float
-        Seconds that anything takes to the other side; nothing overtakes.
+        One-way network delay, in seconds; the order is kept.
     blocks : sequence of (float, float)
-        Blocks the sender's loop at these instants, for so many seconds.
+        Stalls of the sender's loop, as (instant, duration) in seconds.
     delay : float
-        Seconds from receiving audio to sending its result.
+        Delay of the service from receiving audio to sending its result, in seconds.
     seed : int
-        Of all that is drawn.
+        Seed of all random values.
 
     Returns
     -------
     Session
-        Its `settings.service` holds under ``"simulated"`` what was asked for.
+        Its `settings.service` holds the parameters, under ``"simulated"``.
 
     Raises
     ------
     ValueError
         If a parameter is out of range.
     StreamError
-        If the service refuses; as `rtkit.stream` does.
+        If the service refuses, as for `rtkit.stream`.
 
     Notes
     -----
-    Blocks until it is done, on a thread with a loop of its own, so that it works in a notebook.
+    Blocks until done. It runs in a thread with its own loop, so it also works in a notebook.
     """
     if isinstance(clip, Real):
         clip = silence(float(clip))

@@ -47,8 +47,8 @@ class Behavior:
     backlog : float
         It closes the session when more than so many seconds wait.
     finals : int
-        With formatted turns: 1 final message a turn, or 2, the second one formatted. By semantic
-        rules there is always 1.
+        With formatted turns: 1 final message per turn, or 2, of which the second is formatted. By
+        semantic rules there is always 1.
     max_duration : float or None
         It closes a session after so many seconds; None for never.
     begin_delay, refusal_delay : float

@@ -31,31 +31,31 @@ class Loopback(Options):
     """The embedded service, in its own process, on 127.0.0.1.
 
     It starts when it is first needed and ends with `close`, with the ``with`` block, or with this
-    process. It speaks the words of a script once the audio that holds them has arrived, plus a
-    stated delay; audio without a script it marks by energy and invents no words. Or it has a
-    recognizer hear the audio: then its words, its errors and its computing time are real.
+    process. With a script, it sends each word once the audio that holds it has arrived, plus a
+    stated delay. Without a script, it marks where there is speech, by energy, and reports no words.
+    With a recognizer, its words, its errors and its computing time are real.
 
     Parameters
     ----------
     protocol : str
-        Whose protocol it speaks: a folder's name in `rtkit.services`.
+        The protocol: the name of a folder in `rtkit.services`, such as ``"deepgram"``.
     engine : {"script", "recognizer"}
-        What it hears with. The recognizer is pocketsphinx, in a process of its own; it comes with
-        ``pip install 'rtkit[recognizer]'``, understands US English, and gives no punctuation.
+        How it recognizes speech. The recognizer is pocketsphinx, in a separate process; install it
+        with ``pip install 'rtkit[recognizer]'``. It understands US English and adds no punctuation.
     script : str or Path or Reference, optional
-        What is said, for every session; without it, each session brings its clip's reference.
+        What is said, in every session; by default, the reference of each session's clip.
     recording : str or Path, optional
-        The script's recording, in which the audio of other clients is found; without it, the one
+        The script's recording, used to locate the audio of other clients; by default, the recording
         beside the script, if there is one.
     replay : str or Path, optional
-        The file of a recorded session, which is said again to whoever sends its audio: the same
-        messages at the same place in the audio with the same service times, in its protocol. A
+        The file of a recorded session to replay to any client that sends the same audio: the same
+        messages, at the same places in the audio, with the same service times, in its protocol. A
         client that sends other audio gets an error that says so.
     delay, delay_spread : float
-        Seconds from hearing to answering, and up to how many more, drawn evenly. The delay is 0.15
-        with a script, and 0 with a recognizer, which takes its own time.
+        Delay before each message, in seconds, and the maximum of a uniform random addition to it.
+        The default delay is 0.15 with a script, and 0 with a recognizer, which takes time itself.
     seed : int
-        Of the spread.
+        Seed of the random delay.
     timing : {"quick", "real"}
         When sessions begin and end: quickly, for tests, or as AssemblyAI was measured to.
     begin_delay, refusal_delay, endpoint_delay, finish_delay : float, optional
@@ -63,42 +63,44 @@ class Loopback(Options):
         message, from ForceEndpoint to the final result, and from Terminate to an open turn's final
         result and from there to Termination.
     max_speed : float
-        It hears at most so many seconds of audio a second, as real ones do.
+        The maximum speed at which it processes audio, as a multiple of real time. Real services
+        have such a limit, too.
     backlog : float
-        Seconds of audio that may wait before it ends the session.
+        How many seconds of audio may be queued before it ends the session.
     finals : int
-        With formatted turns: 1 final message a turn, or 2, the second one formatted.
+        With formatted turns: 1 final message per turn, or 2, of which the second is formatted.
     faults : str or iterable of str
-        What it does wrong, on demand: ``"drop@2.5"`` breaks the connection after 2.5 s of audio,
-        ``"refuse=503x2"`` refuses the first two sessions. `rtkit.loopback.faults` lists all.
+        Faults to produce on demand: ``"drop@2.5"`` breaks the connection after 2.5 s of audio,
+        ``"refuse=503x2"`` refuses the first two sessions. `rtkit.loopback.faults` lists all of
+        them.
     max_duration : float
-        It ends a session after so many seconds.
+        Maximum duration of a session, in seconds.
     key : str, optional
-        A made-up key, the only one that it takes; any will do without it.
+        A made-up key, and the only one that it accepts. By default, it accepts any key.
     max_sessions, sessions_per_minute : int, optional
-        How many sessions may be open at once, and maximum number of new sessions per minute, as a
-        vendor limits them.
+        The maximum number of concurrent sessions, and of new sessions per minute, as vendors limit
+        them.
     max_connections : int
-        The maximum number of connections, to protect this computer. `rtkit.stream_many` lets it
-        take as many as it opens.
+        The maximum number of connections, to protect this computer. `rtkit.stream_many` raises it
+        as needed.
     origins : sequence of str
-        Web pages from there may come in, such as ``"http://localhost:3000"``. Its own address and
-        clients that are no pages always may.
+        Origins of web pages that may connect, such as ``"http://localhost:3000"``. Pages from the
+        service's own address, and clients other than browsers, may always connect.
     compression : bool
-        Whether it compresses for clients that offer to.
+        Whether to accept compression when a client offers it.
     speech_model : str, optional
-        By whose rules it ends turns: one of the vendor's models; its usual one without it.
+        The vendor's model whose rules decide when turns end; by default, the usual one.
     format_turns : bool
-        Casing and punctuation in what it says; some models always have them.
+        Whether results have casing and punctuation; with some models they always do.
     parameters : mapping, optional
-        Further parameters of rtkit's own sessions, by the protocol's own names, such as
+        Further parameters of rtkit's own sessions, under the protocol's own names, such as
         ``{"min_turn_silence": 160}``.
 
     Raises
     ------
     ValueError
-        If a number is out of range, a fault unknown, the session cannot be replayed, or something
-        is asked of a recognizer that it cannot give.
+        If a number is out of range, a fault is unknown, the session cannot be replayed, or the
+        recognizer does not support an option.
     ImportError
         If the recognizer is not installed.
     SidecarError
@@ -158,16 +160,16 @@ class Loopback(Options):
 
     @property
     def url(self) -> str | None:
-        """Where other clients can reach it; None while it does not run."""
+        """The address for other clients; None while it is not running."""
         port, path = self._running.port, dialect_named(self._speaks).path
         return None if port is None else f"ws://127.0.0.1:{port}{path}"
 
     async def expect(self, sessions: int) -> None:
-        """Have it take so many sessions at once, whatever its own limit is."""
+        """Make it accept this many concurrent sessions, whatever its own limit."""
         await asyncio.to_thread(self._running.expect, sessions)
 
     def close(self) -> None:
-        """End the process; it starts again when it is needed."""
+        """End the process; it starts again when needed."""
         self._running.close()
 
     async def __aenter__(self) -> Loopback:

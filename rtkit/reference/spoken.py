@@ -65,10 +65,10 @@ class SpokenTurn:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The turns of a recording, in the order in which they begin.
+    """The turns spoken in a recording, in the order in which they begin.
 
-    A turn may lie within another's, as of who says "mhm" meanwhile, and may have no words with
-    times: then it can be scored, and no latency is counted from it.
+    A turn may lie within another one, as when a listener says "mhm". A turn may have no words with
+    times; then it can be scored, but no latency is measured from it.
     """
 
     turns: tuple[SpokenTurn, ...]

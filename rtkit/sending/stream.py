@@ -34,7 +34,7 @@ async def stream(
     begin_timeout: float = 10.0,
     termination_timeout: float = 10.0,
 ) -> Session:
-    """Stream a clip to a service at real-time speed, and return the session.
+    """Stream a clip to a service in real time, and return the session.
 
     Parameters
     ----------
@@ -43,36 +43,38 @@ async def stream(
     pacing : {"wall_clock", "fixed_sleep", "unpaced"}
         How the sender decides when to send.
     chunk : float
-        Seconds of audio a message, 0.05 to 1.
+        Seconds of audio per message, 0.05 to 1.
     phase : {"end", "start"}
         Whether a chunk is due when its last sample would have been spoken, or its first.
     catch_up : float, optional
-        With ``"wall_clock"``: after a stall, send at no more than so many times real time.
+        With ``"wall_clock"``: the maximum speed after a stall, as a multiple of real time;
+        unlimited by default.
     work : float or callable
-        What the sender does after each chunk: seconds waited without blocking the loop, or a
-        function that is called in the loop with the chunk's bytes, and may block it; what it
-        returns is awaited if it can be.
+        What the sender does after each chunk: seconds to wait without blocking the loop, or a
+        function, which is called in the loop with the chunk's bytes and may block it. If it returns
+        an awaitable, that is awaited.
     blocks : sequence of (float, float)
-        Stalls on demand: at these instants, block the caller's loop for so many seconds.
+        Stalls on demand, as (instant, duration): the caller's loop is blocked for that long.
     isolation : {"loop", "thread", "process"}
-        Where the sender runs: in the caller's loop, in a thread with a loop of its own, or in a
-        child process that a busy notebook cannot touch. `work` as a function runs there too, and
-        cannot go to a process.
+        Where the sender runs: in the caller's loop, in a thread with its own loop, or in a child
+        process, which a busy notebook cannot delay. A `work` function runs there, too, and is not
+        possible with a process.
     service : optional
-        `rtkit.AssemblyAI` or `rtkit.Loopback`; the embedded service without it.
+        For example `rtkit.AssemblyAI` or `rtkit.Loopback`; by default, the embedded service.
     connection : optional
-        A connection that is open already, in place of a service.
+        An open connection, instead of a service.
     calibration : Calibration, optional
-        From `rtkit.calibrate`, to keep the instrument's own error with the session.
+        From `rtkit.calibrate`, to save rtkit's own error with the session.
     record : str or Path, optional
-        A file to write the facts to while they happen. An older file of that name is replaced by a
-        complete session only; any other one is kept beside it, as ``NAME-2.jsonl`` and so on.
+        The file that facts are written to as they happen. An older file of that name is replaced
+        only by a complete session; any other session is kept beside it, as ``NAME-2.jsonl`` and so
+        on.
     on_event : callable, optional
-        Called in the loop with each fact as it is recorded; must return at once.
+        Called in the loop with each fact as it is recorded; must return quickly.
     begin_timeout, termination_timeout : float
-        Seconds to wait for the service's first word, and for its last one once the audio would
-        have been spoken. A connection that fails before the first word is tried again, twice at
-        most and within `begin_timeout`, where that can help; a session that has begun never is.
+        Seconds to wait for the session to begin, and for its last message once the audio would have
+        been spoken. A connection that fails before the session begins is retried where that can
+        help, at most twice and within `begin_timeout`. A session that has begun is never retried.
 
     Returns
     -------
@@ -81,16 +83,14 @@ async def stream(
     Raises
     ------
     ValueError
-        If a parameter is out of range, or another session writes to `record`; nothing was sent
-        then.
+        If a parameter is out of range, or another session writes to `record`. Nothing was sent.
     StreamError
-        If the service cannot be reached, refuses, breaks off or falls silent, or the file cannot
-        be written; its `session` carries what was recorded.
+        If the service cannot be reached, refuses, breaks the connection or stops responding, or the
+        file cannot be written. Its `session` holds what was recorded.
 
     Notes
     -----
-    Cancelling the task ends the session as its service wants it; the file, if any, tells what
-    happened up to then.
+    Cancelling the task ends the session properly; the file, if any, holds what happened up to then.
     """
     # What cannot be is refused before anything is sent, a service started or a file replaced.
     check_sides(clip, service)

@@ -16,19 +16,18 @@ __all__ = ["Account", "Keyed"]
 
 @dataclass(frozen=True)
 class Keyed:
-    """What all vendors' classes share: a key that is neither shown nor saved.
+    """What all vendors' classes share: a key that is never shown or saved.
 
     Parameters
     ----------
     key : str, optional
-        The API key; from the vendor's environment variable without it. It is neither shown nor
-        saved.
+        The API key; by default, the vendor's environment variable. Never shown or saved.
     host : str
-        A host's name; with ``ws://`` before it, a service on this machine that needs no
-        encryption: ``ws://127.0.0.1:8765``.
+        A host name or, for an unencrypted service on this machine, an address:
+        ``ws://127.0.0.1:8765``.
     parameters : mapping
-        Further parameters of the session, by the service's own names. What rtkit does not know by
-        name is taken for a secret: it is sent, and neither shown nor saved.
+        Further session parameters, under the service's own names. Values of parameters that rtkit
+        does not know are treated as secrets: they are sent, but never shown or saved.
     """
 
     NAME: ClassVar[str]

@@ -144,17 +144,17 @@ _BY_CODE: Mapping[int, Closure] = {
 
 
 def close_codes(dialect: str = ASSEMBLYAI) -> Closures:
-    """All ways a session can end that `explain` knows: first by message, then by code.
+    """All session endings that `explain` knows: first by message, then by code.
 
     Parameters
     ----------
     dialect : str
-        Whose: a folder's name in `rtkit.services`.
+        The protocol: the name of a folder in `rtkit.services`.
 
     Raises
     ------
     ValueError
-        If there is no such dialect.
+        If the dialect is unknown.
     """
     by_words, by_code = _tables(dialect)
     worded = (replace(closure, said=phrase) for phrase, closure in by_words)
@@ -162,25 +162,26 @@ def close_codes(dialect: str = ASSEMBLYAI) -> Closures:
 
 
 def explain(what: object, text: str = "", *, dialect: str = ASSEMBLYAI) -> Closure:
-    """Why a session ended or an error occurred, and how to fix it: by message first, then by code.
+    """Explain why a session ended or an error occurred, and how to fix it.
 
     Parameters
     ----------
     what : int, str, None, session, exception or message
         A websocket close code, a service's own code, or the HTTP status of a refused upgrade; None
-        where the connection broke without one; the service's words alone. Or what holds these: a
-        session, an error message (also as a dict), an exception, be it rtkit's or websockets'.
+        if the connection broke without one; or only the service's message. Or anything that
+        contains these: a session, an error message (also as a dict), or an exception from rtkit or
+        websockets. The message is looked up first, then the code.
     text : str
-        With a code: what the service said, with or without a category before it.
+        With a code: the service's message, with or without a category before it.
     dialect : str
-        Whose words and codes they are; a session knows that itself.
+        The protocol that the message and code belong to; a session knows its own.
 
     Raises
     ------
     TypeError
-        If nothing in `what` tells of an ending.
+        If `what` contains nothing about an ending.
     ValueError
-        If there is no such dialect.
+        If the dialect is unknown.
     """
     if what is None or (isinstance(what, int) and not isinstance(what, bool)):
         return _by_words_and_code(what, text, dialect)

@@ -300,7 +300,7 @@ def part_of(dialect: str, part: str) -> Any:
     Raises
     ------
     ValueError
-        If there is no such dialect. Only folders of `rtkit.services` are: a session's file, which
+        If the dialect is unknown. Only folders of `rtkit.services` are: a session's file, which
         names one, must not decide what is imported.
     """
     folder = dialect.partition(".")[0]
@@ -349,7 +349,7 @@ def dialect_named(name: str) -> Dialect:
     Raises
     ------
     ValueError
-        If there is no such dialect.
+        If the dialect is unknown.
     """
     client, variant = part_of(name, "client"), name.partition(".")[2]
     if "." not in name:

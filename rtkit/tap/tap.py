@@ -34,50 +34,53 @@ GOODBYE = 1.0  # seconds in which clients may still end when the tap does
 
 
 class Tap:
-    """Relays clients to a service, byte for byte, and measures their sessions from between.
+    """Relay clients to a service, byte for byte, and measure their sessions on the way.
 
     Parameters
     ----------
     upstream : str or Loopback
-        The service: ``"wss://streaming.assemblyai.com"``, or an embedded one, ``"embedded"``.
+        The service: ``"wss://streaming.assemblyai.com"``, or ``"embedded"`` for the embedded
+        service.
     port : int
-        Where clients connect, on 127.0.0.1; 0 takes a free one.
+        The port for clients, on 127.0.0.1; 0 picks a free one.
     record : str or Path, optional
         A folder for the session files, ``client-1.jsonl`` and so on.
     protocol : str, optional
-        Whose protocol clients speak: a folder's name in `rtkit.services`. Without it the path
-        tells; what has another path is passed on and not measured.
+        The clients' protocol: the name of a folder in `rtkit.services`. By default, the request's
+        path decides; connections with any other path are passed on but not measured.
     keep_audio : bool
         Whether the audio is kept as a WAV file beside each session.
     faults : sequence of str
-        What the network does wrong, on either way of each connection: ``"up.delay=0.08"``,
-        ``"down.stall=2@10"``; `rtkit.tap.network` lists all. Times count from the connection.
+        Network faults, in either direction of each connection: ``"up.delay=0.08"``,
+        ``"down.stall=2@10"``; `rtkit.tap.network` lists all. Times count from the start of the
+        connection.
     seed : int
-        Of what is drawn for them.
+        Seed of random delays.
     tls : SSLContext, optional
-        To encrypt with, for clients that take nothing else; `rtkit.loopback.tls` makes one.
+        For clients that accept only encrypted connections; `rtkit.loopback.tls` makes one.
     keep : int, optional
-        Of how many clients the sessions are kept in memory, the last ones; of all without it.
+        How many sessions are kept in memory, the latest ones; by default, all.
     tell : callable, optional
-        Called with a line when a client comes, and when it goes.
+        Called with a line of text when a client connects and when it disconnects.
     on_event : callable, optional
-        Called with a client's number, and each chunk and message of it while it streams, and its
-        ending. Times count from its first chunk.
+        Called with a client's number and each of its chunks and messages while it streams, and then
+        its ending. Times count from its first chunk.
 
     Attributes
     ----------
     sessions : deque of Session
-        Of the clients that have gone.
+        The sessions of the clients that have disconnected.
 
     Raises
     ------
     ValueError
-        If the upstream is no service's address, or the protocol unknown.
+        If `upstream` is not the address of a service, or the protocol is unknown.
 
     Notes
     -----
-    When a chunk was due is not known from outside. t = 0 is the latest instant at which speech can
-    have begun, so that no chunk came before it was spoken: a sender's constant delay is invisible.
+    From outside, it is not known when a chunk was due. t = 0 is the latest instant at which speech
+    can have begun, so that no chunk was sent before it was spoken. A constant delay of the sender
+    is therefore invisible.
     """
 
     def __init__(
@@ -120,7 +123,7 @@ class Tap:
 
     @property
     def url(self) -> str:
-        """What a client connects to in place of the service's host."""
+        """The address that a client uses instead of the service's."""
         return f"{'ws' if self._tls is None else 'wss'}://127.0.0.1:{self._port}"
 
     @property

@@ -37,31 +37,31 @@ def plot_distribution(
     include_invalid: bool = False,
     ax: Axes,
 ) -> list[Artist]:
-    """The share of words, turns or chunks that took no longer than a given time (ECDF).
+    """Plot the share of words, turns or chunks that took no longer than a given time (ECDF).
 
-    The horizontal bars are 95 % bootstrap intervals of p50 and p95; whole recordings or sessions
-    are drawn where there are several. There is no bar where an interval is not to be trusted: with
-    fewer than ten of them at p50, and fewer than 72 at p95. `rtkit.quantile_intervals` has the
-    reason.
+    Horizontal bars are 95% bootstrap intervals of p50 and p95; whole recordings or sessions are
+    resampled if there are several. Intervals that cannot be trusted are not drawn: those of p50
+    from fewer than ten recordings or sessions, and of p95 from fewer than 72.
+    `rtkit.quantile_intervals` gives the reason.
 
     Parameters
     ----------
     sessions : Session, or a list of them, or a mapping of names to them
     of : {"word_latency", "turn_latency", "lateness"}
     by : str or several
-        Sessions that share these settings are one line: ``"pacing"``, ``"chunk"``,
+        Sessions with the same values of these settings form one line: ``"pacing"``, ``"chunk"``,
         ``"recording"``, ``"service"``, ``"name"``, ... as in `rtkit.quantile_intervals`. Different
-        services are never one line.
-        By name each session is a line of its own: with p50 and p99, and without intervals.
+        services are never combined. With ``"name"``, each session is its own line, with p50 and p99
+        and without intervals.
     include_invalid : bool
-        Whether latencies of sessions that are not valid count, as in `rtkit.quantile_intervals`.
-        The legend says how many were left out.
+        Whether to include latencies of sessions that are not valid, as in
+        `rtkit.quantile_intervals`. The legend says how many were left out.
     ax : matplotlib.axes.Axes
 
     Returns
     -------
     list of Artist
-        A line a group.
+        One line per group.
     """
     title, axis, things = MEASURES[of]
     pools = pool(sessions, of, by, include_invalid=include_invalid)
@@ -107,18 +107,18 @@ def plot_distribution(
 
 
 def plot_lateness_distribution(sessions: Sessions, *, ax: Axes) -> list[Artist]:
-    """The share of chunks that were sent no later than a given time: one line per session."""
+    """Plot the share of chunks that were sent no later than a given time: one line per session."""
     return plot_distribution(sessions, "lateness", by="name", ax=ax)
 
 
 def plot_distributions(sessions: Sessions, *, by: str | Sequence[str] = "pacing") -> ThemedFigure:
-    """Word latency, turn latency and lateness in one figure; see `plot_distribution`.
+    """Plot word latency, turn latency and lateness in one figure; see `plot_distribution`.
 
     Returns
     -------
     ThemedFigure
-        A matplotlib figure, not known to pyplot, so that nothing keeps it alive. A notebook shows
-        it light or dark, as its theme is.
+        A matplotlib figure that pyplot does not know, so nothing else keeps it in memory. A
+        notebook shows it light or dark, to match its theme.
     """
     alt = "Distributions of word latency, turn latency and lateness, a line a group"
     figure = ThemedFigure(figsize=(14, 4.2), alt=alt)

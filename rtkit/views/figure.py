@@ -19,18 +19,18 @@ DPI = 110  # of the image; it is shown at 72, so that it is sharp on fine screen
 
 
 class ThemedFigure(Figure):
-    """A matplotlib figure that a notebook shows light or dark, as its theme is.
+    """A matplotlib figure that a notebook shows light or dark, to match its theme.
 
-    Pyplot makes one, too: ``plt.subplots(FigureClass=rtkit.ThemedFigure)``. Its layout is
-    ``"constrained"`` if no other is asked for. It is drawn once, in matplotlib's style; where that
-    makes black on white, dark themes turn the image over.
+    To make one with pyplot: ``plt.subplots(FigureClass=rtkit.ThemedFigure)``. Its layout is
+    ``"constrained"`` unless you choose another. It is drawn once, in matplotlib's style; if that is
+    black on white, dark themes invert the image.
 
     Parameters
     ----------
     *args, **options
-        As matplotlib's `Figure` takes them.
+        As for matplotlib's `Figure`.
     alt : str
-        What is to be seen on it, for whoever does not see it; without it, the axes' titles.
+        A text alternative for readers who cannot see the figure; by default, the axes' titles.
     """
 
     def __init__(self, *args: Any, alt: str = "", **options: Any) -> None:

@@ -43,7 +43,7 @@ class Timeline:
     Attributes
     ----------
     data : dict
-        All that it shows, as JSON takes it; see `rtkit.views.explained.explained`.
+        Everything that it shows, as JSON-compatible data; see `rtkit.views.explained.explained`.
     """
 
     data: dict[str, Any]
@@ -54,7 +54,7 @@ class Timeline:
 
     @property
     def html(self) -> str:
-        """All of it, as a string."""
+        """The whole timeline, as a string of HTML."""
         data = json.dumps(self.data, separators=(",", ":")).replace("<", "\\u003c")
         return (
             f"<style>{asset('views/interactive.css')}</style>"
@@ -70,28 +70,28 @@ class Timeline:
 
 
 def timeline(sessions: Sessions, *, clip: Clip | None = None) -> Timeline:
-    """Sessions on one time axis; click a chunk, a word or a turn to see why it took so long.
+    """Draw sessions on one time axis; click a chunk, a word or a turn to see why it took so long.
 
-    A click on a word, a turn's bar or a chunk shows its latency in its parts, what decided it and
-    how that is known. Drag to zoom. By keyboard: Tab reaches each row, arrows move within it, Enter
-    plays, + and - zoom.
+    Clicking a word, a turn's bar or a chunk shows the parts of its latency, which chunk decided it,
+    and how that is known. Drag to zoom. By keyboard: Tab reaches each row, arrows move within it,
+    Enter plays, + and - zoom.
 
     Parameters
     ----------
     sessions : Session, or a list of them, or a mapping of names to them
     clip : Clip, optional
-        The recording, of this or another excerpt, to be heard: some 3 KB a second. Of the sessions
-        is shown what lies within it.
+        The recording, or an excerpt of it, to play: about 3 KB per second. Only the part of each
+        session that lies within it is shown.
 
     Returns
     -------
     Timeline
-        `rtkit.TimelineWidget` puts it among other widgets.
+        To place it among other widgets, use `rtkit.TimelineWidget`.
 
     Raises
     ------
     ValueError
-        If the clip is too long, or a session is not of this recording or of another part of it.
+        If the clip is too long, or a session is of another recording or another part of it.
     AudioError
         If the recording cannot be read.
     """
@@ -105,21 +105,21 @@ def timeline(sessions: Sessions, *, clip: Clip | None = None) -> Timeline:
 
 
 def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Timeline:
-    """Play a clip, with a cursor on the timeline of its sessions and words that light up.
+    """Play a clip, with a moving cursor and highlighted words on the timeline of its sessions.
 
-    A word is faint until it is spoken, outlined until its result came, and plain from then on: how
+    A word is faint until it is spoken, outlined until its result arrives, and plain after that. How
     long it stays outlined is its latency.
 
     Parameters
     ----------
     clip : Clip
-        What to hear: a whole recording or an excerpt. Five minutes at 16000 Hz are the most.
+        What to play: a whole recording or an excerpt, of at most five minutes at 16000 Hz.
     sessions : Session, or a list of them, or a mapping of names to them, optional
-        Sessions of the same recording, of this or another excerpt: what lies within the clip is
-        shown. Without any, the words are the reference's, if there is one.
+        Sessions of the same recording, or of an excerpt of it: the part within the clip is shown.
+        Without sessions, the words of the reference are shown, if there is one.
     rate : int, optional
-        Play the clip's samples at this sample rate instead of their own: what the service hears of
-        a client that names a wrong one.
+        Play the samples at this sample rate instead of their own: what the service hears if a
+        client declares the wrong rate.
 
     Returns
     -------
@@ -128,10 +128,10 @@ def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Tim
     Raises
     ------
     TypeError
-        If a session is given in the clip's place: it holds no sound.
+        If a session is passed instead of a clip: a session contains no sound.
     ValueError
-        If the clip is too long, `rate` is none that the service takes, or a session is not of this
-        recording or of another part of it.
+        If the clip is too long, the service does not accept `rate`, or a session is of another
+        recording or another part of it.
     AudioError
         If the recording cannot be read.
     """

@@ -23,7 +23,7 @@ class Guess:
     at : float
         When it came, in seconds.
     pieces : tuple of (str, str, str)
-        Words that stayed, words that were struck out, and those that came in their stead.
+        Words that stayed, words that were struck out, and the words that replaced them.
     """
 
     at: float
@@ -43,7 +43,7 @@ class _History:
 
 @dataclass(frozen=True, slots=True)
 class Partials:
-    """What each turn read before it was final, and what of that was revised.
+    """What each turn read before it was final, and what was revised.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ def _piece(piece: tuple[str, str, str]) -> str:
 
 
 def show_partials(session: Session) -> Partials:
-    """The final text of each turn, with a row for each partial result that was revised."""
+    """Show the final text of each turn, with a row for each partial result that was revised."""
     check_session(session)
     states: dict[int, list[tuple[float, Turn]]] = {}
     for at, reply in session.replies:

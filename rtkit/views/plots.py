@@ -50,7 +50,7 @@ __all__ = [
 
 
 def plot_lateness(sessions: Sessions, *, ax: Axes) -> list[Artist]:
-    """How late each chunk was sent, over the position in the audio.
+    """Plot how late each chunk was sent, over the position in the audio.
 
     Parameters
     ----------
@@ -60,11 +60,12 @@ def plot_lateness(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     Returns
     -------
     list of Artist
-        A line a session, and the marks of those whose loop stalled for more than half a chunk.
+        One line per session, and marks for stalls of the loop of more than half a chunk.
 
     Notes
     -----
-    Beside others, an unpaced session runs off the axis: it is early by the length of the recording.
+    Next to other sessions, an unpaced session runs off the axis: it is early by nearly the length
+    of the recording.
     """
     by_name = named(sessions)
     held = setting_the_axis({name: one for name, one in by_name.items() if one.chunks})
@@ -115,9 +116,9 @@ def plot_lateness(sessions: Sessions, *, ax: Axes) -> list[Artist]:
 
 
 def plot_rescored(sessions: Sessions, *, ax: Axes) -> list[Artist]:
-    """The median latency of each session under each definition of `rtkit.rescore`.
+    """Plot the median latency of each session under each definition of `rtkit.rescore`.
 
-    Where the bars of two sessions differ, that definition counts the sender's lateness, too.
+    If the bars of two sessions differ, that definition includes the sender's lateness.
     """
     by_name = named(sessions)
     height = 0.8 / max(1, len(by_name))
@@ -182,13 +183,13 @@ def _at_its_end(ax: Axes, bar: Rectangle, unit: Unit) -> Annotation:
 
 
 def plot_comparison(sessions: Sessions) -> ThemedFigure:
-    """One figure of sessions side by side: lateness, its distribution, turn latency, timeline.
+    """Plot sessions in one figure: lateness, its distribution, turn latency and timeline.
 
     Returns
     -------
     ThemedFigure
-        A matplotlib figure, not known to pyplot, so that nothing keeps it alive. A notebook shows
-        it light or dark, as its theme is.
+        A matplotlib figure that pyplot does not know, so nothing else keeps it in memory. A
+        notebook shows it light or dark, to match its theme.
     """
     by_name = named(sessions)
     figure = ThemedFigure(
@@ -215,20 +216,20 @@ ALTS = (
 
 
 def save_figure(figure: Figure, path: str | Path, *, dpi: float = 150) -> tuple[Path, Path]:
-    """Write a figure as SVG and as PNG, and return the two paths.
+    """Save a figure as SVG and as PNG, and return the two paths.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
     path : str or Path
-        Without an ending, or with either's: ``"runs/lateness"`` makes ``runs/lateness.svg``, whose
-        text stays text, and ``runs/lateness.png``. Folders are made.
+        With or without a suffix: ``"runs/lateness"`` makes ``runs/lateness.svg``, in which text
+        stays text, and ``runs/lateness.png``. Folders are created.
     dpi : float
-        Of the PNG.
+        Resolution of the PNG.
 
     Notes
     -----
-    The same figure makes the same bytes: there is no date in either file.
+    The same figure always gives the same bytes: neither file contains a date.
     """
     path = Path(path)
     if path.suffix.lower() in (".svg", ".png"):

@@ -92,23 +92,24 @@ def report(
     ----------
     sessions : Session, or a list of them, or a mapping of names to them
     path : str or Path
-        The page's file, usually named ``*.html``; folders are made.
+        The page's file, usually named ``*.html``; folders are created.
     clip : Clip, optional
-        The recording, to be heard on the page: some 3 KB a second.
+        The recording, to play on the page: about 3 KB per second.
     title : str, optional
-        The recordings' names without it.
+        By default, the names of the recordings.
     transcript : bool
-        Whether the page holds what the service heard: the words, and the timeline with them.
+        Whether the page contains what was recognized: the words, and the timeline with them.
 
     Returns
     -------
     Path
-        Of the page. It opens from the disk, in light and dark, and prints.
+        The page. It opens from disk, light or dark, and can be printed.
 
     Raises
     ------
     ValueError
-        If there are no sessions, or `path` is a folder; if the clip is not theirs, or too long.
+        If there are no sessions, `path` is a folder, or the clip is too long or of another
+        recording.
     """
     by_name, path = named(sessions), Path(path)
     if not by_name:

@@ -21,22 +21,24 @@ __all__ = ["save_transcript"]
 
 
 def save_transcript(session: Session, path: str | Path | None = None) -> Path:
-    """Write the transcript to a file, in the format of its suffix, and return its path.
+    """Save the transcript to a file, in the format of its suffix, and return its path.
 
     Parameters
     ----------
     session : Session
     path : str or Path, optional
-        ``.txt`` (what was streamed and how, then a line a turn), ``.srt`` or ``.vtt`` (captions),
-        ``.json`` (turns and words with their times: in the form of a reference). Corrected by
-        hand, any of them can be scored against: `rtkit.wer` reads it. A folder, or nothing for the
-        current one: ``RECORDING_ID.txt`` in it, with the service's id of the session.
+        ``.txt`` (what was streamed and how, then one line per turn), ``.srt`` or ``.vtt``
+        (captions), or ``.json`` (turns and words with their times, in the format of a reference).
+        Corrected by hand, each of them can serve as the reference of `rtkit.wer`. For a folder (by
+        default, the current one), the file is ``RECORDING_ID.txt`` in it, with the service's ID of
+        the session.
 
     Raises
     ------
     ValueError
-        If the suffix is none of these, the session has no id to be named after, a turn without
-        word times is to be captioned, or a transcript would be taken for the recording's reference.
+        If the suffix is unknown, the session has no ID to name the file after, captions are
+        requested for a turn without word times, or the file would be mistaken for the recording's
+        reference.
     """
     check_session(session)
     path = Path() if path is None else Path(path)

@@ -28,12 +28,13 @@ FRONT = "no other is faster with as few errors"
 def plot_services(
     sessions: Sessions, *, ax: Axes, of: str = "turn_latency", against: str = "wer"
 ) -> list[Artist]:
-    """Each session a dot with 95 % intervals, and the front of those that no other beats.
+    """Plot each session as a dot with 95% intervals, and the Pareto front.
 
-    A diamond is a session that another one beats: as good in both, and better in one.
+    A diamond is a session that another one dominates: as good in both, and better in one.
 
-    Sessions that are not valid are left out, and named above. Where intervals overlap, one session
-    each says nothing of which is better: see `rtkit.sweep` and `rtkit.compare_paired`.
+    Sessions that are not valid are left out and named above the figure. If intervals overlap, one
+    session each does not show which service is better: see `rtkit.sweep` and
+    `rtkit.compare_paired`.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def plot_services(
     Returns
     -------
     list of Artist
-        The front, then for each dot its intervals and itself.
+        The front, then each dot with its intervals.
     """
     by_name = named(sessions)
     places = tradeoff(by_name, of=of, against=against)

@@ -34,12 +34,12 @@ APART = 4.0  # points between ticks; nearer ones would shade at random
 
 
 def plot_timeline(sessions: Sessions, *, ax: Axes) -> list[Artist]:
-    """When each chunk was sent and each turn came back, compared with when it was spoken.
+    """Plot when each chunk was sent and each result arrived, compared with when it was spoken.
 
-    A box spans a turn as it was spoken; the line goes on to the instant at which its final came;
-    small ticks are the words as they came. The top row holds a tick for each chunk sent, or a band
-    where there are many, with a gap where none was; stalls of more than half a chunk are hatched.
-    Of several sessions each has a lane of its own in every row.
+    A box spans a turn as it was spoken, and its line extends to the arrival of its final result.
+    Small ticks are words, when they arrived. The top row has a tick for each chunk sent or, if
+    there are many, a band with gaps where none was sent. Stalls of more than half a chunk are
+    hatched. With several sessions, each has its own lane in every row.
     """
     by_name = named(sessions)
     lane = 1 / max(1, len(by_name))

@@ -46,12 +46,12 @@ class Transcript:
     Attributes
     ----------
     turns : tuple of tuple of (str, dict or None)
-        The words of each turn, with the parts of their latency in seconds; None where a word
-        matches nothing in the reference, so that nobody knows when it truly ended.
+        The words of each turn, with the parts of their latency in seconds; None for a word that
+        matches nothing in the reference, because its end is not known.
     part : str
-        What the colors tell.
+        What the colors show.
     edges : tuple of float
-        Where one color ends and the next begins, in seconds, rising.
+        The boundaries between colors, in seconds, rising.
     """
 
     turns: tuple[tuple[tuple[str, Mapping[str, float] | None], ...], ...]
@@ -99,20 +99,20 @@ class Transcript:
 def show_transcript(
     session: Session, *, part: str = "latency", edges: Sequence[float] | None = None
 ) -> Transcript:
-    """The transcript with each word colored by its latency, or by one part of it.
+    """Show the transcript with each word colored by its latency, or by one part of it.
 
     Parameters
     ----------
     session : Session
     part : {"latency", "chunk_wait", "lateness", "queue_wait", "service_time"}
     edges : sequence of 4 floats, optional
-        Where one color ends and the next begins, in seconds: to compare sessions, give the same to
-        all. Without, round numbers that give each color about a fifth of the words.
+        The boundaries between colors, in seconds: to compare sessions, pass the same for all. By
+        default, round numbers that give each color about a fifth of the words.
 
     Raises
     ------
     ValueError
-        If there is no such part, or the edges are not four that rise.
+        If the part is unknown, or `edges` are not four rising numbers.
     """
     check_session(session)
     if part not in PARTS:

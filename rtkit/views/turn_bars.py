@@ -38,19 +38,19 @@ FINE = 150  # bars from which hatches and edges would fill them
 
 
 def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
-    """Each turn's latency, stacked in its parts, a bar a session.
+    """Plot each turn's latency as stacked parts, one bar per session.
 
-    The parts add up to the latency; a negative one is drawn below zero. What does not count is
-    outlined, above all a turn that the shutdown ended: it says nothing of the service's
-    endpointing. A bar stands on a foot in its session's color; a line across shows where lateness
-    may end, where that is only known within bounds. Of more turns than the figure has room for, it
-    shows the quickest and the slowest of each so many, and says so.
+    The parts add up to the latency; negative parts are drawn below zero. Turns that are not counted
+    are outlined, such as a turn that ended only because the session did. A mark below each bar has
+    its session's color. A line across a bar shows the range of lateness if it is known only within
+    bounds. If there are too many turns for the figure, it shows the fastest and the slowest of each
+    group of neighboring turns, and says so.
 
     Returns
     -------
     list of Artist
-        The boxes of each part that there is, session by session, those that do not count apart;
-        then lines and feet.
+        The boxes of each part, session by session, with uncounted turns separate; then lines and
+        marks.
     """
     by_name = named(sessions)
     latencies = {name: turn_latency(session) for name, session in by_name.items()}

@@ -56,30 +56,30 @@ _panels: weakref.WeakSet[Panel] = weakref.WeakSet()
 def panel(
     folder: str | Path | None = None, *, trace: bool = True, record: str | Path = "runs"
 ) -> Panel:
-    """The widgets of a measuring session, for the last line of a notebook's cell.
+    """Create the interactive panel; make it the last line of a notebook cell.
 
-    A cell that runs again, after the page was loaded again, say, finds the session that is still
-    running and shows it. An interrupt of the kernel stops it.
+    If the cell runs again (after the page was reloaded, for example) while a session is running, it
+    shows that session. Interrupting the kernel stops the session.
 
     Parameters
     ----------
     folder : str or Path, optional
-        A folder whose recordings to offer, besides those that come with rtkit.
+        A folder whose recordings to offer, besides those included in rtkit.
     trace : bool
         Draw lateness while the session runs.
     record : str or Path
-        The folder that sessions are saved in.
+        The folder where sessions are saved.
 
     Returns
     -------
     Panel
-        ``sessions`` holds what was measured; the widgets are attributes, so that a cell can set
-        them and press ``run.click()``.
+        ``sessions`` holds the measured sessions. The widgets are attributes, so a cell can set them
+        and call ``run.click()``.
 
     Raises
     ------
     RuntimeError
-        Outside a notebook: sessions run in the notebook's event loop.
+        Outside a notebook, because sessions run in the notebook's event loop.
     """
     try:
         loop = asyncio.get_running_loop()
@@ -97,34 +97,34 @@ def panel(
 
 
 class Panel(ipywidgets.VBox):  # type: ignore[misc]
-    """Made by `rtkit.panel`.
+    """The panel, from `rtkit.panel`.
 
     Attributes
     ----------
     file, chunk, presets, pacing
-        The choices that come first.
+        The main choices.
     more : Checkbox
         Shows or hides the others: folder, upload, start, seconds, channel, service, key,
         also, other_keys, isolation, work, stall, stall_at, repeats, sweep.
     chosen, unusual
-        What is about to be streamed, and what of it is not as usual.
+        What is about to be streamed, and which settings differ from the defaults.
     earlier
-        Sessions saved before: the list ``earlier.file``, and its buttons.
+        Saved sessions: the list ``earlier.file``, and its buttons.
     run, stop, calibrate, watch, hear, last
         Buttons.
     progress, status, transcript, timeline, table, figure, saved
-        What is seen.
+        The displays.
     task : asyncio.Task or None
-        The running session, or the last one.
+        The task of the current or last session.
     sessions : dict of str to Session
-        What was measured last, by pacing, or by service where there are several; with several
-        chunks, and from the second repeat on, the name says so.
+        The sessions measured last, by pacing, or by service if there are several. With several
+        chunk durations or repeats, the names include them.
     added : dict of str to Session
-        What was saved before and is shown beside it, by its file's name.
+        Saved sessions that are shown beside them, by file name.
     calibration : Calibration or None
-        What the last calibration found; sessions keep it.
+        The result of the last calibration, which is saved with sessions.
     error : BaseException or None
-        Why the last run did not finish.
+        Why the last run failed, if it did.
     """
 
     def __init__(
@@ -249,7 +249,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         return busy and loop is self._loop and record.resolve() == self._record.resolve()
 
     def stop_session(self) -> None:
-        """Stop the running session, if any: it ends cleanly and keeps what was recorded."""
+        """Stop the running session, if any: it ends properly, and what was recorded is kept."""
         task = self.task
         if task is not None and not task.done():
             self._loop.call_soon_threadsafe(task.cancel)
@@ -263,7 +263,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             self.task.add_done_callback(lambda _: end_kernel())
 
     def close(self) -> None:
-        """Stop the running session and take the panel away."""
+        """Stop the running session and remove the panel."""
         self.stop_session()
         self._recording.close()
         self._browser.close()

@@ -1,4 +1,4 @@
-"""How far a session is that a cell or a script waits for, and how long it still takes."""
+"""Progress of a session that a cell or a script is waiting for."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Show = Callable[[float, str, bool], object]  # a share, a sentence, and whether 
 
 
 def progress(clip: Clip, *, sessions: int = 1) -> Callable[[Fact], None]:
-    """Show below the cell how much is streamed and how much time is left, until all is.
+    """Show below the cell how much has been streamed and how much time is left.
 
-    In a terminal it is a line on standard error; where neither is, nothing is shown. It is shown
-    right after a chunk has left, at most twice a second. In a kernel that takes some 0.8 ms: the
-    wall clock makes up for it, the naive sender does not and ends so much later.
+    In a terminal, it is a line on standard error; otherwise nothing is shown. It is updated right
+    after a chunk is sent, at most twice per second. In a notebook, an update takes about 0.8 ms:
+    wall-clock pacing makes up for that, a naive sender does not.
 
     Parameters
     ----------
     clip : Clip
-        What is streamed.
+        The clip that is streamed.
     sessions : int
-        How many times, one after the other: `rtkit.compare` does it once for each pacing.
+        How many times it is streamed, one after another: with `rtkit.compare`, once per pacing.
 
     Returns
     -------

@@ -14,12 +14,12 @@ __all__ = ["TimelineWidget"]
 
 
 class TimelineWidget(anywidget.AnyWidget):
-    """What `rtkit.timeline` or `rtkit.play` made, for a layout of ipywidgets.
+    """A timeline from `rtkit.timeline` or `rtkit.play`, as a widget for layouts of ipywidgets.
 
     Attributes
     ----------
     data : dict
-        What is shown, `Timeline.data`: sent once. Another one takes its place. Empty, it shows
+        What is shown (`Timeline.data`). Assign other data to replace it, or an empty dict to show
         nothing.
     """
 

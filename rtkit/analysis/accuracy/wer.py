@@ -30,50 +30,51 @@ __all__ = ["wer"]
 def wer(
     session: Session, reference: str | Path | Reference | None = None, *, language: str = "en"
 ) -> WordErrorRate:
-    """The word error rate of a session's final transcript.
+    """Compute the word error rate of a session's final transcript.
 
-    Each turn counts once, as it was last: a formatted final replaces the one without format.
+    Each turn counts once, in its last state: a formatted final result replaces the unformatted one.
 
     Parameters
     ----------
     session : Session
     reference : str or Path or Reference, optional
-        What was truly said; the session's own reference without it. A path, or a string that looks
-        like one, is a file: a sidecar, the JSON of Whisper, WhisperX, Deepgram, AWS or AssemblyAI,
-        STM, CTM, TSV, TextGrid, SRT or VTT, of which the stretch that was streamed counts; what
-        `rtkit.save_transcript` wrote, corrected by hand; or plain text, taken whole. Names of
-        speakers (``Speaker 1:``) are no words. Any other string is the text itself or the content
+        What was said; by default, the session's own reference. A path, or a string that looks like
+        one, is a file: a sidecar, the JSON of Whisper, WhisperX, Deepgram, AWS or AssemblyAI, STM,
+        CTM, TSV, TextGrid, SRT or VTT, of which only the streamed part counts; a file from
+        `rtkit.save_transcript`, corrected by hand; or plain text, used as a whole. Speaker names
+        (``Speaker 1:``) do not count as words. Any other string is the text itself, or the content
         of such a file.
     language : str
-        A tag such as ``"en"``, ``"pt-BR"`` or ``"zh_Hant"``, of which the language decides. Where a
-        script puts no spaces between words (Chinese, Japanese, Thai, Lao, Burmese, Khmer),
-        characters are counted instead of words, and the result is a character error rate.
+        A tag such as ``"en"``, ``"pt-BR"`` or ``"zh_Hant"``. For languages written without spaces
+        between words (Chinese, Japanese, Thai, Lao, Burmese, Khmer), characters are counted instead
+        of words, and the result is a character error rate.
 
     Raises
     ------
     ValueError
-        If there is no reference, it holds no words, or the service heard no words by its making.
+        If there is no reference, it contains no words, or the service is one that does not
+        recognize words.
     SidecarError
         If the file cannot be read.
     ImportError
-        If what it needs is not installed.
+        If ``rtkit[eval]`` is not installed.
 
     Notes
     -----
-    Forgiven in every language: case (``"ß"`` is ``"ss"``), punctuation and symbols, hyphens for
-    spaces, full and half width, composed and decomposed letters, digits of another script,
-    invisible characters, and what stands in brackets. What has neither a letter nor a digit is no
-    word: blanks, bare punctuation, a mark alone.
+    Normalized in every language, and so never an error: case (``"ß"`` is ``"ss"``), punctuation and
+    symbols, hyphens for spaces, full and half width, composed and decomposed letters, digits of
+    another script, invisible characters, and text in brackets. Anything without a letter or a digit
+    is not a word.
 
-    Forgiven in English, too, as in Whisper's evaluation (Radford et al., 2023, appendix C):
+    Also normalized in English, as in Whisper's evaluation (Radford et al., 2023, appendix C):
     contractions (``"we're"``), British spellings, accents, fillers (``"uh"``, ``"mm"``) and
-    spelt-out numbers (``"twenty-one"`` is ``"21"``). Digits said one after the other become one
-    number there: ``"seven four two"`` is ``"742"``, and heard as ``"7 4 2"`` it is one
-    substitution and two insertions. Write digits in the reference as the service writes them.
+    spelled-out numbers (``"twenty-one"`` is ``"21"``). Digits said one by one become one number:
+    ``"seven four two"`` is ``"742"``, so if the service writes ``"7 4 2"``, that is one
+    substitution and two insertions. Write digits in the reference as the service does.
 
-    Not forgiven: vowel signs and other marks that are missing (vowelled against unvowelled Arabic
-    or Hebrew), spelt-out numbers in other languages, traditional for simplified characters,
-    hiragana for katakana, spaces within words, and misspellings.
+    Counted as errors: missing vowel signs and other marks (vowelled against unvowelled Arabic or
+    Hebrew), spelled-out numbers in other languages, traditional for simplified characters, hiragana
+    for katakana, spaces within words, and misspellings.
     """
     check_session(session)
     if session.settings.marks_speech:

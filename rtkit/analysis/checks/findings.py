@@ -11,7 +11,7 @@ __all__ = ["Mistake", "Mistakes"]
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A mistake that the facts show.
+    """A mistake that the recorded facts show.
 
     Attributes
     ----------
@@ -23,13 +23,13 @@ class Mistake:
         ``"odd offset"``, ``"channels cancel"``, ``"one channel silent"``, ``"channels silent"``,
         ``"silent"``, ``"very quiet"``, ``"clipped"`` or ``"not a number"``.
     sentence : str
-        What it is, and what comes of it.
+        What the mistake is, and what it causes.
     evidence : str
         The value that shows it, with its unit.
     fix : str
         What to do.
     service : str
-        What the real service does about it, as far as is known.
+        How the real service reacts, as far as known.
     """
 
     name: str

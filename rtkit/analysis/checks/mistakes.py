@@ -46,12 +46,12 @@ def diagnose(what: Session | Clip, *, transcript: str | None = None) -> Mistakes
     ----------
     what : Session or Clip
     transcript : str, optional
-        What your own code made of the session, to see whether it counted finals twice.
+        The transcript that your own code produced, to check whether it counted finals twice.
 
     Returns
     -------
     Mistakes
-        A tuple of `Mistake`, empty for a sound session or clip.
+        A tuple of `Mistake`, empty if none was found.
 
     Raises
     ------

@@ -76,22 +76,22 @@ class Validity:
 
 
 def validity(session: Session, *, budget: float = BUDGET, receive: float = RECEIVE) -> Validity:
-    """Whether a session's results can be used to judge the service.
+    """Check whether a session's results can be used to judge the service.
 
     Parameters
     ----------
     session : Session
     budget : float
-        How much of a chunk's duration the sender may be late: in the 99th percentile of all
-        chunks, and in every chunk that holds or decides a result that counts.
+        How late the sender may be, as a share of a chunk's duration: in the 99th percentile of all
+        chunks, and in every chunk that holds or decides a counted result.
     receive : float
-        For how many seconds a message may have waited before it was read. A chunk that holds or
-        decides a result may be so late, too, where that is more than `budget` allows.
+        How long a message may have waited before it was read, in seconds. A chunk that holds or
+        decides a result may also be this late, if that is more than `budget` allows.
 
     Raises
     ------
     ValueError
-        If `budget` is no share, or `receive` no duration: 0 or less, or not finite.
+        If `budget` or `receive` is not positive, or not finite.
     """
     check_session(session)
     if not 0 < budget < math.inf:

@@ -138,38 +138,39 @@ def quantile_intervals(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Quantiles with bootstrap intervals, of all sessions of a pacing together.
+    """Compute quantiles with bootstrap intervals over all sessions of a pacing.
 
-    Whole recordings are drawn where there are several, else whole sessions. Different services are
-    never put together: where sessions of one group differ in it, each group is one of a service,
-    too, and bears its name.
+    The bootstrap resamples whole recordings if there are several, otherwise whole sessions.
+    Different services are never combined: if sessions of one group differ in service, the group is
+    divided by service and named accordingly.
 
     Parameters
     ----------
     sessions : Session, or a list of them, or a mapping of names to them
     of : {"word_latency", "turn_latency", "lateness"}
     by : str or several
-        What is put together: ``"pacing"``, ``"chunk"``, ``"phase"``, ``"isolation"``, ``"work"``,
-        ``"recording"``, ``"service"``, ``"speech_model"``, or ``"name"``, the mapping's own.
+        The settings that define a group: ``"pacing"``, ``"chunk"``, ``"phase"``, ``"isolation"``,
+        ``"work"``, ``"recording"``, ``"service"``, ``"speech_model"``, or ``"name"``, the name in
+        the mapping.
     include_invalid : bool
-        Whether latencies of sessions that are not valid (`rtkit.validity`) count as well. Lateness
-        always counts, by ``"name"`` every session does, and so does a session alone. By
-        ``"pacing"``, being late or unpaced leaves out no session but one paced by the wall clock.
+        Whether to include latencies of sessions that are not valid (`rtkit.validity`). Lateness
+        always counts. With ``"name"`` every session counts, and so does a single session. With
+        ``"pacing"``, being late or unpaced excludes only sessions paced by the wall clock.
     quantiles, level, resamples, seed
         As for `rtkit.analysis.statistics.bootstrap.bootstrap_quantiles`.
 
     Returns
     -------
     pandas.DataFrame
-        A row a group and quantile: ``group``, ``quantile``, ``value``, ``low``, ``high`` (in
-        seconds; infinite where too few units reach beyond the quantile, NaN where there are fewer
-        than two values), ``count`` (values), ``sessions``, ``recordings``, ``left_out`` (sessions
-        that are not valid), and ``note``: what is missing to trust the interval.
+        One row per group and quantile: ``group``, ``quantile``, ``value``, ``low``, ``high`` (in
+        seconds; infinite if too few units lie beyond the quantile, NaN for fewer than two values),
+        ``count`` (values), ``sessions``, ``recordings``, ``left_out`` (sessions that are not
+        valid), and ``note``, which says why an interval cannot be trusted.
 
     Raises
     ------
     ValueError
-        If the measure or the setting is unknown.
+        If `of` or `by` is unknown.
     ImportError
         If pandas is not installed.
     """
@@ -222,32 +223,32 @@ def compare_paired(
 ) -> Paired:
     """Paired difference of a metric between two services, or two settings, over the same files.
 
-    Like is compared with like: a file, or an excerpt of one, a chunk duration, a pacing and so on
-    that both were measured with. These are averaged, and so are repeats: a file counts once.
+    Only like is compared with like: the same file or excerpt, chunk duration, pacing and so on.
+    These differences and repeats are averaged, so that each file counts once.
 
     Parameters
     ----------
     table : pandas.DataFrame
         From `rtkit.sweep`, or ``rtkit.to_frame(sessions, "sessions")``.
     metric : str
-        One of its columns that holds numbers.
+        A numeric column of the table.
     by : str
         The column in which the two differ: ``"service"``, ``"speech_model"``, ``"service_delay"``,
         ``"service_parameters"``, ``"pacing"``, ``"chunk"``, ``"phase"``, ``"isolation"``,
-        ``"work"``, or one of your own. The sender's other settings have to be the same, and so
-        has the service where the sender's setting is compared.
+        ``"work"``, or a column of your own. The sender's other settings must be the same, and so
+        must the service if a sender's setting is compared.
     before, after
-        Two of its values; the difference is after - before.
+        Two values of that column; the difference is after - before.
     include_invalid : bool
-        Whether sessions count that the table's columns ``valid`` and ``problems`` call not valid;
-        as for `quantile_intervals`.
+        Whether to include sessions that are not valid, by the table's columns ``valid`` and
+        ``problems``; as for `quantile_intervals`.
     level, seed
         As for `rtkit.analysis.statistics.bootstrap.bootstrap_quantiles`.
 
     Raises
     ------
     ValueError
-        If there is no such column or value, or fewer than two files were measured with both.
+        If a column or value does not exist, or fewer than two files were measured with both.
 
     Examples
     --------

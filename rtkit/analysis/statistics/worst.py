@@ -110,27 +110,27 @@ class Worst:
 def worst_cases(
     sessions: Sessions | str | Path, of: str = "turn_latency", *, count: int = 5
 ) -> Worst:
-    """The longest latencies of each recording: where, of which parts, and in which session.
+    """Find the longest latencies of each recording: where they are, their parts, and their session.
 
     Parameters
     ----------
     sessions : Session, or a list of them, or a mapping of names to them, or a folder or file
-        Cases from a folder or file link to the files of their sessions.
+        If loaded from a folder or file, each case links to its session's file.
     of : {"word_latency", "turn_latency", "lateness"}
     count : int
-        How many cases of each recording.
+        Number of cases per recording.
 
     Returns
     -------
     Worst
-        In a notebook a line a recording, the worst first, which folds out.
+        In a notebook, one expandable line per recording, the worst first.
 
     Raises
     ------
     ValueError
-        If the measure is unknown, `count` below 1, or the folder holds no session.
+        If `of` is unknown, `count` is below 1, or the folder contains no sessions.
     FileNotFoundError
-        If there is no such folder or file.
+        If the folder or file does not exist.
     """
     measure_of(of)
     if count < 1:

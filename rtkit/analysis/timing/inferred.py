@@ -20,17 +20,17 @@ STEADY = 0.001  # seconds per second of audio; quartz clocks differ by a tenth o
 
 @dataclass(frozen=True)
 class PacingOf:
-    """How chunks were paced, as far as their instants tell.
+    """How chunks were paced, as far as their send times show.
 
     Attributes
     ----------
     name : {"wall_clock", "fixed_sleep", "bursts", "unpaced", "too fast", "unknown"}
-        A microphone is a wall clock, too.
+        A live microphone counts as ``"wall_clock"``.
     loss : float
-        Seconds by which each chunk left later than the one before it, against the audio; negative
-        for a client that sends faster than it is spoken.
+        Time lost per chunk, in seconds: by how much lateness grows from one chunk to the next.
+        Negative for a client that sends faster than real time.
     drift : float
-        The same per second of audio.
+        The same, per second of audio.
     """
 
     name: str
@@ -52,12 +52,12 @@ class PacingOf:
 
 
 def pacing_of(session: Session) -> PacingOf:
-    """What pacing a session had, by the instants of its chunks, with the figure that tells.
+    """Infer how a session was paced from when its chunks were sent.
 
     Parameters
     ----------
     session : Session
-        Of five chunks or more; of fewer it is unknown.
+        With five chunks or more; with fewer, the pacing is unknown.
 
     Returns
     -------

@@ -63,7 +63,7 @@ def drift(session: Session) -> float:
     """The trend of lateness, in seconds per second of audio: the median slope between two chunks.
 
     NaN for fewer than two chunks. A stall that delays fewer than a quarter of the chunks does not
-    tilt it, at either end of the session.
+    change it, even at the start or end of the session.
 
     Notes
     -----
@@ -242,23 +242,23 @@ class _Result(NamedTuple):
 
 
 def word_latency(session: Session, *, unmatched: bool = False) -> Latency:
-    """Emission latency: for each word, from its end until its final text is there to stay.
+    """Measure emission latency: for each word, from its end until its final text arrives and stays.
 
-    That is the first message of the last unbroken run of messages that hold it.
+    The result is the first message of the last unbroken run of messages that contain the word.
 
-    With a reference, only words that match one of its words count: what was misheard has no
-    known end. Without, all words count, by the service's own times. What does not count is there
-    where `unmatched` words are asked for.
+    With a reference, only words that match a word of it count, because the end of a misheard word
+    is not known. Without one, all words count, by the service's own times. With `unmatched`, words
+    that do not count are included, too, and marked.
     """
     check_session(session)
     return session.once(_words, "received", unmatched)
 
 
 def partial_latency(session: Session) -> Latency:
-    """Partial latency: for each word, from its end to the first message in which it is correct.
+    """Measure partial latency: for each word, from its end to the first message that has it right.
 
-    The word may have gone again before it came to stay. The median and the 90th percentile are
-    known as PR50 and PR90 (FastEmit, ICASSP 2021).
+    The word need not have stayed. The median and the 90th percentile are known as PR50 and PR90
+    (FastEmit, ICASSP 2021).
     """
     check_session(session)
     return session.once(_words, "first_correct", False)
@@ -289,10 +289,10 @@ def _excluded_word(session: Session, word: HeardWord) -> str:
 
 
 def first_word_latency(session: Session) -> Latency:
-    """For each turn, from the end of its first word to the first message with any word of the turn.
+    """Measure, for each turn, from the end of its first word to the first message with any words.
 
-    With a reference it is the first spoken word that belongs to the turn, heard or not. A message
-    that came before that word had begun to be sent does not count.
+    With a reference, it is the first spoken word of the turn, recognized or not. A message that
+    arrived before any of that word was sent does not count.
     """
     check_session(session)
     return session.once(_first_words)
@@ -320,22 +320,22 @@ def _first_words(session: Session) -> Latency:
 
 
 def turn_latency(session: Session, *, final: Literal["first", "formatted"] = "first") -> Latency:
-    """For each turn, from the end of its last spoken word to its final result.
+    """Measure, for each turn, from the end of its last spoken word to its final result.
 
-    With a reference that word counts whether it was heard or not: one that was missed or misheard
-    at the turn's end is a spoken word, and a hallucinated one is none. Without, it is the last
-    word of the first final, by the service's own times.
+    With a reference, the last spoken word counts whether or not it was recognized: a word that was
+    missed or misheard was spoken, and a hallucinated one was not. Without a reference, it is the
+    last word of the first final result, by the service's own times.
 
     Parameters
     ----------
     session : Session
     final : {"first", "formatted"}
-        Which message is meant where a service sends two: the first with `end_of_turn`, or the
-        last one, which is formatted. Both count from the same end.
+        Which message counts if a service sends two: the first with `end_of_turn`, or the last one,
+        which is formatted. Both are measured from the same end.
 
     See Also
     --------
-    Latency.excluded : why a turn is shown and not counted.
+    Latency.excluded : why a turn is shown but not counted.
     """
     check_session(session)
     return session.once(_turns, final)
@@ -385,7 +385,7 @@ def _ended_by_terminate(session: Session, at: float, turn: Turn) -> bool:
 def senders_share(latency: Latency) -> float:
     """The sender's share of latency: the sum of lateness and queue wait, over that of latency.
 
-    NaN where nobody waited. Where these are only known within bounds, it is the middle of
+    NaN if there was no latency. If the parts are known only within bounds, it is the middle of
     `senders_share_bounds`.
     """
     low, high = senders_share_bounds(latency)

@@ -33,21 +33,21 @@ LEAST = 10  # intervals that make a cadence
 
 @dataclass(frozen=True, slots=True)
 class Stability:
-    """What of the partial results was revised; casing and punctuation do not count.
+    """How much of the partial results was revised; casing and punctuation do not count.
 
     Attributes
     ----------
     unstable : int
         Words of a message that the next one of its turn changed or dropped, over all messages.
     erased : int
-        Words that a display takes back: of a message all from its first word on that the next one
-        has not there.
+        Words that a display takes back: in each message, all words from the first one that the next
+        message no longer has in that place.
     words : int
-        Of the turns' last messages.
+        Words in the turns' last messages.
     revised, turns : int
-        How many turns had any unstable word, of how many.
+        Number of turns with any unstable word, and number of turns.
     partials : int
-        How many messages came before each turn's last one, in all turns.
+        Number of messages before each turn's last one, in all turns.
     """
 
     unstable: int
@@ -74,10 +74,10 @@ class Stability:
 
 
 def partial_stability(session: Session) -> Stability:
-    """How much of what partial results showed was taken back.
+    """Measure how much of what partial results showed was revised.
 
-    NaN stands for its ratios where no turn had a partial result: a service that says nothing
-    before a turn's end is steady for another reason.
+    Its ratios are NaN if no turn had a partial result: a service that sends nothing before the end
+    of a turn is stable for another reason.
     """
     check_session(session)
     return session.once(_stability)
@@ -144,11 +144,11 @@ def cadence(session: Session) -> float | None:
 
 
 def early_cut_offs(session: Session) -> np.ndarray:
-    """Of each turn that silence ended, whether its speaker had more to say; shape (n,), bool.
+    """Whether each turn that silence ended was cut off early; shape (n,), bool.
 
-    The service ended it at a word that is not the last one of its turn in the reference, by the
-    reference's times. The share of them is the early cut-off rate (arXiv 2401.08916): a short
-    endpoint wait means nothing without it. Empty without a reference.
+    A turn was cut off early if the service ended it at a word that is not the last one of its turn
+    in the reference. Their share is the early cut-off rate (arXiv 2401.08916): a short endpoint
+    wait means nothing without it. Empty without a reference.
     """
     check_session(session)
     if session.reference is None:

@@ -51,78 +51,79 @@ async def sweep(
 ) -> pd.DataFrame:
     """Stream every clip with every chunk duration and pacing, and return a table of the sessions.
 
-    Each session goes to a file of its own in `folder` as it ends. Called again with the same grid
-    it runs what is not there yet, what failed included. A session that fails is recorded, and the
-    sweep goes on.
+    Each session is saved in its own file in `folder` when it ends. When called again with the same
+    grid, it runs only the sessions that are missing or failed. A session that fails is recorded,
+    and the sweep goes on.
 
     Parameters
     ----------
     clips : Clip or path, or several
-        A folder stands for all recordings that lie in it.
+        A folder stands for all recordings in it.
     chunks : float or several
-        Seconds of audio a message.
+        Seconds of audio per message.
     pacings : str or several
     service : optional
-        As for `rtkit.stream`. Workers in other processes start embedded services of their own.
+        As for `rtkit.stream`. Workers in other processes start their own embedded services.
     services : mapping of str to service, optional
-        In place of `service`: each of them, by the names that the table is to have in its column
+        Instead of `service`: several services, by name. The table has the name in its column
         ``service_name``; compare two with ``rtkit.compare_paired(table, by="service_name", ...)``.
     repeats : int
-        How many sessions of each kind.
+        Number of sessions of each kind.
     executor : concurrent.futures.Executor, optional
         Where the sessions run: a process pool, Dask's ``Client.get_executor()``, ipyparallel's
-        ``view.executor``... This process without it, in the caller's loop. Its workers must see
-        the clips and the folder under the same paths.
+        ``view.executor``, and so on; by default, in this process, in the caller's loop. Workers
+        must see the clips and the folder under the same paths.
     folder : str or Path
-        Gets the sessions (``*.jsonl``), what failed (``*.failed``) and the table
-        (``sweep.parquet``).
+        Where the sessions (``*.jsonl``), failures (``*.failed``) and the table (``sweep.parquet``)
+        are saved.
     seed : int
-        Of the order in which the sessions run, so that nothing that changes in the course of the
-        sweep (a host that warms up, a network at noon) falls on one pacing.
+        Seed of the random order in which the sessions run, so that nothing that changes during the
+        sweep (a host that warms up, a busy network at noon) affects one pacing only.
     max_concurrency : int, optional
-        How many sessions may be open at the same time. Without an executor 1: sessions that share
-        an interpreter disturb each other. With one, as many as it runs.
+        The maximum number of concurrent sessions; by default, as many as the executor runs, or 1
+        without an executor, because sessions that share an interpreter disturb each other.
     sessions_per_minute : float, optional
-        How many sessions may be opened in a minute, evenly spaced; for AssemblyAI 5, which is what
-        a free account may do, and for several services the least. No bound otherwise.
+        The maximum number of new sessions per minute, evenly spaced. The default for AssemblyAI is
+        5, the limit of a free account; for several services, the lowest of their defaults;
+        otherwise unlimited.
     confirm : bool or callable, optional
-        Whether a sweep against a service that bills begins: True, or a function of the sentence
-        that states the cost. Without it the person at the keyboard is asked.
+        Agreement to the cost of a service that bills: True, or a function that takes the sentence
+        stating the cost and returns whether to begin. By default, you are asked.
     simulated : bool
         Run `rtkit.simulate` instead of `rtkit.stream`: in virtual time, without a service. Each
-        repeat has a seed of its own.
+        repeat has its own seed.
     progress : bool
-        Show a bar with the time left, and say at the end what failed.
+        Show a bar with the time left and, at the end, what failed.
     **options
-        The other parameters of `rtkit.stream` (of `rtkit.simulate`), the same for all; `catch_up`
-        is for the wall clock alone. `work` as a function is known again by what it does.
+        Other parameters of `rtkit.stream` (or `rtkit.simulate`), the same for all sessions;
+        `catch_up` applies only to the wall clock. A `work` function is recognized in a later run by
+        its code.
 
     Returns
     -------
     pandas.DataFrame
-        A row a session, in the grid's order: the columns of ``rtkit.to_frame(..., "sessions")``,
-        and before them ``recording``, ``clip_start`` (seconds into the recording), ``chunk``,
-        ``pacing``, ``repeat``, ``order`` (the place in the order in which they were run),
-        ``file``, ``error`` (empty where all went well; NaN stands in the figures of the others),
-        and ``open_seconds`` (session time, which is what services bill).
+        One row per session, in the grid's order. The columns are ``recording``, ``clip_start``
+        (seconds into the recording), ``chunk``, ``pacing``, ``repeat``, ``order`` (the position in
+        which it ran), ``file``, ``error`` (empty if all went well; otherwise the metrics are NaN)
+        and ``open_seconds`` (session time, which is what services bill), then those of
+        ``rtkit.to_frame(..., "sessions")``.
 
     Raises
     ------
     ValueError, TypeError
-        If anything asked for cannot be, or another sweep runs in `folder`; before the first
-        session.
+        If a parameter is invalid, or another sweep runs in `folder`; before the first session.
     RuntimeError
-        If the service bills and nobody agreed.
+        If the service bills and nobody agreed to the cost.
     ImportError
         If pandas, pyarrow or tqdm are not installed.
 
     Notes
     -----
-    When it is cancelled, sessions in this process end cleanly and run again the next time;
-    those that run elsewhere go on to their end, and count.
+    If cancelled, sessions in this process end properly and run again the next time; sessions that
+    run elsewhere continue to their end, and count.
 
-    ``AssemblyAI(key=...)`` goes to the workers with its key, in memory; where the way there is not
-    private, leave the key to their environment: ``AssemblyAI()``.
+    ``AssemblyAI(key=...)`` is sent to the workers with its key, in memory. If the connection to
+    them is not private, set the key in their environment and pass ``AssemblyAI()``.
     """
     _need_libraries()
     if services is not None and service is not None:

@@ -51,24 +51,23 @@ PUBLIC = frozenset(  # parameters that hold no secret
 
 @dataclass(frozen=True, kw_only=True)
 class AssemblyAI(Keyed):
-    """The real service.
+    """AssemblyAI's Streaming API v3.
 
     Parameters
     ----------
     key : str, optional
-        The API key; from the environment variable ASSEMBLYAI_API_KEY without it. It is neither
-        shown nor saved.
+        The API key; by default, the environment variable ASSEMBLYAI_API_KEY. Never shown or saved.
     speech_model : str
-        Always sent, because the service's own default has changed over time.
+        The model. The model. Always sent, because the service's own default has changed over time.
     format_turns : bool
-        Ask for casing and punctuation. Some models then send two final messages a turn.
+        Ask for casing and punctuation. Some models then send two final messages per turn.
     host : str
-        ``streaming.assemblyai.com``, or ``streaming.us...`` or ``streaming.eu...`` to keep the
-        data in a region. With ``ws://`` before it, a service on this machine that needs no
-        encryption: ``ws://127.0.0.1:8765``.
+        ``streaming.assemblyai.com``, or ``streaming.us...`` or ``streaming.eu...`` to keep data in
+        that region. For an unencrypted service on this machine, an address:
+        ``ws://127.0.0.1:8765``.
     parameters : mapping
-        Further parameters of the session, by the service's own names. What rtkit does not know by
-        name is taken for a secret: it is sent, and neither shown nor saved.
+        Further session parameters, under the service's own names. Values of parameters that rtkit
+        does not know are treated as secrets: they are sent, but never shown or saved.
     """
 
     NAME: ClassVar[str] = "AssemblyAI"

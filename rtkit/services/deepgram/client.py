@@ -48,22 +48,21 @@ PUBLIC = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Deepgram(Account):
-    """Deepgram, as `rtkit.stream` speaks to it.
+    """Deepgram's streaming API (v1 and Flux).
 
     Parameters
     ----------
     key : str, optional
-        The API key; from the environment variable DEEPGRAM_API_KEY without it. It is neither shown
-        nor saved.
+        The API key; by default, the environment variable DEEPGRAM_API_KEY. Never shown or saved.
     model : str
-        Those named ``flux-...`` are spoken to by their own protocol (v2).
+        The model. Models named ``flux-...`` use their own protocol (v2).
     host : str
-        ``api.deepgram.com``, or one of its other regions or your own; with ``ws://`` before it, a
-        service on this machine: ``ws://127.0.0.1:8765``.
+        ``api.deepgram.com``, another region, or your own deployment. For an unencrypted service on
+        this machine, an address: ``ws://127.0.0.1:8765``.
     parameters : mapping
-        Further parameters, by the service's own names. Without any, rtkit asks models other than
-        Flux for ``interim_results`` and for ``endpointing`` after 300 ms (its own default, 10 ms,
-        ends a turn in mid-sentence).
+        Further parameters, under the service's own names. By default, rtkit asks models other than
+        Flux for ``interim_results`` and ``endpointing`` after 300 ms. (Deepgram's own default, 10
+        ms, ends turns in mid-sentence.)
     """
 
     NAME: ClassVar[str] = "Deepgram"

@@ -38,22 +38,23 @@ PUBLIC = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class OpenAI(Account):
-    """OpenAI's Realtime transcription, or a vLLM server's, as `rtkit.stream` speaks to it.
+    """OpenAI's Realtime transcription, or a vLLM server with the same kind of API.
 
     Parameters
     ----------
     key : str, optional
-        The API key; from the environment variable OPENAI_API_KEY without it. It is neither shown
-        nor saved. A vLLM server is told the one given here alone, if any.
+        The API key; by default, the environment variable OPENAI_API_KEY. Never shown or saved. A
+        vLLM server receives only a key passed here, if any.
     model : str
-        ``"gpt-live-transcribe"``, or what the vLLM server serves. With ``"gpt-realtime-whisper"``
-        turns end with the session only: it has no voice detection.
+        ``"gpt-live-transcribe"``, or the model that the vLLM server serves. With
+        ``"gpt-realtime-whisper"``, which has no voice detection, turns end only when the session
+        does.
     host : str
-        ``api.openai.com``; with ``ws://`` before it, a service on this machine:
+        ``api.openai.com``. For an unencrypted service on this machine, an address:
         ``ws://127.0.0.1:8000``.
     parameters : mapping
-        Further entries of the session's ``audio.input``, such as ``turn_detection`` (rtkit asks for
-        ``server_vad`` and 0.5 s of silence), ``noise_reduction`` or ``transcription``. vLLM has
+        Further entries of the session's ``audio.input``, such as ``turn_detection`` (by default,
+        ``server_vad`` with 0.5 s of silence), ``noise_reduction`` or ``transcription``. vLLM has
         none.
     dialect : {"openai", "vllm"}
     """

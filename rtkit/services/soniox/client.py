@@ -39,20 +39,19 @@ PUBLIC = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Soniox(Account):
-    """Soniox, as `rtkit.stream` speaks to it.
+    """Soniox's real-time API.
 
     Parameters
     ----------
     key : str, optional
-        The API key; from the environment variable SONIOX_API_KEY without it. It is neither shown
-        nor saved.
+        The API key; by default, the environment variable SONIOX_API_KEY. Never shown or saved.
     model : str
     host : str
-        ``stt-rt.soniox.com``, or one of its other regions; with ``ws://`` before it, a service on
-        this machine: ``ws://127.0.0.1:8765``.
+        ``stt-rt.soniox.com``, or another region. For an unencrypted service on this machine, an
+        address: ``ws://127.0.0.1:8765``.
     parameters : mapping
-        Further parameters, by the service's own names. rtkit asks for
-        ``enable_endpoint_detection``: without it no turn ends before the session does.
+        Further parameters, under the service's own names. By default, rtkit asks for
+        ``enable_endpoint_detection``; without it, no turn ends before the session does.
     """
 
     NAME: ClassVar[str] = "Soniox"

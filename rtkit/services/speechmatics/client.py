@@ -49,21 +49,22 @@ PUBLIC = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Speechmatics(Account):
-    """Speechmatics' real-time service, as `rtkit.stream` speaks to it.
+    """Speechmatics' real-time API (RT v2).
 
     Parameters
     ----------
     key : str, optional
-        The API key; from the environment variable SPEECHMATICS_API_KEY without it. It is neither
-        shown nor saved.
+        The API key; by default, the environment variable SPEECHMATICS_API_KEY. Never shown or
+        saved.
     model : str
-        ``"enhanced"`` or ``"standard"``, or one of its newer names.
+        ``"enhanced"``, ``"standard"``, or a newer model name.
     host : str
-        ``eu2.rt.speechmatics.com``, or one of its other regions; with ``ws://`` before it, a
-        service on this machine: ``ws://127.0.0.1:8765``.
+        ``eu2.rt.speechmatics.com``, or another region. For an unencrypted service on this machine,
+        an address: ``ws://127.0.0.1:8765``.
     parameters : mapping
-        Further entries of its ``transcription_config``. rtkit asks for English, partials, and the
-        end of an utterance after 0.5 s of silence: without that no turn ends before the session.
+        Further entries of ``transcription_config``. By default, rtkit asks for English, partials,
+        and the end of an utterance after 0.5 s of silence; without the last, no turn ends before
+        the session does.
     """
 
     NAME: ClassVar[str] = "Speechmatics"
