@@ -11,12 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtkit.analysis.naming import Sessions, named
-from rtkit.analysis.timing.latency import (
-    Latency,
-    heard_words,
-    quantiles,
-    turn_latency,
-)
+from rtkit.analysis.statistics.quantiles import quantiles
+from rtkit.analysis.timing.latency import Latency, turn_latency
+from rtkit.analysis.timing.turns import heard_words
 from rtkit.markup import Table
 from rtkit.services.messages import Turn
 from rtkit.session import Session

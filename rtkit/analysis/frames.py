@@ -16,16 +16,8 @@ from rtkit.analysis.checks.validity import validity
 from rtkit.analysis.metrics import METRICS
 from rtkit.analysis.naming import Sessions, named, parameters_of, service_of
 from rtkit.analysis.timing.alignment import normalize
-from rtkit.analysis.timing.latency import (
-    HeardWord,
-    Latency,
-    first_word_latency,
-    heard_words,
-    holding_chunk,
-    turn_latency,
-    word_latency,
-)
-from rtkit.analysis.timing.turns import heard_turns
+from rtkit.analysis.timing.latency import Latency, first_word_latency, turn_latency, word_latency
+from rtkit.analysis.timing.turns import HeardWord, heard_turns, heard_words, holding_chunk
 from rtkit.boundary.text import unknown
 from rtkit.session import Session
 

@@ -15,14 +15,13 @@ import numpy as np
 from rtkit.analysis.timing.attribution import confirmed_at
 from rtkit.analysis.timing.latency import (
     Latency,
-    drift,
     first_word_latency,
-    jitter,
     partial_latency,
     senders_share_bounds,
     turn_latency,
     word_latency,
 )
+from rtkit.analysis.timing.lateness import drift, jitter
 from rtkit.analysis.timing.partials import (
     early_cut_offs,
     partial_intervals,

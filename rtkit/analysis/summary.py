@@ -10,13 +10,9 @@ from rtkit.analysis.checks.result_mistakes import void_metrics
 from rtkit.analysis.checks.validity import validity
 from rtkit.analysis.metrics import METRICS
 from rtkit.analysis.naming import Sessions, named
+from rtkit.analysis.statistics.quantiles import quantiles
 from rtkit.analysis.timing.attribution import SLOWEST, hearing_speed
-from rtkit.analysis.timing.latency import (
-    quantiles,
-    senders_share_bounds,
-    turn_latency,
-    word_latency,
-)
+from rtkit.analysis.timing.latency import senders_share_bounds, turn_latency, word_latency
 from rtkit.analysis.timing.turns import never_ended
 from rtkit.markup import Table
 from rtkit.session import Session

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rtkit.analysis.checks.validity import BUDGET
-from rtkit.analysis.timing.latency import Quantiles, quantiles
+from rtkit.analysis.statistics.quantiles import Quantiles, quantiles
 from rtkit.audio import silence
 from rtkit.clock.alarm import Alarm
 from rtkit.experiments.bare_peer import bare_peer

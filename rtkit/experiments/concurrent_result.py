@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from rtkit.analysis.checks.validity import BUDGET
-from rtkit.analysis.timing.latency import Latency, Quantiles, quantiles, turn_latency, word_latency
+from rtkit.analysis.statistics.quantiles import Quantiles, quantiles
+from rtkit.analysis.timing.latency import Latency, turn_latency, word_latency
 from rtkit.recording import StreamError
 from rtkit.session import Session
 

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from rtkit.analysis.timing.inferred import pacing_of
 from rtkit.analysis.timing.latency import senders_share, turn_latency
+from rtkit.analysis.timing.lateness import pacing_of
 from rtkit.boundary.text import told
 from rtkit.clock.stalls import Lookout
 from rtkit.loopback.process import Loopback

@@ -14,7 +14,7 @@ from typing import Any
 
 from websockets.exceptions import WebSocketException
 
-from rtkit.analysis.timing.inferred import pacing_of
+from rtkit.analysis.timing.lateness import pacing_of
 from rtkit.boundary.secrets import StrikeOut
 from rtkit.boundary.text import told
 from rtkit.recording import Recorder

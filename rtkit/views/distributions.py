@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
 from rtkit.analysis.naming import Sessions, named, said
 from rtkit.analysis.statistics.bootstrap import Interval
 from rtkit.analysis.statistics.pooling import Pool, pool
-from rtkit.analysis.timing.latency import quantiles
+from rtkit.analysis.statistics.quantiles import quantiles
 from rtkit.views.figure import ThemedFigure
 from rtkit.views.looks import OFF, legend_below, looks_of, say_instead, setting_the_axis, titled
 from rtkit.views.units import MS, Unit, duration, minus, unit_of

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from rtkit.analysis.timing.latency import Latency, heard_words, turn_latency, word_latency
-from rtkit.analysis.timing.parts import parts_of
+from rtkit.analysis.timing.latency import Latency, turn_latency, word_latency
+from rtkit.analysis.timing.turns import heard_words
 from rtkit.session import Session
 from rtkit.views.colors import EVERY_PART, Part
 
@@ -45,9 +45,9 @@ def explained(session: Session, *, offset: float = 0.0) -> dict[str, Any]:
         ``chunks``: ``[start, end, due, sent]`` of each. ``stalls``: ``[from, to]``. ``words`` and
         ``turns``: ``text``; ``start``, ``end`` (None where not known) and ``received``;
         ``latency`` and its ``parts`` in ms, which add up as they are written (None where the end
-        is not known); ``unsure``, the ms by which they may be off; ``chunk``, the one that holds
-        the end, and ``decided``, the one that decided; ``known``, how that is known, and ``how``,
-        the same as a sentence; ``out``, why it does not count, or empty.
+        is not known); ``unsure``, by how many ms any of them may be off; ``chunk``, the one that
+        holds the end, and ``decided``, the one that decided; ``known``, how that is known, and
+        ``how``, the same as a sentence; ``out``, why it does not count, or empty.
     """
     rate = session.settings.rate
     words = heard_words(session)
@@ -76,8 +76,8 @@ def explained(session: Session, *, offset: float = 0.0) -> dict[str, Any]:
 
 
 def stack(latency: Latency) -> list[tuple[Part, np.ndarray]]:
-    """The parts of each, as `parts_of` gives them, each with its look."""
-    values = parts_of(latency)
+    """The parts of each, as `Latency.parts` gives them, each with its look."""
+    values = latency.parts
     return [(part, values[part.name]) for part in EVERY_PART]
 
 
@@ -95,7 +95,7 @@ def _told(latency: Latency, starts: list[float], offset: float) -> list[dict[str
     names = [part.name for part, _ in stacked]
     values = np.array([values for _, values in stacked])
     shown, there = in_ms(np.nan_to_num(values)), ~np.isnan(values)
-    unsure = latency.half_width + latency.confirmation_half_width
+    unsure = {name: np.round(latency.half_widths(name) * 1000, 1) for name in names}
     told = []
     for i, text in enumerate(latency.texts):
         known = str(latency.known[i])
@@ -114,7 +114,7 @@ def _told(latency: Latency, starts: list[float], offset: float) -> list[dict[str
                 "received": _at(latency.received[i], offset),
                 "latency": round(sum(parts.values()), 1) if parts else None,
                 "parts": parts or None,
-                "unsure": round(float(unsure[i]) * 1000, 1),
+                "unsure": {name: float(unsure[name][i]) for name in parts if unsure[name][i]},
                 "chunk": first,
                 "decided": last,
                 "known": known,

@@ -128,7 +128,7 @@ function show(box, data, kept = {}) {
         made("dl", {}, ...shown.flatMap(([name, value]) => [
           made("dt", {}, made("i", {style: `background: ${ink(parts[name][1])}`}), parts[name][0]),
           made("dd", {"data-part": name}, ms(value)
-            + (item.unsure && !["chunk_wait", "endpoint_wait"].includes(name) ? ` \u00b1 ${ms(item.unsure)}` : "")),
+            + (item.unsure[name] ? ` \u00b1 ${ms(item.unsure[name])}` : "")),
         ]), made("dt", {}, made("i"), "together"), made("dd", {"data-part": "latency"}, ms(item.latency))));
     }
     const chunk = items(session, "chunks")[item.decided];

@@ -19,7 +19,8 @@ from matplotlib.text import Annotation
 
 from rtkit.analysis.definitions import DEFINITIONS
 from rtkit.analysis.naming import Sessions, named, said
-from rtkit.analysis.timing.latency import drift, quantiles
+from rtkit.analysis.statistics.quantiles import quantiles
+from rtkit.analysis.timing.lateness import drift
 from rtkit.boundary.files import replacing
 from rtkit.session import Session
 from rtkit.views.distributions import plot_lateness_distribution

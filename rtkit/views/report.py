@@ -22,7 +22,7 @@ from matplotlib.artist import Artist
 from rtkit.analysis.checks.validity import validity
 from rtkit.analysis.naming import Sessions, named
 from rtkit.analysis.summary import notes, summarize
-from rtkit.analysis.timing.latency import heard_words
+from rtkit.analysis.timing.turns import heard_words
 from rtkit.audio import Clip
 from rtkit.boundary.files import replacing
 from rtkit.markup import Table

@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from rtkit.analysis.naming import Sessions, named, said
-from rtkit.analysis.timing.latency import heard_words, turn_latency
+from rtkit.analysis.timing.latency import turn_latency
+from rtkit.analysis.timing.turns import heard_words
 from rtkit.session import Session
 from rtkit.views.looks import (
     ink,

@@ -17,7 +17,7 @@ from ratios import ratio
 
 import rtkit
 from rtkit.analysis.checks.validity import BUDGET
-from rtkit.analysis.timing.latency import quantiles
+from rtkit.analysis.statistics.quantiles import quantiles
 from rtkit.experiments.calibrate import Calibration, ways
 
 MAX_CHUNK = 1.0  # seconds that the service takes

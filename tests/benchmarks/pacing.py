@@ -21,7 +21,7 @@ at sender
     through the kernel. rtkit's is the lateness that its sessions record.
 jitter
     How far the arrival lies from the least-squares line through its slice, moved so that half of
-    the chunks lie on either side: what `rtkit.analysis.timing.latency.jitter` computes.
+    the chunks lie on either side: what `rtkit.analysis.timing.lateness.jitter` computes.
 drift
     That line's slope, in parts per million of real time; the median of the slices.
 CPU

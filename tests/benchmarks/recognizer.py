@@ -31,8 +31,10 @@ import numpy as np
 from ratios import ratio
 
 import rtkit
+from rtkit.analysis.statistics.quantiles import quantiles
 from rtkit.analysis.timing.alignment import normalize
-from rtkit.analysis.timing.latency import heard_words, quantiles, turn_latency
+from rtkit.analysis.timing.latency import turn_latency
+from rtkit.analysis.timing.turns import heard_words
 
 CHUNK = 0.05
 # No worse than beside the script, as far as seven rounds can tell: the script against itself came

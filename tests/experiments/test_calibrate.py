@@ -13,7 +13,7 @@ import pytest
 from facts import session
 from remains import nothing_remains
 
-from rtkit.analysis.timing.latency import Quantiles
+from rtkit.analysis.statistics.quantiles import Quantiles
 from rtkit.audio import silence
 from rtkit.clock.virtual import VirtualLoop
 from rtkit.experiments.bare_peer import bare_peer

@@ -15,7 +15,8 @@ import pytest
 from facts import CALL
 from remains import nothing_remains
 
-from rtkit.analysis.timing.latency import drift, turn_latency, word_latency
+from rtkit.analysis.timing.latency import turn_latency, word_latency
+from rtkit.analysis.timing.lateness import drift
 from rtkit.audio import open_clip
 from rtkit.experiments.simulate import simulate
 from rtkit.recording import StreamError, load_session

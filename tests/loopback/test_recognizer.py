@@ -27,7 +27,8 @@ from websockets.asyncio.client import connect
 
 import rtkit
 from rtkit.analysis.timing.alignment import normalize
-from rtkit.analysis.timing.latency import heard_words, turn_latency, word_latency
+from rtkit.analysis.timing.latency import turn_latency, word_latency
+from rtkit.analysis.timing.turns import heard_words
 from rtkit.audio import bundled, open_clip
 from rtkit.loopback.conversation import Behavior, Conversation, Say
 from rtkit.loopback.engines import Guess, Onset, Phrase, Sound

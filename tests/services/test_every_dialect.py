@@ -21,8 +21,8 @@ from facts import CALL
 from matplotlib.figure import Figure
 
 import rtkit
-from rtkit.analysis.timing.latency import Latency, heard_words, turn_latency, word_latency
-from rtkit.analysis.timing.parts import parts_of
+from rtkit.analysis.timing.latency import Latency, turn_latency, word_latency
+from rtkit.analysis.timing.turns import heard_words
 from rtkit.audio import Clip, open_clip
 from rtkit.loopback.options import Options
 from rtkit.recording import StreamError
@@ -137,7 +137,7 @@ def test_receipts_part_the_network_from_the_service(dialect: str, pacing: str) -
     for latency in (words, turns, found):
         adds_up(latency)
         assert latency.confirmation[latency.counted] == pytest.approx(2 * NETWORK, abs=1e-3)
-        parts = parts_of(latency)
+        parts = latency.parts
         assert np.nansum([*parts.values()], axis=0) == pytest.approx(latency.latency, abs=1e-9)
         assert np.isnan(parts["service_time"]).all()
         assert np.isnan(parts["since_sent"]).all()

@@ -24,7 +24,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
 from rtkit.analysis.naming import Sessions
-from rtkit.analysis.timing.latency import drift, turn_latency
+from rtkit.analysis.timing.latency import turn_latency
+from rtkit.analysis.timing.lateness import drift
 from rtkit.session import Session
 from rtkit.views.colors import PARTS
 from rtkit.views.distributions import plot_lateness_distribution

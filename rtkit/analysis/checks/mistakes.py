@@ -22,7 +22,7 @@ from rtkit.analysis.checks.audio_mistakes import (
 from rtkit.analysis.checks.findings import Mistake, Mistakes
 from rtkit.analysis.checks.result_mistakes import void_metrics
 from rtkit.analysis.timing.alignment import align_texts
-from rtkit.analysis.timing.latency import drift
+from rtkit.analysis.timing.lateness import drift
 from rtkit.analysis.timing.turns import agreement, heard_turns, never_ended
 from rtkit.audio import Clip, Header
 from rtkit.services.endpoint import Closed

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtkit.analysis.checks.audio_mistakes import SILENT
-from rtkit.analysis.timing.latency import quantiles, turn_latency, word_latency
+from rtkit.analysis.statistics.quantiles import quantiles
+from rtkit.analysis.timing.latency import turn_latency, word_latency
 from rtkit.analysis.timing.turns import agreement
 from rtkit.audio.levels import decibels
 from rtkit.clock.stalls import LEAST

@@ -6,7 +6,7 @@ import html
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,7 +14,6 @@ import numpy as np
 
 from rtkit.analysis.naming import Sessions, named
 from rtkit.analysis.statistics.pooling import LATENCIES, counted_of, measure_of
-from rtkit.analysis.timing.parts import parts_of
 from rtkit.recording import load_session
 from rtkit.session import Session
 
@@ -40,7 +39,7 @@ class Case:
     """One bad case: how long it took, where it is, and what made it so long. Seconds.
 
     `at` counts from the start of the recording, `parts` add up to `seconds`. Where the service does
-    not say which audio decided, they are only known to within their half-widths.
+    not say which audio decided, they are only known to within their `half_widths`.
     """
 
     recording: str
@@ -50,18 +49,14 @@ class Case:
     seconds: float
     parts: Mapping[str, float]
     file: Path | None = None
-    half_width: float = 0.0
-    confirmation_half_width: float = 0.0
+    half_widths: Mapping[str, float] = field(default_factory=dict)
 
     def part(self, name: str) -> str:
         """In ms, and how far that may lie from the truth."""
         if name not in self.parts:
             return ""
-        exact = ("chunk_wait", "endpoint_wait", "confirmation")  # as `Latency.bounds` has it
-        unsure = 0.0 if name in exact else self.half_width
-        if "confirm" in name:  # it, and what came after it
-            unsure += self.confirmation_half_width
-        width = f" ± {unsure * 1000:.0f}" if round(unsure * 1000) > 0 else ""
+        unsure = self.half_widths.get(name, 0.0) * 1000
+        width = f" ± {unsure:.0f}" if round(unsure) > 0 else ""
         return f"{self.parts[name] * 1000:.0f}{width}"
 
 
@@ -174,15 +169,15 @@ def _cases(name: str, session: Session, of: str, file: Path | None) -> Iterable[
             yield Case(settings.recording, name, at, "", late, {"lateness": late}, file)
         return
     latency = LATENCIES[of](session)
-    of_each = parts_of(latency)
+    of_each = latency.parts
     for i in np.flatnonzero(counted_of(session, of)).tolist():
         known = ((part, float(values[i])) for part, values in of_each.items())
         parts = {part: value for part, value in known if not math.isnan(value)}
         if not parts["queue_wait"]:  # mostly there is none
             del parts["queue_wait"]
         seconds, at = float(latency.latency[i]), first + float(latency.end[i])
-        unsure = float(latency.half_width[i]), float(latency.confirmation_half_width[i])
-        yield Case(settings.recording, name, at, latency.texts[i], seconds, parts, file, *unsure)
+        unsure = {part: float(latency.half_widths(part)[i]) for part in parts}
+        yield Case(settings.recording, name, at, latency.texts[i], seconds, parts, file, unsure)
 
 
 def _row(case: Case, names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""How late each chunk left, how late each word and turn came back, and whose lateness it was.
+"""How late each word and turn came back, of which parts, and whose lateness it was.
 
 Pure functions of a session's facts, in seconds. With e the instant at which a word ends, k the
 chunk that holds it, d the chunk that decided a turn's end, and r the result's arrival::
@@ -40,55 +40,14 @@ from rtkit.services.messages import Turn
 from rtkit.session import Session, check_session
 
 __all__ = [
-    "HeardWord",
     "Latency",
-    "Quantiles",
-    "drift",
     "first_word_latency",
-    "heard_words",
-    "holding_chunk",
-    "jitter",
     "partial_latency",
-    "quantiles",
     "senders_share",
+    "senders_share_bounds",
     "turn_latency",
     "word_latency",
 ]
-
-
-PAIRED = 1000  # chunks, each with each: half a million slopes
-
-
-def drift(session: Session) -> float:
-    """The trend of lateness, in seconds per second of audio: the median slope between two chunks.
-
-    NaN for fewer than two chunks. A stall that delays fewer than a quarter of the chunks does not
-    change it, even at the start or end of the session.
-
-    Notes
-    -----
-    Theil and Sen's estimator, over all pairs of at most 1000 chunks, evenly chosen.
-    """
-    check_session(session)
-    count = len(session.chunks)
-    if count < 2:
-        return float("nan")
-    chosen = np.unique(np.linspace(0, count - 1, min(count, PAIRED)).round().astype(int))
-    due, lateness = session.due[chosen], session.lateness[chosen]
-    one, other = np.triu_indices(len(chosen), 1)
-    return float(np.median((lateness[other] - lateness[one]) / (due[other] - due[one])))
-
-
-def jitter(session: Session) -> np.ndarray:
-    """How far each chunk's lateness lies from the trend, in seconds, shape (chunks,), >= 0.
-
-    The trend is the line of `drift`, moved so that half of the chunks lie on either side.
-    """
-    check_session(session)
-    if len(session.chunks) < 2:
-        return np.zeros(len(session.chunks))
-    residual = session.lateness - drift(session) * session.due
-    return np.asarray(np.abs(residual - np.median(residual)))
 
 
 # Words and turns.
@@ -196,15 +155,41 @@ class Latency:
         """Where the service says which audio decided: elsewhere two parts are known as a sum."""
         return np.asarray(self.known != "bounded")
 
-    def bounds(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        """Between which values each one's part lies: the least, and the greatest."""
-        values, half_width = getattr(self, part), np.zeros(len(self))
+    @property
+    def parts(self) -> dict[str, np.ndarray]:
+        """The parts of each, by name; those of one add up to its latency.
+
+        NaN where a part is none of it: what the service did not tell apart is one part, and what
+        followed a receipt takes the place of the whole.
+        """
+        bounded, confirmed = self.known == "bounded", ~np.isnan(self.confirmation)
+        none = {
+            "chunk_wait": False,
+            "endpoint_wait": bounded | (self.known == "held"),
+            "lateness": False,
+            "queue_wait": False,
+            "confirmation": False,
+            "service_time": bounded | confirmed,
+            "after_confirmation": bounded,
+            "since_sent": ~bounded | confirmed,
+            "since_confirmed": ~bounded,
+        }
+        return {name: np.where(no, np.nan, getattr(self, name)) for name, no in none.items()}
+
+    def half_widths(self, part: str) -> np.ndarray:
+        """How far each one's part may lie from the truth, either way."""
+        within = np.zeros(len(self))
         rest = ("after_confirmation", "since_confirmed")
         if part in ("lateness", "queue_wait", "service_time", "since_sent", *rest):
-            half_width = half_width + self.half_width
+            within = within + self.half_width
         if part in ("confirmation", *rest):
-            half_width = half_width + self.confirmation_half_width
-        return values - half_width, values + half_width
+            within = within + self.confirmation_half_width
+        return within
+
+    def bounds(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Between which values each one's part lies: the least, and the greatest."""
+        values, within = getattr(self, part), self.half_widths(part)
+        return values - within, values + within
 
     def quantiles(self, part: str = "latency") -> Quantiles:
         """Quantiles of `latency` or of one part, of those that count.

@@ -555,11 +555,13 @@ def test_an_undecided_turn_has_one_part_for_two_and_says_how_well_it_is_known() 
     (case,) = rtkit.worst_cases(heard)["call.wav"]
     assert set(case.parts) == {"chunk_wait", "lateness", "since_sent"}
     assert sum(case.parts.values()) == pytest.approx(case.seconds)
-    late = replace(case, parts={"chunk_wait": 0.05, "lateness": 0.1}, half_width=0.02)
+    late = replace(
+        case, parts={"chunk_wait": 0.05, "lateness": 0.1}, half_widths={"lateness": 0.02}
+    )
     assert [late.part(name) for name in ("chunk_wait", "lateness", "since_sent")] == [
         *("50", "100 ± 20", ""),
     ]
-    assert replace(late, half_width=0.0004).part("lateness") == "100"
+    assert replace(late, half_widths={"lateness": 0.0004}).part("lateness") == "100"
     worst = Worst("turn_latency", {"call.wav": (case, late)})
     assert "chunk wait 50 + lateness 100 ± 20 [" in str(worst)
     assert ">100 ± 20</td>" in worst._repr_html_()

@@ -13,18 +13,17 @@ import pytest
 from conftest import MakeClip, simulate, spoken
 from facts import call, converse, saying, session, turn, unstamped
 
+from rtkit.analysis.statistics.quantiles import quantiles
 from rtkit.analysis.timing.latency import (
     Latency,
-    drift,
     first_word_latency,
-    heard_words,
-    jitter,
-    quantiles,
     senders_share,
     senders_share_bounds,
     turn_latency,
     word_latency,
 )
+from rtkit.analysis.timing.lateness import drift, jitter
+from rtkit.analysis.timing.turns import heard_words
 from rtkit.services.messages import Turn
 from rtkit.session import Chunk, Session
 

@@ -12,12 +12,11 @@ from facts import Heard, said, saying, session, turn, unstamped
 from rtkit.analysis.timing.latency import (
     Latency,
     first_word_latency,
-    heard_words,
     partial_latency,
     turn_latency,
     word_latency,
 )
-from rtkit.analysis.timing.turns import Agreement, agreement, heard_turns
+from rtkit.analysis.timing.turns import Agreement, agreement, heard_turns, heard_words
 from rtkit.services.messages import Word
 from rtkit.session import Message, Session
 

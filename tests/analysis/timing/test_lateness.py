@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from facts import session
 
-from rtkit.analysis.timing.inferred import pacing_of
+from rtkit.analysis.timing.lateness import pacing_of
 
 N = 100
 STALL = np.where(np.arange(N) < 30, 0.0, np.maximum(0.0, 0.5 - 0.1 * (np.arange(N) - 30)))

@@ -1,4 +1,4 @@
-"""What pacing a session had, by when its chunks came: for clients that do not tell."""
+"""How late chunks left: the trend, what departs from it, and the pacing that they show."""
 
 from __future__ import annotations
 
@@ -6,16 +6,48 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtkit.analysis.timing.latency import drift
 from rtkit.session import Session, check_session
 
-__all__ = ["PacingOf", "pacing_of"]
+__all__ = ["PacingOf", "drift", "jitter", "pacing_of"]
 
+PAIRED = 1000  # chunks, each with each: half a million slopes
 FEWEST = 5  # chunks
 FAST = 0.5  # of the audio's duration, within which unpaced audio has come
 CLOSE = 0.25  # of a chunk's duration: chunks that follow so soon came in one burst
 MANY = 0.2  # of all chunks
 STEADY = 0.001  # seconds per second of audio; quartz clocks differ by a tenth of it
+
+
+def drift(session: Session) -> float:
+    """The trend of lateness, in seconds per second of audio: the median slope between two chunks.
+
+    NaN for fewer than two chunks. A stall that delays fewer than a quarter of the chunks does not
+    change it, even at the start or end of the session.
+
+    Notes
+    -----
+    Theil and Sen's estimator, over all pairs of at most 1000 chunks, evenly chosen.
+    """
+    check_session(session)
+    count = len(session.chunks)
+    if count < 2:
+        return float("nan")
+    chosen = np.unique(np.linspace(0, count - 1, min(count, PAIRED)).round().astype(int))
+    due, lateness = session.due[chosen], session.lateness[chosen]
+    one, other = np.triu_indices(len(chosen), 1)
+    return float(np.median((lateness[other] - lateness[one]) / (due[other] - due[one])))
+
+
+def jitter(session: Session) -> np.ndarray:
+    """How far each chunk's lateness lies from the trend, in seconds, shape (chunks,), >= 0.
+
+    The trend is the line of `drift`, moved so that half of the chunks lie on either side.
+    """
+    check_session(session)
+    if len(session.chunks) < 2:
+        return np.zeros(len(session.chunks))
+    residual = session.lateness - drift(session) * session.due
+    return np.asarray(np.abs(residual - np.median(residual)))
 
 
 @dataclass(frozen=True)
