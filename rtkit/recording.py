@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from rtkit.audio import Header, Level
-from rtkit.boundary.text import clean, told
+from rtkit.boundary.text import clean, counted, told
 from rtkit.boundary.values import Count, Data, Duration, Instant, made_of
 from rtkit.clock.garbage import without_collecting
 from rtkit.reference import Reference
@@ -158,7 +158,7 @@ def _check_order(chunks: Sequence[Chunk]) -> None:
     stop, due, sent = 0, -math.inf, -math.inf
     for number, chunk in enumerate(chunks):
         if chunk.index != number:
-            raise ValueError(f"chunk {chunk.index} follows {number} chunks")
+            raise ValueError(f"chunk {chunk.index} follows {counted(number, 'chunk')}")
         if not (stop <= chunk.start < chunk.stop and due <= chunk.due and sent <= chunk.sent):
             raise ValueError(f"chunk {number} begins before the one before it")
         if chunk.returned < chunk.sent or chunk.padding > chunk.bytes:

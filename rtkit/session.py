@@ -21,6 +21,7 @@ import numpy as np
 
 from rtkit.audio.levels import Level
 from rtkit.boundary.files import replacing
+from rtkit.boundary.text import counted
 from rtkit.boundary.values import Count, Data, Duration, Instant, Raw, Within
 from rtkit.clock.garbage import without_collecting
 from rtkit.reference import Reference
@@ -69,6 +70,11 @@ class Settings:
     total: Count | None = None  # samples in the whole recording, where that is known
     looks_like: str | None = None  # what bytes that were sent as 16-bit samples seem to be
     resampled_from: Annotated[int, Within(1, 1e9)] | None = None  # the recording's rate, if another
+
+    @property
+    def start(self) -> float:
+        """Where in the recording the audio begins, in seconds."""
+        return self.first / self.rate
 
     @property
     def seconds(self) -> float:
@@ -382,7 +388,7 @@ class Session:
             late = f", last chunk {abs(last)} ms {'early' if last < 0 else 'late'}"
         return (
             f"<Session {self.settings.recording}, {self.label}: {ending}, "
-            f"{len(self.chunks)} chunks, {len(self.turns)} turns{late}>"
+            f"{counted(len(self.chunks), 'chunk')}, {counted(len(self.turns), 'turn')}{late}>"
         )
 
 

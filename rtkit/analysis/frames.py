@@ -197,7 +197,7 @@ def session_row(session: Session) -> dict[str, Any]:
     found, delay, parameters = validity(session), service.get("delay"), parameters_of(session)
     return {
         "recording": settings.recording,
-        "clip_start": settings.first / settings.rate,
+        "clip_start": settings.start,
         "clip_seconds": settings.seconds,
         "rate": settings.rate,
         "pacing": settings.pacing,

@@ -82,7 +82,7 @@ def told_apart(sessions: Iterable[Session]) -> list[str]:
 def _lesser(sessions: Sequence[Session]) -> Iterator[list[str]]:
     """What is said of sessions only where nothing greater tells them apart."""
     asked = [session.settings for session in sessions]
-    ends = [(one.first / one.rate, (one.first + one.samples) / one.rate) for one in asked]
+    ends = [(one.start, (one.first + one.samples) / one.rate) for one in asked]
     yield [f"{start:g} to {end:g} s" for start, end in ends]
     yield ["" if one.channel is None else f"channel {one.channel + 1}" for one in asked]
     works = [one.work for one in asked]

@@ -14,6 +14,7 @@ from rtkit.analysis.statistics.quantiles import quantiles
 from rtkit.analysis.timing.attribution import SLOWEST, hearing_speed
 from rtkit.analysis.timing.latency import senders_share_bounds, turn_latency, word_latency
 from rtkit.analysis.timing.turns import never_ended
+from rtkit.boundary.text import counted
 from rtkit.markup import Table
 from rtkit.session import Session
 
@@ -93,7 +94,8 @@ def _known_of(session: Session) -> Iterator[tuple[str, str]]:
     if matched < words and not session.settings.marks_speech:
         yield (
             "missed words",
-            f"{matched} of the reference's {words} words were recognized and are counted.",
+            f"{matched} of the reference's "
+            f"{counted(words, 'word was', 'words were')} recognized and counted.",
         )
     if session.settings.calibration is not None:
         error = session.settings.calibration["error"]
@@ -105,9 +107,9 @@ def _known_of(session: Session) -> Iterator[tuple[str, str]]:
 
 
 _EXCLUDED = {
-    "unmatched": "match nothing that was spoken",
-    "ambiguous": "end with a missed word that may belong to the next turn as well",
-    "early": "had a result before their last word was sent",
+    "unmatched": "with nothing spoken that matches",
+    "ambiguous": "with a missed word at the end that may belong to the next turn as well",
+    "early": "with a result before the last word was sent",
 }
 
 
@@ -140,7 +142,7 @@ def _of_turns(session: Session) -> Iterator[tuple[str, str]]:
         if count := int((latency.excluded == excluded).sum()):
             yield (
                 "not counted",
-                f"{count} of {turns} turns {why}: shown, but not counted.",
+                f"{count} of {counted(turns, 'turn')} {why}: shown, but not counted.",
             )
     if left := never_ended(session):
         numbers = ", ".join(str(turn.order) for turn in left[:5]) + ", ..." * (len(left) > 5)
@@ -168,7 +170,8 @@ def _of_bursts(session: Session) -> Iterator[tuple[str, str]]:
     if of_turns or of_words:
         yield (
             "disturbed",
-            f"{of_turns} of {len(turns)} turns and {of_words} of {len(words)} words came "
+            f"{of_turns} of {counted(len(turns), 'turn')} and {of_words} of "
+            f"{counted(len(words), 'word')} came "
             "behind a burst from the sender that the service may not have processed by then: "
             "shown, but not counted." + f" With catch_up={SLOWEST:g}, there would be none." * paced,
         )

@@ -15,7 +15,7 @@ import numpy as np
 
 from rtkit.audio.decoding import decoder, read_on_from
 from rtkit.audio.levels import Level, Meter
-from rtkit.boundary.text import clean, short_name
+from rtkit.boundary.text import clean, counted, short_name
 from rtkit.reference import Reference
 
 if TYPE_CHECKING:
@@ -128,8 +128,9 @@ class Clip:
                         left -= frames
                     if len(held) < size:
                         raise AudioError(
-                            f"{self.path} ends {(size - len(held)) // 2} samples too early: "
-                            "it was cut or changed while it was read. Copy or record it again."
+                            f"{self.path} ends {counted((size - len(held)) // 2, 'sample')} too "
+                            "early: it was cut or changed while it was read. Copy or record it "
+                            "again."
                         )
                     yield held[:size]
                     held = held[size:]
@@ -156,7 +157,9 @@ class Clip:
         return _measured(self, state.st_size, state.st_mtime_ns)
 
     def __repr__(self) -> str:
-        spoken = "no reference" if self.reference is None else f"{len(self.reference.words)} words"
+        spoken = "no reference"
+        if self.reference is not None:
+            spoken = counted(len(self.reference.words), "word")
         # What `open_raw` skips is a header, not audio.
         start = f" from {self.first / self.rate:.2f} s" if self.first and not self.header else ""
         chosen = "" if self.channel is None else f", channel {self.channel}"

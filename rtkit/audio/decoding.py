@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rtkit.audio.file_types import mpeg_frame
 from rtkit.audio.lengths import JOINED, NotWhole, audio_extent, check_ogg, mp3_tagged
+from rtkit.boundary.text import counted
 
 if TYPE_CHECKING:
     import soundfile
@@ -73,8 +74,8 @@ def _check_end(path: Path, sound: soundfile.SoundFile) -> None:
         whole = False
     if not whole:
         raise NotWhole(
-            f"is truncated: its header promises {sound.frames} samples but the last of them "
-            f"cannot be read"
+            f"is truncated: its header promises {counted(sound.frames, 'sample')} but the last "
+            "of them cannot be read"
         )
     if sound.format == "MP3" and isinstance(sound.name, int):
         with path.open("rb") as file:
@@ -119,7 +120,7 @@ def _counted(path: Path, size: int, changed: int, until: int | None) -> int:
                 frames += read
         except soundfile.LibsndfileError as error:
             raise NotWhole(
-                f"is truncated or damaged: it cannot be read beyond {frames} samples"
+                f"is truncated or damaged: it cannot be read beyond {counted(frames, 'sample')}"
             ) from error
     return frames
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from rtkit.audio.file_types import START, is_wav, mpeg_frame, same_stream
+from rtkit.boundary.text import counted
 
 __all__ = ["JOINED", "Extent", "NotWhole", "audio_extent", "check_ogg", "mp3_tagged"]
 
@@ -126,8 +127,8 @@ def _in_chunks(file: BinaryIO, length: int, form: _Form) -> Extent | None:
             field, value = slice(at + form.mark, at + head), read[form.mark :]
             if long_size is not None and size >= 2**32 - 1:
                 field, value = long_size
-            counted = head if form.inclusive else 0
-            return _extent(file, length, at + head, field, value, form.order, counted)
+            included = head if form.inclusive else 0
+            return _extent(file, length, at + head, field, value, form.order, included)
         step = size if form.inclusive else head + size
         if step < head:
             return None
@@ -141,17 +142,18 @@ def _extent(
     field: slice,
     value: bytes,
     order: Order,
-    counted: int = 0,
+    included: int = 0,
 ) -> Extent:
     """Judge the size that is written in `field`; it counts as many bytes before `begin`."""
-    written, held = int.from_bytes(value, order), max(0, length - begin) + counted
+    written, held = int.from_bytes(value, order), max(0, length - begin) + included
     if written > held and not _is_placeholder(written, len(value)):
-        fault = f"is truncated: its header promises {written} bytes of audio and it holds {held}"
+        promised = counted(written, "byte")
+        fault = f"is truncated: its header promises {promised} of audio and it holds {held}"
         return Extent(begin, held, written, field, order, fault)
     wrapped = (held - written) % 2**32 == 0  # it took more bits than there are
-    if not counted < written <= held or wrapped:
+    if not included < written <= held or wrapped:
         return Extent(begin, held, written, field, order)
-    file.seek(begin - counted + written)
+    file.seek(begin - included + written)
     left, behind = held - written, file.read(64)
     if _is_other_file(behind):
         return Extent(begin, written, written, field, order, JOINED)

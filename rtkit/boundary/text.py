@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["LONGEST", "clean", "short_name", "told", "unknown"]
+__all__ = ["LONGEST", "clean", "counted", "short_name", "told", "unknown"]
 
 LONGEST = 300  # characters of what somebody else says, in a sentence of ours
 
@@ -29,6 +29,11 @@ def told(text: object, longest: int = LONGEST) -> str:
     words = str(text)[: 4 * longest]  # or a megabyte would be looked through for its first line
     line = " ".join(clean(words).split())
     return line if len(line) <= longest else f"{line[: longest - 2]} …"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """How many there are of a thing: ``"1 turn"``, ``"2 turns"``."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 def unknown(what: str, given: object, known: Iterable[object]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from rtkit.analysis.checks.validity import BUDGET
 from rtkit.analysis.statistics.quantiles import Quantiles, quantiles
 from rtkit.analysis.timing.latency import Latency, turn_latency, word_latency
+from rtkit.boundary.text import counted
 from rtkit.recording import StreamError
 from rtkit.session import Session
 
@@ -74,8 +75,10 @@ class ConcurrentResult:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
+        sessions = counted(len(self.sessions), "session")
+        were = "was" if len(self.sessions) == 1 else "were"
         yield (
-            f"{len(self.sessions)} sessions at once, {len(self.lateness)} chunks in "
+            f"{sessions} at once, {counted(len(self.lateness), 'chunk')} in "
             f"{self.seconds:.1f} s, {self.cpu_per_chunk * 1e6:.0f} µs of CPU per chunk, "
             f"{self.busy:.2f} of a core"
         )
@@ -93,13 +96,13 @@ class ConcurrentResult:
                     yield f"{label:<20}{_in_ms(_pooled(found, part))}"
         if full := sum(map(_was_full, self.sessions)):
             yield (
-                f"{full} of {len(self.sessions)} sessions were delayed by a full connection: "
+                f"{full} of {sessions} {were} delayed by a full connection: "
                 f"the service or the network was too slow."
             )
         for error, count in _counted(self.errors).items():
-            yield f"{count} of {len(self.sessions)} sessions failed: {error}"
+            yield f"{count} of {sessions} failed: {error}"
         for error, count in _counted(self.unwritten).items():
-            yield f"{count} of {len(self.sessions)} sessions were not recorded: {error}"
+            yield f"{count} of {sessions} {were} not recorded: {error}"
 
     def _cure(self) -> str:
         if self.busy > 0.8:
@@ -117,7 +120,8 @@ class ConcurrentResult:
     def __repr__(self) -> str:
         state = ", host saturated" if self.saturated else ""
         return (
-            f"<ConcurrentResult of {len(self.sessions)} sessions, {len(self.errors)} failed; "
+            f"<ConcurrentResult of {counted(len(self.sessions), 'session')}, "
+            f"{len(self.errors)} failed; "
             f"lateness p99 {quantiles(self.lateness).p99 * 1000:.2f} ms{state}>"
         )
 

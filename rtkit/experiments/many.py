@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rtkit.audio import AudioError, Clip
+from rtkit.boundary.text import counted
 from rtkit.clock.alarm import sleep_until
 from rtkit.clock.garbage import without_old_objects
 from rtkit.clock.stalls import Lookout
@@ -312,7 +313,8 @@ def _see_message(see: Callable[[Fact], object], fact: Fact) -> None:
 def _one_each(things: Sequence[T], clips: Sequence[Clip], name: str) -> Sequence[T]:
     if len(things) != len(clips):
         raise ValueError(
-            f"{len(things)} {name} for {len(clips)} clips; give one for each clip, or none"
+            f"{len(things)} {name} for {counted(len(clips), 'clip')}; give one for each clip, "
+            "or none"
         )
     return things
 
@@ -335,6 +337,6 @@ def _check_files(sessions: int, *, each: int) -> None:
             f"resource.setrlimit(resource.RLIMIT_NOFILE, ({needed}, {highest}))"
         )
     raise ValueError(
-        f"{sessions} sessions need {needed} open files but this process may have only "
-        f"{allowed}. {fix}"
+        f"{counted(sessions, 'session needs', 'sessions need')} {needed} open files but "
+        f"this process may have only {allowed}. {fix}"
     )

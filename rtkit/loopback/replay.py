@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rtkit.audio.levels import decibels
+from rtkit.boundary.text import counted
 from rtkit.recording import load_session
 from rtkit.services.explain import OTHER_AUDIO
 from rtkit.services.messages import (
@@ -80,8 +81,9 @@ class Record:
             raise ValueError(f"replay={str(path)!r} is a folder; name one session's file in it")
         if not (found.chunks and found.messages):
             raise ValueError(
-                f"{path} cannot be replayed: it holds {len(found.chunks)} chunks and "
-                f"{len(found.messages)} messages; record a session in which the service answered"
+                f"{path} cannot be replayed: it holds {counted(len(found.chunks), 'chunk')} and "
+                f"{counted(len(found.messages), 'message')}; record a session in which the "
+                "service answered"
             )
         self.name, self.session = path.name, found
         self.dialect, self.rate = found.settings.dialect, found.settings.rate

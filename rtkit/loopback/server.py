@@ -25,7 +25,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from rtkit.boundary.text import told
+from rtkit.boundary.text import counted, told
 from rtkit.loopback.admission import Visit
 from rtkit.loopback.conversation import MAX_DURATION, Conversation
 from rtkit.loopback.engines import Energy, Engine, Script, SlowEngine
@@ -215,9 +215,8 @@ class _Host:
         if self._open >= max(self._most, self._scripts.expected):
             return _response(
                 503,
-                f"{self._open} sessions are open, and the service accepts no more; end some "
-                f"first, or raise max_connections."
-                "\n",
+                f"{counted(self._open, 'session is', 'sessions are')} open, and the service "
+                "accepts no more; end some first, or raise max_connections.\n",
             )
         server, refusal = self._protocol(query, path.rstrip("/")), None
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 from rtkit.audio import Clip, resample
 from rtkit.boundary.secrets import Told
+from rtkit.boundary.text import counted
 from rtkit.clock.alarm import sleep_until
 from rtkit.sending.listen import Conversation
 from rtkit.sending.options import without_secrets
@@ -113,7 +114,7 @@ async def _connect(service: Service, clip: Clip, run: Run, timeout: float) -> Co
                 raise
             if tries == len(PAUSES):
                 raise Failure(
-                    f"{failure} Tried {tries + 1} times.", closure=failure.closure
+                    f"{failure} Tried {counted(tries + 1, 'time')}.", closure=failure.closure
                 ) from None
             # Clients that were cut off together must not come back together.
             pause = max(PAUSES[tries], failure.wait) * random.uniform(1.0, 1.25)

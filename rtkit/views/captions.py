@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rtkit.analysis.accuracy.reference_text import offset, one_line
 from rtkit.reference import Cue
 from rtkit.session import Session
 
@@ -50,7 +49,7 @@ def cues(session: Session) -> tuple[Cue, ...]:
                 f"it as .txt or .json"
             )
         groups.extend(_cut(timed))
-    begin = offset(session)
+    begin = session.settings.start
     starts = [words[0].start for words in groups]
     found = []
     following = [*starts[1:], math.inf]  # not strict: without words it is one too many
@@ -94,7 +93,7 @@ def _break(words: Sequence[_Timed], i: int) -> float:
 
 
 def _text(words: Sequence[_Timed]) -> str:
-    return one_line(" ".join(word.text for word in words))
+    return " ".join(" ".join(word.text for word in words).split())
 
 
 def _lines(text: str) -> tuple[str, ...]:

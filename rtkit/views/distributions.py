@@ -14,6 +14,7 @@ from rtkit.analysis.naming import Sessions, named, said
 from rtkit.analysis.statistics.bootstrap import Interval
 from rtkit.analysis.statistics.pooling import Pool, pool
 from rtkit.analysis.statistics.quantiles import quantiles
+from rtkit.boundary.text import counted
 from rtkit.views.figure import ThemedFigure
 from rtkit.views.looks import OFF, legend_below, looks_of, say_instead, setting_the_axis, titled
 from rtkit.views.units import MS, Unit, duration, minus, unit_of
@@ -157,8 +158,7 @@ def _label(name: str, one: Pool, found: Sequence[Interval]) -> str:
         written(i.value) + ("" if i.note else f" [{written(i.low)} to {written(i.high)}]")
         for i in found
     )
-    number = len(one.sessions)
-    counts = f"(n = {len(one.values)}, {number} session{'s' * (number > 1)})"
+    counts = f"(n = {len(one.values)}, {counted(len(one.sessions), 'session')})"
     unbroken = counts.replace(" ", "\N{NO-BREAK SPACE}")
     name = textwrap.fill(f"{said(name)} {unbroken}", WIDE).replace("\N{NO-BREAK SPACE}", " ")
     return f"{name}\np50 {p50}, p95 {p95} {unit.name}"

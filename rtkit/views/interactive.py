@@ -15,6 +15,7 @@ from typing import Any
 
 from rtkit.analysis.naming import Sessions, named, said
 from rtkit.audio import Clip
+from rtkit.boundary.text import counted
 from rtkit.markup import Table, asset
 from rtkit.reference import Reference
 from rtkit.session import Session
@@ -246,7 +247,7 @@ def _offset(clip: Clip, name: str, session: Session) -> float:
             f"{name} is a session of {settings.recording} at {rate} Hz, not of "
             f"{clip.name} at {clip.rate} Hz; open the clip that it was streamed from"
         )
-    first, start = settings.first / settings.rate, clip.first / clip.rate
+    first, start = settings.start, clip.first / clip.rate
     if first >= start + clip.seconds or start >= first + settings.seconds:
         raise ValueError(
             f"{name} is a session of another part of {clip.name}: {settings.seconds:.1f} s "
@@ -299,7 +300,7 @@ def _table(data: Mapping[str, Any]) -> Table:
         "or mark the notebook as trusted."
     ]
     if len(rows) > ROWS:
-        notes.append(f"{len(rows) - ROWS} more turns are not shown.")
+        notes.append(f"Not shown: {counted(len(rows) - ROWS, 'turn')}.")
     return Table(("latency", *titles), tuple(rows[:ROWS]), tuple(notes), data["title"])
 
 

@@ -20,6 +20,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from rtkit.analysis.checks.validity import validity
 from rtkit.analysis.naming import Sessions, named, said
+from rtkit.boundary.text import counted
 from rtkit.session import Session, Stall
 from rtkit.views.colors import looks_for
 
@@ -153,7 +154,9 @@ def titled(ax: Axes, title: str, x: str, y: str, sessions: Mapping[str, Session]
         if whose:
             note = f"{what}: {', '.join(whose)}"
             fits = len(note) <= NOTE
-            notes.append(note if fits else f"{what}: {len(whose)} of {len(sessions)} sessions")
+            notes.append(
+                note if fits else f"{what}: {len(whose)} of {counted(len(sessions), 'session')}"
+            )
     if notes:
         line = 1.75 * FontProperties(size="medium").get_size_in_points() / 72
         above = AnchoredText(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rtkit.analysis.timing.alignment import align, normalize
+from rtkit.boundary.text import counted
 from rtkit.markup import SMALL, box, marked
 from rtkit.services.messages import Turn, Word
 from rtkit.session import Session, check_session
@@ -60,18 +61,21 @@ class Partials:
 
     def __repr__(self) -> str:
         partials = sum(turn.partials for turn in self.turns)
+        forms = counted(self.shown, "word form shown was", "word forms shown were")
         return (
-            f"<Partials: {partials} in {len(self.turns)} turns; "
-            f"{self.revised} of {self.shown} word forms shown were revised>"
+            f"<Partials: {partials} in {counted(len(self.turns), 'turn')}; "
+            f"{self.revised} of {forms} revised>"
         )
 
     def _repr_html_(self) -> str:
         first = next((turn for turn in self.turns if turn.guesses), None)
         rows = "".join(_history(turn, unfolded=turn is first) for turn in self.turns)
+        shown = "that partials showed"
+        forms = counted(self.shown, f"word form {shown} was", f"word forms {shown} were")
         share = f" ({self.revised / self.shown:.0%})" if self.shown else ""
         return box(
-            f'<div style="{SMALL}">{self.revised} of {self.shown} word forms that partials '
-            f"showed were later revised{share}; one place may have shown several. "
+            f'<div style="{SMALL}">{self.revised} of {forms} later '
+            f"revised{share}; one place may have shown several. "
             f"{marked('struck', 'struck')}: shown, then revised; "
             f"{marked('instead', 'marked')}: what replaced it; bold: how the turn read in "
             "the end. Open a turn for its revisions; partials that only grew are not listed.</div>"
@@ -82,7 +86,8 @@ class Partials:
 def _history(turn: _History, *, unfolded: bool) -> str:
     """How the turn read in the end; behind it, folded away, a row for each revision."""
     last = f"<b>{html.escape(turn.text)}</b>" + ("" if turn.ended else " (it never ended)")
-    count = f"{len(turn.guesses)} of {turn.partials} partials were revised"
+    partials = counted(turn.partials, "partial was", "partials were")
+    count = f"{len(turn.guesses)} of {partials} revised"
     summary = f'{_at(turn.at)} {last} <span style="{SMALL}">{count}</span>'
     if not turn.guesses:
         return f'<div style="margin-left: 1.1em">{summary}</div>'

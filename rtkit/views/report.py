@@ -25,6 +25,7 @@ from rtkit.analysis.summary import notes, summarize
 from rtkit.analysis.timing.turns import heard_words
 from rtkit.audio import Clip
 from rtkit.boundary.files import replacing
+from rtkit.boundary.text import counted
 from rtkit.markup import Table
 from rtkit.services.service import public_part
 from rtkit.session import Session
@@ -127,7 +128,7 @@ def _page(
 ) -> str:
     recordings = dict.fromkeys(session.settings.recording for session in sessions.values())
     streamed = "<br>".join(map(_text, described(sessions)))
-    count = "One session" if len(sessions) == 1 else f"{len(sessions)} sessions"
+    count = counted(len(sessions), "session")
     verdicts = "".join(_verdict(name, session) for name, session in sessions.items())
     caveats = _list(note for note in notes(sessions) if note.kind != "not valid")
     return page(

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rtkit.analysis.accuracy.reference_text import offset, one_line
 from rtkit.boundary.files import replacing
 from rtkit.boundary.text import short_name, unknown
 from rtkit.services.messages import Begin
@@ -88,7 +87,7 @@ def _as_text(session: Session) -> str:
         "",
         "Transcript",
         *[
-            f"[Turn #{number}]: {one_line(turn.transcript)}"
+            f"[Turn #{number}]: {' '.join(turn.transcript.split())}"
             for number, turn in enumerate(session.turns, start=1)
         ],
     ]
@@ -96,7 +95,7 @@ def _as_text(session: Session) -> str:
 
 
 def _as_json(session: Session) -> str:
-    begin = offset(session)
+    begin = session.settings.start
     turns = [
         {
             "start": _in_recording(begin, turn.words[0].start) if turn.words else None,
@@ -133,7 +132,7 @@ def _in_recording(begin: float, time: float | None) -> float | None:
 
 
 def _beginning(session: Session) -> str:
-    return f", from {offset(session):.3f} s on" if session.settings.first else ""
+    return f", from {session.settings.start:.3f} s on" if session.settings.first else ""
 
 
 def _ending(session: Session) -> str:

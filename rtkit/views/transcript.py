@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from rtkit.analysis.timing.latency import word_latency
-from rtkit.boundary.text import unknown
+from rtkit.boundary.text import counted, unknown
 from rtkit.markup import SMALL, box, tinted
 from rtkit.session import Session, check_session
 from rtkit.views.colors import TINTED
@@ -62,8 +62,8 @@ class Transcript:
         return "\n".join(" ".join(word for word, _ in turn) for turn in self.turns)
 
     def __repr__(self) -> str:
-        words = sum(map(len, self.turns))
-        return f"<Transcript: {words} words in {len(self.turns)} turns, by {self.part}>"
+        words = counted(sum(map(len, self.turns)), "word")
+        return f"<Transcript: {words} in {counted(len(self.turns), 'turn')}, by {self.part}>"
 
     def _repr_html_(self) -> str:
         turns = "".join(f"<div>{' '.join(map(self._word, turn))}</div>" for turn in self.turns)

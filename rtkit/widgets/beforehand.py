@@ -13,6 +13,7 @@ from rtkit.analysis.checks.mistakes import diagnose
 from rtkit.analysis.timing.attribution import SLOWEST
 from rtkit.audio import Clip
 from rtkit.audio.levels import decibels
+from rtkit.boundary.text import counted
 from rtkit.services.service import Vendor
 from rtkit.views.units import minus
 from rtkit.widgets.choices import Choices
@@ -103,15 +104,14 @@ def described(
         channels = f"channel {clip.channel + 1} of {clip.channels}"
     reference = "no reference: word ends are the service's own"
     if clip.reference is not None:
-        words = len(clip.reference.words)
-        reference = f"a reference of {words} word{'s' * (words != 1)}"
+        reference = f"a reference of {counted(len(clip.reference.words), 'word')}"
     level = ""
     if levels := clip.levels():
         level = minus(f", level {decibels(levels[0].loud):.0f} dBFS")
     sessions = [*planned]
     listening = len({one.service for one in sessions})
     took = sum(GREETING + _lasting(clip.seconds, one, work) for one in sessions) / listening
-    count = "One session" if len(sessions) == 1 else f"{len(sessions)} sessions"
+    count = counted(len(sessions), "session")
     if listening > 1:
         each = "" if len(sessions) == listening else f", {listening}"
         count += f"{each} at the same time by the wall clock, without extra work"

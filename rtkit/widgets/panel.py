@@ -19,6 +19,7 @@ from IPython.display import display
 
 from rtkit.analysis.naming import told_apart
 from rtkit.audio import Clip
+from rtkit.boundary.text import counted
 from rtkit.experiments.calibrate import Calibration, calibrate
 from rtkit.recording import load_session
 from rtkit.session import Session
@@ -387,7 +388,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             self.added[one.name or one.path.stem] = session
             self._given.update({one.name} if one.name else ())
         await self._show_results()
-        self._live.say(f"Shown beside: {len(chosen)} saved session{'s' * (len(chosen) != 1)}.")
+        self._live.say(f"Shown beside: {counted(len(chosen), 'saved session')}.")
 
     async def _bring_back(self) -> None:
         """Show the last run that went well, before the notebook was opened again, say."""

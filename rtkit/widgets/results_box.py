@@ -18,6 +18,7 @@ from rtkit.analysis.statistics.bootstrap import Interval
 from rtkit.analysis.statistics.pooling import pool
 from rtkit.analysis.summary import notes, summarize
 from rtkit.analysis.timing.latency import senders_share_bounds, turn_latency
+from rtkit.boundary.text import counted
 from rtkit.markup import Table, asset
 from rtkit.session import Session
 from rtkit.views.units import duration
@@ -83,10 +84,10 @@ class ResultsBox(ipywidgets.VBox):  # type: ignore[misc]
     def add_file(self, path: Path) -> None:
         self._paths.append(path)
         files = "".join(f"<li><code>{html.escape(str(one))}</code></li>" for one in self._paths)
-        count = f"{len(self._paths)} file{'s' * (len(self._paths) != 1)}"
         self.saved.value = (
             f"<details{' open' * (len(self._paths) <= 2)}><summary>"
-            f"Saved, for <code>rtkit.load_session</code>: {count}</summary>"
+            f"Saved, for <code>rtkit.load_session</code>: "
+            f"{counted(len(self._paths), 'file')}</summary>"
             f"<ul>{files}</ul></details>"
         )
 
@@ -228,6 +229,6 @@ def _by_recording(sessions: Mapping[str, Session]) -> Mapping[object, Mapping[st
     parts: dict[object, dict[str, Session]] = {}
     for name, session in sessions.items():
         asked = session.settings
-        what = (asked.recording, asked.first / asked.rate, round(asked.seconds, 3), asked.channel)
+        what = (asked.recording, asked.start, round(asked.seconds, 3), asked.channel)
         parts.setdefault(what, {})[name] = session
     return parts if len(parts) > 1 else {None: sessions}

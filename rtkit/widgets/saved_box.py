@@ -10,6 +10,7 @@ from typing import Any
 
 import ipywidgets
 
+from rtkit.boundary.text import counted
 from rtkit.widgets.fields import disclosure, in_a_row, stacked
 from rtkit.widgets.saved_files import SavedFile, as_lines, saved_files
 
@@ -164,7 +165,7 @@ class SavedBox(ipywidgets.VBox):  # type: ignore[misc]
         if self.delete.description != sure:
             self.delete.description = sure
             return
-        said = f"Deleted: {len(files)} session{'s' * (len(files) != 1)}."
+        said = f"Deleted: {counted(len(files), 'session')}."
         try:
             for one in files:
                 one.path.unlink(missing_ok=True)

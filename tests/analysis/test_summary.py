@@ -75,7 +75,7 @@ def test_turns_that_do_not_count_are_told_with_the_reason() -> None:
         reference=[GOAT],
     )
     (note,) = told(one, "not counted")
-    assert note == "1 of 2 turns match nothing that was spoken: shown, but not counted."
+    assert note == "1 of 2 turns with nothing spoken that matches: shown, but not counted."
     halves = session(
         [0.0] * 20,
         turn(0.9, ("a", 0.1, 0.2), final=True, decided=800),
@@ -83,10 +83,10 @@ def test_turns_that_do_not_count_are_told_with_the_reason() -> None:
         reference=[("a", 0.1, 0.2), ("b", 0.3, 0.4), ("c", 1.0, 1.1)],
     )
     (note,) = told(halves, "not counted")
-    assert note.startswith("1 of 2 turns end with a missed word that may belong to the next turn")
+    assert note.startswith("1 of 2 turns with a missed word at the end that may belong to the next")
     early = session([0.0] * 20, turn(0.2, ("a", 1.0, 1.2), final=True), reference=[("a", 1, 1.2)])
     (note,) = told(early, "not counted")
-    assert note.startswith("1 of 1 turns had a result before their last word was sent")
+    assert note.startswith("1 of 1 turn with a result before the last word was sent")
 
 
 OPEN = turn(0.5, ("go", 0.3, 0.4), order=1)

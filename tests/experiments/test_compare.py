@@ -252,7 +252,7 @@ def test_words_that_were_missed_are_counted_in_a_note() -> None:
     final = turn(0.6, ("so", 0.0, 0.2), final=True, decided=400)
     said = [("so", 0.0, 0.2), ("what", 0.2, 0.3)]
     notes = summarize({"a": session(LATE, final, reference=said)}).notes
-    assert "a: 1 of the reference's 2 words were recognized and are counted." in notes
+    assert "a: 1 of the reference's 2 words were recognized and counted." in notes
 
 
 def test_a_path_in_the_place_of_a_session_is_told() -> None:

@@ -196,7 +196,7 @@ def test_its_own_limit_is_told_as_that(make_clip: MakeClip) -> None:
     sentence = asyncio.run(run())
     assert "HTTP status 503" in sentence
     assert "The service failed" not in sentence
-    assert "1 sessions are open, and the service accepts no more" in sentence
+    assert "1 session is open, and the service accepts no more" in sentence
 
 
 def test_a_page_in_place_of_a_service_is_told_as_that(make_clip: MakeClip) -> None:

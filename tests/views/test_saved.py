@@ -301,7 +301,7 @@ def test_partials_show_what_was_later_revised() -> None:
     )
     found = rtkit.show_partials(one)
     assert (found.shown, found.revised) == (3, 1)
-    assert repr(found) == "<Partials: 2 in 1 turns; 1 of 3 word forms shown were revised>"
+    assert repr(found) == "<Partials: 2 in 1 turn; 1 of 3 word forms shown were revised>"
     (history,) = found.turns
     assert history.partials == 2
     (guess,) = history.guesses

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from rtkit.boundary.text import counted
 from rtkit.loopback import command
 
 ROOT = Path(__file__).parents[2]
@@ -91,3 +94,32 @@ def test_the_help_of_the_service_reads_as_other_commands_do() -> None:
     assert (
         re.findall(r"(?i)so many|(?<!no_)answer|\bhears?\b|again for more|may come in", shown) == []
     )
+
+
+THINGS = (
+    "(bytes|captions|channels|chunks|clips|errors|files|finals|frames|messages|others|partials"
+    "|recordings|results|samples|segments|services|sessions|stalls|tracks|turns|units|values"
+    "|word forms|words)"
+)
+
+SEVERAL = {"header.channels", "clip.channels", "len(values)", "len(names)", "len(sent)"}
+
+
+def test_one_thing_is_written_in_the_singular() -> None:
+    """Whatever is counted in a text goes through `counted`, or there are always several."""
+    slips = []
+    for path in sorted((ROOT / "rtkit").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                slips += [
+                    f"{path.relative_to(ROOT)}:{number.lineno}: {ast.unparse(number)}"
+                    for number, text in pairwise(node.values)
+                    if isinstance(number, ast.FormattedValue)
+                    and number.format_spec is None
+                    and ast.unparse(number.value) not in SEVERAL
+                    and isinstance(text, ast.Constant)
+                    and re.match(rf" (more |saved )?{THINGS}\b", str(text.value))
+                ]
+    assert slips == []
+    assert [counted(number, "turn") for number in range(3)] == ["0 turns", "1 turn", "2 turns"]
+    assert counted(1, "box", "boxes") + counted(2, "box", "boxes") == "1 box2 boxes"

@@ -386,7 +386,7 @@ def test_what_is_chosen_is_said_beforehand(runs: Path) -> None:
             57,
         )
         await until(lambda: "bills" in panel.chosen.value)
-        told = "One session, about 60 s, which AssemblyAI bills as 1.0 minutes of session time."
+        told = "1 session, about 60 s, which AssemblyAI bills as 1.0 minutes of session time."
         assert told in shown(panel.chosen)
         panel.start.value = "soon"
         await until(lambda: not panel.chosen.value)

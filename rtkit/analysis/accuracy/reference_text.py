@@ -24,7 +24,7 @@ from rtkit.reference import (
 )
 from rtkit.session import Session
 
-__all__ = ["is_path", "offset", "one_line", "read_file", "said_in"]
+__all__ = ["is_path", "read_file", "said_in"]
 
 ROUNDING = 0.001  # seconds, of the times in captions
 PLAIN = (".txt", ".text", "")
@@ -163,13 +163,4 @@ def _saved_turns(data: Any, session: Session) -> list[str] | None:
 
 def stretch(session: Session) -> tuple[float, float]:
     """What was streamed, in seconds of the recording."""
-    return offset(session), offset(session) + session.settings.seconds
-
-
-def offset(session: Session) -> float:
-    """Where in the recording the session's audio begins, in seconds."""
-    return session.settings.first / session.settings.rate
-
-
-def one_line(text: str) -> str:
-    return " ".join(text.split())
+    return session.settings.start, session.settings.start + session.settings.seconds

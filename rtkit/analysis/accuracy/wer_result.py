@@ -22,6 +22,7 @@ from rtkit.analysis.statistics.bootstrap import (
     needed,
     ratio_interval,
 )
+from rtkit.boundary.text import counted
 from rtkit.markup import SMALL, box, marked
 
 __all__ = ["Difference", "Edit", "Kind", "WordErrorRate"]
@@ -222,7 +223,8 @@ class WordErrorRate:
         segments = groupby(self.edits, key=lambda edit: edit.segment)
         text = "".join(f"<div>{_segment_html(list(edits))}</div>" for _, edits in segments)
         listed = "".join(f"<li>{count}× {html.escape(said)}</li>" for said, count in self._listed())
-        errors = f"<details><summary>{len(self.errors)} errors, the most frequent first</summary>"
+        count = counted(len(self.errors), "error")
+        errors = f"<details><summary>{count}, the most frequent first</summary>"
         notes = "".join(f"<div><b>Note.</b> {html.escape(note)}</div>" for note in self.notes)
         return box(
             f"<div><b>{self._name} {self.rate * 100:.1f} %</b>: {self._counts}.</div>"

@@ -12,6 +12,7 @@ from rtkit.analysis.checks.findings import Mistake
 from rtkit.audio import Clip, Header, Level, coding_of, is_wav, kind_of
 from rtkit.audio.levels import decibels
 from rtkit.audio.sample_format import MOST
+from rtkit.boundary.text import counted
 
 __all__ = ["SILENT", "in_clip", "inaudible", "misread", "unheeded", "wav_header"]
 
@@ -171,7 +172,7 @@ def inaudible(levels: Sequence[Level], channel: int | None) -> Iterator[Mistake]
         yield Mistake(
             "not a number",
             "Some samples are not a number, or infinite; they are sent as silence.",
-            f"{invalid} samples",
+            counted(invalid, "sample"),
             "Find their cause, perhaps a division by 0, and write the file again.",
             _NO_WORDS,
         )

@@ -25,6 +25,7 @@ from rtkit.analysis.timing.alignment import align_texts
 from rtkit.analysis.timing.lateness import drift
 from rtkit.analysis.timing.turns import agreement, heard_turns, never_ended
 from rtkit.audio import Clip, Header
+from rtkit.boundary.text import counted
 from rtkit.services.endpoint import Closed
 from rtkit.services.messages import Finalized, ServiceError, Termination, Turn
 from rtkit.services.service import Dialect, dialect_of
@@ -133,8 +134,8 @@ def _off_speed(session: Session) -> Iterator[Mistake]:
             "wrong sample rate",
             "To the service, the words ran at another speed than they were spoken: the stated "
             "sample rate is not the file's.",
-            f"{speed:.2f} times as fast as in the reference, by {len(timed)} words; {rate} Hz "
-            f"stated, about {rate / speed:.0f} Hz heard",
+            f"{speed:.2f} times as fast as in the reference, by "
+            f"{counted(len(timed), 'word')}; {rate} Hz stated, about {rate / speed:.0f} Hz heard",
             "State the sample rate at which the file was recorded; if the file's own header "
             "is wrong, create the file again.",
         )
@@ -178,7 +179,7 @@ def _durations(session: Session) -> Iterator[Mistake]:
         yield Mistake(
             "chunk out of bounds",
             f"A message held {_bounds(least, most)} of audio, according to the stated sample rate.",
-            f"{worst:.1f} ms, in {int(wrong.sum())} of {len(wrong)} chunks",
+            f"{worst:.1f} ms, in {int(wrong.sum())} of {counted(len(wrong), 'chunk')}",
             "Keep chunks within these limits, and join a short last chunk to the one before "
             "it, as rtkit.stream does.",
         )
@@ -262,7 +263,7 @@ def _left_open(session: Session) -> str:
     words = 0 if not turns or turns[-1].end_of_turn else len(turns[-1].words)
     if not words:
         return "no open turn was seen"
-    return f"the last turn was still open, with {words} word{'s' * (words > 1)} so far"
+    return f"the last turn was still open, with {counted(words, 'word')} so far"
 
 
 def _left_unended(session: Session) -> Iterator[Mistake]:
@@ -278,8 +279,8 @@ def _left_unended(session: Session) -> Iterator[Mistake]:
             "turn never ended",
             "The service began a turn and never sent its final result, so its words are "
             "missing from the transcript, and it has no turn latency.",
-            f"{len(left)} of {len(turns)} turns (number {numbers}), with {words} "
-            f"word{'s' * (words != 1)}",
+            f"{len(left)} of {counted(len(turns), 'turn')} (number {numbers}), with "
+            f"{counted(words, 'word')}",
             "Read until Termination, and store turns by their number. If the final result "
             "never came, check session.messages and ask the vendor.",
         )
@@ -295,8 +296,8 @@ def _counted_twice(session: Session, transcript: str) -> Iterator[Mistake]:
             "counted twice",
             "The formatted final result of a turn replaces the unformatted one, but both were "
             "counted.",
-            f"{own} words for {once} that were spoken; {len(finals)} finals of "
-            f"{len(session.turns)} turns",
+            f"{counted(own, 'word')} for {once} that were spoken; "
+            f"{counted(len(finals), 'final')} of {counted(len(session.turns), 'turn')}",
             "Store turns by their number and let a later message replace an earlier one, as "
             "session.turns does.",
         )

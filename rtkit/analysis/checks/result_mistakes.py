@@ -9,6 +9,7 @@ import numpy as np
 from rtkit.analysis.checks.findings import Mistake
 from rtkit.analysis.timing.partials import cadence, partial_stability
 from rtkit.analysis.timing.turns import heard_words
+from rtkit.boundary.text import counted
 from rtkit.session import Session
 
 __all__ = ["void_metrics"]
@@ -25,7 +26,7 @@ def void_metrics(session: Session) -> Iterator[Mistake]:
             "no partials",
             "Word latency is then that of turns, and partial and first-word latency say nothing "
             "about the service.",
-            f"no word came before its turn was over ({steady.words} words)",
+            f"no word came before its turn was over ({counted(steady.words, 'word')})",
             "Ask the service for partial results, if it has any; otherwise use turn latency.",
         )
     if (every := cadence(session)) is not None:

@@ -14,6 +14,7 @@ from rtkit.analysis.statistics.quantiles import quantiles
 from rtkit.analysis.timing.latency import turn_latency, word_latency
 from rtkit.analysis.timing.turns import agreement
 from rtkit.audio.levels import decibels
+from rtkit.boundary.text import counted
 from rtkit.clock.stalls import LEAST
 from rtkit.services.messages import Begin, Other, Termination, Turn
 from rtkit.session import Session, check_session
@@ -111,7 +112,7 @@ def _problems(session: Session, bound: float, receive: float) -> Iterator[Proble
         how = "was cut off" if session.ending is None else session.ending.how
         yield Problem(
             "incomplete",
-            f"the session {how} after {len(session.chunks)} chunks",
+            f"the session {how} after {counted(len(session.chunks), 'chunk')}",
             "Run it again to its end.",
         )
     if session.settings.pacing == "unpaced":
@@ -148,8 +149,8 @@ def _late(session: Session, bound: float, receive: float) -> Iterator[Problem]:
         found = f"lateness p99 is {p99 * 1000:.1f} ms (limit: {bound * 1000:g} ms)"
     elif (carried > single).any():
         found = (
-            f"{(carried > single).sum()} of {len(carried)} chunks that hold or decide a result "
-            f"were late by more than {single * 1000:g} ms, up to {carried.max() * 1000:.1f} ms"
+            f"{(carried > single).sum()} of {counted(len(carried), 'chunk')} that hold or decide a "
+            f"result: late by more than {single * 1000:g} ms, up to {carried.max() * 1000:.1f} ms"
         )
     else:
         return
@@ -251,9 +252,8 @@ def _seen_late(session: Session, receive: float) -> Iterator[Problem]:
     if (waited > receive).any():
         yield Problem(
             "stall",
-            f"{(waited > receive).sum()} of {len(seen)} messages waited in the kernel before "
-            f"they were read, for up to"
-            f" {waited.max() * 1000:.0f} ms, {within}",
+            f"{(waited > receive).sum()} of {counted(len(seen), 'message')} waited in the kernel "
+            f"before they were read, for up to {waited.max() * 1000:.0f} ms, {within}",
             f"{fix} If that does not help, the host itself pauses: a virtual machine that "
             f"loses its processor, or a suspended process.",
         )
@@ -318,7 +318,10 @@ def _lost(session: Session) -> Iterator[Problem]:
             continue
         if reply.bytes_received is not None:
             lost = reply.bytes_received != session.bytes_sent
-            found = f"{session.bytes_sent} bytes were sent, but {reply.bytes_received} received"
+            found = (
+                f"{counted(session.bytes_sent, 'byte was', 'bytes were')} sent, but "
+                f"{reply.bytes_received} received"
+            )
         else:
             lost = abs(reply.audio - sent) > STATED
             found = f"{sent:.1f} s of audio were sent, but the service received {reply.audio:g} s"
@@ -328,7 +331,7 @@ def _lost(session: Session) -> Iterator[Problem]:
     if unreadable:
         yield Problem(
             "lost",
-            f"{len(unreadable)} messages could not be read ({unreadable[0].fault})",
+            f"{counted(len(unreadable), 'message')} could not be read ({unreadable[0].fault})",
             "Check session.messages; the service's protocol may have changed.",
         )
 
@@ -350,8 +353,8 @@ def _unreasonable(session: Session) -> Iterator[Problem]:
         before = -words.quantiles("service_time").p50
         yield Problem(
             "early",
-            f"{why['early']} of {len(results)} results came before any audio of their words "
-            f"was sent"
+            f"{why['early']} of {counted(len(results), 'result')} came before any audio "
+            "of their words was sent"
             + (
                 f", half of them {before * 1000:.0f} ms before the end of the word was"
                 * (before > BEFORE)
@@ -362,7 +365,8 @@ def _unreasonable(session: Session) -> Iterator[Problem]:
     if agreed is not None and agreed.heard and agreed.unmatched > MATCHED:
         yield Problem(
             "unmatched",
-            f"{agreed.heard - agreed.matched} of {agreed.heard} words that were recognized "
+            f"{agreed.heard - agreed.matched} of "
+            f"{counted(agreed.heard, 'word that was', 'words that were')} recognized "
             f"({agreed.unmatched:.0%}) match nothing in the reference",
             "Check that it belongs to this recording and is in this language; what remains to "
             "measure says little.",
@@ -373,7 +377,7 @@ def _unreasonable(session: Session) -> Iterator[Problem]:
             found = "no word was recognized"
             found += f", of {spoken} that were spoken" if spoken else ", so nothing was measured"
         else:
-            found = f"none of {len(results)} results counts: " + ", ".join(
+            found = f"none of {counted(len(results), 'result')} counts: " + ", ".join(
                 f"{count} {name}" for name, count in why.most_common()
             )
         yield Problem(

@@ -16,6 +16,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from rtkit.boundary.text import counted
+
 __all__ = [
     "FEW",
     "LEAST",
@@ -194,7 +196,9 @@ def _places(count: int, units: Sequence[Hashable] | np.ndarray | None) -> tuple[
     if units is None:
         return np.arange(count), count
     if len(units) != count:
-        raise ValueError(f"{len(units)} units for {count} values; give one for each")
+        raise ValueError(
+            f"{counted(len(units), 'unit')} for {counted(count, 'value')}; give one for each"
+        )
     numbers: dict[Hashable, int] = {}
     places = np.array([numbers.setdefault(unit, len(numbers)) for unit in units], dtype=int)
     return places, len(numbers)

@@ -19,6 +19,7 @@ from rtkit.analysis.statistics.bootstrap import (
     check,
     ratio_interval,
 )
+from rtkit.boundary.text import counted
 
 __all__ = ["Paired", "paired_difference"]
 
@@ -69,24 +70,20 @@ class Paired:
             within += f"; {found.note}" * bool(found.note)
         parts = [
             f"{' '.join(filter(None, (self._shown(found.value), name)))} ({within}) over "
-            f"{len(self.differences)} files, of which {self.rose} rose",
+            f"{counted(len(self.differences), 'file')}, of which {self.rose} rose",
             f"p {self.p:.2g}",
         ]
         if self.left_out:
-            parts.append(f"{_counted(self.left_out, 'file')} left out, measured one way only")
+            parts.append(f"{counted(self.left_out, 'file')} left out, measured one way only")
         if self.invalid:
             parts.append(
-                f"{_counted(self.invalid, 'session')} left out, not valid: "
+                f"{counted(self.invalid, 'session')} left out, not valid: "
                 f"include_invalid=True includes them"
             )
         return "; ".join(parts)
 
     def _shown(self, value: float) -> str:
         return f"{value * self.unit.times:+.1f}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def paired_difference(
@@ -114,8 +111,8 @@ def paired_difference(
     }
     if len(whole) < 2:
         raise ValueError(
-            f"{len(whole)} of {len(keys)} files were measured both ways, and a comparison over "
-            "files needs 2 or more; below 6 no p falls under 0.05"
+            f"{len(whole)} of {counted(len(keys), 'file was', 'files were')} measured both ways, "
+            "and a comparison over files needs 2 or more; below 6 no p falls under 0.05"
         )
     values = np.array(list(whole.values()))
     generator = np.random.default_rng(seed)

@@ -162,7 +162,7 @@ def _loaded(path: Path) -> tuple[dict[str, Session], dict[str, Path]]:
 
 def _cases(name: str, session: Session, of: str, file: Path | None) -> Iterable[Case]:
     settings = session.settings
-    first = settings.first / settings.rate
+    first = settings.start
     if of == "lateness":
         for chunk, late in zip(session.chunks, session.lateness.tolist(), strict=True):
             at = first + chunk.start / settings.rate

@@ -10,6 +10,7 @@ import numpy as np
 
 from rtkit.analysis.timing.alignment import align, normalize
 from rtkit.analysis.timing.turn_edges import Edge, by_the_reference, by_the_service, known
+from rtkit.boundary.text import counted
 from rtkit.reference import SpokenWord
 from rtkit.services.messages import Turn, Word
 from rtkit.session import Session
@@ -131,8 +132,9 @@ class Agreement:
         where = "after" if self.shift > 0 else "before"
         return (
             f"the service places words {abs(self.shift) * 1000:.0f} ms {where} the reference, in "
-            f"the median of {self.matched}; {self.heard - self.matched} of {self.heard} words "
-            f"that were recognized ({self.unmatched:.0%}) match nothing in it"
+            f"the median of {self.matched}; {self.heard - self.matched} of "
+            f"{counted(self.heard, 'word that was', 'words that were')} recognized "
+            f"({self.unmatched:.0%}) match nothing in it"
         )
 
 

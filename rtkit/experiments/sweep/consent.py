@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+from rtkit.boundary.text import counted
 from rtkit.experiments.sweep.grid import Cell
 
 __all__ = ["agree"]
@@ -21,8 +22,8 @@ def agree(
     for by, cells in billed.items():
         minutes = sum(cell.seconds for cell in cells) / 60
         costs.append(
-            f"{len(cells)} sessions will take about {minutes:.1f} minutes of session time in "
-            f"total, billed by {by}."
+            f"{counted(len(cells), 'session')} will take about {minutes:.1f} minutes of session "
+            f"time in total, billed by {by}."
         )
     cost = " ".join(costs)
     if confirm is None:

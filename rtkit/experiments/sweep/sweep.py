@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from rtkit.audio import Clip
 from rtkit.boundary.files import alone
+from rtkit.boundary.text import counted
 from rtkit.experiments.sweep.consent import agree
 from rtkit.experiments.sweep.grid import Cell, make_grid, open_clips
 from rtkit.experiments.sweep.table import make_table, write_table
@@ -189,7 +190,9 @@ def _billed(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
 
 def _outcome(cells: int, run: int, errors: Mapping[Path, str]) -> str:
     """What came of it, in a line, and below it the errors, each kind once."""
-    lines = [f"{cells} sessions: {cells - run} already complete, {run - len(errors)} run now"]
+    lines = [
+        f"{counted(cells, 'session')}: {cells - run} already complete, {run - len(errors)} run now"
+    ]
     if errors:
         lines[0] += f", {len(errors)} failed; call sweep again to retry them"
         lines += [f"{count} × {error}" for error, count in Counter(errors.values()).most_common()]

@@ -11,6 +11,7 @@ from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import replace
 from pathlib import Path
 
+from rtkit.boundary.text import counted
 from rtkit.experiments.simulate import Models, simulate_plan
 from rtkit.experiments.sweep.grid import Cell
 from rtkit.recording import StreamError
@@ -38,7 +39,7 @@ async def run_all(
 
     def told(done: int) -> str:
         failed = f", {len(errors)} failed" if errors else ""
-        return f"{done} of {len(cells)} sessions{failed}"
+        return f"{done} of {counted(len(cells), 'session')}{failed}"
 
     bar = tqdm(
         total=sum(cell.seconds for cell in cells),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import Any, ClassVar
 
+from rtkit.boundary.text import counted
 from rtkit.services.assemblyai.client import DIALECT
 from rtkit.services.assemblyai.parameters import (
     changed,
@@ -137,7 +138,7 @@ class Server(Double):
         if isinstance(frame, bytes):
             # What the real service does with these is not known.
             if not frame or (len(frame) % 2 and not self._mulaw):
-                raise invalid(f"Invalid Message: {len(frame)} bytes are not whole samples")
+                raise invalid(f"Invalid Message: not whole samples: {counted(len(frame), 'byte')}")
             return (Audio(from_mulaw(frame) if self._mulaw else frame, len(frame)),)
         try:
             return (self._message(json.loads(frame), frame),)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+from rtkit.boundary.text import counted
 from rtkit.services.asked import Asked
 from rtkit.services.deepgram.client import FLUX_MODEL, FLUX_PATH, PATH, SILENT
 from rtkit.services.double import Double
@@ -75,7 +76,10 @@ class Server(Double):
     def read(self, frame: bytes | str) -> tuple[Said, ...]:
         if isinstance(frame, bytes):
             if not frame or (len(frame) % 2 and not self._mulaw):
-                raise Refusal(1008, f"DATA-0000: {len(frame)} bytes are not whole samples")
+                raise Refusal(
+                    1008,
+                    f"DATA-0000: not whole samples: {counted(len(frame), 'byte')}",
+                )
             return (Audio(from_mulaw(frame) if self._mulaw else frame, len(frame)),)
         try:
             message = json.loads(frame)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from rtkit.boundary.text import counted
 from rtkit.services.asked import Asked
 from rtkit.services.double import Double
 from rtkit.services.encodings import from_mulaw
@@ -108,7 +109,7 @@ class Server(Double):
         except ValueError:
             raise _invalid("audio is not base64") from None
         if not pcm or (len(pcm) % 2 and not self._mulaw):
-            raise _invalid(f"{len(pcm)} bytes are not whole samples")
+            raise _invalid(f"not whole samples: {counted(len(pcm), 'byte')}")
         return Audio(from_mulaw(pcm) if self._mulaw else pcm, len(pcm))
 
     def _rules(self, session: Mapping[str, Any]) -> Rules:

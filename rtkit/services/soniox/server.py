@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
+from rtkit.boundary.text import counted
 from rtkit.services.asked import Asked
 from rtkit.services.double import Double
 from rtkit.services.encodings import from_mulaw
@@ -76,7 +77,7 @@ class Server(Double):
             if not frame:  # unlike an empty text it says nothing
                 return (Other("empty"),)
             if len(frame) % 2 and not self._mulaw:
-                raise _invalid(f"{len(frame)} bytes are not whole samples")
+                raise _invalid(f"not whole samples: {counted(len(frame), 'byte')}")
             return (Audio(from_mulaw(frame) if self._mulaw else frame, len(frame)),)
         try:
             message = json.loads(frame)

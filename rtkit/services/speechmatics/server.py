@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+from rtkit.boundary.text import counted
 from rtkit.services.asked import Asked
 from rtkit.services.double import Double
 from rtkit.services.encodings import from_mulaw
@@ -101,7 +102,7 @@ class Server(Double):
     def _heard(self, frame: bytes) -> Audio:
         encoding = self._audio.get("encoding")
         if self._asked is not None and (not frame or (encoding != "mulaw" and len(frame) % 2)):
-            raise Refusal(1003, f"data_error: {len(frame)} bytes are not whole samples")
+            raise Refusal(1003, f"data_error: not whole samples: {counted(len(frame), 'byte')}")
         self._came += 1
         return Audio(from_mulaw(frame) if encoding == "mulaw" else frame, len(frame))
 

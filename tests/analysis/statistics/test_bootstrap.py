@@ -294,7 +294,7 @@ def test_it_is_repeatable_and_takes_the_edges() -> None:
         ({"level": 0}, "level=0 is not a confidence level"),
         ({"level": 1}, "level=1 is not a confidence level"),
         ({"resamples": 99}, "resamples=99 is too few"),
-        ({"units": [1]}, "1 units for 2 values"),
+        ({"units": [1]}, "1 unit for 2 values"),
     ],
 )
 def test_what_cannot_be_is_refused(asked: dict[str, object], sentence: str) -> None:

@@ -529,7 +529,7 @@ def test_a_difference_is_printed_in_its_metrics_unit(metric: str, shown: str) ->
 
 def test_a_comparison_that_cannot_be_is_refused() -> None:
     table = rows(("a", 0.1, "wall_clock", 1.0), ("a", 0.1, "fixed_sleep", 2.0))
-    with pytest.raises(ValueError, match="1 of 1 files were measured both ways"):
+    with pytest.raises(ValueError, match="1 of 1 file was measured both ways"):
         rtkit.compare_pacings(table, "word_latency_p50")
     with pytest.raises(ValueError, match="the column 'pacing' holds no numbers"):
         rtkit.compare_pacings(table, "pacing")
