@@ -108,7 +108,7 @@ def _known_of(session: Session) -> Iterator[tuple[str, str]]:
 
 _EXCLUDED = {
     "unmatched": "with nothing spoken that matches",
-    "ambiguous": "with a missed word at the end that may belong to the next turn as well",
+    "ambiguous": "where a missed word may or may not be the end",
     "early": "with a result before the last word was sent",
 }
 

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable
 from itertools import groupby
 
-__all__ = ["counted_in", "normalizer"]
+__all__ = ["counted_in", "folded", "normalizer"]
 
 # Where no spaces stand between words: scripts, and languages that are mostly written in them.
 UNSPACED_SCRIPTS = {"hani", "hans", "hant", "bopo", "jpan", "hrkt", "hira", "kana", "thai", "laoo",
@@ -74,8 +74,8 @@ def normalizer(tag: str) -> Callable[[str], list[str]]:
     basic = BasicTextNormalizer(preserve_marks=True)
 
     def words(text: str) -> list[str]:
-        folded = _AM.sub(_am, basic(_folded(text, language)))
-        return [word for word in folded.split() if _is_word(word)]
+        normal = _AM.sub(_am, basic(folded(text, language)))
+        return [word for word in normal.split() if _is_word(word)]
 
     def characters(text: str) -> list[str]:
         return [one for word in words(text) for one in regex.findall(r"\X", word)]
@@ -101,7 +101,7 @@ def normalizer(tag: str) -> Callable[[str], list[str]]:
     return english_words
 
 
-def _folded(text: str, language: str) -> str:
+def folded(text: str, language: str = "") -> str:
     """Without what does not make another word, whatever the script: case, width, digits, ...
 
     An apostrophe within a word is part of it, as are Hebrew's gershayim (Unicode's word boundaries,

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from rtkit.analysis.accuracy.languages import folded
 from rtkit.reference import SpokenWord
 from rtkit.services.messages import Word
 
@@ -27,11 +28,11 @@ Said = TypeVar("Said", bound=SpokenWord | Word)
 
 @lru_cache(maxsize=1 << 16)  # partials say the same words again and again
 def normalize(text: str) -> str:
-    """Case-folded, without punctuation at its edges or typographic apostrophes.
+    """Folded, without punctuation at its edges.
 
     Marks are parts of words: a vowel sign at the end of one stays.
     """
-    text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
+    text = folded(text).replace("\N{MODIFIER LETTER APOSTROPHE}", "'")
     kept = [i for i, character in enumerate(text) if unicodedata.category(character)[0] in "LMN"]
     return text[kept[0] : kept[-1] + 1] if kept else ""
 

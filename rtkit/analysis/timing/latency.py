@@ -91,8 +91,8 @@ class Latency:
     excluded : ndarray of str
         Why it is shown and left out of quantiles; empty where it counts. ``"terminated"``:
         the shutdown ended the turn; ``"unmatched"``: nothing of it matches the reference, or a word
-        has no known end; ``"ambiguous"``: a missed word at its end may belong to this turn or to
-        the next; ``"early"``: the result came before the word had begun to be sent;
+        has no known end; ``"ambiguous"``: a missed word may be its end, or another turn's;
+        ``"early"``: the result came before the word had begun to be sent;
         ``"disturbed"``: it may have waited in a queue that a burst of the sender's made, at a
         service that does not say how fast it hears.
     referenced : ndarray of bool
@@ -333,7 +333,7 @@ def _turns(session: Session, final: str) -> Latency:
     results = []
     for turn, last, since in zip(turns, lasts, begun.tolist(), strict=True):
         at, state = turn.finals[0 if final == "first" else -1]
-        if _ended_by_terminate(session, at, state):
+        if _ended_by_terminate(session, *turn.finals[0]):
             excluded = "terminated"
         else:
             excluded = _excluded(last, at < since)

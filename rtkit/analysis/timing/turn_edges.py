@@ -2,8 +2,9 @@
 
 With a reference, heard words are aligned with spoken ones over the whole session. A spoken word
 belongs to the turn that heard it. One that was missed or misheard belongs to the turn that heard
-its neighbors in the reference's own turn. Where these do not agree, it is ambiguous. A heard word
-that matches nothing belongs to nothing.
+its neighbors in the reference's own turn. Where these do not agree, it is ambiguous; so is the end
+of a turn behind which a whole turn of the reference passed unheard, before the service ended it. A
+heard word that matches nothing belongs to nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rtkit.services.messages import Word
 __all__ = ["Edge", "by_the_reference", "by_the_service", "known"]
 
 TOO_NEAR = 0.1  # seconds between two words, for a service's times to tell which one it heard
+DISTANT = 0.5  # seconds from where a word was spoken, for a service's times to make it another
 
 Owners = tuple[int, ...]  # the turns that a spoken word may belong to, by their places
 
@@ -30,7 +32,7 @@ class Edge:
     """The first or the last word of a turn: when it was spoken, and how that is known.
 
     `doubt` is empty, or says why it is not known: ``"unmatched"`` (no word of the turn matches
-    what was said) or ``"ambiguous"`` (a missed word may belong to this turn or to the next).
+    what was said) or ``"ambiguous"`` (a missed word may or may not belong to this turn).
     """
 
     start: float
@@ -62,9 +64,13 @@ def by_the_reference(
 
     `limits` says how much audio each of them can have been decided by.
     """
-    spoken = reference.words
+    spoken, said_in = reference.words, reference.owners
     aligned = _possible(turns, aligned, spoken, limits)
-    owners = _owners(reference, turns, aligned, limits)
+    owners = _owners(spoken, said_in, turns, aligned, limits)
+    begins = {turn: spoken[j].start for j, turn in reversed([*enumerate(said_in)])}
+    finishes = {turn: j for j, turn in enumerate(said_in)}
+    unheard = {finishes[turn] for turn in finishes}  # the last words of turns that nobody heard
+    unheard -= {finishes[turn] for turn, some in zip(said_in, owners, strict=True) if some}
     possible: list[list[int]] = [[] for _ in turns]
     for j, some in enumerate(owners):
         for turn in some:
@@ -79,6 +85,11 @@ def by_the_reference(
         may = possible[number]
         certain = [j for j in may if len(owners[j]) == 1] or may
         first, last = (len(owners[j]) > 1 for j in (may[0], may[-1]))
+        end = spoken[certain[-1]].end
+        for j in range(may[-1] + 1, len(spoken)):
+            if owners[j] or spoken[j].end > limits[number]:
+                break
+            last |= j in unheard and begins[said_in[j]] >= end
         edges.append((_edge(spoken[certain[0]], first), _edge(spoken[certain[-1]], last)))
     return edges
 
@@ -105,14 +116,13 @@ def _possible(
 
 
 def _owners(
-    reference: Reference,
+    spoken: Sequence[SpokenWord],
+    said_in: Sequence[int],
     turns: Sequence[Sequence[Word]],
     aligned: Alignment,
     limits: Sequence[float],
 ) -> list[Owners]:
     """Which turns each spoken word may belong to: mostly one, or none where nobody heard it."""
-    spoken = reference.words
-    said_in = reference.owners
     heard = [(word, number) for number, words in enumerate(turns) for word in words]
     owners: list[Owners] = [()] * len(spoken)
 
@@ -146,9 +156,10 @@ def _owners(
                 if j not in instead:
                     place = bisect_left(told, j)
                     owners[j] = in_time(j, [owners[k] for k in told[max(place - 1, 0) : place + 1]])
-    for j, other in _twins(spoken, aligned, [word for word, _ in heard]):
+    words = [word for word, _ in heard]
+    for j, other in (*_twins(spoken, aligned, words), *_distant(spoken, aligned, words)):
         if said_in[j] == said_in[other]:
-            owners[j] = in_time(j, [owners[j], owners[other]])
+            owners[j] = _merged([owners[j], in_time(j, [owners[other]])])
     return owners
 
 
@@ -172,6 +183,19 @@ def _twins(
                 apart = abs(at - spoken[j].end) - abs(at - spoken[twin].end)
                 if abs(apart) < TOO_NEAR:
                     yield j, other
+
+
+def _distant(
+    spoken: Sequence[SpokenWord], aligned: Alignment, heard: Sequence[Word]
+) -> Iterator[tuple[int, int]]:
+    """Words that were heard so far from where they were spoken that they may have been made up.
+
+    Each with the words beside it, to whose turns it belongs if it was missed.
+    """
+    for i, j in aligned.same:
+        apart = abs(known(heard[i].end) - aligned.shift - spoken[j].end)
+        if apart > DISTANT and not _overlap(heard[i], spoken[j], aligned.shift):
+            yield from ((j, other) for other in (j - 1, j + 1) if 0 <= other < len(spoken))
 
 
 def _merged(owners: Iterable[Owners]) -> Owners:

@@ -35,6 +35,9 @@ def aligned(heard: Timed, said: Timed) -> Alignment:
         ("की।", "की"),  # a vowel sign at the end is part of the word
         ("ＡＢＣ", "abc"),
         ("7%", "7"),
+        ("donʼt", "don't"),
+        ("go\u00adat", "goat"),
+        ("كتـاب", "كتاب"),  # a stretched line is no letter
     ],
 )
 def test_normalizing_takes_case_and_edges_off(text: str, normal: str) -> None:

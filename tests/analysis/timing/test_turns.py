@@ -26,6 +26,7 @@ PUNCTUAL = [0.0] * 200  # 20 s in chunks of 100 ms
 THE, CLEVER, GOAT = ("the", 8.8, 9.0), ("clever", 9.1, 9.5), ("goat", 9.6, 10.0)
 YES, PLEASE = ("yes", 12.0, 12.4), ("please", 12.5, 13.0)
 GOAT_TURN = THE, CLEVER, GOAT
+LATE_GOAT = ("goat", 11.2, 11.5)
 
 
 def exactly(*values: float) -> object:
@@ -393,6 +394,41 @@ def test_a_turn_of_the_reference_that_nobody_heard_belongs_to_nobody() -> None:
     assert found.excluded.tolist() == ["", ""]
 
 
+@pytest.mark.parametrize("behind", [0.05, 2.0])
+def test_a_turn_behind_which_another_passed_unheard_may_have_ended_with_that(behind: float) -> None:
+    passed = ("okay", 10.0 + behind, 10.3 + behind)
+    reference = said(GOAT_TURN, (passed,), (("bye", 15.0, 15.5),))
+    bye = final(16.1, ("bye", 15.0, 15.5), order=1)
+    for at, excluded in ((10.5 + behind, "ambiguous"), (10.25 + behind, "")):
+        found = turns(final(at, *GOAT_TURN), bye, said=reference)
+        assert found.end == exactly(10.0, 15.5)
+        assert found.excluded.tolist() == [excluded, ""]
+
+
+@pytest.mark.parametrize(
+    "second", [(LATE_GOAT,), (LATE_GOAT, ("hm", 11.6, 11.9)), (LATE_GOAT, YES)]
+)
+def test_a_word_heard_long_after_it_was_spoken_may_be_made_up(second: tuple[Heard, ...]) -> None:
+    found = turns(
+        final(10.6, THE, CLEVER), final(13.0, *second, order=1), said=said(GOAT_TURN, (YES,))
+    )
+    assert found.excluded.tolist()[0] == "ambiguous"
+    assert found.counted.tolist()[1] == (YES in second)
+    late = turns(final(10.6, THE, CLEVER, LATE_GOAT), said=said(GOAT_TURN))
+    assert (late.end, late.excluded.tolist()) == (exactly(10.0), [""])  # no other turn has it
+
+
+def test_of_two_equal_words_the_second_of_which_came_too_late_the_first_stays() -> None:
+    before = ("we", 8.0, 8.5), ("say", 8.5, 9.0), ("so", 9.0, 9.5)
+    twins = ("no", 9.6, 10.0), ("no", 10.05, 10.4)
+    found = turns(
+        final(9.55, *before, decided=9500),
+        final(10.3, ("no", 9.8, 10.19), order=1, decided=9900),
+        said=said((*before, *twins)),
+    )
+    assert found.end == exactly(9.5, 10.0)
+
+
 def test_repeated_words_belong_to_the_turns_at_their_times() -> None:
     no = [("no", start, start + 0.3) for start in (1.0, 2.0, 6.0, 7.0)]
     reference = said(no[:2], no[2:])
@@ -475,6 +511,13 @@ def test_a_formatted_final_does_not_move_the_end() -> None:
         )
         assert turn_latency(one).latency == exactly(0.6)
         assert turn_latency(one, final="formatted").latency == exactly(0.9)
+
+
+def test_what_silence_ended_stays_so_though_its_format_came_after_the_shutdown() -> None:
+    formatted = turn(10.9, *GOAT_TURN, final=True, formatted=True)
+    for shutdown, excluded in ((10.7, ""), (10.5, "terminated")):
+        one = session(PUNCTUAL, final(10.6, *GOAT_TURN), formatted, terminated=shutdown)
+        assert turn_latency(one, final="formatted").excluded.tolist() == [excluded]
 
 
 def test_words_are_matched_as_they_read_in_the_end() -> None:
