@@ -288,6 +288,25 @@ def test_another_process_is_kept_out_until_it_is_killed_and_what_it_wrote_is_kep
     assert {name: (tmp_path / name).read_text() for name in names(tmp_path)} == kept
 
 
+@pytest.mark.parametrize("older", [False, True])
+def test_a_file_that_another_program_changes_is_not_called_whole(
+    tmp_path: Path, older: bool
+) -> None:
+    path = tmp_path / "a.jsonl"
+    for change in (lambda at: os.truncate(at, 2), lambda at: at.open("a").write("junk\n")):
+        if older:
+            path.write_text(OLDER)
+        file = AsideFile(path)
+        file.write("one\n")
+        file.take_name()
+        change(tmp_path / ".a.jsonl.part" if older else path)
+        file.write("two\n")
+        with pytest.raises(OSError, match="another program changed it"):
+            file.close(whole=True)
+        assert path.read_text() == OLDER if older else path.exists()
+        path.unlink()
+
+
 def test_a_file_that_has_gone_is_told_and_the_session_is_whole(
     make_clip: MakeClip, tmp_path: Path
 ) -> None:

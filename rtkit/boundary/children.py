@@ -16,6 +16,7 @@ from pathlib import Path
 __all__ = ["child_command", "child_environment", "start_child"]
 
 _PACKAGE = Path(__file__).parents[1] / "__init__.py"
+_OWN = {"PYTHONPATH", "PYTHONINSPECT"}  # with the latter, a child would not end with its work
 # The parent's own rtkit, by its place: with it nothing else that lies there gets on the path.
 _START = """
 import importlib.util, runpy, sys
@@ -32,10 +33,13 @@ def child_command(module: str) -> list[str]:
 
 
 def child_environment() -> dict[str, str]:
-    """This process's, without the working directory among the paths of PYTHONPATH."""
+    """This process's, without the working directory among the paths of PYTHONPATH.
+
+    What goes through the pipes is UTF-8, whatever this computer's and the person's settings are.
+    """
     paths = os.pathsep.join(_elsewhere(os.getenv("PYTHONPATH", "")))
-    others = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return {**others, "PYTHONPATH": paths} if paths else others
+    others = {name: value for name, value in os.environ.items() if name not in _OWN}
+    return {**others, "PYTHONIOENCODING": "utf-8"} | ({"PYTHONPATH": paths} if paths else {})
 
 
 def _elsewhere(paths: str) -> Iterator[str]:
@@ -64,7 +68,7 @@ def start_child(module: str) -> subprocess.Popen[str]:
             env=child_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
             start_new_session=True,
         )
     except OSError as error:

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,7 +84,7 @@ class AsideFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._aside: Path | None = None
         self._file: TextIO
-        self._empty = True
+        self._written = 0  # bytes
         if path.exists() and not path.is_file():  # a device or a pipe, which cannot be replaced
             self.path, self._file = path, _open_at_once(path)
         else:
@@ -93,7 +94,7 @@ class AsideFile:
 
     def write(self, text: str) -> None:
         """Write, and hand it to the system at once: whoever is killed has lost nothing of it."""
-        self._empty = False
+        self._written += len(text.encode())
         self._file.write(text)
         self._file.flush()
 
@@ -116,20 +117,24 @@ class AsideFile:
         Raises
         ------
         OSError
-            If it cannot be written to its end, or is not there any more.
+            If it cannot be written to its end, is not there any more, or holds something else.
         """
+        changed = fcntl is not None and _size(self._file) not in (None, self._written)
+        whole = whole and not changed
         try:
             if fcntl is None:
                 self._file.close()
             if self._aside is None:
                 if not _is_at(self._file, self.path):
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
-            elif self._empty or not (whole or worth or not self.path.exists()):
+            elif not self._written or not (whole or worth or not self.path.exists()):
                 self._aside.unlink()
             else:
                 if not whole and self.path.exists():
                     self.path = _free(self.path)
                 _replace(self._aside, self.path)
+            if changed:
+                raise OSError(errno.EIO, "another program changed it", self.path)
         finally:
             with contextlib.suppress(OSError):  # what could not be written was told before
                 self._file.close()
@@ -179,7 +184,7 @@ def _open_alone(aside: Path, path: Path) -> TextIO:
 def _locked(path: Path, busy: str) -> TextIO:
     """The file, open and locked; raises ValueError, with the words of `busy`, if another has it."""
     while True:
-        file = path.open("a", encoding="utf-8")
+        file = path.open("a", encoding="utf-8", newline="\n")
         if not _lock(file):
             file.close()
             raise ValueError(busy)
@@ -199,6 +204,12 @@ def _lock(file: TextIO) -> bool:
             if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
                 raise
     return True
+
+
+def _size(file: TextIO) -> int | None:
+    """Of a file in bytes; a device or a pipe has none."""
+    state = os.fstat(file.fileno())
+    return state.st_size if stat.S_ISREG(state.st_mode) else None
 
 
 def _is_at(file: TextIO, path: Path) -> bool:

@@ -29,6 +29,8 @@ SECRET = "[secret]"
 SHORTEST = 8  # characters of a key; what is shorter may be a word, and stays
 DEPTH = 10  # to which what somebody is told may be nested
 PART = 12  # of a part of what was told, unless there is a digit in it
+# Of a key that was cut, as far as it goes; of a text's end in JSON nothing is taken.
+REST = r"(?:\\u[0-9a-fA-F]{4}|\\/|[^\s\\\"'<>()\[\]{},;])*"
 
 
 class Confidential(str):
@@ -154,7 +156,8 @@ class StrikeOut:
     """Takes secrets out of text, in whatever form they come back.
 
     As they are, in capitals or not; escaped for JSON, for a URL, for HTML, and one within another;
-    in base64, whatever stands before them there, and as hexadecimal digits.
+    in base64, whatever stands before them there, and as hexadecimal digits. Of a long one also its
+    beginning, if a message was cut behind that.
     """
 
     __slots__ = ("_ascii", "_forms", "_pattern")
@@ -163,8 +166,10 @@ class StrikeOut:
         values = [form for value in secrets for form in (value, unquote(value))]
         found = {part for value in values for part in _parts(value)}
         forms = sorted(found.union(*map(_coded, found)), key=len, reverse=True)
-        self._forms = {form.lower() for form in forms}
-        self._pattern = re.compile("|".join(map(re.escape, forms)), re.IGNORECASE)
+        heads = sorted({one[:PART] for one in found if len(one) >= 2 * PART})
+        self._forms = {form.lower() for form in (*forms, *heads)}
+        patterns = [*map(re.escape, forms), *(re.escape(head) + REST for head in heads)]
+        self._pattern = re.compile("|".join(patterns), re.IGNORECASE)
         self._ascii = all(one.isascii() for one in found)
 
     def __repr__(self) -> str:
@@ -213,7 +218,7 @@ def _escapes(four: str, two: str) -> re.Pattern[str]:
         rf"\\+u\{{0*(?P<braced>{two})\}}",
         rf"(?P<url>(?:%(?:25)*{two})+)",
         r"(?P<html>&(?:\#0*\d{2,6}|\#[xX]0*[0-9a-fA-F]{2,5}|[a-zA-Z]{2,8});)",
-        r"\\+(?P<one>[\"/\\])",
+        r"\\+(?P<one>[^\w\s])",
     )
     return re.compile("|".join(forms))
 
@@ -223,7 +228,7 @@ _ANY = _escapes("[0-9a-fA-F]{4}", "[0-9a-fA-F]{2}")
 
 
 # Whether it is worth looking for them; soon said.
-_MAY_BE_ASCII = re.compile(r"""[\\%&](?:u(?:00|\{)|["/\\2-7#x]|[a-zA-Z]{2,8};)""")
+_MAY_BE_ASCII = re.compile(r"[\\%&](?:u(?:00|\{)|[^\w\s]|[2-7x]|[a-zA-Z]{2,8};)")
 _MAY_BE = re.compile(r"[\\%&]")
 
 

@@ -194,7 +194,8 @@ def _refused(response: Response, host: str, dialect: str, strike_out: StrikeOut)
     """By the answer to the request for a websocket, which was none."""
     status = response.status_code
     if 300 <= status < 400:
-        to = strike_out(Address(response.headers.get("Location", "")).shown)
+        places = map(Address, response.headers.get_all("Location"))
+        to = strike_out(", ".join(place.shown for place in places))
         return Failure(
             f"{host} redirects to {told(to) or 'nowhere'}. rtkit does not follow, because it "
             f"would send the key and the audio there. If you trust it, use it as the host."

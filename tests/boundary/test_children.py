@@ -24,6 +24,8 @@ def test_a_child_imports_nothing_from_the_working_directory(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((".", str(tmp_path))))
     monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-16")  # and the pipes hold UTF-8 nevertheless
+    monkeypatch.setenv("PYTHONINSPECT", "1")
     command = child_command("rtkit.sending.isolation")
     where = command.index("-c") + 1  # it waits for its session, gets none, and tells where it lies
     command[where] = f"import atexit\n{command[where]}".replace(

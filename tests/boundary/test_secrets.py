@@ -7,6 +7,7 @@ import copy
 import html
 import json
 import pickle
+import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pprint import pformat
@@ -43,6 +44,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "URL in HTML": lambda key: html.escape(quote(key, safe="") + "&"),
     "JSON in URL": lambda key: quote(json.dumps(key.replace("/", "\\/")), safe=""),
     "as JavaScript does": lambda key: key.replace("&", "\\x26").replace("/", "\\u{2f}"),
+    "for a pattern": re.escape,
     "as escape() does": lambda key: key.replace("&", "%u0026"),
     "CAPITALS": str.upper,
     "hexadecimal": lambda key: key.encode().hex(),
@@ -85,6 +87,18 @@ def test_several_are_struck_out_each_in_its_form() -> None:
     struck = StrikeOut([KEY])(text)
     assert struck.count("[secret]") >= len(FORMS)
     assert "planted" not in struck.lower()
+
+
+@pytest.mark.parametrize("length", [12, 16, 20])
+def test_a_secret_that_a_message_cut_off_is_struck_out(length: int) -> None:
+    """As a close reason of 123 bytes does with a token of 300."""
+    cut = KEY[:length]
+    for text in (f"not with {cut}", f'{{"error": "not \\"{cut}\\" here", "n": 1}}'):
+        struck = StrikeOut([f"Bearer {KEY}"])(text)
+        assert struck == text.replace(cut, "[secret]")
+    escaped = StrikeOut([KEY])(f"no: {quote(cut, safe='')}...")
+    assert escaped.startswith("no: [secret]")
+    assert "planted" not in escaped
 
 
 def test_what_may_be_a_word_stays() -> None:

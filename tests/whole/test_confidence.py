@@ -343,13 +343,13 @@ def test_a_redirect_is_refused_and_the_second_host_hears_nothing(
     async def second(connection: ServerConnection) -> None:
         heard.append(connection.request)
 
-    async def run(location: str | None) -> str:
+    async def run(*locations: str) -> str:
         async with serve(second, "127.0.0.1", 0) as other:
             there = f"127.0.0.1:{other.sockets[0].getsockname()[1]}"
 
             def first(connection: ServerConnection, request: Request) -> Response:
                 response = connection.respond(HTTPStatus(status), f"gone with {KEY}")
-                if location is not None:
+                for location in locations:
                     response.headers["Location"] = location.format(there)
                 return response
 
@@ -362,8 +362,9 @@ def test_a_redirect_is_refused_and_the_second_host_hears_nothing(
     sentence = asyncio.run(run(f"ws://me:{KEY}@{{}}/v3/ws?token={KEY}"))
     assert "localhost redirects to ws://127.0.0.1" in sentence
     assert "does not follow" in sentence
-    assert "redirects to /elsewhere" in asyncio.run(run("/elsewhere"))
-    assert "redirects to nowhere" in asyncio.run(run(None))
+    assert "redirects to /elsewhere, //b/c." in asyncio.run(run("/elsewhere", f"//{KEY}@b/c#d"))
+    assert "redirects to /[secret]." in asyncio.run(run(f"/{KEY[:20]}"))
+    assert "redirects to nowhere" in asyncio.run(run())
     assert heard == []
 
 
