@@ -293,13 +293,13 @@ def test_a_file_that_another_program_changes_is_not_called_whole(
     tmp_path: Path, older: bool
 ) -> None:
     path = tmp_path / "a.jsonl"
-    for change in (lambda at: os.truncate(at, 2), lambda at: at.open("a").write("junk\n")):
+    for junk in ("x\n", "one\njunk\n"):
         if older:
             path.write_text(OLDER)
         file = AsideFile(path)
         file.write("one\n")
         file.take_name()
-        change(tmp_path / ".a.jsonl.part" if older else path)
+        (tmp_path / ".a.jsonl.part" if older else path).write_text(junk)
         file.write("two\n")
         with pytest.raises(OSError, match="another program changed it"):
             file.close(whole=True)

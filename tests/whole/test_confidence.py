@@ -239,7 +239,7 @@ def test_what_cannot_be_asked_for_shows_no_key(make_clip: MakeClip, isolation: s
 def test_a_process_that_cannot_start_shows_no_environment(
     make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch, isolation: str
 ) -> None:
-    def no_room(*_: object, env: dict[str, str], **__: object) -> None:
+    def no_room(*_: object, **__: object) -> None:
         raise OSError(24, "Too many open files")
 
     monkeypatch.setenv("ASSEMBLYAI_API_KEY", KEY)
