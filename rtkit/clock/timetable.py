@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 
 from rtkit.clock.real import running_clock
 from rtkit.clock.timer import Timer
@@ -15,16 +15,16 @@ __all__ = ["Timetable"]
 
 
 class Timetable:
-    """Calls many, each at instants of its own, by one timer for all: never early.
+    """Takes the steps of many, each at instants of its own, by one timer for all: never early.
 
     A task and a timer for each would cost a wake-up, a task switch and the loop's bookkeeping a
-    call. It does not spin as an `Alarm` does: with many, something is always about to be due.
+    step. It does not spin as an `Alarm` does: with many, something is always about to be due.
 
     Parameters
     ----------
     slack : float
-        Seconds from one wake-up to the next at least: a wake-up costs more than a call, so that
-        many calls share one, each at most so much late. Taken as 0 where waking up is exact.
+        Seconds from one wake-up to the next at least: a wake-up costs more than a step, so that
+        many steps share one, each at most so much late. Taken as 0 where waking up is exact.
 
     Attributes
     ----------
@@ -32,24 +32,26 @@ class Timetable:
         What wakes it.
     """
 
-    BATCH = 256  # calls; then the loop turns, so that late senders do not deafen it
+    BATCH = 256  # steps; then the loop turns, so that late senders do not deafen it
 
     def __init__(self, *, slack: float = 0.0003) -> None:
         self._loop = asyncio.get_running_loop()
         self._slack = slack if running_clock().grain else 0.0
         self._earliest = -math.inf  # of the next wake-up
-        self._entries: list[tuple[float, int, Callable[[], float | None]]] = []
+        self._entries: list[tuple[float, int, Iterator[float]]] = []
         self._order = itertools.count()
         self._set_to: float | None = None
         self.timer = Timer(self._ring)
 
-    def at(self, when: float, call: Callable[[], float | None]) -> None:
-        """At the instant `when`, `call`; it returns when to be called next, or None for never."""
-        heapq.heappush(self._entries, (when, next(self._order), call))
-        self._set()
+    def follow(self, steps: Iterator[float]) -> None:
+        """Take the next of these steps at the instant that the last one gave; the first one now."""
+        when = next(steps, None)
+        if when is not None:
+            heapq.heappush(self._entries, (when, next(self._order), steps))
+            self._set()
 
     def close(self) -> None:
-        """Call nobody any more, and give the timer back."""
+        """Take no step any more, and give the timer back."""
         self._entries.clear()
         self.timer.close()
 
@@ -60,10 +62,10 @@ class Timetable:
         for _ in range(self.BATCH):
             if not entries or entries[0][0] > now:
                 break
-            _, order, call = heapq.heappop(entries)
-            when = call()
+            _, order, steps = heapq.heappop(entries)
+            when = next(steps, None)
             if when is not None:
-                heapq.heappush(entries, (when, order, call))
+                heapq.heappush(entries, (when, order, steps))
         self._set()
 
     def _set(self) -> None:

@@ -133,7 +133,7 @@ async def stream_many(
         ways = [way_to(one, clip) for one, clip in zip(services, clips, strict=True)]
     else:
         ways = [way_through(connection) for connection in connections]
-    audio = read_once(clips, chunk, phase, [way.limits for way in ways])
+    audio = read_once(clips, chunk, phase, [way.dialect for way in ways])
     _check_files(len(clips), each=(connections is None) + (record is not None))
     embedded = Counter(one for one in (way.service for way in ways) if isinstance(one, Loopback))
     for one, count in embedded.items():
@@ -245,7 +245,7 @@ class _Sender:
                     await conversation.while_open(self._all_open.wait())
                 gc.freeze()  # what opening it has made is old, too
                 zero = self._zero(index)
-                run.start(zero)
+                run.start(zero, member.plan)
                 sending = member.send(conversation, self._timetable, zero, self._count)
                 await run.sending(conversation, sending)
                 for level in member.levels():

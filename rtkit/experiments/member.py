@@ -19,7 +19,7 @@ from rtkit.sending.kernel import EVERY, LONG, Kernel
 from rtkit.sending.listen import Conversation
 from rtkit.sending.run import Run
 from rtkit.sending.websocket import Failure
-from rtkit.services.service import Connection, Limits, dialect_of
+from rtkit.services.service import Connection, Dialect
 from rtkit.session import Chunk, Fact
 
 __all__ = ["Audio", "Member", "Sent", "WritableConnection", "read_once"]
@@ -36,31 +36,33 @@ class WritableConnection(Connection, Protocol):
 
 @dataclass(frozen=True)
 class Audio:
-    """A clip's chunks by its plan, for one of the sessions that stream it."""
+    """A clip's chunks by its plan as they are sent, for one of the sessions that stream it."""
 
     plan: Plan
     reading: Generator[bytes, None, None]  # the same for all of them
-    chunks: Iterator[bytes]
+    frames: Iterator[bytes | str]
     meter: Meter  # of that reading
 
 
 def read_once(
-    clips: Sequence[Clip], chunk: float, phase: str, limits: Sequence[Limits]
+    clips: Sequence[Clip], chunk: float, phase: str, dialects: Sequence[Dialect]
 ) -> list[Audio]:
     """The audio of each; that of a clip which comes several times is read once for all.
 
-    As far as the services that it goes to have the same `limits`.
+    As far as the services that it goes to take it alike.
     """
-    whose = [(id(clip), one) for clip, one in zip(clips, limits, strict=True)]
+    whose = [(id(clip), one.limits, one.audio) for clip, one in zip(clips, dialects, strict=True)]
     times = Counter(whose)
-    shared: dict[tuple[int, Limits], Iterator[Audio]] = {}
+    shared: dict[tuple[object, ...], Iterator[Audio]] = {}
     for clip, key in zip(clips, whose, strict=True):
         if key not in shared:
-            plan = Plan.of(clip, chunk=chunk, phase=phase, limits=key[1])
+            _, limits, travels = key
+            plan = Plan.of(clip, chunk=chunk, phase=phase, limits=limits)
             meter = Meter(clip.rate)
             reading = clip.chunks(plan.edges, meter)
-            copies = itertools.tee(reading, times[key])
-            shared[key] = iter([Audio(plan, reading, chunks, meter) for chunks in copies])
+            frames = (travels(payload.ljust(plan.least, b"\0")) for payload in reading)
+            copies = itertools.tee(frames, times[key])
+            shared[key] = iter([Audio(plan, reading, one, meter) for one in copies])
     return [next(shared[key]) for key in whose]
 
 
@@ -71,19 +73,23 @@ class Sent:
     tenth of all the rest. So the kernel is asked before one in `every`.
     """
 
+    __slots__ = (
+        "_asked", "_least", "_left", "_times", "_told", "due", "edges", "every", "zero"
+    )  # fmt: skip
+
     def __init__(self, plan: Plan) -> None:
         self.edges: list[int] = plan.edges.tolist()
         self.due: list[float] = plan.due.tolist()
         self.every = max(1, round(EVERY / plan.chunk))
         self.zero = 0.0
-        self._sent, self._returned = array("d"), array("d")
+        self._times = array("d")  # when each was sent, and when `send` came back
         self._asked = array("q")  # two of each that is asked of; -1 for None
         self._left: dict[int, float] = {}
         self._least = plan.least
         self._told = 0
 
     def __len__(self) -> int:
-        return len(self._returned)
+        return len(self._times) // 2
 
     def ask(self, kernel: Kernel) -> None:
         """Before one in `every` chunks leaves, what the kernel tells of those before it."""
@@ -100,19 +106,20 @@ class Sent:
 
         From here on it may be written to a file, with all that is known of it.
         """
-        self._sent.append(sent)
-        self._returned.append(returned)
+        self._times.append(sent)
+        self._times.append(returned)
 
     def chunk(self, index: int) -> Chunk:
         start, stop = self.edges[index : index + 2]
+        sent, returned = self._times[2 * index : 2 * index + 2]
         size, left = max(2 * (stop - start), self._least), self._left.get(index)
         return Chunk(
             index,
             start,
             stop,
             self.due[index],
-            self._sent[index] - self.zero,
-            self._returned[index] - self.zero,
+            sent - self.zero,
+            returned - self.zero,
             size,
             size - 2 * (stop - start),
             *self._told_of(index),
@@ -136,23 +143,21 @@ class Sent:
 
 
 class Member:
-    """One session among many: a timetable calls it whenever a chunk of it is due."""
+    """One session among many: a timetable asks it for its next chunk whenever one is due."""
 
     def __init__(self, run: Run, way: Way, audio: Audio, sent: Sent) -> None:
-        self.run, self.way = run, way
+        self.run, self.way, self.sent = run, way, sent
         self.failure: Failure | None = None
         self.on_event: Callable[[Fact], object] | None = None
-        self.sent = sent
-        self._sent_one, self._outlet = sent.add, run.outlet
-        self._audio, self._plan = audio, audio.plan
-        self._index, self._count = 0, len(sent.due)
-        self._travels = dialect_of(way.described).audio
-        self._time = asyncio.get_running_loop().time
+        self.plan, self._audio = audio.plan, audio
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def open(self) -> None:
         """Have the first audio at hand: opening a file takes its time."""
-        self._read_next()
+        first = next(self._audio.frames, None)
+        if first is None:
+            raise self._cut_short()
+        self._frames = itertools.chain((first,), self._audio.frames)
 
     async def send(
         self,
@@ -166,57 +171,56 @@ class Member:
         Returns a chunk's duration later: what ends a session costs much more than a send, and
         those that end within the same chunk still send.
         """
-        self._conversation, self.sent.zero, self._last = conversation, zero, last
-        self._write = cast(WritableConnection, conversation.connection).write
-        timetable.at(zero + self.sent.due[0], self)
+        self.sent.zero = zero
+        timetable.follow(self._send(conversation, last))
         await self._done
 
-    def __call__(self) -> float | None:
-        if self._done.done():  # the session ended otherwise
-            return None
+    def _send(
+        self, conversation: Conversation, last: Callable[[], object]
+    ) -> Generator[float, None, None]:
+        """Send a chunk whenever asked for the next instant to be asked at."""
+        # In local variables: with thousands of sessions, whatever is looked up is in no cache.
+        sent, outlet, kernel = self.sent, self.run.outlet, conversation.kernel
+        zero, due, every, on_event = sent.zero, sent.due, sent.every, self.on_event
+        write = cast(WritableConnection, conversation.connection).write
+        time, done, add = asyncio.get_running_loop().time, self._done.done, sent.add
         try:
-            if self._index < self._count:
-                return self._send_next()
+            for index, frame in enumerate(self._frames):  # read right after the last one was sent
+                yield zero + due[index]
+                if done():  # the session ended otherwise
+                    return
+                if index % every == 0:
+                    sent.ask(kernel)
+                leaving = outlet.leaving = time()
+                while not write(frame):
+                    yield time() + AGAIN
+                    if done():
+                        return
+                returned = time()
+                if returned - leaving > LONG:
+                    sent.ask_when_left(kernel, leaving, returned)
+                add(leaving, returned)
+                outlet.leaving = None
+                if on_event is not None:
+                    on_event(sent.chunk(index))
+                conversation.chunks_sent = index + 1
+            if len(sent) < len(due):
+                raise self._cut_short()
+            last()
+            yield returned + self.plan.chunk
+        except Exception as error:
+            if not done():
+                self._done.set_exception(error)  # `send` raises it
+        if not done():
             self._done.set_result(None)
-            return None
-        except Exception as error:  # `send` raises it
-            self._done.set_exception(error)
-            return None
 
-    def _send_next(self) -> float | None:
-        outlet = self._outlet
-        leaving = outlet.leaving
-        if leaving is None:
-            if self._index % self.sent.every == 0:
-                self.sent.ask(self._conversation.kernel)
-            leaving = outlet.leaving = self._time()
-        if not self._write(self._frame):
-            return self._time() + AGAIN
-        returned = self._time()
-        if returned - leaving > LONG:
-            self.sent.ask_when_left(self._conversation.kernel, leaving, returned)
-        self._sent_one(leaving, returned)
-        outlet.leaving = None
-        if self.on_event is not None:
-            self.on_event(self.sent.chunk(self._index))
-        self._index += 1
-        self._conversation.chunks_sent = self._index
-        self._conversation.audio_sent = self.sent.edges[self._index] / self._plan.rate
-        if self._index == self._count:
-            self._last()
-            return returned + self._plan.chunk
-        self._read_next()
-        return self.sent.zero + self.sent.due[self._index]
-
-    def _read_next(self) -> None:
-        payload = next(self._audio.chunks, None)
-        if payload is None:  # the reading is shared, and another session met the fault
-            name = self.run.recorder.settings.recording
-            raise AudioError(
-                f"{name} cannot be read to its end: it was cut, damaged or changed. Record or "
-                f"copy it again."
-            )
-        self._frame = self._travels(payload.ljust(self._plan.least, b"\0"))
+    def _cut_short(self) -> AudioError:
+        """What there is to say where the reading is shared, and another session met its fault."""
+        name = self.run.recorder.settings.recording
+        return AudioError(
+            f"{name} cannot be read to its end: it was cut, damaged or changed. Record or "
+            f"copy it again."
+        )
 
     def levels(self) -> tuple[Level, ...]:
         """How loud it was, once all of it has been sent."""

@@ -95,7 +95,7 @@ class _Case:
         return path
 
     def plan(self, pacing: str = "wall_clock") -> Plan:
-        return Plan.of(self.clip, chunk=CHUNK, pacing=pacing, limits=self.way.limits)
+        return Plan.of(self.clip, chunk=CHUNK, pacing=pacing, limits=self.way.dialect.limits)
 
     @property
     def way(self) -> Way:
@@ -136,7 +136,7 @@ async def _naive_drift(case: _Case) -> Session:
 
 async def _wrong_sample_rate(case: _Case) -> Session:
     rate = case.clip.rate
-    rates = case.way.limits.rates
+    rates = case.way.dialect.limits.rates
     wrong = 2 * rate if rates is None or 2 * rate in rates else rate // 2
     return await case.send(clip=open_raw(case.wav(), rate=wrong))
 

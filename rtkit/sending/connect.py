@@ -19,7 +19,7 @@ from rtkit.sending.options import without_secrets
 from rtkit.sending.run import Run
 from rtkit.sending.websocket import Failure, open_websocket
 from rtkit.services.endpoint import Endpoint
-from rtkit.services.service import Connection, Dialect, Limits, Service, dialect_of
+from rtkit.services.service import Connection, Dialect, Service, dialect_of
 
 __all__ = ["Way", "endpoint_of", "fitted", "way_through", "way_to"]
 
@@ -45,9 +45,9 @@ class Way:
     service: Service | None = None
 
     @property
-    def limits(self) -> Limits:
-        """What the service takes."""
-        return dialect_of(self.described).limits
+    def dialect(self) -> Dialect:
+        """Which the other side speaks."""
+        return dialect_of(self.described)
 
 
 def fitted(

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any
 
 from rtkit.boundary.text import told
+from rtkit.pacing import Plan
 from rtkit.recording import Recorder
 from rtkit.sending.kernel import NOTHING, Kernel
 from rtkit.sending.timeline import Timeline
@@ -67,8 +68,10 @@ class Conversation:
         How the connection ended.
     awaited : type or None
         What the step waits for that is being taken to the session's end.
-    chunks_sent, audio_sent : int, float
-        How many chunks, and seconds of audio.
+    plan : Plan or None
+        Of the audio that is sent, once it flows.
+    chunks_sent : int
+        How many of its chunks have been sent.
     """
 
     def __init__(self, connection: Connection, recorder: Recorder, timeline: Timeline) -> None:
@@ -79,12 +82,18 @@ class Conversation:
         self.given_up: messages.ServiceError | messages.Termination | None = None
         self.closed: Closed | None = None
         self.awaited: type[messages.Reply] | type[Closed] | None = None
-        self.chunks_sent, self.audio_sent = 0, 0.0
+        self.plan: Plan | None = None
+        self.chunks_sent = 0
         self._recorder, self._timeline = recorder, timeline
         self._heard = 0  # bytes
         self._news = asyncio.Event()
         self._staying: asyncio.Task[None] | None = None
         self.listening = asyncio.create_task(self._listen(), name="rtkit-listen")
+
+    @property
+    def audio_sent(self) -> float:
+        """How many seconds of audio have been sent."""
+        return 0.0 if self.plan is None else self.plan.edges[self.chunks_sent] / self.plan.rate
 
     async def begin(self, opening: Iterable[str] = ()) -> None:
         """Say what comes first, and wait for the service's first word, if it has one."""
@@ -97,8 +106,12 @@ class Conversation:
         if self.dialect.keep_alive is not None:
             self._staying = asyncio.create_task(self._stay(*self.dialect.keep_alive))
 
-    def audio_flows(self) -> None:
-        """From here on nothing else has to keep the session alive."""
+    def audio_flows(self, plan: Plan) -> None:
+        """From here on audio is sent by this plan, and nothing else keeps the session alive."""
+        self.plan = plan
+        self._stay_no_more()
+
+    def _stay_no_more(self) -> None:
         if self._staying is not None:
             self._staying.cancel()
 
@@ -136,7 +149,7 @@ class Conversation:
 
     async def close(self) -> None:
         """Close the connection, and listen no more."""
-        self.audio_flows()
+        self._stay_no_more()
         await self.connection.close()
         self.listening.cancel()
         await asyncio.wait({self.listening})

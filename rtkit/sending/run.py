@@ -12,6 +12,7 @@ from rtkit.audio import AudioError
 from rtkit.boundary.text import told
 from rtkit.clock.real import running_clock
 from rtkit.clock.stalls import Lookout
+from rtkit.pacing import Plan
 from rtkit.recording import Recorder
 from rtkit.sending.listen import GOODBYE, LAST_WORDS, Conversation, State
 from rtkit.sending.timeline import Timeline
@@ -39,6 +40,8 @@ class Outlet:
     stuck : Future
         Done when that was too long ago.
     """
+
+    __slots__ = ("_loop", "_timer", "leaving", "stuck")  # with many sessions, each look-up counts
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -102,11 +105,11 @@ class Run:
             await self.conversation.close()
             self.conversation = None
 
-    def start(self, zero: float) -> None:
-        """Time starts: t = 0 is `zero`, now or soon."""
+    def start(self, zero: float, plan: Plan) -> None:
+        """Time starts: t = 0 is `zero`, now or soon, and audio is sent by the plan."""
         self.timeline.start(zero)
         if self.conversation is not None:
-            self.conversation.audio_flows()
+            self.conversation.audio_flows(plan)
         self.outlet.look()
         settings, loop = self.recorder.settings, asyncio.get_running_loop()
         if settings.isolation == "loop":  # or else the caller's loop is elsewhere

@@ -54,7 +54,7 @@ async def _send(
         frame = travels(payload)
         await alarm.learn()
         zero = loop.time()
-        run.start(zero)
+        run.start(zero, plan)
         alarm.timer.expect = run.look_out()
         sent = 0.0
         for index, (start, stop) in enumerate(pairwise(plan.edges.tolist())):
@@ -88,7 +88,6 @@ async def _send(
                 )
             )
             conversation.chunks_sent = index + 1
-            conversation.audio_sent = stop / plan.rate
             if callable(work):
                 result = work(payload)
                 if inspect.isawaitable(result):

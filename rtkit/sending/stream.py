@@ -97,7 +97,7 @@ async def stream(
     clip = fitted(clip, service, connection)
     way = way_to(service, clip) if connection is None else way_through(connection)
     plan = Plan.of(
-        clip, chunk=chunk, pacing=pacing, phase=phase, catch_up=catch_up, limits=way.limits
+        clip, chunk=chunk, pacing=pacing, phase=phase, catch_up=catch_up, limits=way.dialect.limits
     )
     options = Options(
         work=work,

@@ -53,18 +53,23 @@ class WebSocket:
     """A websocket that ends with `Closed`, and on which a secret that comes back is struck out."""
 
     FULL = 1 << 15  # bytes that wait for the network: a second of audio at 16 kHz
+    # A thousand sessions leave nothing in the caches: each look-up on the way of a chunk counts.
+    __slots__ = (
+        "_closed", "_connection", "_not_open", "_protocol", "_strike_out", "_transport", "kernel"
+    )  # fmt: skip
 
     def __init__(self, connection: ClientConnection, strike_out: StrikeOut) -> None:
         from websockets.exceptions import ConnectionClosed, InvalidState
 
         self._connection, self._closed, self._not_open = connection, ConnectionClosed, InvalidState
+        self._transport, self._protocol = connection.transport, connection.protocol
         self._strike_out = strike_out
-        self.kernel = Kernel(connection.transport)
+        self.kernel = Kernel(self._transport)
 
     # What is raised here is raised after `except`, so that nothing of the network's goes along.
 
     async def send(self, frame: bytes | str) -> None:
-        if self._connection.transport.get_write_buffer_size() + len(frame) <= self.FULL:
+        if self._transport.get_write_buffer_size() + len(frame) <= self.FULL:
             try:
                 self.write(frame)
                 return
@@ -92,7 +97,7 @@ class WebSocket:
             async with asyncio.timeout(CLOSE_TIMEOUT + 1.0):
                 await self._connection.close()
         except TimeoutError:
-            self._connection.transport.abort()
+            self._transport.abort()
             await self._connection.wait_closed()
 
     def _as_closed(self, closed: ConnectionClosed) -> Closed:
@@ -109,17 +114,19 @@ class WebSocket:
         What `send` does, without a coroutine and the locks around it: these cost as much as all
         the rest of sending.
         """
-        if self._connection.transport.get_write_buffer_size() > self.FULL:
+        transport, protocol = self._transport, self._protocol
+        if transport.get_write_buffer_size() > self.FULL:
             return False
         try:
             if isinstance(frame, str):
-                self._connection.protocol.send_text(frame.encode())
+                protocol.send_text(frame.encode())
             else:
-                self._connection.protocol.send_binary(frame)
+                protocol.send_binary(frame)
         except self._not_open:
             pass
         else:
-            self._connection.send_data()
+            for data in protocol.data_to_send():
+                transport.write(data)
             return True
         raise Closed(None)  # `recv` tells how
 

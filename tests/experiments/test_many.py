@@ -7,7 +7,7 @@ import gc
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -404,21 +404,17 @@ def test_more_connections_than_the_process_may_have_are_refused(make_clip: MakeC
 def test_the_timetable_calls_each_at_its_instants() -> None:
     calls: list[tuple[str, float]] = []
 
-    def every(name: str, seconds: float, times: int) -> Callable[[], float | None]:
-        def call() -> float | None:
-            now = virtual_loop().time()
-            calls.append((name, now))
-            done = sum(1 for called, _ in calls if called == name)
-            return now + seconds if done < times else None
-
-        return call
+    def every(name: str, first: float, seconds: float, times: int) -> Iterator[float]:
+        for number in range(times):
+            yield first + number * seconds
+            calls.append((name, virtual_loop().time()))
 
     async def main() -> None:
         timetable = Timetable()
-        timetable.at(1.0, every("a", 1.0, 3))
-        timetable.at(0.5, every("b", 1.0, 2))
+        timetable.follow(every("a", 1.0, 1.0, 3))
+        timetable.follow(every("b", 0.5, 1.0, 2))
         await asyncio.sleep(10)
-        timetable.at(10.25, every("c", 1.0, 99))
+        timetable.follow(every("c", 10.25, 1.0, 99))
         await asyncio.sleep(1.5)
         timetable.close()
         await asyncio.sleep(5)
@@ -435,8 +431,9 @@ def test_many_late_calls_do_not_deafen_the_loop() -> None:
     async def main() -> int:
         timetable, called = Timetable(), 0
 
-        def call() -> None:
+        def steps() -> Iterator[float]:
             nonlocal called
+            yield 0.0
             called += 1
 
         def turn() -> None:
@@ -446,7 +443,7 @@ def test_many_late_calls_do_not_deafen_the_loop() -> None:
                 virtual_loop().call_soon(turn)
 
         for _ in range(1000):
-            timetable.at(0.0, call)
+            timetable.follow(steps())
         virtual_loop().call_soon(turn)
         await asyncio.sleep(1)
         timetable.close()
@@ -465,17 +462,15 @@ def test_on_a_real_loop_it_is_never_early_and_gives_its_timer_back() -> None:
         assert timers() == before + 1
         done = loop.create_future()
 
-        def call(due: float) -> Callable[[], None]:
-            def look() -> None:
-                late.append(loop.time() - due)
-                if len(late) == 200:
-                    done.set_result(None)
-
-            return look
+        def steps(due: float) -> Iterator[float]:
+            yield due
+            late.append(loop.time() - due)
+            if len(late) == 200:
+                done.set_result(None)
 
         for i in range(200):
             due = loop.time() + i * 0.0007
-            timetable.at(due, call(due))
+            timetable.follow(steps(due))
         await done
         timetable.close()
         assert timers() == before

@@ -25,6 +25,7 @@ from rtkit.clock.alarm import sleep_until
 from rtkit.experiments.many import stream_many
 from rtkit.loopback.options import Options
 from rtkit.loopback.server import serve_loopback
+from rtkit.pacing import Plan
 from rtkit.recording import Recorder, StreamError, load_session
 from rtkit.reference import Reference
 from rtkit.sending.run import Run
@@ -294,7 +295,7 @@ async def kept_alive(clip: Clip) -> list[bytes | str]:
     run = Run(Recorder(settings, {}, None))
     conversation = await run.begin(connection, opening=("hello",), timeout=1.0)
     await sleep_until(12.0)
-    conversation.audio_flows()
+    conversation.audio_flows(Plan.of(clip))
     await sleep_until(60.0)
     await conversation.close()
     return connection.heard

@@ -131,7 +131,7 @@ def make_grid(
                 raise ValueError(
                     f"services {cells[path].name!r} and {called!r} are the same; name it once"
                 )
-            limits = way_to(service, clip).limits
+            limits = way_to(service, clip).dialect.limits
             plan = Plan.of(clip, chunk=chunk, pacing=pacing, limits=limits, **when)
             cells[path] = Cell(clip, plan, repeat, path, how, service, os.getpid(), called)
     if not cells:
