@@ -38,13 +38,14 @@ class Timeline:
         """Record a step, now."""
         self._recorder.add(Event(self.now(), name))
 
-    def end(self, ending: Ending) -> None:
-        """Record how it ended, now, as the last fact."""
+    def end(self, ending: Ending, *, at: float | None = None) -> None:
+        """Record how it ended, as the last fact: now, or a moment ago, `at` on the loop's clock."""
+        ago = 0.0 if at is None else self._loop.time() - at
         if not self._recorder.begun:  # time never started: all that happened lies before it
-            self.start(self._loop.time())
-        calendar = self._clock.calendar() - self._calendar
+            self.start(self._loop.time() - ago)
+        calendar = self._clock.calendar() - self._calendar - ago
         slept = self._clock.slept()
         if slept is not None and self._slept is not None:
             # Two clocks are read for it, a hair apart.
             slept = max(0.0, slept - self._slept)
-        self._recorder.add(replace(ending, at=self.now(), calendar=calendar, slept=slept))
+        self._recorder.add(replace(ending, at=self.now() - ago, calendar=calendar, slept=slept))

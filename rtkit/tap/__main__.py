@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from rtkit.loopback.tls import add_tls_option, how_to_trust, local_ca
+from rtkit.loopback.tls import add_tls_option, how_to_trust
 from rtkit.tap.network import FAULTS
 from rtkit.tap.tap import Tap
 
@@ -55,19 +55,15 @@ def main() -> None:
     )
     add_tls_option(parser)
     given = vars(parser.parse_args())
-    ca = given.pop("tls")
     try:
-        tap = Tap(**given, tls=None if ca is None else local_ca(ca), keep=0, tell=_tell)
-    except (ValueError, ImportError) as error:
+        tap = Tap(**given, keep=0, tell=_tell)
+    except ValueError as error:
         parser.error(str(error))
-    if ca is not None:
-        print(f"Clients must trust its certificate:\n{how_to_trust(ca)}", flush=True)
-    sys.setswitchinterval(0.0002)  # seconds for which the writer may hold the relay up
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(tap, given["port"]))
+        asyncio.run(_serve(tap, given["port"], given["tls"]))
 
 
-async def _serve(tap: Tap, port: int) -> None:
+async def _serve(tap: Tap, port: int, ca: Path | None) -> None:
     ended = asyncio.Event()
     for ending in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # where there are no such signals
@@ -75,7 +71,11 @@ async def _serve(tap: Tap, port: int) -> None:
     try:
         async with tap:
             print(f"Listening on {tap.url}; press Ctrl-C to stop.", flush=True)
+            if ca is not None:
+                print(f"Clients must trust its certificate:\n{how_to_trust(ca)}", flush=True)
             await ended.wait()
+    except ImportError as error:
+        sys.exit(str(error))
     except OSError as error:
         sys.exit(
             f"Port {port} is not available ({error.strerror}); choose another one with --port."

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol, cast
 
 from rtkit.boundary.text import told
-from rtkit.sending.kernel import NOTHING, Kernel
 from rtkit.tap.network import Network
 from rtkit.tap.request_head import LONGEST_HEAD, Request, Upstream
+from rtkit.tap.stamped import StampedSocket
 
 __all__ = ["Observer", "Relay", "refusal"]
 
@@ -20,16 +21,17 @@ CONNECT_TIMEOUT = 10.0  # seconds
 
 
 class Observer(Protocol):
-    """Looks at a copy of what has passed, with the instants of its coming and its going on.
+    """Keeps a copy of what has passed, with the instants of its coming and its going on.
 
-    `waited` is for how long it had been in the kernel when it came, if that tells.
+    `waited` is for how long it had been in the kernel when it came, if that tells. It is called
+    before anything else passes, and has to be quick.
     """
 
     def up(self, data: bytes, came: float, went: float, waited: float | None) -> None: ...
 
     def down(self, data: bytes, came: float, went: float, waited: float | None) -> None: ...
 
-    def ended(self, by: str, error: str = "") -> None:
+    def ended(self, by: str, at: float, error: str = "") -> None:
         """Whose end it was: ``"client"`` or ``"service"``; may be called again."""
 
 
@@ -50,40 +52,37 @@ class _End(asyncio.Protocol):
 
     def __init__(self, relay: Relay, name: str, network: Network) -> None:
         self._relay, self._name, self._network = relay, name, network
+        self.line: StampedSocket | None = None
         self._loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport | None = None
         self.other: asyncio.Transport | None = None
         self.look: Callable[[bytes, float, float, float | None], None] | None = None
-        self._kernel = NOTHING
         self._begun = self._loop.time()
-        self._held: deque[tuple[float, bytes, float]] = deque()
+        self._held: deque[tuple[float, bytes, float, float | None]] = deque()
         self._full: set[str] = set()  # of what, so that no more is read
         self.eof = self._lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self._kernel = Kernel(self.transport)
 
     def data_received(self, data: bytes) -> None:
-        came = self._loop.time()
+        came, waited = self._loop.time(), None if self.line is None else self.line.waited
         if self.other is None:
             self._relay.begin(data)
         elif self._network:
             when = self._begun + self._network.leaves(came - self._begun, len(data))
-            self._held.append((when, data, came))
+            self._held.append((when, data, came, waited))
             if len(self._held) == 1:
                 self._loop.call_at(when, self._release)
-            self.flow("network", sum(len(one) for _, one, _ in self._held) < self.HELD)
+            self._slow_down()
         else:
-            self._pass_on(data, came)
+            self.pass_on(data, came, waited)
 
-    def _pass_on(self, data: bytes, came: float) -> None:
+    def pass_on(self, data: bytes, came: float, waited: float | None) -> None:
         assert self.other is not None
         self.other.write(data)
         if self.look is not None:
-            # When all that is ready has been passed on.
-            went, waited = self._loop.time(), self._kernel.waited()
-            self._loop.call_soon(self.look, data, came, went, waited)
+            self.look(data, came, self._loop.time(), waited)
 
     def forget(self) -> None:
         """What is on its way does not arrive."""
@@ -96,15 +95,18 @@ class _End(asyncio.Protocol):
         if not self._held:
             return
         while self._held and self._held[0][0] <= self._loop.time():
-            _, data, came = self._held.popleft()
-            self._pass_on(data, came)
+            _, data, came, waited = self._held.popleft()
+            self.pass_on(data, came, waited)
         if self._held:
             self._loop.call_at(self._held[0][0], self._release)
         elif self._lost:
             self._relay.lost(self._name, None)
         elif self.eof and self.other is not None and self.other.can_write_eof():
             self.other.write_eof()
-        self.flow("network", sum(len(one) for _, one, _ in self._held) < self.HELD)
+        self._slow_down()
+
+    def _slow_down(self) -> None:
+        self.flow("network", sum(len(data) for _, data, _, _ in self._held) < self.HELD)
 
     def flow(self, what: str, on: bool) -> None:
         """Read on only if nothing is full."""
@@ -137,11 +139,13 @@ class Relay:
 
     Parameters
     ----------
+    line : socket
+        The client's.
     upstream : Upstream
     tls : SSLContext or None
         To verify it by.
     admit : callable
-        Given the request, why it is refused, or who observes it.
+        Given the request, why it is refused, or who observes it, if anybody.
     closed : callable
         Called when both connections have ended.
     up, down : Network
@@ -150,9 +154,10 @@ class Relay:
 
     def __init__(
         self,
+        line: socket.socket,
         upstream: Upstream,
         tls: ssl.SSLContext | None,
-        admit: Callable[[Request], Observer | str],
+        admit: Callable[[Request], Observer | str | None],
         closed: Callable[[Relay], object],
         up: Network,
         down: Network,
@@ -160,6 +165,7 @@ class Relay:
         self._upstream, self._tls = upstream, tls
         self._admit, self._closed = admit, closed
         self.client, self.service = _End(self, "client", up), _End(self, "service", down)
+        self.client.line = line if isinstance(line, StampedSocket) else None
         self._drop = min(up.drop, down.drop)
         self._head = b""
         self._observer: Observer | None = None
@@ -196,7 +202,11 @@ class Relay:
         loop, (host, port) = asyncio.get_running_loop(), self._upstream.place
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                await loop.create_connection(lambda: self.service, host, port, ssl=self._tls)
+                self.service.line = line = await _connected(host, port)
+                name = None if self._tls is None else host
+                await loop.create_connection(
+                    lambda: self.service, sock=line, ssl=self._tls, server_hostname=name
+                )
         except (OSError, TimeoutError) as error:
             why = told(str(error)) or f"no reply within {CONNECT_TIMEOUT:g} s"
             self._end("service", f"{self._upstream.netloc} cannot be reached ({why}).")
@@ -206,16 +216,13 @@ class Relay:
         client, service, observer = self.client.transport, self.service.transport, self._observer
         assert client is not None
         assert service is not None
-        assert observer is not None
         service.write(request.onward(self._upstream))
-        rest = self._head.partition(b"\r\n\r\n")[2]
-        now = loop.time()
-        if rest:
-            service.write(rest)
-            observer.up(rest, now, now, None)
-        self._head = b""
         self.client.other, self.service.other = service, client
-        self.client.look, self.service.look = observer.up, observer.down
+        if observer is not None:
+            self.client.look, self.service.look = observer.up, observer.down
+        rest, self._head = self._head.partition(b"\r\n\r\n")[2], b""
+        if rest:
+            self.client.pass_on(rest, loop.time(), None)
         if self._drop < math.inf:
             loop.call_later(self._drop, self.cut)
         if client.is_closing():
@@ -235,8 +242,7 @@ class Relay:
     def lost(self, name: str, error: Exception | None) -> None:
         """One end is gone: what was on its way to the other one still goes."""
         self._open -= 1
-        # After what was to be looked at.
-        asyncio.get_running_loop().call_soon(self._end, name, "" if error is None else told(error))
+        self._end(name, "" if error is None else told(error))
         other = self.service if name == "client" else self.client
         if other.transport is not None:
             other.transport.close()
@@ -264,4 +270,22 @@ class Relay:
 
     def _end(self, by: str, error: str = "") -> None:
         if self._observer is not None:
-            self._observer.ended(by, error)
+            self._observer.ended(by, asyncio.get_running_loop().time(), error)
+
+
+async def _connected(host: str, port: int) -> StampedSocket:
+    """A connection to the first of the host's addresses that takes one."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for family, kind, protocol, _, address in found:
+        line = StampedSocket(family, kind, protocol)
+        line.setblocking(False)
+        try:
+            await loop.sock_connect(line, address)
+        except BaseException as error:
+            line.close()
+            if not isinstance(error, OSError) or address == found[-1][-1]:
+                raise
+        else:
+            return line
+    raise OSError(f"{host} has no address")

@@ -4,37 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
-import ssl
+import subprocess
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from functools import partial
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from rtkit.analysis.timing.latency import senders_share, turn_latency
 from rtkit.analysis.timing.lateness import pacing_of
+from rtkit.boundary.children import start_child
 from rtkit.boundary.text import told
-from rtkit.clock.stalls import Lookout
+from rtkit.clock.thread import in_thread
 from rtkit.loopback.process import Loopback
 from rtkit.services.service import ASSEMBLYAI, dialect_named
 from rtkit.session import Fact, Session
-from rtkit.tap.network import SIDES, Network, read_network
-from rtkit.tap.relay import Observer, Relay
+from rtkit.tap.network import SIDES, read_network
+from rtkit.tap.passed import Passed, blocks
 from rtkit.tap.request_head import Request, Upstream
 from rtkit.tap.tapped import Tapped, dialect_at
 from rtkit.writing import Writer
 
 __all__ = ["Tap", "verdict"]
 
-GOODBYE = 1.0  # seconds in which clients may still end when the tap does
+PATIENCE = 5.0  # seconds that the relay may take to end, clients included
+READ_AHEAD = 4  # blocks of what passed that may wait for the loop
 
 
 class Tap:
     """Relay clients to a service, byte for byte, and measure their sessions on the way.
+
+    The relay is a process of its own; here copies of what passed are looked at.
 
     Parameters
     ----------
@@ -56,8 +64,9 @@ class Tap:
         connection.
     seed : int
         Seed of random delays.
-    tls : SSLContext, optional
-        For clients that accept only encrypted connections; `rtkit.loopback.tls` makes one.
+    tls : str or Path, optional
+        For clients that accept only encrypted connections: a file to which the CA that they have
+        to trust is written. The certificate is for this machine only.
     keep : int, optional
         How many sessions are kept in memory, the latest ones; by default, all.
     tell : callable, optional
@@ -93,7 +102,7 @@ class Tap:
         keep_audio: bool = False,
         faults: Sequence[str] = (),
         seed: int = 0,
-        tls: ssl.SSLContext | None = None,
+        tls: str | Path | None = None,
         keep: int | None = None,
         tell: Callable[[str], object] | None = None,
         on_event: Callable[[int, Fact], object] | None = None,
@@ -112,13 +121,12 @@ class Tap:
         self._on_event = on_event or (lambda *_: None)
         self._clients = 0
         self._writer: Writer | None = None
-        self._relays: set[Relay] = set()
-        self._nobody = asyncio.Event()
-        self._nobody.set()
-        self._open: set[Tapped] = set()
+        self._open: dict[int, Tapped] = {}  # by the relay's number
         self._stack = contextlib.AsyncExitStack()
         self._tls, self._faults, self._seed = tls, tuple(faults), seed
-        self._networks()
+        for side in SIDES:
+            read_network(self._faults, side)
+        self._told: Future[None] | None = None  # by the relay, to its end
         self.sessions: deque[Session] = deque(maxlen=keep)
 
     @property
@@ -138,82 +146,111 @@ class Tap:
                 await stack.enter_async_context(self._embedded)
                 there = await self._embedded.connect_info(16000)
                 self._upstream = Upstream(f"ws://{urlsplit(there.url).netloc}")
-            upstream = self._there
-            tls = ssl.create_default_context() if upstream.encrypted else None
             if self._record is not None:
                 self._writer = Writer()
                 stack.callback(self._writer.close)
                 there_are = (re.match(r"client-(\d+)", one.name) for one in _files(self._record))
                 self._clients = max((int(one[1]) for one in there_are if one), default=0)
+            relay = start_child("rtkit.tap.child")
+            stack.push_async_callback(self._end, relay)
+            self._port = await asyncio.to_thread(self._start, relay)
             loop = asyncio.get_running_loop()
-
-            def client() -> asyncio.Protocol:
-                relay = Relay(upstream, tls, self._admit, self._gone, *self._networks())
-                self._relays.add(relay)
-                self._nobody.clear()
-                return relay.client
-
-            server = await loop.create_server(client, "127.0.0.1", self._port, ssl=self._tls)
-            self._port = server.sockets[0].getsockname()[1]
-            lookout = Lookout(self._stalled)
-            stack.callback(lookout.close)
-            stack.push_async_callback(self._end)
-            stack.callback(server.close)
+            self._told = in_thread("rtkit-tap", partial(self._read, relay, loop))
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    def _networks(self) -> tuple[Network, Network]:
-        seed = f"{self._seed} {self._clients}"
-        up, down = (read_network(self._faults, side, seed=seed) for side in SIDES)
-        return up, down
+    def _start(self, relay: subprocess.Popen[str]) -> int:
+        """Tell the relay what to do; returns its port."""
+        asked = {
+            "upstream": self._there.url,
+            "port": self._port,
+            "faults": self._faults,
+            "seed": self._seed,
+            "tls": None if self._tls is None else str(self._tls),
+        }
+        writing = cast(TextIOWrapper, relay.stdin)
+        with contextlib.suppress(BrokenPipeError):
+            writing.write(json.dumps(asked) + "\n")
+            writing.flush()
+        line = _from(relay).readline()
+        if not line:
+            raise RuntimeError("The tap's relay ended at once; see its error on standard error.")
+        answer = json.loads(line)
+        if "error" not in answer:
+            return int(answer["port"])
+        if answer["number"] is None:
+            raise ImportError(answer["error"])
+        raise OSError(answer["number"], answer["error"])
 
-    def _gone(self, relay: Relay) -> None:
-        self._relays.discard(relay)
-        if not self._relays:
-            self._nobody.set()
+    def _read(self, relay: subprocess.Popen[str], loop: asyncio.AbstractEventLoop) -> None:
+        """Take down what the relay tells, no faster than the loop looks at it."""
+        ready = threading.Semaphore(READ_AHEAD)
+        for block in blocks(_from(relay)):
+            ready.acquire()
+            for passed in block:
+                loop.call_soon_threadsafe(self._see, passed)
+            loop.call_soon_threadsafe(ready.release)
 
-    async def _end(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE):
-                await self._nobody.wait()
-        for relay in tuple(self._relays):
-            await relay.close()
-        await asyncio.sleep(0)
-        for one in tuple(self._open):
-            one.ended("client")
+    async def _end(self, relay: subprocess.Popen[str]) -> None:
+        """Have the relay end, and see what it still tells."""
+        cast(TextIOWrapper, relay.stdin).close()
+        if self._told is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await asyncio.wrap_future(self._told)
+        relay.kill()
+        await asyncio.to_thread(relay.wait)
+        _from(relay).close()
+        for one in tuple(self._open.values()):
+            one.ended("client", asyncio.get_running_loop().time())
 
-    def _admit(self, request: Request) -> Observer | str:
-        upstream = self._there
-        if (whose := request.foreign(self._port)) is not None:
-            return f"Pages from {whose} are not allowed."
+    def _see(self, passed: Passed) -> None:
+        """Observe what passed a moment ago."""
+        if passed.kind == b"h":
+            self._came(passed)
+        elif passed.kind == b"n":
+            self._tell(f"passed on without measuring: {passed.data.decode()}")
+        elif passed.kind == b"s":
+            for one in self._open.values():
+                one.stalled(passed.came, passed.waited or 0.0)
+        elif (client := self._open.get(passed.client)) is not None:
+            if passed.kind == b"e":
+                by, _, error = passed.data.decode().partition("\n")
+                client.ended(by, passed.came, error)
+            elif passed.kind == b"l":
+                client.unread = "too much came while this program was busy"
+            else:
+                client.passed(passed)
+
+    def _came(self, passed: Passed) -> None:
+        request = Request.of(passed.data)
         name = self._protocol or dialect_at(request.path)
-        if not request.upgrades or name is None:
+        if name is None:
             self._tell(f"passed on without measuring: {told(request.path, 60)}")
-            return _Unseen()
+            return
         self._clients += 1
         number = self._clients
         record = None if self._record is None else self._record / f"client-{number}.jsonl"
-        one = Tapped(
+        self._open[passed.client] = Tapped(
             number,
             request,
             name,
-            upstream,
+            self._there,
             record,
+            came=passed.came,
             keep_audio=self._keep_audio,
             network=self._faults,
             writer=self._writer,
-            over=self._over,
+            over=partial(self._over, passed.client),
             on_event=partial(self._on_event, number),
         )
-        self._open.add(one)
         self._tell(f"client {number} came: {name}, {request.path}")
-        return one
 
-    def _over(self, one: Tapped) -> None:
-        self._open.discard(one)
+    def _over(self, client: int, one: Tapped) -> None:
+        del self._open[client]
         if one.session is None:
             return
         self.sessions.append(one.session)
@@ -221,23 +258,13 @@ class Tap:
         unread = f"; {one.unread}" if one.unread else ""
         self._tell(f"client {one.number}: {verdict(one.session)}{unread}{kept}")
 
-    def _stalled(self, at: float, seconds: float) -> None:
-        for one in self._open:
-            one.stalled(at, seconds)
+
+def _from(relay: subprocess.Popen[str]) -> BufferedReader:
+    return cast(BufferedReader, cast(TextIOWrapper, relay.stdout).buffer)
 
 
 def _files(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
-
-
-class _Unseen:
-    """Of what is passed on without a look."""
-
-    def up(self, data: bytes, came: float, went: float, waited: float | None) -> None: ...
-
-    def down(self, data: bytes, came: float, went: float, waited: float | None) -> None: ...
-
-    def ended(self, by: str, error: str = "") -> None: ...
 
 
 def verdict(session: Session) -> str:

@@ -35,12 +35,14 @@ from rtkit.services.messages import (
 from rtkit.services.service import Dialect, Reader, dialect_named, dialects, part_of
 from rtkit.session import Chunk, Ending, Event, Fact, Message, Session, Settings, Stall
 from rtkit.tap.frames import Close, Messages, deflated
+from rtkit.tap.passed import Passed
 from rtkit.tap.request_head import LONGEST_HEAD, Request, Upstream
 from rtkit.writing import Writer
 
 __all__ = ["Tapped", "dialect_at", "settled"]
 
 SWITCHING = 101
+UP = b"u"
 
 
 def dialect_at(path: str) -> str | None:
@@ -68,6 +70,8 @@ class Tapped:
     upstream : Upstream
     record : Path or None
         The session's file.
+    came : float
+        When it came, on the loop's clock.
     keep_audio : bool
         Whether the audio is written beside it.
     network : sequence of str
@@ -95,6 +99,7 @@ class Tapped:
         upstream: Upstream,
         record: Path | None,
         *,
+        came: float,
         keep_audio: bool,
         network: Sequence[str],
         writer: Writer | None,
@@ -112,9 +117,7 @@ class Tapped:
         self._reader: Reader | None = None
         self._head = b""
         self._sides: dict[bool, Messages] = {}
-        self._waiting: list[
-            tuple[bytes, float, float, float | None]
-        ] = []  # of the client, until it is let in
+        self._waiting: list[Passed] = []  # of the client, until it is let in
         self._samples = self._chunks = 0
         self._status = 0
         self._close: Close | None = None
@@ -128,7 +131,7 @@ class Tapped:
             self._settings(dialect, request, upstream), host(), None, path=record, writer=writer
         )
         self._timeline = Timeline(self._recorder)
-        self._timeline.event("connected")
+        self._recorder.add(Event(came, "connected"))
         with contextlib.suppress(Refusal):  # what is wrong, the service will say
             for said in self._server.open():
                 self._hear(said, 0.0, 0.0)
@@ -145,19 +148,20 @@ class Tapped:
 
     # What passed.
 
-    def up(self, data: bytes, came: float, went: float, waited: float | None) -> None:
+    def passed(self, one: Passed) -> None:
+        """Look at bytes that went up or down."""
         if self.unread:
             return
-        if not self._sides:
-            self._waiting.append((data, came, went, waited))
+        if self._sides:
+            self._read(one)
+        elif one.kind == UP:
+            self._waiting.append(one)
         else:
-            self._read(True, data, came, went, waited)
+            self._let_in(one)
 
-    def down(self, data: bytes, came: float, went: float, waited: float | None) -> None:
-        if self._sides or self.unread:
-            self._read(False, data, came, went, waited)
-            return
-        self._head += data
+    def _let_in(self, one: Passed) -> None:
+        """By what the service says first."""
+        self._head += one.data
         head, found, rest = self._head.partition(b"\r\n\r\n")
         if not found:
             if len(self._head) > LONGEST_HEAD:
@@ -176,19 +180,18 @@ class Tapped:
             extensions = deflated(agreed, of_client=of_client)
             self._sides[of_client] = Messages(of_client=of_client, extensions=extensions)
         waiting, self._waiting = self._waiting, []
-        for one in waiting:
-            self._read(True, *one)
-        if rest:
-            self._read(False, rest, came, went, waited)
+        for earlier in waiting:
+            self._read(earlier)
+        self._read(one._replace(data=rest))
 
-    def ended(self, by: str, error: str = "") -> None:
+    def ended(self, by: str, at: float, error: str = "") -> None:
         if self.session is not None:
             return
         if self._finished is not None:
             self._recorder.add(Event(self._finished - self._timeline.zero, "terminate"))
-        self._timeline.event("closed")
+        self._recorder.add(Event(at - self._timeline.zero, "closed"))
         ending = self._ending(by, error)
-        self._timeline.end(ending)
+        self._timeline.end(ending, at=at)
         self._on_event(ending)
         with contextlib.suppress(OSError):  # a full disk costs the file alone
             self._recorder.close()
@@ -202,19 +205,18 @@ class Tapped:
 
     # What it says.
 
-    def _read(
-        self, of_client: bool, data: bytes, came: float, went: float, waited: float | None
-    ) -> None:
+    def _read(self, one: Passed) -> None:
         if self.unread:
             return
+        arrived = one.came - (one.waited or 0.0)
         try:
-            for message in self._sides[of_client].feed(data):
+            for message in self._sides[one.kind == UP].feed(one.data):
                 if isinstance(message, Close):
                     self._close = self._close or message
-                elif of_client:
-                    self._sent(message, came, went)
+                elif one.kind == UP:
+                    self._sent(message, arrived, one.went)
                 else:
-                    self._answered(message, went, waited)
+                    self._answered(message, arrived, one.went)
         except (WebSocketException, ValueError, zlib.error) as error:
             self.unread = f"it could not be read any further ({told(str(error))})"
 
@@ -265,7 +267,7 @@ class Tapped:
                 self._wave.setparams((1, 2, rate, 0, "NONE", ""))
             self._wave.writeframesraw(audio.pcm)
 
-    def _answered(self, message: str | bytes, went: float, waited: float | None) -> None:
+    def _answered(self, message: str | bytes, came: float, went: float) -> None:
         text = message if isinstance(message, str) else message.decode("utf-8", "replace")
         text = self._strike_out(text)
         if self._rules is not None and self._reader is None:
@@ -276,7 +278,7 @@ class Tapped:
             if self._finished is not None:
                 last = Termination | Finalized
                 self._heard_out |= any(isinstance(one, last) for one in replies)
-        heard = Message(went - self._timeline.zero, text, waited=waited)
+        heard = Message(went - self._timeline.zero, text, waited=went - came)
         self._recorder.add(heard)
         self._on_event(replace(heard, replies=replies))
 
