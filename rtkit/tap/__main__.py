@@ -73,7 +73,12 @@ async def _serve(tap: Tap, port: int, ca: Path | None) -> None:
             print(f"Listening on {tap.url}; press Ctrl-C to stop.", flush=True)
             if ca is not None:
                 print(f"Clients must trust its certificate:\n{how_to_trust(ca)}", flush=True)
-            await ended.wait()
+            broken = asyncio.ensure_future(tap.broken())
+            stopped = asyncio.ensure_future(ended.wait())
+            await asyncio.wait({broken, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not stopped.done():
+                sys.exit("The tap's relay ended unexpectedly.")
+            broken.cancel()
     except ImportError as error:
         sys.exit(str(error))
     except OSError as error:

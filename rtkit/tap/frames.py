@@ -9,7 +9,7 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.headers import parse_extension
 from websockets.streams import StreamReader
 
-__all__ = ["Close", "Messages", "deflated"]
+__all__ = ["LONGEST", "Close", "Messages", "deflated"]
 
 LONGEST = 1 << 24  # bytes of a message
 

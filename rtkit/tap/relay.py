@@ -68,7 +68,7 @@ class _End(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         came, waited = self._loop.time(), None if self.line is None else self.line.waited
         if self.other is None:
-            self._relay.begin(data)
+            self._relay.begin(data, came, waited)
         elif self._network:
             when = self._begun + self._network.leaves(came - self._begun, len(data))
             self._held.append((when, data, came, waited))
@@ -116,6 +116,7 @@ class _End(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self.eof = True
+        self._relay.first = self._relay.first or self._name
         if self.other is None or not self.other.can_write_eof():
             return False  # TLS has no half of a connection
         if not self._held:
@@ -167,15 +168,18 @@ class Relay:
         self.client, self.service = _End(self, "client", up), _End(self, "service", down)
         self.client.line = line if isinstance(line, StampedSocket) else None
         self._drop = min(up.drop, down.drop)
+        self.first = ""  # to say that it has no more to say
         self._head = b""
+        self._came, self._waited = 0.0, cast(float | None, None)  # the last of it
         self._observer: Observer | None = None
         self._open = 1
         self._connecting: asyncio.Task[None] | None = None
 
-    def begin(self, data: bytes) -> None:
+    def begin(self, data: bytes, came: float, waited: float | None) -> None:
         """Of the request's head, these bytes came."""
         assert self.client.transport is not None
         self._head += data
+        self._came, self._waited = came, waited
         head, found, _ = self._head.partition(b"\r\n\r\n")
         if self._connecting is not None:
             return
@@ -222,7 +226,7 @@ class Relay:
             self.client.look, self.service.look = observer.up, observer.down
         rest, self._head = self._head.partition(b"\r\n\r\n")[2], b""
         if rest:
-            self.client.pass_on(rest, loop.time(), None)
+            self.client.pass_on(rest, self._came, self._waited)
         if self._drop < math.inf:
             loop.call_later(self._drop, self.cut)
         if client.is_closing():
@@ -242,7 +246,7 @@ class Relay:
     def lost(self, name: str, error: Exception | None) -> None:
         """One end is gone: what was on its way to the other one still goes."""
         self._open -= 1
-        self._end(name, "" if error is None else told(error))
+        self._end(self.first or name, "" if error is None else told(error))
         other = self.service if name == "client" else self.client
         if other.transport is not None:
             other.transport.close()

@@ -127,6 +127,7 @@ class Tap:
         for side in SIDES:
             read_network(self._faults, side)
         self._told: Future[None] | None = None  # by the relay, to its end
+        self._ending = False
         self.sessions: deque[Session] = deque(maxlen=keep)
 
     @property
@@ -155,6 +156,7 @@ class Tap:
             stack.push_async_callback(self._end, relay)
             self._port = await asyncio.to_thread(self._start, relay)
             loop = asyncio.get_running_loop()
+            self._ending = False
             self._told = in_thread("rtkit-tap", partial(self._read, relay, loop))
             self._stack = stack.pop_all()
         return self
@@ -193,9 +195,21 @@ class Tap:
             for passed in block:
                 loop.call_soon_threadsafe(self._see, passed)
             loop.call_soon_threadsafe(ready.release)
+        loop.call_soon_threadsafe(self._cut_off, loop)
+
+    def _cut_off(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The relay has ended, and all connections with it."""
+        for one in tuple(self._open.values()):
+            one.ended("tap", loop.time(), "" if self._ending else "The tap's relay ended.")
+
+    async def broken(self) -> None:
+        """Wait for the end of the relay's process, which comes by itself only if it was killed."""
+        if self._told is not None:
+            await asyncio.wait({asyncio.wrap_future(self._told)})
 
     async def _end(self, relay: subprocess.Popen[str]) -> None:
         """Have the relay end, and see what it still tells."""
+        self._ending = True
         cast(TextIOWrapper, relay.stdin).close()
         if self._told is not None:
             with contextlib.suppress(TimeoutError):
@@ -204,8 +218,7 @@ class Tap:
         relay.kill()
         await asyncio.to_thread(relay.wait)
         _from(relay).close()
-        for one in tuple(self._open.values()):
-            one.ended("client", asyncio.get_running_loop().time())
+        self._cut_off(asyncio.get_running_loop())
 
     def _see(self, passed: Passed) -> None:
         """Observe what passed a moment ago."""

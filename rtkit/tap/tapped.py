@@ -34,7 +34,7 @@ from rtkit.services.messages import (
 )
 from rtkit.services.service import Dialect, Reader, dialect_named, dialects, part_of
 from rtkit.session import Chunk, Ending, Event, Fact, Message, Session, Settings, Stall
-from rtkit.tap.frames import Close, Messages, deflated
+from rtkit.tap.frames import LONGEST, Close, Messages, deflated
 from rtkit.tap.passed import Passed
 from rtkit.tap.request_head import LONGEST_HEAD, Request, Upstream
 from rtkit.writing import Writer
@@ -119,6 +119,7 @@ class Tapped:
         self._sides: dict[bool, Messages] = {}
         self._waiting: list[Passed] = []  # of the client, until it is let in
         self._samples = self._chunks = 0
+        self._arrived = came
         self._status = 0
         self._close: Close | None = None
         self._finished: float | None = None  # when the client said that it had no more to say
@@ -156,6 +157,9 @@ class Tapped:
             self._read(one)
         elif one.kind == UP:
             self._waiting.append(one)
+            if sum(len(earlier.data) for earlier in self._waiting) > LONGEST:
+                self._waiting.clear()
+                self.unread = "the service does not answer the request"
         else:
             self._let_in(one)
 
@@ -208,7 +212,8 @@ class Tapped:
     def _read(self, one: Passed) -> None:
         if self.unread:
             return
-        arrived = one.came - (one.waited or 0.0)
+        # Two clocks are read for it: a hair may be missing to what came before.
+        arrived = self._arrived = max(self._arrived, one.came - (one.waited or 0.0))
         try:
             for message in self._sides[one.kind == UP].feed(one.data):
                 if isinstance(message, Close):
@@ -287,7 +292,8 @@ class Tapped:
         reason = "" if self._close is None else self._strike_out(self._close.reason)
         if self._finished is not None and (self._heard_out or code == 1000):
             return Ending("complete", code=code, reason=reason)
-        if by == "client" and code in (None, 1000, 1001):
+        left = by == "client" or (by == "tap" and not error)
+        if left and code in (None, 1000, 1001):
             return Ending("stopped", code=code, reason=reason)
         status = self._status if self._status != SWITCHING else 0
         closure = explain(status or code, reason, dialect=self._recorder.settings.dialect)

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import IO, cast
 
 import numpy as np
@@ -112,20 +113,25 @@ class Client(asyncio.Protocol):
             self._loop.call_later(0.2, self._transport.close)
 
 
+def _same(one: Client) -> Client:
+    return one
+
+
 async def clients(hosts: tuple[str, str], count: int, seconds: float) -> list[np.ndarray]:
     loop, drawn = asyncio.get_running_loop(), random.Random(0)
     half = max(1, count // 2)
-    every = [
-        Client(host, round(seconds / CHUNK), drawn.random() * CHUNK)
-        for host in hosts
-        for _ in range(half)
+    phases = [drawn.random() for _ in range(half)]
+    every = [  # half a chunk apart, so that neither finds the service just woken by the other
+        Client(host, round(seconds / CHUNK), (phase + shift) % 1 * CHUNK)
+        for host, shift in zip(hosts, (0.0, 0.5), strict=True)
+        for phase in phases
     ]
     gc.collect()
     gc.freeze()
     gc.disable()
     for one in every:
         host, _, port = one._host.partition(":")
-        await loop.create_connection(lambda one=one: one, host, int(port))
+        await loop.create_connection(partial(_same, one), host, int(port))
     await asyncio.gather(*(one.ended.wait() for one in every))
     skip = round(1 / CHUNK)  # the first second is not the rule
     ways = [one.ways[skip:] for one in every]
