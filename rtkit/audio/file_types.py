@@ -34,6 +34,8 @@ class Kind:
 _MARKS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"RIFF", "a RIFF file"),
     (0, b"RF64", "an RF64 file"),
+    (0, b"BW64", "a BW64 file"),
+    (0, b"RIFX", "a RIFX file"),
     (0, b"riff\x2e\x91\xcf\x11", "a Wave64 file"),
     (0, b"fLaC", "a FLAC file"),
     (0, b"OggS", "an Ogg file"),
@@ -57,6 +59,8 @@ _OTHERS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1f\x8b", "a gzip archive", "Unpack it and open one of the files in it."),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Unpack it and open one of the files in it."),
     (b"%PDF", "a PDF document", FETCH),
+    (b"{\\rtf", "an RTF document", FETCH),
+    (b"[Script Info]", "SubStation captions", FETCH),
     (b"\x89PNG", "a picture", FETCH),
     (b"\xff\xd8\xff", "a picture", FETCH),
     (b"\x93NUMPY", "a NumPy array", "Load it and write it with soundfile.write."),

@@ -1,4 +1,4 @@
-"""Captions read: SubRip, WebVTT and the timed lines that Whisper prints; those that roll, once."""
+"""Captions read: SubRip, WebVTT, SBV and what Whisper prints; those that roll, once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+
+from rtkit.boundary.text import told
+from rtkit.reference.spoken import SidecarError
 
 __all__ = ["Cue", "are_captions", "read_cues", "without_labels"]
 
@@ -23,31 +26,43 @@ class Cue:
     lines: tuple[str, ...]
 
 
-_STAMP = r"(?:(\d+):)?(\d+):(\d\d)[.,](\d{1,3})"
-_TIMING = re.compile(rf"^[ \t]*{_STAMP}[ \t]*-->[ \t]*{_STAMP}.*$", re.MULTILINE)
-_PRINTED = re.compile(rf"^[ \t]*\[{_STAMP}[ \t]*-->[ \t]*{_STAMP}\][ \t]*(.*)$", re.MULTILINE)
-_MARKUP = re.compile(r"</?[A-Za-z0-9][^>]*>|\{\\[^}]*\}")  # <i>, <v Anna>, <00:01.000>, {\an8}
+_STAMP = r"(-?(?:(?:\d+:)?\d+:\d\d(?:[.,] ?\d+)?|\d+\.\d+s))"
+_ARROW = r"[ \t]*(?:--?>|[–—]>|→)[ \t]*"
+# SubRip's, WebVTT's, and YouTube's with a comma.
+_TIMING = re.compile(rf"^[ \t]*{_STAMP}(?:{_ARROW}|,){_STAMP}(?![\d:;,]).*$", re.MULTILINE)
+_PRINTED = re.compile(rf"^[ \t]*[\[(]{_STAMP}{_ARROW}{_STAMP}[\])][ \t]*(.*)$", re.MULTILINE)
+_MEANT = re.compile(rf"^[ \t]*[\[(]?\d[\d:;.,]*s?{_ARROW}[\[(]?\d.*$", re.MULTILINE)
+# <i>, <v Anna>, <00:01.000>, {\an8}, {i}, {y:i}; small letters above others say these again
+_MARKUP = re.compile(r"<rt>[^<]*</rt>|</?[A-Za-z0-9][^>]*>|\{(?:\\[^}]*|/?[A-Za-z](?::[^}]*)?)\}")
+_BEGIN = re.compile(
+    rf"\s*(?:WEBVTT\b|(?:\d+\s+)?(?:{_MEANT.pattern}|{_TIMING.pattern}))",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def are_captions(text: str) -> bool:
     """Whether a text begins as captions do."""
-    return bool(re.match(r"\ufeff?\s*(WEBVTT\b|(\d+\s+)?\[?[\d:.,]+[ \t]*-->)", text))
+    return bool(_BEGIN.match(text.removeprefix("\ufeff")))
 
 
 def read_cues(text: str) -> tuple[Cue, ...]:
-    """What captions say, SubRip's or WebVTT's, whoever wrote them; empty where there are none.
+    """What captions say, whoever wrote them, in the order of their times; empty where none are.
 
     Numbers, comments, styles and markup are left out. Where captions roll, what a cue repeats of
-    the one before is left out as well.
+    the one before is left out as well. Raises SidecarError if a time cannot be read.
     """
     text = "\n".join(text.removeprefix("\ufeff").splitlines())
-    if _PRINTED.match(text.lstrip()):
-        return tuple(
-            Cue(_seconds(*line.groups()[:4]), _seconds(*line.groups()[4:8]), (line[9].strip(),))
-            for line in _PRINTED.finditer(text)
+    printed = _PRINTED.match(text.lstrip())
+    timings = list((_PRINTED if printed else _TIMING).finditer(text))
+    read = {timing.start() for timing in timings}
+    if odd := [line for line in _MEANT.finditer(text) if line.start() not in read]:
+        raise SidecarError(
+            f"line {text.count(chr(10), 0, odd[0].start()) + 1} has no times in hours, minutes and "
+            f"seconds, such as 00:00:01,500 --> 00:00:02,000: {told(odd[0][0], 60)!r}"
         )
-    web = text.startswith("WEBVTT")
-    timings = list(_TIMING.finditer(text))
+    if printed:
+        return tuple(Cue(_seconds(one[1]), _seconds(one[2]), (one[3].strip(),)) for one in timings)
+    web = text[:6].upper() == "WEBVTT"
     ends = [after.start() for after in timings[1:]]
     found: list[Cue] = []
     marked: list[str] = []
@@ -58,16 +73,16 @@ def read_cues(text: str) -> tuple[Cue, ...]:
         lines = [line.strip() for line in lines if line.strip()]
         if end <= len(text) and lines and lines[-1].isdigit() and not web:  # of the next one
             lines.pop()
-        spoken = (_MARKUP.sub("", line).strip() for line in lines)
-        said = tuple(html.unescape(line) if web else line for line in spoken if line)
-        cue = Cue(_seconds(*timing.groups()[:4]), _seconds(*timing.groups()[4:]), said)
+        spoken = (html.unescape(_MARKUP.sub("", line)).strip() for line in lines)
+        said = tuple(line for line in spoken if line)
+        cue = Cue(_seconds(timing[1]), _seconds(timing[2]), said)
         highlighted = found and said and found[-1].lines == said and marked != lines
         if not (highlighted and cue.start - found[-1].end <= TOUCHING):
             found.append(cue)  # or else the same line again, with another of its words marked
         elif highlighted:
             found[-1] = replace(found[-1], end=cue.end)
         marked = lines
-    return tuple(_unrolled(found))
+    return tuple(_unrolled(sorted(found, key=lambda cue: cue.start)))
 
 
 def _unrolled(cues: Sequence[Cue]) -> Iterator[Cue]:
@@ -113,26 +128,39 @@ def _repeated(before: Cue, after: Cue) -> tuple[str, ...]:
     return after.lines
 
 
-def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> float:
-    return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction}")
+def _seconds(stamp: str) -> float:
+    seconds = 0.0
+    for part in stamp.strip("-s").replace(",", ".").replace(" ", "").split(":"):
+        seconds = 60 * seconds + float(part)
+    return 0.0 if stamp[0] == "-" else seconds
 
 
-# Who speaks.
+# Who speaks, and when.
 
-_TIME = r"(?:[\[(]?\d+:\d\d(?::\d\d)?(?:[.,]\d+)?[\])]?[ \t]*)?"
+_INSTANT = r"\d+:\d\d(?::\d\d)?(?:[.,]\d+)?"
+_CLOCK = rf"[\[(]?{_INSTANT}(?:[ ]*[-–][ ]*{_INSTANT})?[\])]?"
+_TIME = rf"(?:{_CLOCK}[ \t]*)?"
+_WORDS = r"([^\W\d_][\w.'’-]*(?:[ ][\w.'’-]+){0,2})"
 _SPEAKER = re.compile(
-    rf"^[ \t]*(?:>>+[ \t]*|{_TIME}\[?(?:speaker|spkr?|sprecher|locuteur|hablante)[ _#-]?"
-    rf"(?:\d+|[A-Za-z])?\]?[ \t]*(?:\([\d:.]+\))?[ \t]*:)[ \t]*",
+    rf"^[ \t]*(?:>>+[ \t]*|(?-i:\[?SPEAKER_\d+\]?[ \t]+)|{_TIME}[*_]*\[?"
+    rf"(?:speaker|spkr?|sprecher|locuteur|hablante)[ _#-]?"
+    rf"(?:\d+|[A-Za-z])?\]?[ \t]*(?:\([\d:.]+\))?[ \t]*:)[*_]*[ \t]*",
     re.IGNORECASE,
 )
-_NAME = re.compile(rf"^[ \t]*{_TIME}([^\W\d_][\w.'’-]*(?:[ ][\w.'’-]+){{0,2}}):[ \t]+(?=\S)")
+_NAME = re.compile(rf"^[ \t]*{_TIME}[*_]*{_WORDS}:[*_]*[ \t]+(?=\S)")
+_TIMED = re.compile(rf"^[ \t]*(?:{_CLOCK}[ \t]+(?=\S)|(?:{_WORDS}[ \t]+)?{_CLOCK}[ \t]*$)")
 
 
 def without_labels(lines: Sequence[str]) -> list[str]:
-    """Lines without the names that stand before what was said: ``Speaker 1:``, ``ANNA:``.
+    """Lines without what stands before what was said: ``Speaker 1:``, ``ANNA:``, ``0:04``.
 
-    A word and a colon are a name where at least half of the lines begin so.
+    A word and a colon are a name where at least half of the lines begin so, and times are none of
+    the words where three lines and a third of them have one, as in a video's transcript.
     """
+    filled = sum(bool(line.strip()) for line in lines)
+    timed = sum(bool(_TIMED.match(line)) for line in lines)
+    if timed >= max(3, filled / 3):
+        lines = [_TIMED.sub("", line) for line in lines]
     spoken = [_SPEAKER.sub("", line) for line in lines]
     found = [_NAME.match(line) for line in spoken]
     named = [one for one in found if one is not None and one[1][0].isupper()]

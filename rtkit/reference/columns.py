@@ -39,10 +39,11 @@ def _of_one(lines: Iterable[tuple[str, Turn]], recording: str) -> list[Turn]:
     """What is told of one recording; a file may tell of many."""
     told = list(lines)
     names = sorted({name for name, _ in told})
-    if len(names) > 1 and recording not in names:
+    wanted = {name for name in names if recording in (name, Path(name).stem)}
+    if len(names) > 1 and not wanted:
         some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
         raise SidecarError(f"it describes {len(names)} recordings ({some}), but not {recording}")
-    return [turn for name, turn in told if len(names) == 1 or name == recording]
+    return [turn for name, turn in told if len(names) == 1 or name in wanted]
 
 
 def _stm(text: str, recording: str) -> list[Turn]:
@@ -96,7 +97,8 @@ def _table(text: str, recording: str) -> list[Turn]:
     """TSV or CSV with the columns start, end and text; whole numbers are milliseconds."""
     lines = text.splitlines()
     heading = lines[0] if lines else ""
-    rows = list(csv.DictReader(lines, delimiter="\t" if "\t" in heading else ","))
+    between = next((sign for sign in "\t;" if sign in heading), ",")
+    rows = list(csv.DictReader(lines, delimiter=between))
     names = {name.strip().lower(): name for name in rows[0] if name} if rows else {}
     if not {"start", "end", "text"} <= names.keys():
         raise SidecarError('it has no columns called "start", "end" and "text"')
@@ -138,7 +140,7 @@ def looks_like(text: str) -> str | None:
     lines = [line for line in lines if not line.startswith(";;")]
     if not lines:
         return None
-    if re.match(r"start[\t,]end[\t,].*\btext\b", lines[0], re.IGNORECASE):
+    if re.match(r"start[\t,;]end[\t,;].*\btext\b", lines[0], re.IGNORECASE):
         return ".tsv"
     if all(map(re.compile(r"\d+(\.\d+)?\t\d+(\.\d+)?\t.*").fullmatch, lines)):
         return "labels"

@@ -15,7 +15,7 @@ __all__ = ["find_reference", "read_json", "read_reference", "read_text", "refere
 TAKEN = (
     "rtkit reads JSON (its own, and that of Whisper, WhisperX, Deepgram, AWS and AssemblyAI), "
     "STM, CTM, "
-    "RTTM, TSV, TextGrid, SRT, VTT and plain text (.txt)"
+    "RTTM, TSV, TextGrid, SRT, VTT, SBV and plain text (.txt)"
 )
 
 
@@ -55,20 +55,22 @@ def reference_in(text: str, suffix: str | None, recording: str) -> Reference | N
 
 
 def read_text(path: Path) -> str:
-    """Read text from a file: UTF-8, or UTF-16 with its mark; raises SidecarError."""
+    """Read text from a file: UTF-8, UTF-16 or UTF-32; raises SidecarError."""
     held = _held(path)
     try:
-        text = held.decode("utf-16" if held[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-        return text.replace("\r\n", "\n")
+        return held.decode(json.detect_encoding(held)).replace("\r\n", "\n")
     except UnicodeError as error:
-        raise SidecarError(f"{path} cannot be read: it is not UTF-8 text.") from error
+        raise SidecarError(
+            f"{path} cannot be read: it is not UTF-8 text. Save it as UTF-8, for example: "
+            f"iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+        ) from error
 
 
 def read_json(path: Path) -> Any:
     """Read any JSON from a file; raises SidecarError."""
     held = _held(path)
     try:
-        return json.loads(held.decode("utf-8-sig"))
+        return json.loads(held)
     except (ValueError, RecursionError) as error:  # of JSON's, of UTF-8's
         raise SidecarError(f"{path} cannot be used: {error}.") from error
 

@@ -178,7 +178,11 @@ def _spoken(data: Any) -> list[Any]:
 
 def _turn(item: Mapping[str, Any]) -> SpokenTurn:
     words = tuple(
-        SpokenWord(text(word["text"]), number(word["start"]), number(word["end"]))
+        SpokenWord(
+            text(word["word" if "word" in word else "text"]),
+            number(word["start"]),
+            number(word["end"]),
+        )
         for word in item["words"]
     )
     said = text(item.get("text") or " ".join(word.text for word in words))

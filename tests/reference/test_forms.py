@@ -208,6 +208,20 @@ NUMBERED = "\n".join(f"Speaker {who}: {t}" for who, t, _ in SAID)
 DIARIZED = "\n".join(f"[SPEAKER_0{'AB'.index(who)}]: {t}" for who, t, _ in SAID)
 MINUTES = "\n".join(f"[00:00:0{int(w[0][1])}] Speaker {who}: {t}" for who, t, w in SAID)
 CHEVRONS = "\n".join(f">> {t}" for _, t, _ in SAID)
+BOLD = "\n".join(f"**{who}nna:** {t}" for who, t, _ in SAID)
+VIDEO = "\n".join(f"0:0{int(w[0][1])}\n{t}" for _, t, w in SAID)
+MEETING = "\n\n".join(f"{who}nna Smith  0:0{int(w[0][1])}\n{t}" for who, t, w in SAID)
+SBV = "\n".join(
+    f"0:{stamp(w[0][1], '.')[3:]},0:{stamp(w[-1][2], '.')[3:]}\n{t}\n" for _, t, w in SAID
+)
+IN_SECONDS = "\n".join(f"[{w[0][1]:.2f}s -> {w[-1][2]:.2f}s] {t}" for _, t, w in SAID)
+STYLED = srt().replace("-->", "→").replace("Of course", "{i}Of{/i} {\\an8}<b>course</b>")
+ESCAPED = (
+    vtt()
+    .replace("WEBVTT", "webvtt")
+    .replace("Of course", "<ruby>Of<rt>ov</rt></ruby>&nbsp;cour&shy;se&lrm;")
+)
+UNSORTED = "\n\n".join(reversed(srt().strip().split("\n\n")))
 
 FORMS: dict[str, tuple[str, str]] = {
     "STM": ("call.stm", stm()),
@@ -238,6 +252,13 @@ FORMS: dict[str, tuple[str, str]] = {
     "SRT": ("call.srt", srt()),
     "SRT, upper case": ("call.SRT", srt()),
     "VTT": ("call.vtt", vtt()),
+    "VTT with ruby and entities": ("call.vtt", ESCAPED),
+    "SRT with styles": ("call.srt", STYLED),
+    "SRT in no order": ("call.srt", UNSORTED),
+    "SRT with a Mac's line ends": ("call.srt", srt().replace("\n", "\r")),
+    "SBV": ("call.sbv", SBV),
+    "faster-whisper's lines": ("call.txt", IN_SECONDS),
+    "CSV with semicolons": ("call.csv", "start;end;text\n" + LABELS.replace("\t", ";")),
     "captions in a text file": ("call.txt", srt()),
     "columns in a text file": ("call.txt", ctm()),
     "Audacity's labels": ("labels.txt", LABELS),
@@ -248,6 +269,12 @@ FORMS: dict[str, tuple[str, str]] = {
     "diarized text": ("call.txt", DIARIZED),
     "minutes": ("call.txt", MINUTES),
     "chevrons": ("call.txt", CHEVRONS),
+    "plain text with names in bold": ("call.txt", BOLD),
+    "text of a video": ("call.txt", VIDEO),
+    "text of a meeting": ("call.txt", MEETING),
+    "text in JSON": ("call.json", json.dumps(TEXT)),
+    "texts in JSON": ("call.json", json.dumps([t for _, t, _ in SAID])),
+    "OpenAI's text with its usage": ("call.json", json.dumps({"text": TEXT, "usage": {"n": 1}})),
 }
 
 
@@ -291,14 +318,24 @@ def test_turns_and_their_speakers_are_kept(tmp_path: Path) -> None:
 
 
 def test_utf16_and_windows_line_ends_are_read(tmp_path: Path) -> None:
-    for name, content in (("a.TextGrid", textgrid()), ("a.srt", srt()), ("a.stm", stm())):
-        (tmp_path / name).write_bytes(content.replace("\n", "\r\n").encode("utf-16"))
-        assert rtkit.wer(heard(), tmp_path / name).rate == 0.0, name
+    files = (("a.TextGrid", textgrid()), ("a.srt", srt()), ("a.stm", stm()), ("a.json", whisper()))
+    for name, content in files:
+        for encoding in ("utf-16", "utf-16-be", "utf-32-le"):
+            (tmp_path / name).write_bytes(content.replace("\n", "\r\n").encode(encoding))
+            assert rtkit.wer(heard(), tmp_path / name).rate == 0.0, (name, encoding)
+
+
+def test_text_that_is_no_utf8_says_how_to_save_it(tmp_path: Path) -> None:
+    (tmp_path / "a.srt").write_bytes(srt().replace("Of", "Öf").encode("latin-1"))
+    with pytest.raises(SidecarError, match=r"not UTF-8 text\. Save it as UTF-8, .*: iconv -f"):
+        rtkit.wer(heard(), tmp_path / "a.srt")
 
 
 def test_one_recording_is_taken_out_of_many(tmp_path: Path) -> None:
     other = stm().replace("call 1", "other 1").replace("good morning", "bad night")
     (tmp_path / "all.stm").write_text(other + stm())
+    assert rtkit.wer(heard(), tmp_path / "all.stm").rate == 0.0
+    (tmp_path / "all.stm").write_text(other + stm().replace("call 1", "call.wav 1"))
     assert rtkit.wer(heard(), tmp_path / "all.stm").rate == 0.0
     (tmp_path / "all.stm").write_text(other + stm().replace("call 1", "third 1"))
     told = r"all\.stm cannot be used: it describes 2 recordings \(other, third\), but not call"
@@ -336,6 +373,11 @@ def test_who_spoke_when_is_read_and_is_no_text_to_score(tmp_path: Path) -> None:
         ("call.wav", "RIFF", "is not in a format that can be scored"),
         ("call.txt", "<!DOCTYPE html><html><body>Sign in to read</body></html>", "is a web page"),
         ("call.srt", "good morning", "has no captions"),
+        ("call.srt", srt().replace("00:00:03,000", "00:00:03;10"), "line 6 has no times in hours"),
+        ("call.txt", "1\n00:00:03:10 --> 00:00:04:00\ngood", "line 2 has no times in hours"),
+        ("call.txt", "<html>good</html>", "is a web page"),
+        ("call.txt", "{\\rtf1 good}", "is an RTF document"),
+        ("call.txt", "[Script Info]\nDialogue: 0,0:00,0:01,,,,,,,good", "is SubStation captions"),
         ("call.stm", "good morning, library\n", "line 1 is not valid STM"),
         ("call.ctm", "call 1 0.1 0.2 good\ncall 1\n", "line 2 is not valid CTM"),
         ("call.tsv", "client_id\tpath\tsentence\nx\ta.mp3\tgood\n", 'no columns called "start"'),
@@ -392,6 +434,8 @@ def test_text_is_text(text: str) -> None:
 
 def test_a_name_once_is_a_word() -> None:
     assert rtkit.wer(heard(), "Careful: good morning, library.\nI renew two books.").words == 8
+    times = rtkit.wer(heard(), "10:30 is fine.\n11:30 is better.")
+    assert times.words > rtkit.wer(heard(), "is fine.\nis better.").words == 4
 
 
 # Milliseconds, and what lies beyond the end.

@@ -115,7 +115,7 @@ def test_words_with_times_are_a_reference_of_one_turn(tmp_path: Path, text: str 
     [
         ('{"transcript": "Good morning"}', 'not the times of its words.*"turns": .*rtkit.wer'),
         ('{"words": ["Good", "morning"]}', 'not a reference.*"turns": '),
-        ('{"words": [{"word": "Good", "start": 0, "end": 1}]}', "KeyError: 'text'"),
+        ('{"words": [{"value": "Good", "start": 0, "end": 1}]}', "KeyError: 'text'"),
         ('{"words": 197}', "TypeError"),
     ],
 )

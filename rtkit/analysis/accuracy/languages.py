@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from itertools import groupby
+from unicodedata import category
 
 __all__ = ["counted_in", "folded", "normalizer"]
 
@@ -91,8 +92,9 @@ def normalizer(tag: str) -> Callable[[str], list[str]]:
     def english_words(text: str) -> list[str]:
         """By English rules as far as the text is in Latin letters: they delete marks."""
         found: list[str] = []
+        seen = "".join(sign for sign in text.translate(_BEFORE) if category(sign) != "Cf")
         # A dash or an ellipsis by itself would keep digits beside it apart.
-        spoken = [piece for piece in text.translate(_BEFORE).split() if not _is_bare(piece)]
+        spoken = [piece for piece in seen.split() if not _is_bare(piece)]
         for latin, pieces in groupby(spoken, key=_is_latin):
             piece = " ".join(pieces)
             found += english(piece).split() if latin else words(piece)

@@ -28,11 +28,11 @@ __all__ = ["is_path", "read_file", "said_in"]
 
 ROUNDING = 0.001  # seconds, of the times in captions
 PLAIN = (".txt", ".text", "")
-CAPTIONS = (".srt", ".vtt")
+CAPTIONS = (".srt", ".vtt", ".sbv")
 REFERENCES = (".json", ".stm", ".ctm", ".rttm", ".tsv", ".csv", ".textgrid")
 # What people have beside these, and what is never what was said.
 OTHERS = re.compile(
-    r"\.(jsonl|eaf|trs|trn|lab|xml|html?|docx?|odt|rtf|pdf|md|xlsx?|ya?ml|ass|ssa|sbv|ttml|dfxp|"
+    r"\.(jsonl|eaf|trs|trn|lab|xml|html?|docx?|odt|rtf|pdf|md|xlsx?|ya?ml|ass|ssa|lrc|ttml|dfxp|"
     r"parquet|pkl|npy|wav|mp3|flac|ogg|opus|m4a|mp4|webm|aiff?|caf)$",
     re.IGNORECASE,
 )
@@ -62,13 +62,13 @@ def read_file(path: Path, session: Session) -> Reference | list[str] | str:
         found = read_reference(path, recording=Path(session.settings.recording).stem)
         return _streamed(found, session, str(path))
     text = read_text(path)
-    if suffix in CAPTIONS and not read_cues(text) and text.removeprefix("WEBVTT").strip():
-        raise SidecarError(f"{path} cannot be used: it has no captions.")
-    kind = kind_of(text[:START].encode())
+    kind = kind_of(text[:START].encode(), least_text=1)
     if kind is not None and kind.name != "text":
         if kind.name == "JSON text":
             return _in_json(path, session)
         raise SidecarError(f"{path} is {kind.name}, not a transcript: {TAKEN}.")
+    if suffix in CAPTIONS:
+        return _captions(text, session, str(path))
     return said_in(text, session, str(path))
 
 
@@ -76,7 +76,13 @@ def _in_json(path: Path, session: Session) -> Reference | list[str] | str:
     data = read_json(path)
     if has_text_alone(data):
         return str(data["transcript"])
-    if isinstance(data, dict) and data.keys() == {"text"}:  # OpenAI's, without times
+    if isinstance(data, str) or (isinstance(data, list) and all(isinstance(x, str) for x in data)):
+        return data
+    if (
+        isinstance(data, dict)
+        and isinstance(data.get("text"), str)
+        and not any(isinstance(one, list) and one for one in data.values())
+    ):  # without times, as OpenAI's
         return str(data["text"])
     turns = _saved_turns(data, session)
     if turns is not None:
@@ -91,7 +97,7 @@ def said_in(text: str, session: Session, name: str = "the reference") -> Referen
     transcript that `save_transcript` wrote, its turns; anything else as it stands, but for the
     names of speakers. Raises ValueError if there are captions and none begins within.
     """
-    text = text.removeprefix("\ufeff")
+    text = "\n".join(text.removeprefix("\ufeff").splitlines())
     if re.match(r"Session: ", text) and (
         heading := re.search(r"^Transcript[ \t]*$", text, re.MULTILINE)
     ):
@@ -108,7 +114,12 @@ def said_in(text: str, session: Session, name: str = "the reference") -> Referen
 
 def _captions(text: str, session: Session, name: str) -> str:
     start, stop = stretch(session)
-    found = read_cues(text)
+    try:
+        found = read_cues(text)
+    except SidecarError as error:
+        raise SidecarError(f"{name} cannot be used: {error}.") from error
+    if not found and text.removeprefix("WEBVTT").strip():
+        raise SidecarError(f"{name} cannot be used: it has no captions.")
     settings = session.settings
     if found and settings.total is not None:
         length = settings.total / settings.rate
