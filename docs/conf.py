@@ -13,12 +13,17 @@ author = "the rtkit contributors"
 version = release = rtkit.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
 include_patterns = ["docs/**", "notebooks/0*.ipynb"]  # links are as in the repository
-exclude_patterns = ["docs/templates"]
+exclude_patterns = ["docs/templates", "docs/static"]
 root_doc = "docs/index"
+default_role = "py:obj"  # a name in a docstring leads to its page
 templates_path = [str(HERE / "templates")]
 
 html_theme = "furo"
 html_title = f"rtkit {release}"
+html_static_path = [str(HERE / "static")]
+html_css_files = ["site.css"]
+html_show_copyright = False
+pygments_dark_style = "monokai"
 html_copy_source = False
 html_show_sourcelink = False
 html_additional_pages = {"index": "index.html"}  # leads to docs/index.html

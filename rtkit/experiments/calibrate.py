@@ -97,14 +97,17 @@ class Calibration:
             return f"{seconds * 1000:.{places}f} ms"
 
         error, wake, chunk = self.error, self.wake, self.shortest_chunk
-        valid = f"chunks of {ms(chunk, 0)} and more" if chunk <= LONGEST else "no chunk duration"
+        valid = (
+            f"for chunks of {ms(chunk, 0)} or more" if chunk <= LONGEST else "for no chunk duration"
+        )
         return (
-            f"<Calibration: service times hold +{ms(error.p50)} in the median, +{ms(error.max)} at "
-            f"most of {error.count}; rtkit's own part is {ms(self.own.p50, 2)}. Expect of the next "
-            f"session a median of at most +{ms(self.next_error)}, and valid pacing for {valid}. "
-            f"Woken {ms(wake.p50, 2)} late in the median, {ms(wake.max, 2)} at most of "
-            f"{wake.count}; longest stall {ms(self.stall, 0)}. Naive pacing falls behind by "
-            f"{ms(self.overhead, 2)} with each chunk, without any work>"
+            f"<Calibration: service times are measured {ms(error.p50)} too long (median), "
+            f"{ms(error.max)} at most, over {error.count} results; rtkit itself causes "
+            f"{ms(self.own.p50, 2)}. In the next session, expect a median error of up to "
+            f"{ms(self.next_error)}, and valid pacing {valid}. Wake-ups are {ms(wake.p50, 2)} late "
+            f"(median), {ms(wake.max, 2)} at most of {wake.count}; longest stall "
+            f"{ms(self.stall, 0)}. A naive sender without any work loses "
+            f"{ms(self.overhead, 2)} per chunk>"
         )
 
 

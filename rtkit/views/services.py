@@ -55,7 +55,7 @@ def plot_services(
     titled(ax, "Which service?", f"{AXES[of]}, {unit.name}", AXES[against], by_name)
     if not places:
         if by_name:
-            say_instead(ax, "no session has both")
+            say_instead(ax, "no valid session has both values")
         return []
     best = sorted((one.latency.value, one.errors.value) for one in places if one.best)
     front, *_ = ax.plot(

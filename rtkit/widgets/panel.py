@@ -223,7 +223,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _ipython_display_(self) -> None:
         """Show the panel, and below it what a saved notebook keeps of it."""
-        display(self._repr_mimebundle_(), raw=True)
+        # Where no widget can be shown, ipywidgets would print its children instead.
+        display({**self._repr_mimebundle_(), "text/html": ""}, raw=True)
         self._kept.show()
 
     def _beginning(self, job: Job) -> Callable[[object], object]:

@@ -116,5 +116,5 @@ def test_the_picture_has_a_dot_each_and_tells_who_is_left_out(
 
 def test_without_any_value_it_says_so(ax: Axes) -> None:
     assert plot_services({"deaf": session([0.0] * 5)}, ax=ax) == []
-    assert [text.get_text() for text in ax.texts] == ["no session has both"]
+    assert [text.get_text() for text in ax.texts] == ["no valid session has both values"]
     assert plot_services([], ax=Figure().subplots()) == []

@@ -1231,7 +1231,7 @@ def test_what_is_too_long_to_hear_is_said(runs: Path, tmp_path: Path) -> None:
 def test_calibrating_counts_down(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def calibrate() -> str:
         await asyncio.sleep(1.3)
-        return "<Calibration: service times hold +0.3 ms>"
+        return "<Calibration: service times are measured 0.3 ms too long>"
 
     monkeypatch.setattr("rtkit.widgets.panel.calibrate", calibrate)
     counted = []
@@ -1242,7 +1242,7 @@ def test_calibrating_counts_down(runs: Path, monkeypatch: pytest.MonkeyPatch) ->
         panel.progress.observe(lambda change: counted.append(change["new"]), "value")
         await press(panel, panel.calibrate)
         assert panel.error is None
-        assert "service times hold +" in said(panel)
+        assert "service times are measured " in said(panel)
 
     as_in_a_notebook(scenario())
     left = [int(one.split()[2]) for one in counted if isinstance(one, str) and "s left" in one]

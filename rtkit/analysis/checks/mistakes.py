@@ -210,8 +210,7 @@ def _pace(session: Session) -> Iterator[Mistake]:
             "naive drift",
             "With a fixed sleep after each chunk, the work of every chunk adds to the "
             "lateness of all later chunks, which then looks like the service's latency.",
-            f"{rise * 1000:.0f} ms late at the end, {drift(session) * 1000:.1f} ms more per "
-            f"second of audio",
+            f"fell {rise * 1000:.0f} ms behind: {drift(session) * 1000:.1f} ms per second of audio",
             "Sleep until due times that are measured from a single start time: "
             "pacing='wall_clock'.",
         )
