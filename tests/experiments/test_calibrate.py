@@ -52,14 +52,14 @@ def test_the_error_is_the_way_there_and_back(calibration: Calibration) -> None:
 
 def test_it_says_what_it_is_good_for(calibration: Calibration) -> None:
     told = repr(calibration)
-    assert f"hold +{calibration.error.p50 * 1000:.1f} ms in the median" in told
-    assert f"+{calibration.error.max * 1000:.1f} ms at most of 20" in told
-    assert f"rtkit's own part is {calibration.own.p50 * 1000:.2f} ms" in told
-    assert f"next session a median of at most +{calibration.next_error * 1000:.1f} ms" in told
-    assert f"{calibration.overhead * 1000:.2f} ms with each chunk, without any work" in told
+    assert f"measured {calibration.error.p50 * 1000:.1f} ms too long (median)" in told
+    assert f"{calibration.error.max * 1000:.1f} ms at most, over 20 results" in told
+    assert f"rtkit itself causes {calibration.own.p50 * 1000:.2f} ms" in told
+    assert f"a median error of up to {calibration.next_error * 1000:.1f} ms" in told
+    assert f"without any work loses {calibration.overhead * 1000:.2f} ms per chunk" in told
     assert "p99" not in told  # of 20 values there is none
     calm = replace(calibration, wake=Quantiles(0, 0, 0, 0, 1), lateness=Quantiles(0, 0, 0, 0.01, 1))
-    assert "valid pacing for chunks of 200 ms and more" in repr(calm)
+    assert "valid pacing for chunks of 200 ms or more" in repr(calm)
     busy = replace(calibration, wake=Quantiles(0, 0, 0, 0.06, 100))
     assert "valid pacing for no chunk duration" in repr(busy)
 
