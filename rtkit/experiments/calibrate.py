@@ -13,6 +13,7 @@ import numpy as np
 from rtkit.analysis.checks.validity import BUDGET
 from rtkit.analysis.statistics.quantiles import Quantiles, quantiles
 from rtkit.audio import silence
+from rtkit.boundary.text import counted
 from rtkit.clock.alarm import Alarm
 from rtkit.experiments.bare_peer import bare_peer
 from rtkit.loopback.process import Loopback
@@ -102,7 +103,7 @@ class Calibration:
         )
         return (
             f"<Calibration: service times are measured {ms(error.p50)} too long (median), "
-            f"{ms(error.max)} at most, over {error.count} results; rtkit itself causes "
+            f"{ms(error.max)} at most, over {counted(error.count, 'result')}; rtkit itself causes "
             f"{ms(self.own.p50, 2)}. In the next session, expect a median error of up to "
             f"{ms(self.next_error)}, and valid pacing {valid}. Wake-ups are {ms(wake.p50, 2)} late "
             f"(median), {ms(wake.max, 2)} at most of {wake.count}; longest stall "
