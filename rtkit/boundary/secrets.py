@@ -48,7 +48,9 @@ class Confidential(str):
         return self
 
     def __reduce_ex__(self, _: object) -> NoReturn:
-        raise TypeError("a secret goes to no file and to no other process by accident")
+        raise TypeError(
+            "a secret cannot be pickled: it must not reach a file or another process by accident"
+        )
 
 
 class Told(dict[str, Any]):
@@ -68,7 +70,9 @@ class Told(dict[str, Any]):
         return Told(self)
 
     def __reduce_ex__(self, _: object) -> NoReturn:
-        raise TypeError("secrets go to no file and to no other process by accident")
+        raise TypeError(
+            "secrets cannot be pickled: they must not reach a file or another process by accident"
+        )
 
 
 class Unfit:

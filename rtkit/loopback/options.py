@@ -76,8 +76,8 @@ class Options:
     replay: str | Path | None = field(
         default=None,
         metadata={
-            "help": "a recorded session (JSON lines), which is said again to clients that send its "
-            "audio, in its protocol: the same messages with the same service times",
+            "help": "a recorded session (JSON lines) to replay to clients that send its audio: the "
+            "same messages with the same service times, in its protocol",
             "type": Path,
         },
     )

@@ -83,7 +83,7 @@ class Record:
             raise ValueError(
                 f"{path} cannot be replayed: it holds {counted(len(found.chunks), 'chunk')} and "
                 f"{counted(len(found.messages), 'message')}; record a session in which the "
-                "service answered"
+                "service replied"
             )
         self.name, self.session = path.name, found
         self.dialect, self.rate = found.settings.dialect, found.settings.rate

@@ -70,7 +70,7 @@ FAULTS = {
     "spread=SECONDS": Spread.__doc__,
     "rate=BYTES": Rate.__doc__,
     "stall=SECONDS@TIME": Stall.__doc__,
-    "drop@TIME": "the connection breaks",
+    "drop@TIME": "breaks the connection",
 }
 
 
@@ -123,8 +123,8 @@ def read_network(written: Iterable[str], side: str, *, seed: str = "") -> Networ
         except ValueError:
             known = ", ".join(FAULTS)
             raise ValueError(
-                f"fault {told(text, 60)!r} is none; give {known}, with up. or down. before it or "
-                "without"
+                f"{told(text, 60)!r} is not a network fault; give {known}, with or without up. or "
+                "down. before it"
             ) from None
         if found[1] not in (None, side):
             continue

@@ -21,7 +21,7 @@ GLOSSARY: Mapping[str, str] = {
     "service time": "from sending the chunk that decided the result until the result arrives: the "
     "service and the network",
     "confirmation": "of the service time: from sending a chunk until the service's receipt for it, "
-    "where it gives any: the network both ways, and the wait until the service read the chunk",
+    "if it sends receipts: the network both ways, and the wait until the service read the chunk",
     "stall": "a period in which the sender's event loop was busy with something else",
 }
 

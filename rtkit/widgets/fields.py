@@ -103,7 +103,7 @@ class NumberField(ipywidgets.VBox):  # type: ignore[misc]
         """The number, if it can be used; raises `FieldError`."""
         found = self._parse()
         if self._whole and found != round(found):
-            raise self._refusal(f"{self.text.value.strip()} is no whole number")
+            raise self._refusal(f"{self.text.value.strip()} is not a whole number")
         if not self.low <= found <= self.high:
             raise self._refusal(f"{self.text.value.strip()} is out of range")
         return found

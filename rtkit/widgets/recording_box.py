@@ -191,7 +191,7 @@ def _kept(folder: Path, name: str, content: bytes) -> Path:
     last = Path(name).name
     try:
         if last in ("", ".."):
-            raise ValueError("it is no file's name")
+            raise ValueError("it is not a file name")
         path = folder / last
         path.write_bytes(content)
     except (OSError, ValueError) as error:  # ValueError: a NUL, or half a character

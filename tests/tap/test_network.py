@@ -47,7 +47,9 @@ def test_what_is_drawn_keeps_the_order_and_comes_again_with_its_seed() -> None:
     "written", ["delay", "delay=", "left.delay=1", "stall=1", "drop=1", "?", "delay=1.1.1"]
 )
 def test_what_is_no_fault_is_refused(written: str) -> None:
-    with pytest.raises(ValueError, match="is none; give delay=SECONDS, spread=SECONDS"):
+    with pytest.raises(
+        ValueError, match="is not a network fault; give delay=SECONDS, spread=SECONDS"
+    ):
         Tap("ws://127.0.0.1:9", faults=[written])
 
 

@@ -81,7 +81,7 @@ def test_what_code_sets_is_what_stands_there() -> None:
 def test_whole_numbers_and_empty_fields() -> None:
     repeats = NumberField(2, description="repeats", tooltip="", low=1, high=20, whole=True)
     repeats.value = 2.5
-    assert repeats.error == "repeats: 2.5 is no whole number. Type 1 to 20."
+    assert repeats.error == "repeats: 2.5 is not a whole number. Type 1 to 20."
     length = NumberField(25, description="length (s)", tooltip="", unit="s", empty=0)
     length.value = ""
     assert length.number() == 0

@@ -1446,7 +1446,7 @@ def test_an_upload_takes_its_reference_along(runs: Path) -> None:
         ("notes.txt", r"notes\.txt is no recording by its name"),
         ("noise.wav", r"noise\.wav cannot be read as audio"),
         ("../../escape.wav", r"escape\.wav cannot be read as audio"),
-        ("..", r"The upload '\.\.' cannot be kept \(it is no file's name\)\. Rename"),
+        ("..", r"The upload '\.\.' cannot be kept \(it is not a file name\)\. Rename"),
         ("", "The upload '' cannot be kept"),
         ("a\0b.wav", "The upload .* cannot be kept .*Rename the file"),
         ("\ud800.wav", "The upload .* cannot be kept .*Rename the file"),

@@ -115,7 +115,7 @@ def _segments(session: Session, reference: object) -> tuple[str, list[str]]:
         if reference is None:
             raise ValueError(
                 f"there is no reference for {session.settings.recording}; give one: "
-                "rtkit.wer(session, 'what was truly said'), or a sidecar's path"
+                "rtkit.wer(session, 'what was said'), or a sidecar's path"
             )
     found = reference
     if isinstance(found, os.PathLike) or (isinstance(found, str) and is_path(found)):

@@ -103,7 +103,7 @@ class Server(Double):
         if encoding is None or "sample_rate" not in asked.given:
             raise _invalid(
                 "give encoding (linear16 or mulaw) and sample_rate: the embedded "
-                "service opens no containers"
+                "service reads no containers"
             )
         asked.whole("channels", 1, 1, 1)
         asked.only(*NOT_DONE)
@@ -140,7 +140,7 @@ def _rules(asked: Asked, rate: int, encoding: str, model: str) -> Rules:
     if silence is None:
         silence = math.inf if utterance is None else utterance
     elif utterance not in (None, UTTERANCE_END):
-        raise _invalid("beside endpointing the embedded service does utterance_end_ms=1000 only")
+        raise _invalid("with endpointing, the embedded service accepts only utterance_end_ms=1000")
     return Rules(
         rate,
         encoding,

@@ -115,7 +115,9 @@ class Server(Double):
     def _rules(self, session: Mapping[str, Any]) -> Rules:
         whole = Asked(session, _invalid)
         if whole.choice("type", ("transcription",)) is None:
-            raise _invalid("session.type is missing; the embedded service does transcription")
+            raise _invalid(
+                "session.type is missing; the embedded service implements 'transcription'"
+            )
         audio = whole.part("audio").part("input")
         how, asked = audio.part("format"), audio.part("turn_detection")
         encoding = how.choice("type", tuple(RATES), "audio/pcm") or ""

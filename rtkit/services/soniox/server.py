@@ -102,7 +102,7 @@ class Server(Double):
         if encoding is None or "sample_rate" not in asked.given:
             raise _invalid(
                 "Give audio_format (pcm_s16le or mulaw) and sample_rate: the embedded service "
-                "opens no containers"
+                "reads no containers"
             )
         asked.whole("num_channels", 1, 1, 1)
         asked.only(*NOT_DONE)

@@ -109,7 +109,7 @@ class Server(Double):
     def _rules(self) -> Rules:
         audio, asked = _config(self._audio), _config(self._asked or {})
         if audio.choice("type", ("raw",)) is None:
-            raise _invalid("Give audio_format.type; the embedded service takes raw audio only")
+            raise _invalid("Give audio_format.type; the embedded service accepts only raw audio")
         encoding = audio.choice("encoding", ("pcm_s16le", "mulaw"))
         if encoding is None or "sample_rate" not in audio.given:
             raise _invalid("Give audio_format.encoding and audio_format.sample_rate")
