@@ -47,7 +47,7 @@ TENTHS = Unit("ms", 1000, ".1f")
 PER_SECOND = Unit("ms per s of audio", 1000, ".2f")
 PERCENT = Unit("%", 100, ".0f")
 RATIO = Unit("", 1, ".2f")
-ROUNDED = 0.005  # a share that is written as 0 %
+ROUNDED = 0.005  # a share that is written as 0%
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ def _of_turns(session: Session) -> Iterator[tuple[str, str]]:
         yield (
             kind,
             f"{told} ({int(here.sum())} of {turns}){parts} to ±{found.p50 * 1000:.1f} ms in the "
-            f"median, ±{found.max * 1000:.1f} ms at most; the sender caused {share} % of the "
+            f"median, ±{found.max * 1000:.1f} ms at most; the sender caused {share}% of the "
             f"latency.",
         )
     for excluded, why in _EXCLUDED.items():

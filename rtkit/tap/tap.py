@@ -291,5 +291,5 @@ def verdict(session: Session) -> str:
         text += f"; turn latency p50 {np.median(turns.latency[turns.counted]) * 1000:.0f} ms"
         share = senders_share(turns)
         if not np.isnan(share):
-            text += f", of which your client caused {100 * share:.0f} %"
+            text += f", of which your client caused {100 * share:.0f}%"
     return text

@@ -78,7 +78,7 @@ def plot_services(
         across, along = ([x - wide[0], x + wide[1]], [y, y]), ([x, x], [y - high[0], y + high[1]])
         for line in (across, along):
             artists += ax.plot(*line, color=color, alpha=0.5, linewidth=1.5, zorder=2)
-        label = f"{said(place.name)}: {x:.0f} {unit.name}, {y:.1f} %"
+        label = f"{said(place.name)}: {x:.0f} {unit.name}, {y:.1f}%"
         dots += ax.plot(
             [x], [y], "o" if place.best else "D", color=color, markersize=8, label=label, zorder=3
         )

@@ -164,7 +164,7 @@ def tables(sessions: Mapping[str, Session]) -> str:
 
 
 def intervals(sessions: Mapping[str, Session]) -> Table | None:
-    """Medians and p95 with 95 % intervals, a row a pacing and chunk; None without repeats."""
+    """Medians and p95 with 95% intervals, a row a pacing and chunk; None without repeats."""
     rows = []
     repeated = False
     for of in ("turn_latency", "word_latency", "lateness"):
@@ -174,7 +174,7 @@ def intervals(sessions: Mapping[str, Session]) -> Table | None:
                 median, high = one.intervals((0.5, 0.95))
                 cells = (_interval(median), _interval(high), str(len(one.sessions)), median.note)
                 rows.append((f"{of.replace('_', ' ')}, {said(group)}", cells, ""))
-    columns = ("median (95 % interval)", "p95 (95 % interval)", "sessions", "")
+    columns = ("median (95% interval)", "p95 (95% interval)", "sessions", "")
     return Table(columns, tuple(rows)) if repeated else None
 
 

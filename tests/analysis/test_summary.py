@@ -33,7 +33,7 @@ def test_bounds_are_told_with_their_width_and_the_senders_share_as_a_range() -> 
     (note,) = told(one, "undecided")  # chunks 2 to 5 may have decided: 20 to 50 ms late
     assert "(1 of 1); endpoint wait and service time are known only as a sum" in note
     assert "they and lateness to ±15.0 ms in the median, ±15.0 ms at most" in note
-    assert "the sender caused 5 to 12 % of the latency" in note
+    assert "the sender caused 5 to 12% of the latency" in note
     assert told(one, "stated") == []
     table = rtkit.summarize(one)
     (name,) = table.columns
@@ -47,7 +47,7 @@ def test_bounds_are_told_with_their_width_and_the_senders_share_as_a_range() -> 
 def test_a_punctual_senders_share_is_no_range() -> None:
     one = unstamped(session([0.0] * 10, turn(0.66, GOAT, final=True), reference=[GOAT]))
     (note,) = told(one, "undecided")
-    assert "±0.0 ms at most; the sender caused 0 % of the latency." in note
+    assert "±0.0 ms at most; the sender caused 0% of the latency." in note
 
 
 def test_what_a_service_states_is_told_apart() -> None:
@@ -56,7 +56,7 @@ def test_what_a_service_states_is_told_apart() -> None:
     assert told(stated, "undecided") == []
     (note,) = told(stated, "stated")
     assert "(1 of 1); lateness to ±5.0 ms in the median, ±5.0 ms at most" in note
-    assert "the sender caused 5 to 8 % of the latency" in note
+    assert "the sender caused 5 to 8% of the latency" in note
 
 
 def test_what_is_known_exactly_has_neither_note_nor_row() -> None:

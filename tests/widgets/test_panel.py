@@ -508,7 +508,7 @@ def test_repeats_and_a_sweep_run_each_session_by_a_name_of_its_own(runs: Path) -
         chunks = [session.settings.chunk for session in panel.sessions.values()]
         assert chunks == [0.05, 0.1, 0.2] * 2
         assert len(list(runs.glob("*.jsonl"))) == 6
-        assert "median (95 % interval)" in panel.table.value
+        assert "median (95% interval)" in panel.table.value
         assert "lateness, wall clock, 50 ms" in panel.table.value
         assert len(panel.timeline.data["sessions"]) == 6
         panel.timeline_of.label = "wall clock, 100 ms (2)"

@@ -111,7 +111,7 @@ class WordErrorRate:
 
     @cached_property
     def interval(self) -> Interval:
-        """The 95 % interval of the rate; see `bootstrap`."""
+        """The 95% interval of the rate; see `bootstrap`."""
         return self.bootstrap()
 
     def bootstrap(
@@ -215,7 +215,7 @@ class WordErrorRate:
         return f"<{self._name} {self.rate * 100:.1f} % ({within}): {self._counts}>"
 
     def __str__(self) -> str:
-        rate = f"{self._name} {self.rate * 100:.1f} %: {self._counts}"
+        rate = f"{self._name} {self.rate * 100:.1f}%: {self._counts}"
         errors = [f"  {count}× {said}" for said, count in self._listed()]
         return "\n".join([rate, _told_of(self.interval), *errors, *self.notes])
 
@@ -227,7 +227,7 @@ class WordErrorRate:
         errors = f"<details><summary>{count}, the most frequent first</summary>"
         notes = "".join(f"<div><b>Note.</b> {html.escape(note)}</div>" for note in self.notes)
         return box(
-            f"<div><b>{self._name} {self.rate * 100:.1f} %</b>: {self._counts}.</div>"
+            f"<div><b>{self._name} {self.rate * 100:.1f}%</b>: {self._counts}.</div>"
             f"<div>{html.escape(_told_of(self.interval))}</div>{notes}"
             f'<div style="margin: 8px 0">{text}</div><div style="{SMALL}">{LEGEND}</div>'
             + (f"{errors}<ul>{listed}</ul></details>" if listed else "")
@@ -293,10 +293,10 @@ def _told_of(interval: Interval) -> str:
 
 def _bounds(interval: Interval) -> str:
     if math.isinf(interval.high):
-        return f"{interval.low * 100:.1f} % or more"
+        return f"{interval.low * 100:.1f}% or more"
     if math.isinf(interval.low):
-        return f"{interval.high * 100:.1f} % or less"
-    return f"{interval.low * 100:.1f} to {interval.high * 100:.1f} %"
+        return f"{interval.high * 100:.1f}% or less"
+    return f"{interval.low * 100:.1f} to {interval.high * 100:.1f}%"
 
 
 # In the notebook.

@@ -155,7 +155,7 @@ def bootstrap_quantiles(
     Student's t for so few units (Hesterberg 2015, section 4.3), and wider still.
 
     n units bound the quantile q from above if ``q**n <= (1 - level) / 2``, or else all of them lie
-    below it too often; from below likewise with 1 - q. At 95 % a p95 takes 72 units, a p99 368.
+    below it too often; from below likewise with 1 - q. At 95% a p95 takes 72 units, a p99 368.
     """
     values = np.asarray(values, dtype=float)
     if not all(0 <= quantile <= 1 for quantile in quantiles):

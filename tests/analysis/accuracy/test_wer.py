@@ -57,7 +57,7 @@ def test_errors_are_listed_one_by_one() -> None:
     assert (score.hits, score.words) == (4, 6)
     assert score.rate == float(score) == pytest.approx(4 / 6)
     text = str(score)
-    assert "WER 66.7 %: 1 substituted, 2 inserted, 1 deleted, of 6 words" in text
+    assert "WER 66.7%: 1 substituted, 2 inserted, 1 deleted, of 6 words" in text
     for line in ("1× insertion: black", "1× deletion: hat", "1× the → mat"):
         assert line in text
 
@@ -126,7 +126,7 @@ def test_other_languages_keep_their_letters_and_unspaced_ones_count_characters()
     assert rtkit.wer(heard("schöne grüße"), "Schöne Grüße!", language="de").rate == 0
     score = rtkit.wer(heard("今天天汽好"), "今天天气好。", language="zh")
     assert (score.substitutions, score.words) == (1, 5)
-    assert str(score).startswith("CER 20.0 %: 1 substituted, 0 inserted, 0 deleted, of 5 char")
+    assert str(score).startswith("CER 20.0%: 1 substituted, 0 inserted, 0 deleted, of 5 char")
 
 
 # References.
@@ -269,9 +269,9 @@ def test_errors_in_too_few_segments_give_no_upper_bound() -> None:
     assert found.interval.note == "errors in too few turns to bound it"
     assert "% or more (errors in too few turns to bound it)" in str(found)
     better = found.difference(rated([0] * 80, 10))
-    assert f"{better.interval.low * 100:.1f} % or more (errors" in str(better)
+    assert f"{better.interval.low * 100:.1f}% or more (errors" in str(better)
     worse = rated([0] * 80, 10).difference(found)
-    assert f"{worse.interval.high * 100:.1f} % or less (errors" in str(worse)
+    assert f"{worse.interval.high * 100:.1f}% or less (errors" in str(worse)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_too_little_gives_no_interval_and_says_why(errors: list[int], sentence: 
 def test_an_interval_is_printed_in_percent() -> None:
     score = rated([1, 0, 2, 0] * 20, 10)
     found = score.interval
-    bounds = f"{found.low * 100:.1f} to {found.high * 100:.1f} %"
+    bounds = f"{found.low * 100:.1f} to {found.high * 100:.1f}%"
     assert f"95% interval: {bounds}. It shows the effect of chance for speech" in str(score)
     assert f"(95%: {bounds})" in repr(score)
     assert f"95% interval: {bounds}" in score._repr_html_()

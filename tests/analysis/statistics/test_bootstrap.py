@@ -188,7 +188,7 @@ def test_units_alike_within_have_the_binomial_bounds_of_wider_tails() -> None:
     """Twenty sessions, in each of which all is the same: twenty values in truth.
 
     Student's t of 19 degrees of freedom, 2.093 * sqrt(20 / 19), leaves out 1.59 % at either end; a
-    quarter of that is 0.397 %. Of 20 fair coins 3 or fewer fall heads in 0.13 %, and 4 or fewer in
+    quarter of that is 0.397%. Of 20 fair coins 3 or fewer fall heads in 0.13%, and 4 or fewer in
     0.59 % of all throws.
     """
     values = np.repeat(np.arange(1.0, 21), 30)
