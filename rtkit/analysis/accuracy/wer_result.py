@@ -212,7 +212,7 @@ class WordErrorRate:
     def __repr__(self) -> str:
         sure = self.interval
         within = "no interval" if math.isnan(sure.low) else f"{sure.level:.0%}: {_bounds(sure)}"
-        return f"<{self._name} {self.rate * 100:.1f} % ({within}): {self._counts}>"
+        return f"<{self._name} {self.rate * 100:.1f}% ({within}): {self._counts}>"
 
     def __str__(self) -> str:
         rate = f"{self._name} {self.rate * 100:.1f}%: {self._counts}"

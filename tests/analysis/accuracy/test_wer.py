@@ -321,7 +321,7 @@ def test_a_difference_is_taken_segment_by_segment() -> None:
     found = worse.difference(better)
     assert found.rate == pytest.approx(0.1)
     assert [found.interval.low, found.interval.high] == pytest.approx([0.1, 0.1])
-    assert str(found).startswith("+10.0 percentage points. 95% interval: 10.0 to 10.0 % (")
+    assert str(found).startswith("+10.0 percentage points. 95% interval: 10.0 to 10.0% (")
     assert "It does not include 0" in str(found)
     assert worse.interval.low < better.interval.high  # the intervals by themselves overlap
 
