@@ -6,6 +6,7 @@ Ink and paper are matplotlib's settings, so that a dark style makes dark figures
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,7 @@ __all__ = [
 RED = "#D32F2F"  # legible on white and on black
 OFF = "(off the axis)"
 NOTE = 64  # letters of the note above a figure
+WIDE = 70  # letters of a legend's line, and of a note's above it
 LONG_STALL = 0.5  # of a chunk; shorter ones are made up for at once
 MINUTES = 600  # seconds from which an axis is in minutes
 STEPS = (120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200)
@@ -87,18 +89,28 @@ def long_stalls(session: Session) -> list[Stall]:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names in a row, none of which is broken over two lines."""
-    return " | ".join(said(name).replace(" ", "\N{NO-BREAK SPACE}") for name in names)
+    """Names in a row; `wrapped` breaks none of them over two lines that fits on one."""
+    return " | ".join(
+        name if len(name) > WIDE / 2 else name.replace(" ", "\N{NO-BREAK SPACE}")
+        for name in map(said, names)
+    )
+
+
+def wrapped(text: str, width: int = WIDE) -> str:
+    """A text on lines that a figure has room for; a long one would squeeze the axes."""
+    return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
 
 
 def legend_below(ax: Axes, artists: Sequence[Artist], *, title: str = "", columns: int = 1) -> None:
     """A legend under the axis's label, at a distance that does not depend on the axes' height."""
     if not artists:
         return
+    labels = [wrapped(str(artist.get_label()), WIDE // columns) for artist in artists]
     below = ax.transAxes + ScaledTranslation(0, -0.52, ax.figure.dpi_scale_trans)
     legend = ax.legend(
         handles=list(artists),
-        title=title,
+        labels=labels,
+        title=wrapped(title),
         loc="upper left",
         bbox_to_anchor=(0, 0),
         bbox_transform=below,

@@ -42,12 +42,9 @@ from rtkit.views.timeline import plot_timeline
 from rtkit.views.turn_bars import plot_turn_latency
 from rtkit.views.units import Unit, duration, minus, unit_of
 
-__all__ = [
-    "plot_comparison",
-    "plot_lateness",
-    "plot_rescored",
-    "save_figure",
-]
+__all__ = ["plot_comparison", "plot_lateness", "plot_rescored", "save_figure"]
+
+SMALL = 8.3  # points, of lettering where there is room for it
 
 
 def plot_lateness(sessions: Sessions, *, ax: Axes) -> list[Artist]:
@@ -93,7 +90,6 @@ def plot_lateness(sessions: Sessions, *, ax: Axes) -> list[Artist]:
             stalled += ax.plot(
                 audio[at], late[at], "v", label=label, markersize=8, color=look["color"], mec=ink()
             )
-    ax.axhline(0, color=ink(0.4), linewidth=0.8, zorder=0)
     titled(
         ax,
         "How late each chunk left",
@@ -104,6 +100,7 @@ def plot_lateness(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     if not held:
         say_instead(ax, "no chunk was sent")
         return artists
+    ax.axhline(0, color=ink(0.4), linewidth=0.8, zorder=0)
     ax.margins(x=0.01)
     ax.update_datalim([(0, 0), (0, 1)])  # a flawless line needs an axis too
     ax.autoscale_view()
@@ -127,8 +124,11 @@ def plot_rescored(sessions: Sessions, *, ax: Axes) -> list[Artist]:
         name: np.array([quantiles(one.values(session)).p50 for one in DEFINITIONS])
         for name, session in by_name.items()
     }
-    held = setting_the_axis(by_name)
+    # One that was cut off, like one that was not paced, is early by much of the recording.
+    held = setting_the_axis({name: one for name, one in by_name.items() if one.complete} or by_name)
     unit = unit_of(*[medians[name] for name in held])
+    room = ax.bbox.height / ax.figure.dpi * 72 / len(DEFINITIONS)  # points for each
+    size = max(4.0, min(SMALL, room * height))
     reach = [0.0, *np.concatenate([medians[name] for name in held]) * unit.times] if held else [0.0]
     low, high = np.nanmin(reach), np.nanmax(reach)
     margin = 0.1 * (float(high - low) or 1.0)
@@ -145,23 +145,25 @@ def plot_rescored(sessions: Sessions, *, ax: Axes) -> list[Artist]:
             edgecolor=paper(),
             linewidth=0.4,
         )
-        artists += [*bars, *(_at_its_end(ax, bar, unit) for bar in bars)]
+        artists += [*bars, *(_at_its_end(ax, bar, unit, size) for bar in bars)]
         bars[0].set_label(said(name) if name in held else f"{said(name)} {OFF}")
         shown.append(bars[0])
     ax.set_yticks(
         range(len(DEFINITIONS)),
-        [f"{one.name}\n{textwrap.fill(one.formula, 40)}" for one in DEFINITIONS],
-        fontsize="small",
+        [
+            f"{one.name}\n{textwrap.fill(one.formula, 40)}" if room > 3 * SMALL else one.name
+            for one in DEFINITIONS
+        ],
+        fontsize=min(SMALL, room),
     )
     ax.invert_yaxis()
     titled(ax, "One session, many latencies", f"median, {unit.name}", "", by_name)
     ax.grid(axis="y", visible=False)
-    names = f"bars, from the top: {listed(by_name)}" if len(by_name) > 1 else ""
-    legend_below(ax, shown, title=names, columns=len(shown))
+    legend_below(ax, shown, title="bars, from the top" if len(shown) > 1 else "")
     return artists
 
 
-def _at_its_end(ax: Axes, bar: Rectangle, unit: Unit) -> Annotation:
+def _at_its_end(ax: Axes, bar: Rectangle, unit: Unit, size: float) -> Annotation:
     """A bar's value, beside it; with an arrow, at the axis's end, where it runs off the axis."""
     value = bar.get_width()
     low, high = ax.get_xlim()
@@ -178,7 +180,7 @@ def _at_its_end(ax: Axes, bar: Rectangle, unit: Unit) -> Annotation:
         textcoords="offset points",
         ha="left" if rightwards else "right",
         va="center",
-        fontsize="small",
+        fontsize=size,
         annotation_clip=False,
     )
 

@@ -83,7 +83,7 @@ def plot_services(
             [x], [y], "o" if place.best else "D", color=color, markersize=8, label=label, zorder=3
         )
         artists.append(dots[-1])
-    ax.update_datalim([(0, 0)])
+    ax.update_datalim([(0, 0), (0, 1)])  # services without an error need an axis, too
     ax.autoscale_view()
     ax.set_xlim(left=min(0, ax.get_xlim()[0]))
     ax.set_ylim(bottom=min(0, ax.get_ylim()[0]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from matplotlib.patches import Patch
 from rtkit.analysis.naming import Sessions, named, said
 from rtkit.analysis.timing.latency import turn_latency
 from rtkit.analysis.timing.turns import heard_words
+from rtkit.boundary.text import told
 from rtkit.session import Session
 from rtkit.views.looks import (
     ink,
@@ -59,13 +59,13 @@ def plot_timeline(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     ax.margins(x=0.01)
     ax.update_datalim([(0, 0)], updatey=False)
     ax.autoscale_view(scaley=False)
-    of = f", {said(next(iter(by_name)))}" if len(by_name) == 1 else ""
+    of = f", {told(said(next(iter(by_name))), 50)}" if len(by_name) == 1 else ""
     titled(ax, f"Timeline{of}", "", "", by_name)
     time_below(ax, "time since the start")
     ax.grid(visible=False)
-    if not by_name:
-        say_instead(ax, "no sessions")
-        return []
+    if not any(session.chunks for session in by_name.values()):
+        say_instead(ax, "no chunk was sent" if by_name else "no sessions")
+        return artists
     if not turns:
         ax.text(0.5, 0.3, "no words came back", transform=ax.transAxes, ha="center", color=ink(0.6))
     color = looks_of(by_name)[0]["color"] if len(by_name) == 1 else ink(0.7)
@@ -73,11 +73,11 @@ def plot_timeline(sessions: Sessions, *, ax: Axes) -> list[Artist]:
         Patch(**_spoken(), label="turn as spoken"),
         Line2D([], [], color=color, marker="|", linestyle="", label="words back"),
         Line2D([], [], color=color, marker="D", markersize=4, label="final back"),
-    ]
+    ][: 3 if turns else 0]
     if stalled:
         marks.append(Patch(**_stalled(), label="loop stalled"))
-    names = textwrap.fill(f"lanes, from the top: {listed(by_name)}", 70)
-    legend_below(ax, marks, title=names if len(by_name) > 1 else "", columns=len(marks))
+    names = f"lanes, from the top: {listed(by_name)}" if len(by_name) > 1 else ""
+    legend_below(ax, marks, title=names, columns=len(marks))
     return artists
 
 

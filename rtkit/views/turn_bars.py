@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -177,7 +176,7 @@ def _told(latencies: Mapping[str, Latency], held: set[str]) -> str:
     if len(latencies) > 1:
         off = {name for name, one in latencies.items() if len(one)} - held
         names = listed(f"{name} {OFF}" if name in off else name for name in latencies)
-        told.append(textwrap.fill(f"bars, from the left: {names}", 70))
+        told.append(f"bars, from the left: {names}")
     turns = [one for one in latencies.values() if len(one)]
     if turns and not any(one.counted.any() for one in turns):
         told.append("nothing is counted: each turn is outlined")

@@ -29,7 +29,7 @@ from rtkit.analysis.naming import Sessions
 from rtkit.session import Session, Stall
 from rtkit.views.colors import EVERY_PART, OTHERS, PACINGS, PARTS, STYLES, TINTED, looks_for
 from rtkit.views.figure import ThemedFigure
-from rtkit.views.looks import OFF
+from rtkit.views.looks import OFF, WIDE
 from rtkit.views.units import duration, unit_of
 
 Plot = Callable[..., list[Artist]]
@@ -351,6 +351,40 @@ def test_the_ticks_of_many_chunks_do_not_shade_at_random(count: int, dpi: int) -
 
 
 # Light and dark.
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+@pytest.mark.parametrize("name", ["a session with quite some settings " * 4, "x" * 140])
+def test_long_names_leave_the_axes_their_width(
+    calls: dict[str, Session], plot: Plot, name: str
+) -> None:
+    figure = Figure(figsize=(9.6, 8), layout="constrained")
+    ax = figure.subplots()
+    plot({f"{name} 1": calls["yesterday"], f"{name} 2": calls["today"]}, ax=ax)
+    figure.draw_without_rendering()
+    assert ax.get_position().width > 0.4
+    assert all(len(line) <= WIDE for line in texts(ax).splitlines())
+
+
+def test_nothing_is_drawn_through_the_sentence_that_no_chunk_was_sent() -> None:
+    none = session(TEN[:0])
+    for plot in (rtkit.plot_lateness, rtkit.plot_timeline):
+        ax = drawn(plot, none)
+        assert "no chunk was sent" in texts(ax)
+        assert not ax.lines or all(not len(np.asarray(line.get_xdata())) for line in ax.lines)
+        assert ax.get_legend() is None
+
+
+def test_a_session_that_was_cut_off_does_not_flatten_the_others(calls: dict[str, Session]) -> None:
+    whole = calls["today"]
+    half = replace(
+        whole,
+        chunks=whole.chunks[:60],
+        messages=tuple(one for one in whole.messages if one.at < 6),
+        ending=None,
+    )
+    alone, beside = (drawn(rtkit.plot_rescored, some) for some in ([whole], [half, whole]))
+    assert beside.get_xlim() == pytest.approx(alone.get_xlim())
 
 
 @pytest.mark.parametrize("plot", PLOTS)

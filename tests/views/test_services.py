@@ -118,3 +118,10 @@ def test_without_any_value_it_says_so(ax: Axes) -> None:
     assert plot_services({"deaf": session([0.0] * 5)}, ax=ax) == []
     assert [text.get_text() for text in ax.texts] == ["no valid session has both values"]
     assert plot_services([], ax=Figure().subplots()) == []
+
+
+def test_services_without_an_error_have_an_axis_of_percent(sessions: dict[str, Session]) -> None:
+    ax = Figure().subplots()
+    plot_services({"right": sessions["right"]}, ax=ax)
+    low, high = ax.get_ylim()
+    assert -0.1 < low <= 0 < 1 <= high
