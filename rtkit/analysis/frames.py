@@ -17,7 +17,13 @@ from rtkit.analysis.metrics import METRICS
 from rtkit.analysis.naming import Sessions, named, parameters_of, service_of
 from rtkit.analysis.timing.alignment import normalize
 from rtkit.analysis.timing.latency import Latency, first_word_latency, turn_latency, word_latency
-from rtkit.analysis.timing.turns import HeardWord, heard_turns, heard_words, holding_chunk
+from rtkit.analysis.timing.turns import (
+    HeardWord,
+    heard_turns,
+    heard_words,
+    holding_chunk,
+    timed_reference,
+)
 from rtkit.boundary.text import unknown
 from rtkit.session import Session
 
@@ -161,7 +167,7 @@ def _words(session: Session) -> Columns:
 
 
 def _match(session: Session, word: HeardWord) -> str:
-    if session.reference is None and normalize(word.word.text):
+    if timed_reference(session) is None and normalize(word.word.text):
         return "unknown"
     return "unmatched" if word.spoken is None else "matched"
 

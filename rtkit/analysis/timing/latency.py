@@ -35,6 +35,7 @@ from rtkit.analysis.timing.turns import (
     heard_words,
     holding_chunk,
     sent_from,
+    timed_reference,
 )
 from rtkit.services.messages import Turn
 from rtkit.session import Session, check_session
@@ -267,7 +268,7 @@ def _words(session: Session, shown: str, unmatched: bool) -> Latency:
 
 
 def _excluded_word(session: Session, word: HeardWord) -> str:
-    strange = session.reference is not None and word.spoken is None
+    strange = timed_reference(session) is not None and word.spoken is None
     if strange or word.end != word.end or not normalize(word.word.text):
         return "unmatched"
     return "early" if word.early else ""

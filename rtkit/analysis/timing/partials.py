@@ -14,7 +14,7 @@ import numpy as np
 
 from rtkit.analysis.timing.alignment import align, normalize
 from rtkit.analysis.timing.latency import turn_latency
-from rtkit.analysis.timing.turns import heard_turns
+from rtkit.analysis.timing.turns import heard_turns, timed_reference
 from rtkit.services.messages import Turn, Word
 from rtkit.session import Session, check_session
 
@@ -151,11 +151,12 @@ def early_cut_offs(session: Session) -> np.ndarray:
     wait means nothing without it. Empty without a reference.
     """
     check_session(session)
-    if session.reference is None:
+    reference = timed_reference(session)
+    if reference is None:
         return np.zeros(0, dtype=bool)
-    spoken = [word.end for word in session.reference.words]  # rising
-    last = dict(zip(session.reference.owners, spoken, strict=True))  # of each of its turns
-    until = {end: last[turn] for end, turn in zip(spoken, session.reference.owners, strict=True)}
+    spoken = [word.end for word in reference.words]  # rising
+    last = dict(zip(reference.owners, spoken, strict=True))  # of each of its turns
+    until = {end: last[turn] for end, turn in zip(spoken, reference.owners, strict=True)}
     ends = turn_latency(session)
     here = ends.counted & ends.referenced
     return np.array([end < until[end] for end in ends.end[here].tolist()], dtype=bool)

@@ -11,7 +11,7 @@ import numpy as np
 from rtkit.analysis.timing.alignment import align, normalize
 from rtkit.analysis.timing.turn_edges import Edge, by_the_reference, by_the_service, known
 from rtkit.boundary.text import counted
-from rtkit.reference import SpokenWord
+from rtkit.reference import Reference, SpokenWord
 from rtkit.services.messages import Turn, Word
 from rtkit.session import Session
 
@@ -25,6 +25,7 @@ __all__ = [
     "holding_chunk",
     "never_ended",
     "sent_from",
+    "timed_reference",
 ]
 
 SHIFTED = 0.25  # seconds; services place the ends of words within some tenths
@@ -157,13 +158,25 @@ def never_ended(session: Session) -> tuple[HeardTurn, ...]:
 
 def agreement(session: Session) -> Agreement | None:
     """What the service heard, beside the reference; None without one."""
-    if session.reference is None:
+    reference = timed_reference(session)
+    if reference is None:
         return None
     words = heard_words(session)
     pairs = [(one.word, one.spoken) for one in words if one.spoken is not None]
     apart = [heard.end - spoken.end for heard, spoken in pairs if heard.end is not None]
     shift = float(np.median(apart)) if len(apart) >= ENOUGH else float("nan")
-    return Agreement(len(words), len(pairs), len(session.reference.words), shift)
+    return Agreement(len(words), len(pairs), len(reference.words), shift)
+
+
+def timed_reference(session: Session) -> Reference | None:
+    """The session's reference, unless it only says what was spoken, and of no word when."""
+    return session.once(_timed_reference)
+
+
+def _timed_reference(session: Session) -> Reference | None:
+    found = session.reference
+    text_alone = found is not None and bool(found.transcript.strip()) and not found.words
+    return None if text_alone else found
 
 
 def holding_chunk(session: Session, ends: np.ndarray) -> np.ndarray:
@@ -185,17 +198,18 @@ def _heard_turns(session: Session) -> tuple[HeardTurn, ...]:
     states = _states(session)
     before = [_unformatted(of_turn) for of_turn in states.values()]
     settled = [_settled(of_turn) for of_turn in states.values()]
-    spoken = () if session.reference is None else session.reference.words
+    reference = timed_reference(session)
+    spoken = () if reference is None else reference.words
     aligned = align([word for words in before for word in words], spoken)
     same = aligned.same
     if _as_texts(before) != _as_texts(settled):
         same = align([word for words in settled for word in words], spoken).same
     words = _words(session, states, settled, {i: spoken[j] for i, j in same})
-    if session.reference is None:
+    if reference is None:
         edges = [by_the_service(words) for words in before]
     else:
         limits = [_decided_by(session, of_turn) for of_turn in states.values()]
-        edges = by_the_reference(session.reference, before, aligned, limits)
+        edges = by_the_reference(reference, before, aligned, limits)
     return tuple(
         HeardTurn(order, states[order], found, first, last)
         for order, found, (first, last) in zip(states, words, edges, strict=True)

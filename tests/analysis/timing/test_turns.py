@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from facts import Heard, said, saying, session, turn, unstamped
 
+from rtkit.analysis.checks.validity import validity
 from rtkit.analysis.timing.latency import (
     Latency,
     first_word_latency,
@@ -17,6 +18,7 @@ from rtkit.analysis.timing.latency import (
     word_latency,
 )
 from rtkit.analysis.timing.turns import Agreement, agreement, heard_turns, heard_words
+from rtkit.reference import Reference, SpokenTurn
 from rtkit.services.messages import Word
 from rtkit.session import Message, Session
 
@@ -488,6 +490,19 @@ def test_words_without_times_are_placed_by_the_reference_alone() -> None:
 
 
 # Without a reference.
+
+
+def test_a_reference_of_text_alone_leaves_ends_to_the_service() -> None:
+    text_alone = Reference((SpokenTurn(8.0, 13.0, "the clever goat", ()),))
+    one = heard(final(10.6, *GOAT_TURN), said=text_alone)
+    for found in (turn_latency(one), word_latency(one)):
+        assert found.counted.all()
+        assert not found.referenced.any()
+    assert turn_latency(one).latency == exactly(0.6)
+    assert agreement(one) is None
+    assert validity(one)
+    nothing_said = heard(final(10.6, *GOAT_TURN), said=Reference(()))
+    assert turn_latency(nothing_said).excluded.tolist() == ["unmatched"]
 
 
 def test_without_a_reference_a_turn_ends_by_its_first_final() -> None:
