@@ -5,6 +5,7 @@ None of them is wrong; each is for another question, and several hide whose the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ import numpy as np
 from rtkit.analysis.naming import Sessions, named
 from rtkit.analysis.statistics.quantiles import quantiles
 from rtkit.analysis.timing.latency import Latency, turn_latency
-from rtkit.analysis.timing.turns import heard_words
+from rtkit.analysis.timing.turns import heard_words, timed_reference
 from rtkit.markup import Table
 from rtkit.services.messages import Turn
 from rtkit.session import Session
@@ -148,16 +149,58 @@ def _lagging(flush: bool) -> Callable[[Session], np.ndarray]:
 
     def values(session: Session) -> np.ndarray:
         arrived = np.sort([word.received for word in heard_words(session)])
-        seconds, count = session.settings.seconds, len(arrived)
-        before = int((arrived < seconds).sum())
-        used = min(before + 1, count) if flush else before
-        if not used or not session.chunks:
-            return np.empty(0)
+        seconds = session.settings.seconds
         spoken = 0 if session.reference is None else len(session.reference.words)
-        ideal = np.arange(used) * seconds / max(count, spoken)
-        return np.array([float((arrived[:used] - ideal).mean())])
+        lag = _lag(arrived, seconds, spoken, until=seconds, flush=flush)
+        return np.empty(0) if np.isnan(lag) or not session.chunks else np.array([lag])
 
     return values
+
+
+def _lagging_by_turn(flush: bool) -> Callable[[Session], np.ndarray]:
+    """StreamLAAL, or LongYAAL: the mean over the reference's turns of which anything was heard.
+
+    A word that matches nothing spoken counts to the turn of the word before it.
+    """
+
+    def values(session: Session) -> np.ndarray:
+        reference = timed_reference(session)
+        if reference is None or not session.chunks:
+            return np.empty(0)
+        owners = reference.owners
+        owner = dict(zip(map(id, reference.words), owners, strict=True))
+        spoken = Counter(owners)
+        heard = heard_words(session)
+        turns = [owner.get(id(word.spoken)) for word in heard]
+        turn = next((one for one in turns if one is not None), None)
+        arrived: dict[int, list[float]] = {}
+        for word, own in zip(heard, turns, strict=True):
+            turn = turn if own is None else own
+            if turn is not None:
+                arrived.setdefault(turn, []).append(word.received)
+        lags = []
+        for turn, instants in arrived.items():
+            start, stop = reference.turns[turn].start, reference.turns[turn].end
+            until = stop if flush else session.settings.seconds
+            since = np.sort(instants) - start
+            lags.append(_lag(since, stop - start, spoken[turn], until=until - start, flush=flush))
+        known = [lag for lag in lags if not np.isnan(lag)]
+        return np.array([np.mean(known)]) if known else np.empty(0)
+
+    return values
+
+
+def _lag(arrived: np.ndarray, seconds: float, spoken: int, *, until: float, flush: bool) -> float:
+    """How far words lag behind as many that are evenly spread, in the mean; NaN without any.
+
+    Of those that came before `until`, and with `flush` of the first one behind.
+    """
+    before = int((arrived < until).sum())
+    used = min(before + flush, len(arrived))
+    if not used:
+        return float("nan")
+    ideal = np.arange(used) * seconds / max(len(arrived), spoken)
+    return float((arrived[:used] - ideal).mean())
 
 
 DEFINITIONS: tuple[Definition, ...] = (
@@ -244,5 +287,19 @@ DEFINITIONS: tuple[Definition, ...] = (
         "long-form simultaneous translation: arXiv 2509.17349",
         "pauses, as above, and the words that only the shutdown brought",
         _lagging(flush=False),
+    ),
+    Definition(
+        "average lagging by turns (StreamLAAL)",
+        "mean over the reference's turns of LAAL since the turn's start",
+        "streaming translation: Papi 2024, ACL 2024.acl-long.202",
+        "all words behind the first that came when its turn was over",
+        _lagging_by_turn(flush=True),
+    ),
+    Definition(
+        "average lagging by turns, without the end (LongYAAL)",
+        "StreamLAAL of all words before the audio's end",
+        "long-form simultaneous translation: arXiv 2509.17349, OmniSTEval",
+        "turns of which nothing was recognized, and the words that only the shutdown brought",
+        _lagging_by_turn(flush=False),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from facts import CALL, session, turn
+from facts import CALL, said, session, turn
 
 from rtkit.analysis.definitions import DEFINITIONS, rescore
 from rtkit.analysis.summary import summarize
@@ -13,7 +13,7 @@ from rtkit.experiments.simulate import simulate
 from rtkit.session import Session
 
 NAMES = [definition.name for definition in DEFINITIONS]
-WAITS, TOOK, LEFT, SCHEDULE, VOICE, LAST, CURSORS, TTFT, TTFS, TTCT, LAAL, YAAL = NAMES
+WAITS, TOOK, LEFT, SCHEDULE, VOICE, LAST, CURSORS, TTFT, TTFS, TTCT, LAAL, YAAL, *BY_TURN = NAMES
 
 
 def medians(one: Session) -> dict[str, float]:
@@ -103,6 +103,33 @@ def test_lagging_ends_with_the_first_word_behind_the_audio_or_before_it() -> Non
     spoken = [*words, *((text, 0.3, 0.31) for text in "efgh")]
     other = medians(session([0.0] * 4, *said, reference=spoken))
     assert other[YAAL] == pytest.approx(((0.2 - 0) + (0.3 - 0.05)) / 2)
+
+
+def test_lagging_by_turns_counts_from_the_start_of_each() -> None:
+    """And gives a word that was made up to the turn of the word before it."""
+    one, two, three = ("one", 1.0, 1.4), ("two", 1.6, 2.0), ("three", 3.0, 3.3)
+    four, five, made_up = ("four", 3.3, 3.6), ("five", 3.6, 4.0), ("so", 4.1, 4.2)
+    first, second = (one, two), (three, four, made_up)
+    messages = [
+        turn(1.5, one),
+        turn(2.6, *first, final=True),
+        turn(3.4, *second[:1], order=1),
+        turn(3.6, *second[:2], order=1),
+        turn(4.7, *second, order=1, final=True),
+    ]
+    heard = session([0.0] * 45, *messages, reference=said(first, (three, four, five)))
+    # Since the starts: 0.5 and 1.6 s, of two words in a second; 0.4, 0.6 and 1.7, of three.
+    whole = ((0.5 - 0) + (1.6 - 1 / 2)) / 2
+    with_end = ((0.4 - 0) + (0.6 - 1 / 3) + (1.7 - 2 / 3)) / 3
+    without_end = ((0.4 - 0) + (0.6 - 1 / 3)) / 2  # the last word came 0.2 s behind the audio
+    found = [medians(heard)[name] for name in BY_TURN]
+    assert found == pytest.approx([(whole + with_end) / 2, (whole + without_end) / 2])
+    late = [turn(2.6, *first, final=True), turn(4.4, *second, order=1, final=True)]
+    heard = session([0.0] * 45, *late, reference=said(first, (three, four, five)))
+    # Of what came when its turn was over, StreamLAAL takes the first word, and LongYAAL all.
+    all_words = ((1.6 - 0) + (1.6 - 1 / 2)) / 2, ((1.4 - 0) + (1.4 - 1 / 3) + (1.4 - 2 / 3)) / 3
+    found = [medians(heard)[name] for name in BY_TURN]
+    assert found == pytest.approx([(1.6 + 1.4) / 2, sum(all_words) / 2])
 
 
 ANSWERED = turn(0.3, ("so", 0.0, 0.2), final=True, decided=200, cause="terminate")
