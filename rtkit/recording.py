@@ -1,4 +1,4 @@
-"""Writing a session's facts while they happen, and reading its file back."""
+"""Recording a session's facts as they happen, and reading its file back."""
 
 from __future__ import annotations
 

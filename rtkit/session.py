@@ -1,9 +1,9 @@
-"""The facts of one session, and the file that keeps them: one JSON object a line.
+"""The facts of one session, and its file: one JSON object per line.
 
 A session is a list of timestamped facts; everything else is a pure function of them. Instants are
 seconds on the loop's monotonic clock, counted from the start of pacing (what came before is
-negative). The first line of a file holds the settings, the last one how the session ended; a file
-without that last line was cut off and loads as incomplete.
+negative). The first line of a file holds the settings, and the last one how the session ended. A
+file without that last line was cut off, and loads as incomplete.
 """
 
 from __future__ import annotations

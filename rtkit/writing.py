@@ -1,4 +1,4 @@
-"""Writing the facts of sessions to their files, while they happen and beside the sender."""
+"""Writing the facts of sessions to their files as they happen, in a separate thread."""
 
 from __future__ import annotations
 

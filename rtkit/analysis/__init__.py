@@ -1,1 +1,1 @@
-"""From facts to findings: latency, validity, accuracy, and how sure they are."""
+"""From facts to findings: latency, validity, accuracy, and their uncertainty."""

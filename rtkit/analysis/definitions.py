@@ -1,6 +1,6 @@
-"""The same session under the definitions of latency that others use.
+"""The same session, scored by other definitions of latency.
 
-None of them is wrong; each is for another question, and several hide whose the latency is.
+None of them is wrong; each answers a different question, and several hide who caused the latency.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Sessions as tables for pandas: a row a chunk, a word, a turn or a session.
+"""Sessions as pandas tables: one row per chunk, word, turn or session.
 
-Every column of time is in seconds, whatever the figures' axes say. The tables are tidy: what is
-marked is a column and not a row left out, so that any choice can be made, and seen, afterwards.
+Every time is in seconds. The tables are tidy: exclusions are columns and not missing rows, so that
+any selection can be made, and checked, afterwards.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sessions by their names, services by what tells them apart, and figures side by side."""
+"""Names of sessions and services that distinguish them from each other."""
 
 from __future__ import annotations
 

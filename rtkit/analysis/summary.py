@@ -1,4 +1,4 @@
-"""The metrics that matter, a column a session, and what to know before using them."""
+"""The main metrics, one column per session, with notes on using them."""
 
 from __future__ import annotations
 

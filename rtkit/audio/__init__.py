@@ -1,4 +1,4 @@
-"""A recording: opened, or taken for bare samples; how loud it is, and what is no audio at all."""
+"""Recordings: opening them, reading raw samples, levels, and detecting what is not audio."""
 
 from rtkit.audio.clip import AudioError, Clip, Header, check_numbers, silence
 from rtkit.audio.file_types import Kind, is_wav, kind_of

@@ -1,7 +1,7 @@
-"""Reading a recording with libsndfile, which believes headers: what they say is checked here.
+"""Reading a recording with libsndfile, and checking what its header claims.
 
-libsndfile is given a file as it would have to be for all of its audio to be read, and what it only
-estimates is counted.
+libsndfile trusts headers. It is given a corrected view of the file, so that it reads all of the
+audio, and lengths that it only estimates are counted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What bytes are by their first ones: a recording in some format, or no sound at all."""
+"""File types by their first bytes: audio formats, and what is not audio."""
 
 from __future__ import annotations
 

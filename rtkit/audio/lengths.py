@@ -1,8 +1,8 @@
-"""What a file's header promises of its length, held against what is there.
+"""Checking the length that a file's header states against the file itself.
 
-Programs that write to a pipe, and recorders that were killed, leave a placeholder where the size
-of the audio belongs: then the audio goes on to the end of the file. Any other size that is larger
-than what is there tells of a file that was cut.
+Programs that write to a pipe, and recorders that were killed, leave a placeholder instead of the
+size; then the audio extends to the end of the file. Any other size larger than the file means that
+the file was truncated.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How loud audio is, channel by channel and mixed down, measured while it is read."""
+"""Levels of audio, per channel and mixed down, measured while it is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening a recording: what is there, whether it can be used, and how much of it is wanted."""
+"""Opening a recording or an excerpt, and checking that it can be used."""
 
 from __future__ import annotations
 

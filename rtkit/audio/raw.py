@@ -1,4 +1,4 @@
-"""A file's bytes taken for samples, as a script does that reads no header."""
+"""A file's bytes as raw samples, as a script that ignores the header reads them."""
 
 from __future__ import annotations
 

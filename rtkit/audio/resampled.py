@@ -1,4 +1,4 @@
-"""A clip at another sample rate than its recording's, for services that take no other."""
+"""A clip resampled for services that accept only one sample rate."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""In which coding bytes hold samples: told by which reading of them is smoothest.
+"""Detecting the coding of samples: the one that gives the smoothest signal.
 
-Neighboring samples of sound are alike, and bytes that are read in a wrong way are noise. So a
-reading is judged by how much its samples differ from their neighbors, against how much they differ
-from silence: 2 in white noise, and little in speech.
+Neighboring samples of audio are similar, and bytes read in the wrong coding are noise. So a coding
+is judged by how much its samples differ from their neighbors, relative to how much they differ from
+silence: 2 for white noise, and close to 0 for speech.
 """
 
 from __future__ import annotations

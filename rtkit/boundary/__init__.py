@@ -1,1 +1,1 @@
-"""What comes in from outside, and what may go out: text, values, secrets, child processes."""
+"""The boundary to the outside: text, values, files, secrets, child processes."""

@@ -1,7 +1,7 @@
-"""Starting a module of rtkit in a process of its own, whatever lies in the working directory.
+"""Starting a module of rtkit in its own process, safe from files in the working directory.
 
-``python -m MODULE`` puts the working directory first on the path: a ``queue.py`` beside a notebook
-would run in the child, with the key in reach.
+``python -m MODULE`` puts the working directory first on the path, so a ``queue.py`` beside a
+notebook would run in the child, with access to the key.
 """
 
 from __future__ import annotations

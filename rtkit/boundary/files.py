@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written aside, and renamed."""
+"""Files that are written completely or not at all: written aside, then renamed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was told in confidence: kept where nothing shows it, struck out where it comes back."""
+"""Secrets: never shown, and removed where they come back."""
 
 from __future__ import annotations
 

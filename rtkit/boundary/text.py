@@ -1,4 +1,4 @@
-"""Text that came from outside, fit to be kept, shown and written."""
+"""Making text from outside safe to save, show and write."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Values from a file that anybody may have written: of the right types, and within bounds.
+"""Validating values from untrusted files: types and bounds.
 
-A class says by its annotations what it takes; `made_of` makes one of JSON, or tells in a few words
-why that cannot be.
+A class's annotations say what it accepts. `made_of` creates an instance from JSON, or says briefly
+why it cannot.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Waiting until an instant, loops whose time jumps, stalls, and the synchronous wrapper."""
+"""Waiting until an instant, virtual time, stalls, and the synchronous wrapper."""

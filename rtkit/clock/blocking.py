@@ -1,4 +1,4 @@
-"""`run`: await from where nothing can be awaited."""
+"""`run`, the synchronous wrapper."""
 
 from __future__ import annotations
 

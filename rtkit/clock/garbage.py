@@ -1,4 +1,4 @@
-"""When Python looks for garbage: it holds everything up for as long as there are many objects."""
+"""Garbage collection, which stalls everything while it looks through many objects."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a session asks of its clock, beside the time, which the loop tells.
+"""What a session needs of its clock, besides the loop's time.
 
-A loop that keeps a time of its own brings its clock along, as `rtkit.clock.virtual.VirtualLoop`
-does; every other loop runs on the host's. So nobody asks which clock it is.
+A loop with its own time provides its clock, as `rtkit.clock.virtual.VirtualLoop` does; every other
+loop uses the host's. So no code has to ask which clock it is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long the running loop did not listen: what arrived meanwhile was seen late."""
+"""Stalls of the running loop, during which messages are seen late."""
 
 from __future__ import annotations
 

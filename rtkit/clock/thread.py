@@ -1,4 +1,4 @@
-"""Work on a thread that nobody has to wait for."""
+"""Work in a thread that does not keep the interpreter alive."""
 
 from __future__ import annotations
 

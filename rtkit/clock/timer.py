@@ -1,4 +1,4 @@
-"""One timer that wakes a loop on the instant: the kernel's where there is one, else the loop's."""
+"""One precise timer for a loop: the kernel's if available, otherwise the loop's own."""
 
 from __future__ import annotations
 

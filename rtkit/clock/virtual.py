@@ -1,4 +1,4 @@
-"""A loop whose time jumps from timer to timer, and that is its own clock."""
+"""A loop in virtual time, which jumps from timer to timer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A peer that answers each chunk at once, to tell rtkit's own part of an error from a service's."""
+"""A peer that replies to each chunk at once, to separate rtkit's own error from the service's."""
 
 from __future__ import annotations
 

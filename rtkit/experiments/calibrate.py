@@ -1,4 +1,4 @@
-"""The instrument's own error, on this host and now."""
+"""Measuring rtkit's own error, on this host and now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same clip under several pacings, or to several services: in turn, or at the same time."""
+"""The same clip with several pacings, or to several services, in turn or concurrently."""
 
 from __future__ import annotations
 

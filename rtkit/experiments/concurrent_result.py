@@ -1,4 +1,4 @@
-"""Sessions that ran at once: what they came to together, and whether the host kept up."""
+"""The result of concurrent sessions, and whether the host kept up."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Many sessions at once, in one loop: one timetable for all, audio read once, phases apart.
+"""Many concurrent sessions in one loop: one timetable, audio read once, spread phases.
 
-A task and a timer for each session cost the loop more than the sending does, and where all send in
-the same instant the last one is late by all others. Here one timetable calls each session when its
-chunk is due, and sessions start a fraction of a chunk apart.
+A task and a timer per session would cost the loop more than sending does, and if all sessions sent
+at the same instant, the last one would be late by all the others. Here one timetable calls each
+session when its chunk is due, and sessions start a fraction of a chunk apart.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One session among many: called whenever a chunk of it is due, without a task of its own."""
+"""One of many sessions: called whenever a chunk is due, without its own task."""
 
 from __future__ import annotations
 

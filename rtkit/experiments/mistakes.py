@@ -1,4 +1,4 @@
-"""Common mistakes, committed on purpose: to see what a service does, and what `diagnose` says."""
+"""Common mistakes made on purpose, to see how a service and `diagnose` react."""
 
 from __future__ import annotations
 

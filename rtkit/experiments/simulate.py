@@ -1,4 +1,4 @@
-"""The same sender, pacing and service in virtual time: three hours in some seconds.
+"""The same sender, pacing and service in virtual time: three hours in a few seconds.
 
 Nothing is implemented twice: `simulate` runs `rtkit.stream` on a loop whose clock jumps, against
 the embedded service's conversation over an in-memory connection.

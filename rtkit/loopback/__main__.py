@@ -1,4 +1,4 @@
-"""Run the embedded service for any client of its protocol; ``--help`` tells how."""
+"""Run the embedded service for any client of its protocol; see ``--help``."""
 
 from rtkit.loopback.command import main
 

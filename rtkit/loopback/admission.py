@@ -1,4 +1,4 @@
-"""Who may come in: keys, temporary tokens, and how many sessions. No I/O, no vendor."""
+"""Admission: keys, temporary tokens, and limits on sessions. No I/O, no vendor."""
 
 from __future__ import annotations
 

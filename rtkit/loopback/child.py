@@ -1,7 +1,7 @@
-"""The embedded service as a session's child: told over standard input, it ends when that closes.
+"""The embedded service as a child process: controlled over standard input, ends when that closes.
 
-The first line holds its options, each further one a coming session's script, or how many sessions
-are to be expected at once; it answers each.
+The first line holds its options. Each further line announces a session's script, or how many
+concurrent sessions to expect; it replies to each.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command line of the embedded service, made of its options."""
+"""The command line of the embedded service, generated from its options."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The embedded service's side of a session, without any I/O and whoever the vendor is.
+"""The embedded service's side of a session, without I/O, for any vendor.
 
-Frames go in with the instant at which they came; what the service says comes out once its time
-has come. All decisions are made on audio time, so that a client hears the same words and turns at
-whatever pace it sends. The delay, and how fast the service hears, only tell *when* it says them.
+Frames go in with their arrival times; messages come out when they are due. All decisions are made
+in audio time, so a client gets the same words and turns at any pace. The delay and the processing
+speed only determine *when* messages are sent.
 """
 
 from __future__ import annotations

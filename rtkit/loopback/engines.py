@@ -1,10 +1,10 @@
-"""What the embedded service hears in the audio it gets: a script's words, or speech by energy.
+"""What the embedded service recognizes in audio: a script's words, or speech by energy.
 
-A recognizer, which takes time to hear, lives in `recognizer`.
+A real recognizer, which takes computing time, is in `recognizer`.
 
-Engines are fed audio in order and answer with sounds in the order of their positions. Positions are
-seconds of audio from the start of the session. Nothing here knows of time: the same audio gives
-the same sounds at any pace and in any chunks.
+Engines receive audio in order and return sounds in the order of their positions. Positions are
+seconds of audio from the start of the session. Nothing here knows of time: the same audio gives the
+same sounds at any pace and in any chunks.
 """
 
 from __future__ import annotations

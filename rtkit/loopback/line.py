@@ -1,4 +1,4 @@
-"""A session's frames in both directions, and the faults that hang on them."""
+"""A session's frames in both directions, with the faults that apply to them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the service tells whoever watches it: who came, which faults they met, how they left.
+"""The service's log: which clients connected, which faults they met, how they ended.
 
-No key and no token is told: of what a client sent, only what was understood, and the service's own
-words about the rest without what the client brought to be let in.
+No key or token is logged: of what a client sent, only what was understood, and the service's own
+messages without the client's credentials.
 """
 
 from __future__ import annotations

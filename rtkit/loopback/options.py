@@ -1,4 +1,4 @@
-"""What may be asked of the embedded service: once, for code, command line and child process."""
+"""The options of the embedded service, defined once for code, command line and child process."""
 
 from __future__ import annotations
 

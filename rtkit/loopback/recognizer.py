@@ -1,4 +1,4 @@
-"""A real recognizer behind the embedded service: pocketsphinx, in processes of its own.
+"""A real recognizer for the embedded service: pocketsphinx, in separate processes.
 
 ``python -m rtkit.loopback.recognizer`` is such a process. The service writes to its standard
 input, a line of JSON each, audio right behind its line; it answers each piece of audio with a line

@@ -1,4 +1,4 @@
-"""A recorded session, said again: the same messages, at the same place in the audio."""
+"""Replay of a recorded session: the same messages, at the same places in the audio."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A script that follows its recording: its words are said where their audio is, and only there.
+"""A script that follows its recording: words are sent where their audio is, and only there.
 
-What a client sends is found again by its likeness to the recording, whatever its sample rate and
-level: it may begin anywhere, leave audio out, or come again after a break.
+A client's audio is located by its similarity to the recording, at any sample rate and level: it may
+begin anywhere, skip audio, or reconnect after a break.
 """
 
 from __future__ import annotations

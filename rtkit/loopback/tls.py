@@ -1,4 +1,4 @@
-"""Encryption for clients that take nothing else: a certificate of one's own, or a local CA's."""
+"""TLS for clients that require it, with your own certificate or one from a local CA."""
 
 from __future__ import annotations
 

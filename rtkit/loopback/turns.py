@@ -1,7 +1,6 @@
-"""Turns: which words were said so far, when that is told, and which silence ends them.
+"""Turns: when words are reported, and which silence ends a turn.
 
-All of it is decided on audio time, by the rules that the client chose; nothing here knows when
-anything arrives.
+Everything is decided in audio time, by the client's rules; nothing here knows when audio arrives.
 """
 
 from __future__ import annotations

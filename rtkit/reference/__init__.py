@@ -1,4 +1,4 @@
-"""What was truly said, and when: beside a recording, or in whatever form people have it."""
+"""References: what was said and when, in any format."""
 
 from rtkit.reference.captions import Cue, are_captions, read_cues, without_labels
 from rtkit.reference.files import (

@@ -1,4 +1,4 @@
-"""References in files: a sidecar beside a recording, or whatever form a transcript has."""
+"""References in files: a sidecar beside a recording, or a transcript in another format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was truly said, and when: the words beside a recording.
+"""References: what was said, and when.
 
 A reference comes from a sidecar, a JSON file beside the recording::
 

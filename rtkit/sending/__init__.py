@@ -1,1 +1,1 @@
-"""One session: a clip sent in time, and everything that happens recorded."""
+"""One session: sending a clip on schedule, and recording everything that happens."""

@@ -1,4 +1,4 @@
-"""The way to the other side: a service that is connected to, or a connection that is open."""
+"""Connecting a session: to a service, or through an open connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sender in a process of its own, away from the caller's loop and lock.
+"""The sender in a child process, isolated from the caller's loop and lock.
 
 A notebook's kernel runs cells, widgets and plots in one loop and under one lock; a sender in that
 loop is late whenever they are busy. ``python -m rtkit.sending.isolation`` is the process: it reads

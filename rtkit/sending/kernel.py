@@ -1,4 +1,4 @@
-"""What the kernel knows of a connection: how long data lay there, and what was not taken."""
+"""What the kernel reports about a connection: how long data waited, and what was not accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session and its service say to one another over one connection, and how far they are."""
+"""The conversation of a session with its service over one connection, and its state."""
 
 from __future__ import annotations
 

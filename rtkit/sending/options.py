@@ -1,4 +1,4 @@
-"""How a session is run, beside what is sent, when, and to whom; and what it records of that."""
+"""The options of a session, and what it records of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session while it runs: what all its parts share, and how it ends, whatever happens."""
+"""A running session: what its parts share, and how it ends, whatever happens."""
 
 from __future__ import annotations
 

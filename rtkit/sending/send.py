@@ -1,4 +1,4 @@
-"""Sending a clip, every chunk when the pacing says so."""
+"""Sending a clip, each chunk when its pacing says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One session in the running loop, from its first word to its last."""
+"""One session in the running loop, from start to end."""
 
 from __future__ import annotations
 

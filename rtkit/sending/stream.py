@@ -1,4 +1,4 @@
-"""`stream`: one paced session, from what was asked for to its facts."""
+"""`stream`: one paced session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sender in a thread, with a loop of its own."""
+"""The sender in a thread, with its own loop."""
 
 from __future__ import annotations
 

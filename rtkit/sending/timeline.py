@@ -1,4 +1,4 @@
-"""A session's own time: t = 0 is set once, and what came before counts from it, too."""
+"""A session's own time: t = 0 is set once, and earlier times are negative."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The websocket that a session speaks through: opened, sent to, closed, and its faults told."""
+"""A session's websocket: opening, sending, closing, and explaining failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A service that a person has an account with: its key, model, host, and parameters."""
+"""A service with an account: its key, model, host, and parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client asks of an embedded service: each value as the service takes it, or refused."""
+"""Parsing what a client requests of an embedded service; invalid values are refused."""
 
 from __future__ import annotations
 

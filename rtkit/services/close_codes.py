@@ -1,4 +1,4 @@
-"""How a session ends, and what to do about it: by the service's words, or by a code."""
+"""Session endings, by message or code, with their fixes."""
 
 from __future__ import annotations
 

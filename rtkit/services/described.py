@@ -1,4 +1,4 @@
-"""What sessions recorded of their services before these said so themselves."""
+"""Descriptions of services for older session files."""
 
 from __future__ import annotations
 

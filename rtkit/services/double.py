@@ -1,4 +1,4 @@
-"""What the doubles of most vendors share; each says in its own what is otherwise."""
+"""What most vendors' doubles have in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How samples travel, other than as little-endian 16-bit integers."""
+"""Encodings of samples other than little-endian 16-bit integers."""
 
 from __future__ import annotations
 

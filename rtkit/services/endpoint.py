@@ -1,4 +1,4 @@
-"""Where a session connects, and what it says there in confidence."""
+"""Where a session connects, and the secrets that it sends there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a session ended, and what to do about it."""
+"""Why a session ended, and how to fix it."""
 
 from __future__ import annotations
 

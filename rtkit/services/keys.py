@@ -1,4 +1,4 @@
-"""A person's key to a service."""
+"""Finding the API key of a service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client and a service say to one another, in rtkit's own words, whoever the vendor is.
+"""The messages between client and service, independent of the vendor.
 
 Times and durations are seconds of audio, counted from the session's first sample. A dialect
 (`rtkit.services.service`) translates a vendor's frames into these and back.

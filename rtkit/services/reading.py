@@ -1,4 +1,4 @@
-"""Reading what a service says: JSON into rtkit's own words, whoever the vendor is."""
+"""Helpers for reading services' JSON messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session needs of a service, of its vendor's protocol, and of a connection.
+"""What a session needs of a service, a vendor's protocol, and a connection.
 
 A vendor's folder ``rtkit/services/NAME/`` holds all that is its own:
 

@@ -1,1 +1,1 @@
-"""Somebody else's session, seen from between: bytes passed on first, and looked at afterwards."""
+"""The tap: measuring another client's session. Bytes are passed on first, then examined."""

@@ -1,4 +1,4 @@
-"""Run the tap for any client; ``--help`` tells how."""
+"""Run the tap for any client; see ``--help``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was said over a websocket, out of a copy of its bytes. No I/O."""
+"""Websocket messages from a copy of the connection's bytes. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bad network on demand: when bytes go on that came at some instant. Arithmetic: no clock."""
+"""A bad network on demand: computes when bytes are passed on. Arithmetic only, no clock."""
 
 from __future__ import annotations
 

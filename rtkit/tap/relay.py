@@ -1,4 +1,4 @@
-"""A client's connection and one to its service, and bytes between them as they come."""
+"""Relaying bytes between a client's connection and its service's."""
 
 from __future__ import annotations
 

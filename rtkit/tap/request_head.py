@@ -1,4 +1,4 @@
-"""The head of a request: who asks for what, and how it goes on to the service. No I/O."""
+"""The head of an HTTP request, and how it is passed on to the service. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Tap`: stands between any client and a service, and keeps a session of each client."""
+"""`Tap`: sits between any client and a service, and records a session for each client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client's session, by what passed between it and its service."""
+"""A client's session, from what passed between it and its service."""
 
 from __future__ import annotations
 

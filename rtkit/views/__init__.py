@@ -1,1 +1,1 @@
-"""What sessions look like: figures, tables, players, pages, and files to keep."""
+"""Views of sessions: figures, tables, players, pages, and files."""

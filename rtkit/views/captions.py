@@ -1,7 +1,7 @@
-"""A transcript as captions, cut by the service's word times: SubRip and WebVTT.
+"""A transcript as SubRip or WebVTT captions, divided by the service's word times.
 
-Times are seconds from the start of the recording, also where an excerpt was streamed, so that
-captions fit the file that is played.
+Times count from the start of the recording, even if an excerpt was streamed, so that captions match
+the file.
 """
 
 from __future__ import annotations

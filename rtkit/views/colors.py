@@ -1,6 +1,6 @@
-"""One meaning a color: sessions have a palette and a line style, the parts of latency another.
+"""Colors: one palette, with line styles, for sessions, and another for the parts of latency.
 
-Whatever shows a session shows it in the same look; print without color tells the styles apart.
+A session looks the same in every figure; without color, line styles distinguish sessions.
 """
 
 from __future__ import annotations

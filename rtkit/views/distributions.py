@@ -1,4 +1,4 @@
-"""Distributions of latency and lateness, of each session or of many with how sure they are."""
+"""Distributions of latency and lateness, of each session or of many, with intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be told of each chunk, word and turn: its latency's parts, and how they are known.
+"""The parts of the latency of each chunk, word and turn, and how they are known.
 
 Plain data, for a page's script to draw: instants in seconds, parts in milliseconds.
 """

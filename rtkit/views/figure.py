@@ -1,4 +1,4 @@
-"""A figure that a notebook shows light or dark, with words for whoever cannot see it."""
+"""A figure that a notebook shows light or dark, with a text alternative."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words that rtkit uses, and what they mean: for reports, and for documents that quote them."""
+"""The glossary, for reports and documents."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The interactive timeline: lateness, sound, chunks, words and turns on one axis of time.
+"""The interactive timeline: lateness, sound, chunks, words and turns on one time axis.
 
-All that it shows is in the page, and so is the script that draws it: it works in JupyterLab, under
-Voila, in a saved notebook and in an exported page, without a kernel and without a network. Where
-nothing may run, it is a table of the turns.
+All of its data is in the page, and so is its script, so it works in JupyterLab, Voila, a saved
+notebook and an exported page, without a kernel or a network. Where scripts may not run, it is a
+table of the turns.
 """
 
 from __future__ import annotations

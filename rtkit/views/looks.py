@@ -1,6 +1,6 @@
-"""What all figures share: looks of sessions, titles that tell of faults, legends below.
+"""What all figures share: styles of sessions, titles with warnings, legends below.
 
-Ink and paper are matplotlib's settings, so that a dark style makes dark figures.
+Text and background colors are matplotlib's settings, so a dark style makes dark figures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A page that needs no server and no network: figures are in it, too."""
+"""A self-contained HTML page, including its figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What partial results had to revise, turn by turn."""
+"""The revisions of partial results, turn by turn."""
 
 from __future__ import annotations
 

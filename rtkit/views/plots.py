@@ -1,7 +1,7 @@
-"""Pictures of sessions, one function a figure, on the caller's axes.
+"""Figures of sessions, one function each, on the caller's axes.
 
 Each function draws once and returns its artists; `plot_comparison` makes a figure of its own.
-Times turn from seconds to milliseconds here, on the axes' labels.
+Seconds become milliseconds here, on the axes' labels.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A comparison as one page that needs no server and no network: for a colleague, or for later.
+"""A report as one self-contained HTML page, to share or keep.
 
-Everything is in the file: settings, figures and the sender's host, what the service heard unless
-that is not wanted, and the sound where a clip is given. Of keys it holds nothing.
+The file contains everything: settings, figures, the sender's host, the transcript (unless it is
+left out), and the sound if a clip is passed. It never contains a key.
 """
 
 from __future__ import annotations

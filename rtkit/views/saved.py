@@ -1,4 +1,4 @@
-"""What was said, to keep: a file of text, captions or JSON; and what such a file says was said."""
+"""Saving a transcript as text, captions or JSON, and reading such a file back."""
 
 from __future__ import annotations
 

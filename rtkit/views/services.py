@@ -1,4 +1,4 @@
-"""The picture for "which service?": a dot each, latency against errors."""
+"""The figure for "which service?": latency against errors, one dot each."""
 
 from __future__ import annotations
 

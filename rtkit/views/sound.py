@@ -1,4 +1,4 @@
-"""A clip's sound for a page: what the browser plays, and what its outline looks like."""
+"""A clip's sound for a page: audio for the browser, and its outline."""
 
 from __future__ import annotations
 

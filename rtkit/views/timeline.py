@@ -1,4 +1,4 @@
-"""When each chunk left and each turn came back, from left to right."""
+"""The timeline figure: when each chunk was sent and each result arrived."""
 
 from __future__ import annotations
 

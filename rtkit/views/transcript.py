@@ -1,4 +1,4 @@
-"""What was said, to look at in a notebook: each word colored by its latency."""
+"""The transcript in a notebook, each word colored by its latency."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turn latency in its parts, a bar a turn and session."""
+"""Turn latency as stacked bars, one per turn and session."""
 
 from __future__ import annotations
 

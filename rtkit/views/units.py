@@ -1,4 +1,4 @@
-"""How durations are written: in milliseconds, or in seconds where these would be many digits."""
+"""Printing durations: in milliseconds, or in seconds if they are long."""
 
 from __future__ import annotations
 

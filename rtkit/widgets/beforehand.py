@@ -1,4 +1,4 @@
-"""What is about to be streamed, said before it is: how long, how loud, at what cost."""
+"""What is about to be streamed: its duration, its level, its cost."""
 
 from __future__ import annotations
 

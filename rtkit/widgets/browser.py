@@ -1,4 +1,4 @@
-"""What only the browser's page can do: hand a file to the person, and say that it is still open."""
+"""What only the browser can do: download a file, and report that the page is still open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is chosen in the panel: how it differs from the usual, and what is remembered of it."""
+"""The panel's choices: which differ from the defaults, and which are remembered."""
 
 from __future__ import annotations
 

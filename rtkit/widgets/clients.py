@@ -1,4 +1,4 @@
-"""Somebody else's client, watched while it streams through the tap."""
+"""Watching another client while it streams through the tap."""
 
 from __future__ import annotations
 

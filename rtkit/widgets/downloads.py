@@ -1,4 +1,4 @@
-"""What a person takes away from the panel: sessions, report, figures and captions, as files."""
+"""Downloads from the panel: sessions, report, figures and captions."""
 
 from __future__ import annotations
 

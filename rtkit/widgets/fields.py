@@ -1,4 +1,4 @@
-"""The panel's fields: numbers that stay as they were typed, names above, sentences below."""
+"""The panel's fields: numbers that stay as typed, with names above and messages below."""
 
 from __future__ import annotations
 

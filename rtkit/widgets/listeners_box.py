@@ -1,4 +1,4 @@
-"""The panel's fields for who listens: a service, others at the same time, and their API keys."""
+"""The panel's fields for services: one, others at the same time, and their API keys."""
 
 from __future__ import annotations
 

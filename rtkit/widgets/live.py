@@ -1,4 +1,4 @@
-"""What a running session has shown so far, kept small: a line of lateness, and the last turns."""
+"""The display of a running session, kept small: a line of lateness, and the last turns."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What is seen of a session while it runs: how far it is, its lateness, and what was understood.
+"""The live display of a session: its progress, its lateness, and its transcript.
 
-It is text, and numbers that the browser draws: cheap enough not to make the sender late.
+It is text, and numbers that the browser draws, which is cheap enough not to delay the sender.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The panel's sessions, in turn or to several services at once, while a person watches."""
+"""Running the panel's sessions, in turn or to several services concurrently."""
 
 from __future__ import annotations
 

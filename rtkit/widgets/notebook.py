@@ -1,4 +1,4 @@
-"""The panel and the notebook that it stands in: what is kept of it there, and interrupts."""
+"""The panel in its notebook: what is saved of it there, and interrupts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The panel: choose a recording, a chunk duration and a pacing; run, watch, and read the results.
 
-The session runs as a task in the kernel's event loop. What the person sees while it runs is text
-and numbers that the browser draws; figures are drawn when nothing is being paced.
+The session runs as a task in the kernel's event loop. While it runs, only text and numbers that the
+browser draws are shown; figures are drawn when nothing is being paced.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The panel's fields for the recording: which one, how much of it, and which channel."""
+"""The panel's fields for the recording: the file, the excerpt, and the channel."""
 
 from __future__ import annotations
 

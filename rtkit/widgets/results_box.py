@@ -1,4 +1,4 @@
-"""The panel's box for what was measured: is it valid, figures, the table, and files to keep."""
+"""The panel's results: validity, figures, the table, and downloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The panel's list of sessions saved before: to show beside today's, to rename and to delete."""
+"""The panel's list of saved sessions, to show, rename and delete."""
 
 from __future__ import annotations
 

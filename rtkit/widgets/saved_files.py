@@ -1,4 +1,4 @@
-"""The sessions that lie in a folder: what their files say of them, and whether they are valid."""
+"""The sessions saved in a folder: what their files say, and whether they are valid."""
 
 from __future__ import annotations
 

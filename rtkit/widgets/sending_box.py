@@ -1,4 +1,4 @@
-"""The panel's fields for sending: chunks, pacing, and who listens."""
+"""The panel's fields for sending: chunks, pacing, and services."""
 
 from __future__ import annotations
 

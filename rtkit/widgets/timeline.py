@@ -1,4 +1,4 @@
-"""The interactive timeline as a widget, to stand among others; the browser draws it."""
+"""The interactive timeline as a widget; the browser draws it."""
 
 from __future__ import annotations
 

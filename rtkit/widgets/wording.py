@@ -1,4 +1,4 @@
-"""What rtkit says, in the panel's words: where code names a parameter, the panel names a field."""
+"""rtkit's messages in the panel's terms: fields instead of parameters."""
 
 from __future__ import annotations
 

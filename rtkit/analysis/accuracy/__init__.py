@@ -1,1 +1,1 @@
-"""How well it was understood: word error rate, and what counts as a word."""
+"""Accuracy: the word error rate, and what counts as a word."""

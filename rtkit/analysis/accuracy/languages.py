@@ -1,8 +1,8 @@
-"""What counts as a word, language by language.
+"""What counts as a word in each language.
 
-English is normalized as Whisper's evaluation does. Other text goes through one rule for all
-scripts: Unicode's NFKC and case folding, punctuation and symbols by category. Marks are never
-deleted: in most of the world's scripts they are vowels.
+English is normalized as Whisper's evaluation does. Other languages share one rule for all scripts:
+Unicode NFKC, case folding, and removal of punctuation and symbols by category. Marks are never
+removed, because in most scripts they are vowels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a text says was spoken: captions, columns, saved transcripts, or the words themselves."""
+"""Reference text from captions, columns, saved transcripts, or plain text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well it was understood: word error rate, word by word, and how sure one can be of it.
+"""The word error rate of a session, with its alignment and its uncertainty.
 
 Both texts are normalized, so that case and punctuation do not count (see `wer`), and aligned as a
 whole with the fewest errors::

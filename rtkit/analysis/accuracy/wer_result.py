@@ -1,4 +1,4 @@
-"""A word error rate: its alignment word by word, how sure one can be of it, and how it looks."""
+"""A word error rate: its alignment, its confidence interval, and how it is shown."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Whether results may be used, and what was done wrong."""
+"""Checks: whether results can be used, and common mistakes."""

@@ -1,4 +1,4 @@
-"""Mistakes in the audio itself: bytes that are no samples, and sound that cannot be heard."""
+"""Mistakes in the audio itself: bytes that are not samples, and audio that is too quiet."""
 
 from __future__ import annotations
 

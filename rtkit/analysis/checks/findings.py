@@ -1,4 +1,4 @@
-"""What `diagnose` returns: common mistakes, each with what shows it and what to do."""
+"""What `diagnose` returns: common mistakes, each with its evidence and fix."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Which common mistake a session or a clip shows: a sentence, the figure that shows it, the fix.
+"""Find common mistakes in a session or a clip: a sentence, the evidence, and the fix.
 
-Each is found in recorded facts, never in what somebody says was done.
+Each mistake is found in the recorded facts, not in what the settings claim.
 """
 
 from __future__ import annotations

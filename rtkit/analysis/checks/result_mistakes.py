@@ -1,4 +1,4 @@
-"""How a service sends words, and where it places them, where that makes some metrics void."""
+"""How a service sends and places words, if that makes some metrics meaningless."""
 
 from __future__ import annotations
 

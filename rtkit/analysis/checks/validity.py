@@ -1,4 +1,4 @@
-"""Whether a session's figures may be used, and if not, why and what to do."""
+"""Whether a session's results can be used and, if not, why and what to do."""
 
 from __future__ import annotations
 

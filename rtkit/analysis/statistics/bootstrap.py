@@ -1,9 +1,9 @@
-"""How sure a number is: intervals by resampling units.
+"""Confidence intervals, by resampling units.
 
-Numbers in, numbers out. What varies as a whole is drawn as a whole: the turns of a session have
-its network and its host in common, so sessions are drawn, and recordings where there are several.
-Whatever is drawn comes from a seeded generator. Each choice below is held to the truth by
-``tests/benchmarks/coverage.py``, which prints how often the intervals hold it.
+Numbers in, numbers out. What varies together is resampled together: the turns of a session share
+its network and its host, so whole sessions are resampled, or whole recordings if there are several.
+All random draws come from a seeded generator. ``tests/benchmarks/coverage.py`` tests each choice
+below: it prints how often the intervals contain the true value.
 """
 
 from __future__ import annotations

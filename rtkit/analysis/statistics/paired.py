@@ -1,4 +1,4 @@
-"""Differences of what was measured both ways, pair by pair, and how sure they are."""
+"""Paired differences, with their uncertainty."""
 
 from __future__ import annotations
 

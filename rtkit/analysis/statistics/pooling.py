@@ -1,6 +1,6 @@
-"""Many sessions as one: what was measured, how sure it is, and by how much two differ.
+"""Many sessions combined: quantiles with intervals, and paired comparisons.
 
-What is measured has three names here: ``"word_latency"``, ``"turn_latency"`` and ``"lateness"``.
+The measures are ``"word_latency"``, ``"turn_latency"`` and ``"lateness"``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is usual, and what is rare: quantiles."""
+"""Quantiles."""
 
 from __future__ import annotations
 

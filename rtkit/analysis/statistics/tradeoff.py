@@ -1,4 +1,4 @@
-"""Which service: latency against errors, each with its interval, and who is beaten by nobody."""
+"""Latency against errors, each with its interval, and the Pareto front."""
 
 from __future__ import annotations
 

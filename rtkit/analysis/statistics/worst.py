@@ -1,4 +1,4 @@
-"""The worst cases of many sessions, each with its parts and where to look."""
+"""The worst cases of many sessions, each with its parts and its place."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One session in time: its turns and words, how late each left and came back, and why."""
+"""Timing of one session: its chunks, words and turns, how late each was, and why."""

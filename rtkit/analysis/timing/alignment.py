@@ -1,4 +1,4 @@
-"""Words that were heard set beside words that were said."""
+"""Alignment of recognized words with spoken words."""
 
 from __future__ import annotations
 

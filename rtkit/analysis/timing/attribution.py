@@ -1,7 +1,7 @@
-"""Which chunk decided a result, and what of its latency the sender made: lateness, and a queue.
+"""Which chunk decided a result, and what part of its latency the sender caused.
 
-A sender that stalls and then catches up sends faster than a service hears. What it sends then
-waits in the service's queue although it left on time: the queue is the sender's making, too.
+A sender that stalls and then catches up sends faster than the service processes audio. That audio
+waits in the service's queue although it was sent on time, so the sender caused the queue as well.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ DISTURBED = 0.01  # seconds that a result may have waited in a queue of which no
 
 
 class Made(NamedTuple):
-    """What the sender made of some results' latency, in seconds; every array has shape (n,).
+    """What the sender caused of some results' latency, in seconds; every array has shape (n,).
 
-    Lateness and queue wait stand in the middle between what they may be.
+    If lateness and queue wait are known only within bounds, these are the middle values.
     """
 
     lateness: np.ndarray
@@ -41,11 +41,11 @@ class Made(NamedTuple):
 
 
 def made_by_sender(session: Session, first: np.ndarray, last: np.ndarray) -> Made:
-    """What the sender made of results of which one of the chunks from `first` to `last` decided.
+    """What the sender caused of results that were decided by a chunk from `first` to `last`.
 
-    Where the service says how fast it hears, the queue is known. Where it does not, a result is
-    disturbed until the queue must be empty, of a service that hears 1.25 times as fast as people
-    speak: the slowest that is known.
+    If the service states how fast it processes audio, the queue is known. Otherwise, results are
+    marked as disturbed until the queue must be empty at 1.25 times real time, the slowest known
+    service.
     """
     queue = session.once(_queue_waits)
     known = hearing_speed(session) is not None
@@ -61,7 +61,7 @@ def made_by_sender(session: Session, first: np.ndarray, last: np.ndarray) -> Mad
 
 
 def hearing_speed(session: Session) -> float | None:
-    """How many seconds of audio the service hears in a second at most; None if it does not say."""
+    """The service's maximum processing speed, as a multiple of real time; None if not stated."""
     told = session.settings.service.get("max_speed")
     if isinstance(told, int | float) and not isinstance(told, bool) and 0 < told < math.inf:
         return float(told)
@@ -71,9 +71,9 @@ def hearing_speed(session: Session) -> float | None:
 def _queue_waits(session: Session) -> np.ndarray:
     """How much longer each chunk waited behind those before it than if all had left when due.
 
-    A chunk is heard when it arrives, or else when the one before it was heard and its own duration
-    has passed at the speed of hearing. A service that hears more slowly than people speak has a
-    queue of its own. Shape (chunks,), in seconds.
+    A chunk is processed when it arrives or, if later, once the one before it was processed and its
+    own duration has passed at the processing speed. A service slower than real time always has a
+    queue. Shape (chunks,), in seconds.
     """
     speed = hearing_speed(session) or SLOWEST
     samples = np.array([chunk.bytes // 2 for chunk in session.chunks])
@@ -90,17 +90,17 @@ def _queue_waits(session: Session) -> np.ndarray:
 def confirmations(
     session: Session, first: np.ndarray, last: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How long after its sending the chunk that decided each result was confirmed, in seconds.
+    """How long after sending the chunk that decided each result was confirmed, in seconds.
 
-    It is one of those from `first` to `last`: the middle of what it may be, NaN where there is no
-    receipt for one of them, and how far the truth may lie from that.
+    The chunk is one from `first` to `last`: returns the middle of the possible values (NaN if one
+    of them has no receipt), and the half-width.
     """
     low, high = _extremes(confirmed_at(session) - session.sent, first, last)
     return (low + high) / 2, np.nan_to_num((high - low) / 2)
 
 
 def confirmed_at(session: Session) -> np.ndarray:
-    """When the service's receipt for each chunk came, if it gives any; else NaN.
+    """When the service's receipt for each chunk arrived; NaN without one.
 
     Shape (chunks,), in seconds.
     """
@@ -120,7 +120,7 @@ def _confirmed_at(session: Session) -> np.ndarray:
 def deciding_chunks(
     session: Session, finals: list[Turn | None], received: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How it is known which chunk decided each result, and the last one that it can be."""
+    """How it is known which chunk decided each result, and the last possible one."""
     samples = np.cumsum([chunk.bytes // 2 for chunk in session.chunks])
     # Half a sample of grace, whatever the rounding.
     heard = [math.inf if one is None or one.heard is None else one.heard for one in finals]

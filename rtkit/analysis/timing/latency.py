@@ -1,4 +1,4 @@
-"""How late each word and turn came back, of which parts, and whose lateness it was.
+"""The latency of each word and turn, and its parts.
 
 Pure functions of a session's facts, in seconds. With e the instant at which a word ends, k the
 chunk that holds it, d the chunk that decided a turn's end, and r the result's arrival::

@@ -1,4 +1,4 @@
-"""How late chunks left: the trend, what departs from it, and the pacing that they show."""
+"""Lateness of chunks: its trend (drift), deviations from it (jitter), and the pacing it shows."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How steady partial results are, and how often a turn's end came too soon.
+"""How stable partial results are, and how often turns were cut off early.
 
-Latency without these is half the story: who guesses early shows text soon and takes it back, and
-who ends turns early has a short endpoint wait.
+Latency alone is half the story: a service that guesses shows text early but revises it, and a
+service that ends turns early has a short endpoint wait.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whose words are whose: the spoken words that belong to each turn, heard or not.
+"""Which spoken words belong to each turn, whether recognized or not.
 
 With a reference, heard words are aligned with spoken ones over the whole session. A spoken word
 belongs to the turn that heard it. One that was missed or misheard belongs to the turn that heard

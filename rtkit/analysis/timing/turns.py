@@ -1,4 +1,4 @@
-"""The turns that a service told of: their messages, their words, and when each word was there."""
+"""The turns that a service reported: their messages, their words, and when each word arrived."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A grid of sessions: which, where they run, what they cost, and their table."""
+"""Sweeps: a grid of sessions, where they run, what they cost, and their table."""

@@ -1,4 +1,4 @@
-"""What a sweep will cost, and whether somebody agrees to it."""
+"""The cost of a sweep, and asking for agreement to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sessions of a sweep: every clip with every chunk duration and pacing, so many times over."""
+"""The sessions of a sweep: every clip with every chunk duration and pacing, repeated."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""A grid of sessions: every clip with every chunk duration and pacing, so many times over.
+"""A grid of sessions: every clip with every chunk duration and pacing, repeated.
 
-The unit of work is one session, and its file is the proof that it was done: it is written aside
-and takes its name when the session is complete. So a sweep that was interrupted goes on where it
-stopped, and a worker that is killed loses the session that it was in, which then runs again.
-Where the sessions run is left to any `concurrent.futures.Executor`.
+The unit of work is one session, and its file is the proof that it was done: it is written aside and
+renamed when the session is complete. So an interrupted sweep resumes where it stopped, and a worker
+that is killed loses only its current session, which runs again. Where the sessions run is left to
+any `concurrent.futures.Executor`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The table of a sweep: a row a session, what failed included."""
+"""The table of a sweep: one row per session, including failed ones."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Faults on demand: what a service, or the network before it, may do wrong.
+"""Faults on demand, of a service or the network.
 
-A fault is written ``NAME[=VALUE][@SECONDS][xTIMES]``: ``"drop@2.5"`` breaks the connection once
-2.5 s of audio have come, ``"refuse=503x2"`` refuses the first two sessions, ``"late_begin=3"`` says
-Begin 3 s late. Each is a class with all of its act in it, hung on a `rtkit.loopback.line.Line`:
-the frames of a session in either direction, whoever its upstream is. `FAULTS` lists them.
+A fault is written ``NAME[=VALUE][@SECONDS][xTIMES]``: ``"drop@2.5"`` breaks the connection once 2.5
+s of audio have come, ``"refuse=503x2"`` refuses the first two sessions, ``"late_begin=3"`` says
+Begin 3 s late. Each fault is one class that contains everything it does, attached to a
+`rtkit.loopback.line.Line`: the frames of a session in either direction. `FAULTS` lists them.
 """
 
 from __future__ import annotations

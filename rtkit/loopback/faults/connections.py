@@ -1,4 +1,4 @@
-"""What may go wrong with a connection as a whole."""
+"""Faults of a connection as a whole."""
 
 from __future__ import annotations
 

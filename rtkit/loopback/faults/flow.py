@@ -1,4 +1,4 @@
-"""What may go wrong with the flow of frames: one direction stands still for a while."""
+"""Faults in the flow of frames: one direction stops for a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages that should not be, in the words of whatever vendor it is."""
+"""Faulty messages, in the protocol of any vendor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said too late, twice, or not at all."""
+"""Messages sent too late, twice, or not at all."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""AssemblyAI's Streaming API v3, both ends of the wire."""
+"""AssemblyAI's Streaming API v3, client and server."""

@@ -1,6 +1,6 @@
 """AssemblyAI's Streaming API v3 without any I/O: the URL and the messages.
 
-On the wire times are integer milliseconds; everything that leaves this module is in seconds.
+Times on the wire are integer milliseconds; everything that leaves this module is in seconds.
 """
 
 from __future__ import annotations

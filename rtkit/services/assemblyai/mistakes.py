@@ -1,4 +1,4 @@
-"""What AssemblyAI does about the mistakes that `rtkit.diagnose` names, as far as is known."""
+"""How AssemblyAI reacts to the mistakes that `rtkit.diagnose` names, as far as known."""
 
 from __future__ import annotations
 

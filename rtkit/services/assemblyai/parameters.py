@@ -1,6 +1,6 @@
-"""What a client asks AssemblyAI for: the parameters in the URL, and their changes in a session.
+"""The parameters of an AssemblyAI session: in the URL, and updated during the session.
 
-Names that are unknown are ignored, as by the real service, and so is all that changes nothing here.
+Unknown names are ignored, as by the real service, and so are parameters without effect here.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Deepgram's streaming protocols, both ends of the wire: v1 (segments) and v2, Flux (turns)."""
+"""Deepgram's streaming protocols, client and server: v1 (segments) and v2, Flux (turns)."""

@@ -1,1 +1,1 @@
-"""OpenAI's Realtime API for transcription, and vLLM's of the same name, both ends of the wire."""
+"""OpenAI's Realtime API for transcription, and vLLM's, client and server."""

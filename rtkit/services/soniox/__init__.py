@@ -1,1 +1,1 @@
-"""Soniox's real-time protocol, both ends of the wire."""
+"""Soniox's real-time protocol, client and server."""

@@ -1,1 +1,1 @@
-"""Speechmatics' real-time protocol (RT v2), both ends of the wire."""
+"""Speechmatics' real-time protocol (RT v2), client and server."""
