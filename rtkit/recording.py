@@ -20,6 +20,7 @@ from rtkit.session import (
     FORMAT,
     KINDS,
     Chunk,
+    Ending,
     Event,
     Fact,
     Message,
@@ -90,7 +91,7 @@ def _load_folder(folder: Path) -> dict[str, Session]:
 def _load_file(path: Path) -> Session:
     facts: list[Fact] = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines() or [""]
+        lines = path.read_text(encoding="utf-8").rstrip().splitlines() or [""]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a session that rtkit recorded: {told(error)}") from error
     session = _opening(path, lines[0])
@@ -103,6 +104,9 @@ def _load_file(path: Path) -> Session:
                     break  # the line at which the writer was killed
                 raise ValueError(f"{path}, line {number}, is damaged: {told(error)}") from error
             facts.append(fact)
+    # How it ended is its last line: what goes on after that was not written by a session that did.
+    if len(facts) < len(lines) - 1 or not (facts and isinstance(facts[-1], Ending)):
+        facts = [fact for fact in facts if not isinstance(fact, Ending)]
     found = session.holding(facts)
     try:
         _check_order(found.chunks)

@@ -265,7 +265,7 @@ class Session:
             messages=tuple(by_kind["message"]),
             stalls=tuple(by_kind["stall"]),
             events=tuple(by_kind["event"]),
-            ending=by_kind["ending"][0] if by_kind["ending"] else None,
+            ending=by_kind["ending"][-1] if by_kind["ending"] else None,
             levels=tuple(by_kind["level"]),
         )
 

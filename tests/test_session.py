@@ -73,7 +73,7 @@ def test_what_is_derived_follows_from_the_facts() -> None:
     assert session.terminated == 0.3
     assert session.label == "wall_clock, 100 ms"
     assert repr(session) == (
-        "<Session a.wav, wall_clock, 100 ms: complete, 3 chunks, 1 turns, last chunk 10 ms late>"
+        "<Session a.wav, wall_clock, 100 ms: complete, 3 chunks, 1 turn, last chunk 10 ms late>"
     )
 
 

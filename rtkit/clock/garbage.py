@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import threading
 from collections.abc import Iterator
 
 __all__ = ["without_collecting", "without_old_objects"]
@@ -21,14 +22,28 @@ def without_collecting() -> Iterator[None]:
             gc.enable()
 
 
-@contextlib.contextmanager
-def without_old_objects() -> Iterator[None]:
+class _WithoutOldObjects:
     """For a while that may be long: what there is already is not looked through for garbage.
 
-    A full collection takes longer the more objects there are, in a notebook's loop too.
+    A full collection takes longer the more objects there are, in a notebook's loop too. They are
+    frozen for the whole process: where several sessions ask for it, the last one to end gives them
+    back.
     """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # sessions may run in several threads
+        self._sessions = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._sessions += 1
+            gc.freeze()
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._sessions -= 1
+            if not self._sessions:
+                gc.unfreeze()
+
+
+without_old_objects = _WithoutOldObjects()

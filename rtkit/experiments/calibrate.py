@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -94,22 +94,27 @@ class Calibration:
         return asdict(self)
 
     def __repr__(self) -> str:
+        return "\n".join(f"{name + ':':<19} {found}" for name, found in self._lines())
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
         def ms(seconds: float, places: int = 1) -> str:
             return f"{seconds * 1000:.{places}f} ms"
 
         error, wake, chunk = self.error, self.wake, self.shortest_chunk
-        valid = (
-            f"for chunks of {ms(chunk, 0)} or more" if chunk <= LONGEST else "for no chunk duration"
+        yield (
+            "service time error",
+            f"{ms(error.p50)} too long (median), {ms(error.max)} at most, over "
+            f"{counted(error.count, 'result')}; rtkit itself causes {ms(self.own.p50, 2)}",
         )
-        return (
-            f"<Calibration: service times are measured {ms(error.p50)} too long (median), "
-            f"{ms(error.max)} at most, over {counted(error.count, 'result')}; rtkit itself causes "
-            f"{ms(self.own.p50, 2)}. In the next session, expect a median error of up to "
-            f"{ms(self.next_error)}, and valid pacing {valid}. Wake-ups are {ms(wake.p50, 2)} late "
-            f"(median), {ms(wake.max, 2)} at most of {wake.count}; longest stall "
-            f"{ms(self.stall, 0)}. A naive sender without any work loses "
-            f"{ms(self.overhead, 2)} per chunk>"
+        yield "next session", f"expect a median error of up to {ms(self.next_error)}"
+        valid = f"chunks of {ms(chunk, 0)} or more" if chunk <= LONGEST else "no chunk duration"
+        yield "valid pacing", f"for {valid}"
+        yield (
+            "wake-ups",
+            f"{ms(wake.p50, 2)} late (median), {ms(wake.max, 2)} at most of {wake.count}",
         )
+        yield "longest stall", ms(self.stall, 0)
+        yield "naive sender", f"loses {ms(self.overhead, 2)} per chunk, without any work"
 
 
 async def calibrate(

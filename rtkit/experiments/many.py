@@ -28,7 +28,7 @@ from rtkit.loopback.process import Loopback
 from rtkit.recording import Recorder, StreamError
 from rtkit.sending.connect import Way, fitted, way_through, way_to
 from rtkit.sending.listen import Conversation
-from rtkit.sending.options import host, settings_of
+from rtkit.sending.options import Calibration, Options, host, settings_of
 from rtkit.sending.run import Run, Unwritten
 from rtkit.sending.stream import check_sides
 from rtkit.sending.websocket import Failure
@@ -54,6 +54,7 @@ async def stream_many(
     service: Service | Sequence[Service | None] | None = None,
     connections: Sequence[WritableConnection] | None = None,
     sessions_per_minute: float | None = None,
+    calibration: Calibration | None = None,
     record: str | Path | Sequence[Path] | None = None,
     on_event: Callable[[Fact], object] | Sequence[Callable[[Fact], object]] | None = None,
     begin_timeout: float = 10.0,
@@ -66,7 +67,7 @@ async def stream_many(
     clips : iterable of Clip
         One session for each; ``[clip] * 100`` is a hundred sessions that share the audio, read
         once.
-    chunk, phase, begin_timeout, termination_timeout
+    chunk, phase, calibration, begin_timeout, termination_timeout
         As for `rtkit.stream`.
     service : optional
         For example `rtkit.AssemblyAI` or `rtkit.Loopback`, for all clips or one per clip; by
@@ -140,7 +141,7 @@ async def stream_many(
         await one.expect(count)
     sender = _Sender(sessions_per_minute, on_event, begin_timeout, termination_timeout)
     try:
-        sender.admit(clips, audio, ways, record)
+        sender.admit(clips, audio, ways, record, Options(calibration=calibration))
         await sender.run()
     finally:
         sender.close()
@@ -189,6 +190,7 @@ class _Sender:
         audio: Sequence[Audio],
         ways: Sequence[Way],
         record: str | Path | Sequence[Path] | None,
+        options: Options,
     ) -> None:
         """Take the sessions in; a file that is in use, or cannot be written, is refused here."""
         if record is not None:
@@ -203,7 +205,7 @@ class _Sender:
         for index, (clip, one, way) in enumerate(zip(clips, audio, ways, strict=True)):
             sent, see = Sent(one.plan), watching[index]
             recorder = Recorder(
-                settings_of(clip, one.plan, way.described),
+                settings_of(clip, one.plan, way.described, options),
                 host(),
                 clip.reference,
                 path=paths[index],
@@ -224,7 +226,7 @@ class _Sender:
             for index, member in enumerate(self.members)
         ]
         try:
-            with without_old_objects():
+            with without_old_objects:
                 await asyncio.gather(*tasks)
         finally:  # what is no session's failure, an error in `on_event` say, ends them all
             for task in tasks:

@@ -60,10 +60,17 @@ def read_once(
             plan = Plan.of(clip, chunk=chunk, phase=phase, limits=limits)
             meter = Meter(clip.rate)
             reading = clip.chunks(plan.edges, meter)
-            frames = (travels(payload.ljust(plan.least, b"\0")) for payload in reading)
-            copies = itertools.tee(frames, times[key])
+            copies = itertools.tee(_frames(reading, plan.least, travels), times[key])
             shared[key] = iter([Audio(plan, reading, one, meter) for one in copies])
     return [next(shared[key]) for key in whose]
+
+
+def _frames(
+    reading: Iterator[bytes], least: int, travels: Callable[[bytes], bytes | str]
+) -> Iterator[bytes | str]:
+    """Chunks as they are sent."""
+    for payload in reading:
+        yield travels(payload.ljust(least, b"\0"))
 
 
 class Sent:

@@ -29,7 +29,7 @@ async def send_clip(
     meter = Meter(clip.rate)
     audio = clip.chunks(plan.edges, meter)
     try:
-        with without_old_objects():
+        with without_old_objects:
             await run.sending(conversation, _send(run, conversation, audio, plan, work))
     finally:
         audio.close()  # or an error that is kept would keep the recording open

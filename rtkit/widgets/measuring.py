@@ -98,6 +98,7 @@ async def _measured(
             [clip] * len(together),
             service=[options["services"][one.service] for one in together],
             chunk=together[0].chunk / 1000,
+            calibration=options["calibration"],
             record=list(paths.values()),
             on_event=list(see.values()),
         )

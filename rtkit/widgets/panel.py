@@ -371,7 +371,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         """Measure the instrument; later sessions keep what was found."""
         async with self._live.counting_down("Calibrating", CALIBRATING):
             self.calibration = await calibrate()
-        self._live.say(repr(self.calibration).strip("<>"))
+        self._live.say(repr(self.calibration))
 
     async def _hear(self) -> None:
         """Play what is chosen, with a cursor on those sessions that are of it."""

@@ -158,7 +158,7 @@ class SendingBox:
         """
         services = self.listeners.services()
         if self.several:
-            return {"services": services}
+            return {"services": services, "calibration": calibration}
         (service,) = services.values()
         stall = self.stall.number() / 1000
         return {

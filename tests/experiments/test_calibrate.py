@@ -18,6 +18,9 @@ from rtkit.audio import silence
 from rtkit.clock.virtual import VirtualLoop
 from rtkit.experiments.bare_peer import bare_peer
 from rtkit.experiments.calibrate import Calibration, calibrate
+from rtkit.experiments.compare import AT_ONCE
+from rtkit.experiments.concurrent_result import ConcurrentResult
+from rtkit.experiments.many import stream_many
 from rtkit.experiments.simulate import simulate
 from rtkit.loopback.engines import Energy
 from rtkit.loopback.in_memory import InMemoryConnection
@@ -52,16 +55,21 @@ def test_the_error_is_the_way_there_and_back(calibration: Calibration) -> None:
 
 def test_it_says_what_it_is_good_for(calibration: Calibration) -> None:
     told = repr(calibration)
-    assert f"measured {calibration.error.p50 * 1000:.1f} ms too long (median)" in told
-    assert f"{calibration.error.max * 1000:.1f} ms at most, over 20 results" in told
-    assert f"rtkit itself causes {calibration.own.p50 * 1000:.2f} ms" in told
-    assert f"a median error of up to {calibration.next_error * 1000:.1f} ms" in told
-    assert f"without any work loses {calibration.overhead * 1000:.2f} ms per chunk" in told
+    error = calibration.error
+    assert told.splitlines()[0] == (
+        f"service time error: {error.p50 * 1000:.1f} ms too long (median), "
+        f"{error.max * 1000:.1f} ms at most, over 20 results; rtkit itself causes "
+        f"{calibration.own.p50 * 1000:.2f} ms"
+    )
+    assert f"expect a median error of up to {calibration.next_error * 1000:.1f} ms" in told
+    assert f"loses {calibration.overhead * 1000:.2f} ms per chunk, without any work" in told
     assert "p99" not in told  # of 20 values there is none
+    assert len(told.splitlines()) == 6
+    assert max(map(len, told.splitlines())) <= 130
     calm = replace(calibration, wake=Quantiles(0, 0, 0, 0, 1), lateness=Quantiles(0, 0, 0, 0.01, 1))
-    assert "valid pacing for chunks of 200 ms or more" in repr(calm)
+    assert "valid pacing:       for chunks of 200 ms or more" in repr(calm)
     busy = replace(calibration, wake=Quantiles(0, 0, 0, 0.06, 100))
-    assert "valid pacing for no chunk duration" in repr(busy)
+    assert "valid pacing:       for no chunk duration" in repr(busy)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +127,19 @@ def test_a_session_keeps_its_calibration_and_its_file_does(
     assert loaded == found
     assert loaded.settings.calibration == calibration.to_json() == asdict(calibration)
     assert session().settings.calibration is None
+
+
+def test_sessions_at_the_same_time_keep_it_too(calibration: Calibration) -> None:
+    async def calibrated() -> ConcurrentResult:
+        connections = [InMemoryConnection(Energy, rate=16000) for _ in range(2)]
+        clips = [silence(0.5)] * 2
+        return await stream_many(clips, connections=connections, calibration=calibration)
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        found = runner.run(calibrated())
+    told = [one.settings.calibration for one in found.sessions]
+    assert told == [calibration.to_json()] * 2
+    assert "calibration" in AT_ONCE  # so `compare` hands it on
 
 
 @pytest.mark.parametrize("seconds", [0.99, 0, -1, math.nan, math.inf])

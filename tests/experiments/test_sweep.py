@@ -125,7 +125,9 @@ def test_what_makes_another_session_makes_another_file(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.jsonl"))) == 5  # the same recording, elsewhere
 
 
-@pytest.mark.parametrize("cut", ["empty", "no ending", "middle of a line", "damaged"])
+@pytest.mark.parametrize(
+    "cut", ["empty", "no ending", "middle of a line", "damaged", "garbage behind", "goes on behind"]
+)
 def test_a_file_that_is_not_whole_is_no_proof(tmp_path: Path, cut: str) -> None:
     before = sweep(tmp_path, repeats=2)
     victim, *others = sorted(tmp_path.glob("*.jsonl"))
@@ -136,6 +138,8 @@ def test_a_file_that_is_not_whole_is_no_proof(tmp_path: Path, cut: str) -> None:
             "no ending": "".join(lines[:-1]),
             "middle of a line": "".join(lines[:9]) + lines[9][:20],
             "damaged": "".join([*lines[:5], "{}\n", *lines[6:]]),
+            "garbage behind": "".join([*lines, '{"kind": "chu']),
+            "goes on behind": "".join([*lines, '{"kind": "stall", "at": 9, "seconds": 1}\n']),
         }[cut]
     )
     whole = {path: path.stat().st_mtime_ns for path in others}
