@@ -69,6 +69,9 @@ def test_against_early_cut_offs_patience_is_worth_something(sessions: dict[str, 
     places = {place.name: place for place in tradeoff(sessions, against="early_cut_offs")}
     assert places["hasty"].errors.value > 0.3
     assert places["quick"].errors.value == 0
+    none_seen = places["quick"].errors  # the rule of three: up to about 3 in as many turns
+    assert none_seen.low == 0
+    assert 2 < none_seen.high * none_seen.count < 4
     assert {name for name, place in places.items() if place.best} == {"quick", "hasty"}
 
 

@@ -296,6 +296,40 @@ def ratio_interval(
     return float(min(low, ratio - furthest * error)), float(max(high, ratio - least * error))
 
 
+def share_interval(hits: int, count: int, *, level: float) -> tuple[float, float]:
+    """Between which bounds a share lies of which `hits` of `count` separate cases were met.
+
+    NaN where there is no case.
+
+    Notes
+    -----
+    Exact, and so too wide rather than too narrow: Clopper and Pearson 1934.
+    """
+    if not count:
+        return np.nan, np.nan
+    logs = np.cumsum(np.log([1, *range(1, count + 1)]))  # of the factorials
+    met = np.arange(count + 1)
+    ways = logs[-1] - logs - logs[::-1]
+
+    def bound(most: int, chance: float) -> float:
+        """The share at which no more than `most` are met with that chance, which falls with it."""
+        low, high = 0.0, 1.0
+        for _ in range(50):
+            share = (low + high) / 2
+            chances = np.exp(ways + met * math.log(share) + met[::-1] * math.log1p(-share))
+            if chances[: most + 1].sum() > chance:
+                low = share
+            else:
+                high = share
+        return share
+
+    tail = (1 - level) / 2
+    return (
+        bound(hits - 1, 1 - tail) if hits else 0.0,
+        bound(hits, tail) if hits < count else 1.0,
+    )
+
+
 def _errors(sums: np.ndarray, units: int) -> np.ndarray:
     """The standard error of each ratio off/denominators, from its sums, shape (ratios, 5)."""
     off, denominators, squares, products, denominator_squares = sums.T

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from rtkit.analysis.accuracy.wer import wer
 from rtkit.analysis.checks.validity import validity
 from rtkit.analysis.naming import Sessions, named
-from rtkit.analysis.statistics.bootstrap import (
-    RESAMPLES,
-    Interval,
-    bootstrap_quantiles,
-    ratio_interval,
-)
+from rtkit.analysis.statistics.bootstrap import Interval, bootstrap_quantiles, share_interval
 from rtkit.analysis.statistics.pooling import LATENCIES, measure_of
 from rtkit.analysis.timing.partials import early_cut_offs
 from rtkit.boundary.text import unknown
@@ -80,29 +75,14 @@ def _beats(one: tuple[Interval, Interval], other: tuple[Interval, Interval]) -> 
     return fast <= slow and right <= wrong and (fast < slow or right < wrong)
 
 
-def _word_errors(session: Session) -> Interval:
-    return _within(wer(session).interval)
-
-
 def _cut_off(session: Session) -> Interval:
-    flags = early_cut_offs(session).astype(float)
-    share = float(flags.mean()) if len(flags) else np.nan
-    low, high = ratio_interval(
-        flags,
-        np.ones(len(flags)),
-        level=LEVEL,
-        resamples=RESAMPLES,
-        generator=np.random.default_rng(0),
-    )
-    return _within(Interval(share, low, high, LEVEL, len(flags), len(flags)))
-
-
-def _within(interval: Interval) -> Interval:
-    """No share is less than none; NaN stays."""
-    return replace(interval, low=float(np.clip(interval.low, 0, None)))
+    flags = early_cut_offs(session)
+    hits, count = int(flags.sum()), len(flags)
+    low, high = share_interval(hits, count, level=LEVEL)
+    return Interval(hits / count if count else np.nan, low, high, LEVEL, count, count)
 
 
 AGAINST: Mapping[str, Callable[[Session], Interval]] = {
-    "wer": _word_errors,
+    "wer": lambda session: wer(session).interval,
     "early_cut_offs": _cut_off,
 }

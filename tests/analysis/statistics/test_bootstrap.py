@@ -20,6 +20,7 @@ from rtkit.analysis.statistics.bootstrap import (
     bootstrap_quantiles,
     needed,
     ratio_interval,
+    share_interval,
 )
 
 
@@ -413,3 +414,33 @@ def test_nothing_bounds_a_rate_whose_errors_lie_in_one_unit() -> None:
     assert high == math.inf
     assert low < 9 / 200
     assert between([0.0] * 19 + [-9.0], [10.0] * 20)[0] == -math.inf
+
+
+# Shares.
+
+
+@pytest.mark.parametrize(
+    ("hits", "count", "low", "high"),
+    [(0, 10, 0.0, 0.308497), (5, 10, 0.187086, 0.812914), (1, 20, 0.001265, 0.248733)],
+)
+def test_a_share_has_the_exact_interval(hits: int, count: int, low: float, high: float) -> None:
+    """The bounds that tables of Clopper and Pearson give; mirrored for those not met."""
+    assert share_interval(hits, count, level=0.95) == pytest.approx((low, high), abs=1e-6)
+    mirrored = share_interval(count - hits, count, level=0.95)
+    assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-6)
+
+
+def test_no_case_gives_no_bounds_and_a_lower_level_narrower_ones() -> None:
+    assert all(map(math.isnan, share_interval(0, 0, level=0.95)))
+    assert share_interval(0, 10, level=0.8)[1] == pytest.approx(1 - 0.1 ** (1 / 10))
+
+
+@pytest.mark.parametrize("count", [1, 5, 20, 60])
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.97])
+def test_a_share_is_held_as_often_as_is_said(count: int, share: float) -> None:
+    held = 0.0
+    for hits in range(count + 1):
+        low, high = share_interval(hits, count, level=0.95)
+        chance = math.comb(count, hits) * share**hits * (1 - share) ** (count - hits)
+        held += chance * (low <= share <= high)
+    assert held >= 0.95
