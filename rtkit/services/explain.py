@@ -6,23 +6,17 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
-from rtkit.services.close_codes import HTTP, SEEN, WEBSOCKET, Closure, Closures
+from rtkit.services.close_codes import COMMON, GENERAL, Closure, Closures
 from rtkit.services.endpoint import Closed
 from rtkit.services.messages import ServiceError
 from rtkit.services.service import ASSEMBLYAI, dialect_named, part_of
 
 __all__ = ["CLOSED_EARLY", "FLOOD", "OTHER_AUDIO", "close_codes", "explain", "explain_own"]
 
-_LATER = "Try again later."
 _ANOTHER = "Check that the address is that of a speech-to-text service, and try again."
-CLOSED_EARLY = Closure(
-    "closed early",
-    "The service closed the session early.",
-    "Try again; if it happens again, check the status of the service.",
-    True,
-)
+CLOSED_EARLY = COMMON["closed early"]
 # Why this side breaks a connection off.
 FLOOD = Closure(
     "flood",
@@ -75,72 +69,6 @@ _PASTED = (
     r"\bclosed?(?: with)?[ :=]+(\d{4})\b",
 )
 _BARE = r"(?<![\d.:])(\d{3,4})(?![\d.:]\d| ?(?:ms|s|sec|seconds|bytes|Hz|samples|chunks)\b)\b"
-# What codes mean wherever the vendor gives them no meaning of its own: of websockets, and of HTTP
-# answers to the request for one. By how it is known.
-_KNOWN: Mapping[str, Mapping[tuple[int, ...], Closure]] = {
-    SEEN: {
-        (1000,): Closure("complete", "The session ended normally.", "Nothing to do.", False),
-        (1008,): Closure(
-            "not authorized",
-            "The service refused the key or the account.",
-            "Check the key and the account's page.",
-            False,
-        ),
-    },
-    WEBSOCKET: {
-        (1001,): Closure("service going away", "The service shut down or restarted.", _LATER, True),
-        (1006,): Closure(
-            "connection lost",
-            "The connection broke without a close frame.",
-            "Check the network and try again: a new session starts its turns and times at 0.",
-            True,
-        ),
-        (1009,): Closure(
-            "message too big",
-            "A message was larger than the other side accepts.",
-            "Send chunks of at most 1 s.",
-            False,
-        ),
-        (1011,): Closure("service fault", "The service failed.", _LATER, True),
-        (1012,): Closure("service restart", "The service restarts.", _LATER, True),
-        (1013,): Closure("service busy", "The service is overloaded.", _LATER, True),
-    },
-    HTTP: {
-        (401,): Closure(
-            "key refused", "The service does not know this API key.", "Copy the key again.", False
-        ),
-        (403,): Closure(
-            "not authorized",
-            "The service refused the account.",
-            "Its message says why; check the account's page.",
-            False,
-        ),
-        (404,): Closure(
-            "nothing there",
-            "The server at this address is not a streaming service.",
-            "Check the host name and the path.",
-            False,
-        ),
-        (429,): Closure(
-            "too many new sessions",
-            "Sessions were opened faster than the account allows.",
-            "Wait at least 60 s before the next one, and end every session properly.",
-            True,
-        ),
-        (503,): Closure(
-            "service busy", "The service is down, or takes no more sessions.", _LATER, True
-        ),
-        (500, 502, 504): Closure(
-            "service fault", "The service, or a proxy in front of it, failed.", _LATER, True
-        ),
-    },
-}
-_BY_CODE: Mapping[int, Closure] = {
-    code: replace(closure, codes=codes, evidence=evidence)
-    for evidence, known in _KNOWN.items()
-    for codes, closure in known.items()
-    for code in codes
-}
 
 
 def close_codes(dialect: str = ASSEMBLYAI) -> Closures:
@@ -156,9 +84,10 @@ def close_codes(dialect: str = ASSEMBLYAI) -> Closures:
     ValueError
         If the dialect is unknown.
     """
-    by_words, by_code = _tables(dialect)
-    worded = (replace(closure, said=phrase) for phrase, closure in by_words)
-    return Closures((*worded, *dict.fromkeys(by_code.values())))  # several may mean the same
+    own = _own(dialect)
+    taken = {code for closure in own for code in closure.codes}
+    general = (replace(one, codes=tuple(c for c in one.codes if c not in taken)) for one in GENERAL)
+    return Closures((*own, *(one for one in general if one.codes)))
 
 
 def explain(what: object, text: str = "", *, dialect: str = ASSEMBLYAI) -> Closure:
@@ -213,21 +142,24 @@ def explain(what: object, text: str = "", *, dialect: str = ASSEMBLYAI) -> Closu
     )
 
 
-def _tables(dialect: str) -> tuple[tuple[tuple[str, Closure], ...], dict[int, Closure]]:
-    own = part_of(dialect, "close_codes")
-    return own.BY_WORDS, {**_BY_CODE, **own.BY_CODE}
+def _own(dialect: str) -> tuple[Closure, ...]:
+    """The vendor's own, the particular before the general."""
+    return cast("tuple[Closure, ...]", part_of(dialect, "close_codes").ENDINGS)
+
+
+def _by_code(dialect: str) -> dict[int, Closure]:
+    """What a code means alone: of several endings that come with it, the last one's."""
+    return {code: one for one in (*GENERAL, *_own(dialect)) for code in one.codes}
 
 
 def _by_words_and_code(code: int | None, text: str, dialect: str) -> Closure:
-    by_words, by_code = _tables(dialect)
     words = text.lower()
     if OTHER_AUDIO in words:
         return _OTHER_AUDIO
-    for phrase, closure in by_words:
-        if phrase in words:
+    for closure in _own(dialect):
+        if closure.said and any(phrase in words for phrase in closure.said.split("; ")):
             return closure
-    number = 1006 if code is None else code
-    if (known := by_code.get(number)) is not None:
+    if (known := _by_code(dialect).get(1006 if code is None else code)) is not None:
         return known
     if code in range(100, 600):
         return Closure(
@@ -256,7 +188,7 @@ def _by_words(text: str, dialect: str) -> Closure:
         return found
     if _LOST.search(text):  # whatever this side then sent
         return _by_words_and_code(None, "", dialect)
-    known = _tables(dialect)[1]
+    known = _by_code(dialect)
     codes = [int(one[1]) for kind in _PASTED for one in re.finditer(kind, text, re.IGNORECASE)]
     codes += [code for code in map(int, re.findall(_BARE, text)) if code in known]
     if codes:
@@ -269,12 +201,7 @@ def _by_words(text: str, dialect: str) -> Closure:
 
 def _named(name: str, dialect: str) -> Iterator[Closure]:
     """The endings of that name."""
-    by_words, by_code = _tables(dialect)
-    known = (
-        *by_code.values(),
-        *(closure for _, closure in by_words),
-        *(_TOO_BIG, _UNREADABLE, CLOSED_EARLY, FLOOD),
-    )
+    known = (*_own(dialect), *GENERAL, _TOO_BIG, _UNREADABLE, FLOOD)
     return (closure for closure in known if closure.name == name)
 
 
@@ -292,7 +219,7 @@ def _of_session(session: Any) -> Closure:
             True,
         )
     if ending.how == "complete":
-        return _BY_CODE[1000]
+        return COMMON["complete"]
     if ending.how == "stopped":
         return Closure("stopped", "The sender ended the session.", "Run it to its end.", True)
     if ending.code not in (None, 1000):

@@ -6,7 +6,7 @@ A vendor's folder ``rtkit/services/NAME/`` holds all that is its own:
   service's frames, and `Dialect` that puts these together, as ``DIALECT``
 - ``server.py``: ``Server``, the same protocol from the other end, for the embedded service (and,
   reading only, for whatever watches a client)
-- ``close_codes.py``: ``BY_WORDS`` and ``BY_CODE``, why it ends sessions
+- ``close_codes.py``: ``ENDINGS``, why it ends sessions, the particular before the general
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from rtkit.recording import StreamError
 from rtkit.services import endpoint
 from rtkit.services.explain import explain
 from rtkit.services.messages import ServiceError
+from rtkit.services.service import dialects
 from rtkit.session import Session
 
 TOO_FAST = "Audio Transmission Rate Exceeded: Received 314.9 sec. audio in 1.312326 sec"
@@ -58,8 +59,15 @@ REASON = "See Error message for details"
         (3007, REASON, "chunk or pace out of bounds"),
         (3008, REASON, "session too long"),
         (3009, REASON, "too many new sessions"),
+        (1005, "", "closed early"),
+        (400, "", "bad input"),
         (401, "", "key refused"),
+        (402, "", "no credit"),
         (403, "", "not authorized"),
+        (405, "", "nothing there"),
+        (407, "", "proxy refused"),
+        (408, "", "idle"),
+        *((code, "", "taken over") for code in (4010, 4030, 4103)),
         (4999, "", "unknown"),
     ],
 )
@@ -93,6 +101,13 @@ def test_every_code_of_the_protocol_has_a_cause_and_a_cure(code: int | None) -> 
 )
 def test_it_says_whether_the_same_thing_may_work_again(code: int, text: str, retry: bool) -> None:
     assert explain(code, text).retry is retry
+
+
+@pytest.mark.parametrize("dialect", dialects())
+def test_it_says_how_long_to_wait_before_more_sessions(dialect: str) -> None:
+    closure = explain(429, dialect=dialect)
+    assert closure.name == "too many new sessions"
+    assert closure.wait == (5 if dialect == "deepgram" else 60)
 
 
 def broken(code: int | None, error: str = "", closure: str = "") -> Session:

@@ -311,5 +311,5 @@ def test_a_session_is_kept_alive_until_audio_flows(make_clip: MakeClip) -> None:
 def test_every_dialect_has_its_three_parts() -> None:
     for name in ("assemblyai", "parrot"):
         assert part_of(name, "server").Server.PATHS
-        assert part_of(name, "close_codes").BY_CODE
+        assert part_of(name, "close_codes").ENDINGS
         assert [type(one) for one in dialect_named(name).reader(8000).read("{")] == [Other]

@@ -2,83 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-
-from rtkit.services.close_codes import DOCUMENTED, HTTP, Closure
+from rtkit.services.close_codes import HTTP, ending
 from rtkit.services.deepgram.client import Deepgram
 
-NO_KEY = Closure(
-    "key refused",
-    "The service does not know this API key.",
-    f"Copy the key again, into {Deepgram.KEY_VARIABLE}; it is sent after the word Token.",
-    False,
-    (401,),
-    DOCUMENTED,
+ENDINGS = (
+    ending(
+        "key refused",
+        401,
+        said="invalid_auth",
+        fix=f"Copy the key again, into {Deepgram.KEY_VARIABLE}; it is sent after the word Token.",
+    ),
+    ending("no credit", 402, said="payment_required"),
+    ending(
+        "too many new sessions",
+        429,
+        said="too_many_requests",
+        cause="More sessions were open than the account allows.",
+        fix="End sessions with CloseStream, and wait before the next one.",
+        wait=5.0,
+    ),
+    ending(
+        "bad input",
+        400,
+        said="bad request",
+        evidence=HTTP,
+        cause="The service rejected a parameter.",
+        fix="Its message names it. Flux (/v2/listen) takes none of v1's, and models named flux-... "
+        "only.",
+    ),
+    ending(
+        "bad input",
+        1008,
+        said="data-0000",
+        cause="The service could not decode the audio, or understand a message.",
+        fix="Check that encoding and sample_rate match the audio, and that messages are text "
+        "frames.",
+    ),
+    ending(
+        "idle",
+        1011,
+        said="net-0001",
+        cause="No audio and no KeepAlive came for 10 s.",
+        fix='Send audio, or {"type": "KeepAlive"} as a text message every 3 to 5 s.',
+    ),
+    ending("service fault", 1011, said="internal_server_error"),
+    ending(
+        "service fault",
+        1011,
+        said="net-0000",
+        cause="The service did not reply in time.",
+        fix="Try again later; check that audio was sent.",
+    ),
+    ending(
+        "service fault",
+        1011,
+        cause="The service failed, or got no audio and no KeepAlive for 10 s.",
+        fix="Check that audio, or KeepAlive, was sent without long pauses, and try again.",
+    ),
 )
-IDLE = Closure(
-    "idle",
-    "No audio and no KeepAlive came for 10 s.",
-    'Send audio, or {"type": "KeepAlive"} as a text message every 3 to 5 s.',
-    False,
-    (1011,),
-    DOCUMENTED,
-)
-UNDECODABLE = Closure(
-    "bad input",
-    "The service could not decode the audio, or understand a message.",
-    "Check that encoding and sample_rate match the audio, and that messages are text frames.",
-    False,
-    (1008,),
-    DOCUMENTED,
-)
-FAULT = Closure(
-    "service fault",
-    "The service did not reply in time.",
-    "Try again later; check that audio was sent.",
-    True,
-    (1011,),
-    DOCUMENTED,
-)
-BAD_REQUEST = Closure(
-    "bad input",
-    "The service rejected a parameter.",
-    "Its message names it. Flux (/v2/listen) takes none of v1's, and models named flux-... only.",
-    False,
-    (400,),
-    HTTP,
-)
-CROWDED = Closure(
-    "too many new sessions",
-    "More sessions were open than the account allows.",
-    "End sessions with CloseStream, and wait before the next one.",
-    True,
-    (429,),
-    DOCUMENTED,
-    wait=5.0,
-)
-NO_CREDIT = Closure(
-    "no credit",
-    "The account has no credit left.",
-    "Add credit to the account.",
-    False,
-    (402,),
-    DOCUMENTED,
-)
-BY_WORDS: tuple[tuple[str, Closure], ...] = (
-    ("net-0001", IDLE),
-    ("net-0000", FAULT),
-    ("data-0000", UNDECODABLE),
-    ("invalid_auth", NO_KEY),
-    ("too_many_requests", CROWDED),
-    ("payment_required", NO_CREDIT),
-    ("bad request", BAD_REQUEST),
-    ("internal_server_error", replace(FAULT, cause="The service failed.")),
-)
-BY_CODE: Mapping[int, Closure] = {
-    400: BAD_REQUEST,
-    401: NO_KEY,
-    402: NO_CREDIT,
-    429: CROWDED,
-    1008: UNDECODABLE,
-}

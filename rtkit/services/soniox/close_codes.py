@@ -2,83 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from rtkit.services.close_codes import DOCUMENTED, Closure
+from rtkit.services.close_codes import ending
 from rtkit.services.soniox.client import Soniox
 
-BY_WORDS: tuple[tuple[str, Closure], ...] = (
-    (
-        "cannot continue request",
-        Closure(
-            "session too long",
-            "The service cannot go on with this request (after 300 min at the latest).",
-            "Open a new one; split the recording at a pause.",
-            True,
-            (503,),
-            DOCUMENTED,
-        ),
+ENDINGS = (
+    ending(
+        "session too long",
+        503,
+        said="cannot continue request",
+        cause="The service cannot go on with this request (after 300 min at the latest).",
+        fix="Open a new one; split the recording at a pause.",
     ),
-    (
-        "too fast",
-        Closure(
-            "sent too fast",
-            "Audio arrived much faster than real time.",
-            "Pace it: pacing='wall_clock'.",
-            False,
-            (400,),
-            DOCUMENTED,
-        ),
+    ending("sent too fast", 400, said="too fast"),
+    ending("bad input", 400),
+    ending(
+        "key refused",
+        401,
+        fix=f"Copy the key again, into {Soniox.KEY_VARIABLE}; it is sent after the word Bearer.",
+    ),
+    ending(
+        "no credit",
+        402,
+        cause="The account has no credit left, or has reached its monthly budget.",
+    ),
+    ending(
+        "idle",
+        408,
+        cause="No audio and no keepalive came for 20 s.",
+        fix='Send audio, or {"type": "keepalive"} every 5 s.',
+    ),
+    ending(
+        "too many new sessions",
+        429,
+        cause="More requests were open, or opened in a minute, than the account allows (10; 100).",
+        fix="Wait a minute, and end every session with an empty text message.",
+    ),
+    ending("service fault", 500),
+    ending(
+        "service busy",
+        503,
+        cause="The service cannot continue this request, or takes no more of them.",
+        fix="Open a new one.",
     ),
 )
-BY_CODE: Mapping[int, Closure] = {
-    400: Closure(
-        "bad input",
-        "The service rejected a parameter or a message.",
-        "Its message names it.",
-        False,
-        (400,),
-        DOCUMENTED,
-    ),
-    401: Closure(
-        "key refused",
-        "The service does not know this API key.",
-        f"Copy the key again, into {Soniox.KEY_VARIABLE}; it is sent after the word Bearer.",
-        False,
-        (401,),
-        DOCUMENTED,
-    ),
-    402: Closure(
-        "no credit",
-        "The account has no credit left, or has reached its monthly budget.",
-        "Add credit to the account.",
-        False,
-        (402,),
-        DOCUMENTED,
-    ),
-    408: Closure(
-        "idle",
-        "No audio and no keepalive came for 20 s.",
-        'Send audio, or {"type": "keepalive"} every 5 s.',
-        False,
-        (408,),
-        DOCUMENTED,
-    ),
-    429: Closure(
-        "too many new sessions",
-        "More requests were open, or opened in a minute, than the account allows (10; 100).",
-        "Wait a minute, and end every session with an empty text message.",
-        True,
-        (429,),
-        DOCUMENTED,
-        wait=60.0,
-    ),
-    500: Closure(
-        "service fault",
-        "The service failed.",
-        "Try again later.",
-        True,
-        (500,),
-        DOCUMENTED,
-    ),
-}
