@@ -35,6 +35,7 @@ from rtkit.services.messages import (
     Heartbeat,
     Receipt,
     Refusal,
+    Rejected,
     Reply,
     Rules,
     Said,
@@ -117,7 +118,8 @@ class Conversation:
         self._said = 0
         self._last_leaving = self._begins = now  # nothing but the error leaves before Begin
         self.closed = False
-        self.finishing = False  # whether the client said that it was done
+        self.finishing = False  # whether the client said that it was done,
+        self.settling = False  # or asked for the rest, and has sent nothing since
         self.refusal: Refusal | None = None  # with which words it was closed, if not as asked
         self.rules: Rules | None = None  # what the client asked for; None until it has
 
@@ -221,6 +223,7 @@ class Conversation:
     # What the client says.
 
     def _hear(self, said: Said, now: float) -> None:
+        self.settling = isinstance(said, ForceEndpoint | Finish)
         match said:
             case Audio():
                 self._hear_audio(said, now)
@@ -229,6 +232,8 @@ class Conversation:
                     self._refuse(self._doom, now)
             case Configure(rules):
                 self._configure(rules, now)
+            case Rejected():
+                self._say(said, now)
             case ForceEndpoint():
                 self._listen(None, self._decision(now, "force_endpoint"))
             case Finish():

@@ -48,7 +48,7 @@ class Log:
         self._tell = tell
         self._key = key
         dialect = dialect_named(protocol)
-        self._farewell = _farewell(dialect)
+        self._farewell, self._closes = _farewell(dialect), dialect.closes
         self._public = HEADERS | {name.casefold() for name in dialect.public}
         self._numbers: WeakKeyDictionary[ServerConnection, int] = WeakKeyDictionary()
         self._count = 0
@@ -91,7 +91,8 @@ class Log:
 
     def _heard(self, conversation: Conversation) -> str:
         """Audio against time, in which a wrong sample rate shows, and whether the end was told."""
-        came = f"{self._farewell} came" if conversation.finishing else f"no {self._farewell}"
+        over = conversation.finishing or (conversation.settling and not self._closes)
+        came = f"{self._farewell} came" if over else f"no {self._farewell}"
         return f"{conversation.seconds:.1f} s of audio in {conversation.took:.1f} s; {came}"
 
     def _strike_out(self, connection: ServerConnection, text: str) -> str:

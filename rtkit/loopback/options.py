@@ -18,7 +18,7 @@ from rtkit.loopback.recognizer import recognizer_name
 from rtkit.loopback.replay import Record
 from rtkit.loopback.script_position import recording_beside
 from rtkit.reference import Reference, read_reference
-from rtkit.services.service import ASSEMBLYAI, dialect_named, dialects
+from rtkit.services.service import ASSEMBLYAI, dialect_named, dialects, part_of
 
 __all__ = ["ENGINES", "Options"]
 
@@ -114,9 +114,11 @@ class Options:
         "maximum speed, in seconds of audio per second; audio that arrives faster is queued "
         "(%(default)g)",
     )
-    backlog: float = _asked(
-        Behavior.backlog,
-        "maximum seconds of audio in the queue; a session with more is closed (%(default)g)",
+    backlog: float | None = _asked(
+        None,
+        f"maximum seconds of audio in the queue; a session with more is closed "
+        f"({Behavior.backlog:g}); without it, Deepgram's only delays results",
+        type=float,
     )
     finals: int = _asked(
         Behavior.finals, "final messages per formatted turn (%(default)s)", choices=(1, 2)
@@ -128,8 +130,10 @@ class Options:
         metavar="NAME[=VALUE][@SECONDS][xTIMES]",
         flag="--fault",
     )
-    max_duration: float = _asked(
-        MAX_DURATION, "maximum duration of a session, in seconds (%(default)g)"
+    max_duration: float | None = _asked(
+        None,
+        f"maximum duration of a session, in seconds, as its vendor documents it ({MAX_DURATION:g})",
+        type=float,
     )
     key: str | None = field(
         default=None,
@@ -171,9 +175,11 @@ class Options:
             raise ValueError("a recognizer needs no script; leave script out")
         if self.delay is None and self.replay is None:
             settled["delay"] = Behavior.delay if self.recognizer is None else 0.0
-        for name, usual in TIMINGS[self.timing].items():
+        server = part_of(settled.get("protocol", self.protocol), "server").Server
+        usual = {"backlog": server.BACKLOG, "max_duration": server.MAX_DURATION}
+        for name, value in {**usual, **TIMINGS[self.timing]}.items():
             if getattr(self, name) is None:
-                settled[name] = usual
+                settled[name] = value
         if isinstance(self.script, str | Path):
             settled["script"] = read_reference(Path(self.script))
             settled["recording"] = self.recording or recording_beside(Path(self.script))

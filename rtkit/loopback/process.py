@@ -127,8 +127,10 @@ class Loopback(Options):
         name = uuid.uuid4().hex
         script = self.reference or reference if self.recognizer is None else None
         port = await asyncio.to_thread(self._running.hand_over, name, script)
+        dialect = dialect_named(self._speaks)
         asked = as_json({**self._asks, **(self.parameters or {})})
-        dialect, key = dialect_named(self._speaks), Confidential(self.key or name)
+        dialect.check(asked)
+        key = Confidential(self.key or name)
         there = dialect.endpoint(f"ws://127.0.0.1:{port}", key, rate, asked)
         return replace(there, url=f"{there.url}{'&' if '?' in there.url else '?'}script={name}")
 

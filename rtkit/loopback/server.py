@@ -11,7 +11,7 @@ import ssl
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property, partial
 from http import HTTPStatus
@@ -24,6 +24,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
 
 from rtkit.boundary.text import counted, told
 from rtkit.loopback.admission import Visit
@@ -43,7 +44,8 @@ from rtkit.services.service import dialect_named, part_of
 
 __all__ = ["Scripts", "origin_of", "serve_loopback"]
 
-LONGEST_FRAME = 1 << 20  # bytes; a second of audio at the highest rate is a fifth of it
+# Bytes: of a second of audio, at five times the highest rate; and of as much as OpenAI takes.
+LONGEST_FRAME, LONGEST_OF_ALL = 1 << 20, 15 << 20
 FRAMES = 4  # that may wait in each session
 UNREAD = 1 << 20  # bytes that a client may leave unread; pongs, say, for its pings
 PATIENCE = 30.0  # seconds that a client may take to read a message,
@@ -133,7 +135,8 @@ async def serve_loopback(
             process_request=host.let_in,
             process_response=host.answered,
             compression="deflate" if options.compression else None,
-            max_size=LONGEST_FRAME,
+            max_size=host.longest_frame,
+            select_subprotocol=host.subprotocol,
             max_queue=FRAMES,
             create_connection=host.connection,  # type: ignore[arg-type]  # it is called
             ping_interval=None,  # a client that computes for long is late, not gone
@@ -176,6 +179,10 @@ class _Host:
     def __init__(self, options: Options, scripts: Scripts, log: Log) -> None:
         self._protocol: type[Protocol] = part_of(options.protocol, "server").Server
         self._behavior, self._admission = options.behavior, options.admission
+        dialect = dialect_named(options.protocol)
+        self._error_header = dialect.error_header
+        short = (dialect.limits.max_chunk or math.inf) <= 1.0
+        self.longest_frame = LONGEST_FRAME if short else LONGEST_OF_ALL
         self._record = None if options.replay is None else Record(Path(options.replay))
         self._paths = self._protocol.PATHS
         if self._record is not None:  # of several dialects at one host, only one was recorded
@@ -192,6 +199,12 @@ class _Host:
         connection = _Connection(*what, **how)
         self._connections.add(connection)
         return connection
+
+    def subprotocol(
+        self, _: ServerConnection, offered: Sequence[Subprotocol]
+    ) -> Subprotocol | None:
+        """The one that is known: a browser asks for some, and wants one of them."""
+        return next((one for one in offered if one in self._protocol.SUBPROTOCOLS), None)
 
     def cut_off(self) -> None:
         """End what is still open."""
@@ -228,7 +241,11 @@ class _Host:
         except Refusal as refused:  # by a websocket's code it is told once that is open
             refusal = refused
         if refusal is not None and refusal.code in HTTP_REFUSALS:
-            return _response(refusal.code, refusal.text + "\n")
+            response = _response(refusal.code, refusal.text + "\n")
+            if self._error_header:
+                said = told(refusal.text, 200).encode("ascii", "replace")
+                response.headers[self._error_header] = said.decode()
+            return response
         line = Line(
             connection,
             server,

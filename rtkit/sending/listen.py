@@ -64,6 +64,8 @@ class Conversation:
     given_up : ServiceError or Termination or None
         With what the service has ended the session unasked. Then it hears no more, whether or not
         it closes.
+    complaint : ServiceError or None
+        The last that it said was wrong.
     closed : Closed or None
         How the connection ended.
     awaited : type or None
@@ -80,6 +82,7 @@ class Conversation:
         self.dialect = dialect_of(recorder.settings.service)
         self.state = State.OPEN
         self.given_up: messages.ServiceError | messages.Termination | None = None
+        self.complaint: messages.ServiceError | None = None
         self.closed: Closed | None = None
         self.awaited: type[messages.Reply] | type[Closed] | None = None
         self.plan: Plan | None = None
@@ -194,8 +197,8 @@ class Conversation:
         """What the service's last words and its close code tell of."""
         closed = self.closed or Closed(None)
         code, text = closed.code, closed.reason
-        if isinstance(self.given_up, messages.ServiceError):
-            code, text = self.given_up.code or code, told(self.given_up.text)
+        if self.complaint is not None:
+            code, text = self.complaint.code or code, told(self.complaint.text)
         closure = closed.why or explain(code, text, dialect=self._recorder.settings.dialect)
         unsaid = code is None and closed.why is None
         early = unsaid and isinstance(self.given_up, messages.Termination)
@@ -250,7 +253,8 @@ class Conversation:
         if isinstance(reply, messages.Begin) and self.state is State.OPEN:
             self._go(State.BEGUN)
         elif isinstance(reply, messages.ServiceError):
-            self.given_up = reply
+            self.complaint = reply
+            self.given_up = reply if reply.ends else self.given_up
         elif isinstance(reply, messages.Termination) and not asked:
             self.given_up = self.given_up or reply
         if self.awaited is not None and isinstance(reply, self.awaited):

@@ -80,6 +80,7 @@ class Account(Keyed):
         """
         dialect = dialect_named(self.speaks)
         asked = as_json({dialect.model_parameter: self.model, **self.parameters})
+        dialect.check(asked)
         base = Address(self.host).base(dialect.path)
         return dialect.endpoint(base, self.find_key(), rate, asked)  # the key comes last
 

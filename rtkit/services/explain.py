@@ -206,11 +206,11 @@ def _named(name: str, dialect: str) -> Iterator[Closure]:
 
 
 def _of_session(session: Any) -> Closure:
-    dialect = session.settings.dialect
+    dialect, ending = session.settings.dialect, session.ending
+    went_on = ending is not None and ending.how == "complete"
     for _, reply in reversed(session.replies):
-        if isinstance(reply, ServiceError):
+        if isinstance(reply, ServiceError) and not went_on:
             return _by_words_and_code(reply.code, reply.text, dialect)
-    ending = session.ending
     if ending is None:
         return Closure(
             "cut off",
@@ -218,7 +218,7 @@ def _of_session(session: Any) -> Closure:
             "Run it again to its end.",
             True,
         )
-    if ending.how == "complete":
+    if went_on:
         return COMMON["complete"]
     if ending.how == "stopped":
         return Closure("stopped", "The sender ended the session.", "Run it to its end.", True)

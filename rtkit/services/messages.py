@@ -28,6 +28,7 @@ __all__ = [
     "Other",
     "Receipt",
     "Refusal",
+    "Rejected",
     "Reply",
     "Rules",
     "Said",
@@ -206,10 +207,19 @@ class ServiceError:
     """The service gives up; it closes the connection, or has no more to say on it.
 
     `code` is a number of the vendor's, if there is one; `text` are all its words, any name that
-    it gives the error included.
+    it gives the error included. Unless it `ends` the session, that goes on for as long as the
+    service leaves the connection open.
     """
 
     code: int | None
+    text: str
+    ends: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """What the client asked for cannot be; the session goes on. Readers say otherwise."""
+
     text: str
 
 
@@ -233,6 +243,7 @@ Reply = (
     | Finalized
     | Termination
     | ServiceError
+    | Rejected
     | Other
 )
 
@@ -362,7 +373,7 @@ class Finish:
     """No more audio will come; say what is left to say."""
 
 
-Said = Audio | Configure | ForceEndpoint | KeepAlive | Finish | Other
+Said = Audio | Configure | Rejected | ForceEndpoint | KeepAlive | Finish | Other
 
 
 # Why a service refuses a session, or ends it; `rtkit.services.service.Server.refusal` words them.

@@ -211,6 +211,10 @@ class Dialect:
     bearer : bool
         Whether the key goes with the word Bearer before it.
     limits : Limits
+    sent_as : mapping
+        How the audio travels, by the names of parameters that cannot be otherwise.
+    error_header : str
+        In which header of an HTTP response it says what was wrong, if it does.
     habits : mapping
         What the service does about the mistakes that `rtkit.diagnose` names, as far as is known.
     """
@@ -231,7 +235,23 @@ class Dialect:
     public: Collection[str] = frozenset()
     bearer: bool = False
     limits: Limits = NO_LIMITS
+    sent_as: Mapping[str, Any] = field(default_factory=dict)
+    error_header: str = ""
     habits: Mapping[str, Habit] = field(default_factory=dict)
+
+    def check(self, parameters: Mapping[str, Any]) -> None:
+        """Refuse parameters that say of the audio what is not so.
+
+        Raises
+        ------
+        ValueError
+        """
+        for name, value in self.sent_as.items():
+            if str(parameters.get(name, value)) != str(value):
+                raise ValueError(
+                    f"parameters[{name!r}] must be {value!r}: rtkit sends 16-bit PCM, one channel, "
+                    f"whatever the recording is. Leave {name} out."
+                )
 
 
 class Tokens(Protocol):
@@ -251,6 +271,12 @@ class Server(Protocol):
 
     PATHS: ClassVar[tuple[str, ...]]
     """The path for websockets."""
+    SUBPROTOCOLS: ClassVar[tuple[str, ...]]
+    """Those of a websocket's that it takes, of clients that ask for any."""
+    BACKLOG: ClassVar[float]
+    """After how many seconds of audio that wait it ends a session, unless told otherwise,"""
+    MAX_DURATION: ClassVar[float]
+    """and after how many in all."""
 
     def __init__(self, query: Mapping[str, str], path: str) -> None: ...
 
@@ -272,7 +298,7 @@ class Server(Protocol):
     def refusal(cause: str, **facts: object) -> Refusal:
         """What it says when it refuses for one of the causes that any service may have.
 
-        They are, with their facts: ``"no key"``, ``"key refused"``, ``"token expired"``, ``"too
+        These are, with their facts: ``"no key"``, ``"key refused"``, ``"token expired"``, ``"too
         many sessions"``; ``"too fast"`` (received, took), ``"idle"`` (seconds), ``"too long"``,
         ``"too early"`` (audio before its time), ``"fault"``. A code of 400 to 599 refuses the
         connection.

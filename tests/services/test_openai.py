@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from doubles import speaking, talk
 
 import rtkit
 from rtkit.sending.stream import stream
-from rtkit.services.messages import Finalized, Other, Refusal, Reply, ServiceError, Turn
+from rtkit.services.messages import Finalized, Other, Rejected, Reply, ServiceError, Turn
 from rtkit.services.openai.client import DIALECT, VARIANTS, OpenAI
 from rtkit.services.openai.server import Server
 
@@ -215,7 +216,7 @@ def test_an_unknown_dialect_is_refused() -> None:
 @pytest.mark.parametrize(
     ("event", "words"),
     [
-        ("{", "is not an event"),
+        ("{", "is not a message"),
         ({"type": "response.create"}, "not supported by the embedded service"),
         ({"type": "session.update", "session": {}}, "session.type is missing"),
         ({"type": "session.update", "session": {"type": "realtime"}}, "not one of transcription"),
@@ -233,10 +234,16 @@ def test_an_unknown_dialect_is_refused() -> None:
         ({"type": "input_audio_buffer.append"}, "not base64|whole samples"),
     ],
 )
-def test_what_its_double_refuses(event: Any, words: str) -> None:
-    with pytest.raises(Refusal, match=words) as refused:
-        Server({}, "").read(event if isinstance(event, str) else json.dumps(event))
-    assert refused.value.code == 3000
+def test_what_its_double_cannot_take_is_an_error_and_the_session_goes_on(
+    event: Any, words: str
+) -> None:
+    server = Server({}, "")
+    (rejected,) = server.read(event if isinstance(event, str) else json.dumps(event))
+    assert isinstance(rejected, Rejected)
+    (error,) = server.write(rejected)
+    assert isinstance(error, dict)
+    assert error["error"]["type"] == "invalid_request_error"
+    assert re.search(words, error["error"]["message"])
 
 
 def test_a_session_waits_for_nothing_once_all_is_settled(make_clip: MakeClip) -> None:

@@ -93,6 +93,7 @@ class AssemblyAI(Keyed):
                 **self.parameters,
             }
         )
+        DIALECT.check(asked)
         base = Address(self.host).base(PATH)  # as the embedded service prints its own
         return endpoint(base, self.find_key(), rate, asked)  # the key comes last
 
@@ -182,6 +183,7 @@ DIALECT = Dialect(
     model_parameter="speech_model",
     default_model=DEFAULT_MODEL,
     formatting={"format_turns": True},
+    sent_as={"encoding": "pcm_s16le"},
     shutdown=lambda chunks: (Step(TERMINATE, Termination),),
     limits=Limits(
         min_chunk=0.05,

@@ -46,7 +46,9 @@ CHANGEABLE = (
     *("end_of_turn_confidence_threshold", "min_turn_silence", "max_turn_silence"),
     *("vad_threshold", "format_turns", "filter_profanity", "interruption_delay", "mode"),
     *("session_heartbeat", "acknowledge_silence", "continuous_partials"),
+    *("prompt", "agent_context", "keyterms_prompt", "language_codes"),
 )
+MOST = {"prompt": 1750, "agent_context": 1750, "keyterms_prompt": 100, "language_codes": 10}
 STARTING = 0.256  # seconds that the service adds to interruption_delay, as others found
 
 
@@ -64,6 +66,8 @@ def read_rules(query: Mapping[str, str]) -> Rules:
         With code 3006, if a value is none that the service takes.
     """
     query = _renamed(query)
+    for name, largest in MOST.items():
+        _check_size(name, query.get(name, ""), largest)
     asked = Asked(query, invalid)
     model = asked.choice("speech_model", MODELS) or DEFAULT_MODEL
     family = _family(model)
@@ -145,6 +149,17 @@ def _renamed(query: Mapping[str, Any]) -> dict[str, Any]:
     return {RENAMED.get(name, name): value for name, value in query.items()} | {
         name: query[name] for name in RENAMED.values() if name in query
     }
+
+
+def _check_size(name: str, text: str, most: int) -> None:
+    """Of a text its characters are counted, of a list in JSON what is in it."""
+    try:
+        items = json.loads(text)
+    except (ValueError, RecursionError):
+        items = text
+    size = len(items if isinstance(items, list) else text)
+    if size > most:
+        raise invalid(f"Invalid '{name}': {size} are more than {most}")
 
 
 def _family(model: str) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import Any, ClassVar
 
-from rtkit.boundary.text import counted
 from rtkit.services.assemblyai.client import DIALECT
 from rtkit.services.assemblyai.parameters import (
     changed,
@@ -18,9 +17,7 @@ from rtkit.services.assemblyai.parameters import (
     read_rules,
 )
 from rtkit.services.double import Double
-from rtkit.services.encodings import from_mulaw
 from rtkit.services.messages import (
-    Audio,
     Begin,
     Close,
     Configure,
@@ -63,6 +60,11 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "too long": (3008, "Session Expired: Maximum session duration exceeded"),
     "too early": (3006, "User Input Validation Error: Invalid Message: audio before its time"),
     "fault": (3005, "Session Cancelled: An error occurred"),
+    # What the real service does with these is not known.
+    "bad audio": (
+        3006,
+        "User Input Validation Error: Invalid Message: not whole samples: {size}",
+    ),
 }
 UNKNOWN = "UNKNOWN"  # the speaker, of a turn shorter than
 LABELED = 1.0  # seconds, until the end
@@ -81,7 +83,6 @@ class Server(Double):
 
     def __init__(self, query: Mapping[str, str], path: str = "") -> None:
         self._query = dict(query)
-        self._mulaw = False
         self._short: float | None = None  # seconds of the last message, if it was too short
         self._order, self._uttered = -1, 0  # how many words of that turn utterances held
         self._speakers: dict[str, str] = {}  # their labels, as they come
@@ -131,15 +132,12 @@ class Server(Double):
         self._configuration = configuration(self._query)
         self._language = language(self._query)
         self._rules = rules
-        self._mulaw = rules.encoding == "pcm_mulaw"
+        self.mulaw = rules.encoding == "pcm_mulaw"
         return (Configure(rules),)
 
     def read(self, frame: bytes | str) -> tuple[Said, ...]:
         if isinstance(frame, bytes):
-            # What the real service does with these is not known.
-            if not frame or (len(frame) % 2 and not self._mulaw):
-                raise invalid(f"Invalid Message: not whole samples: {counted(len(frame), 'byte')}")
-            return (Audio(from_mulaw(frame) if self._mulaw else frame, len(frame)),)
+            return (self.audio(frame),)
         try:
             return (self._message(json.loads(frame), frame),)
         except RecursionError:  # in reading it, or in writing a part of it

@@ -210,6 +210,8 @@ HABITS: Mapping[str, Habit] = {
         "Append finals (is_final) up to speech_final, and let interims replace one another.",
     ),
 }
+SENT_AS = {"encoding": "linear16", "channels": 1}
+ERROR = "dg-error"
 LIMITS = Limits(
     max_chunk=SILENT - 1.0,
     rates=range(8000, 48001),
@@ -230,6 +232,8 @@ DIALECT = Dialect(
     asks=ASKS,
     formatting={"smart_format": True},
     keep_alive=(KEEP_ALIVE, 4.0),
+    sent_as=SENT_AS,
+    error_header=ERROR,
     public=PUBLIC,
     limits=LIMITS,
     habits=HABITS,
@@ -245,6 +249,8 @@ VARIANTS = {
             Step(CLOSE_STREAM, Closed),
         ),
         default_model=FLUX_MODEL,
+        sent_as=SENT_AS,
+        error_header=ERROR,
         public=PUBLIC,
         limits=Limits(rates=LIMITS.rates),
         habits={name: HABITS[name] for name in ("wrong sample rate", "unpaced", "naive drift")},

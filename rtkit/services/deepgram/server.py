@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from rtkit.boundary.text import counted
 from rtkit.services.asked import Asked
 from rtkit.services.deepgram.client import FLUX_MODEL, FLUX_PATH, PATH, SILENT
 from rtkit.services.double import Double
-from rtkit.services.encodings import from_mulaw
 from rtkit.services.messages import (
-    Audio,
     Begin,
     Close,
     Configure,
@@ -23,6 +19,7 @@ from rtkit.services.messages import (
     ForceEndpoint,
     KeepAlive,
     Refusal,
+    Rejected,
     Reply,
     Rules,
     Said,
@@ -38,6 +35,7 @@ __all__ = ["Server"]
 SEGMENT = 3.0  # seconds after which a segment is closed in the middle of a turn, about
 UTTERANCE_END = 1.0  # seconds; the only value that is done beside endpointing
 SURE, EAGER = 0.24, 0.16  # Flux: seconds of silence to be sure of a turn's end, and to guess it
+SURELY = 0.7  # the confidence that it then takes
 NET0 = "NET-0000: The service failed"
 REFUSALS: Mapping[str, tuple[int, str]] = {
     "no key": (401, "INVALID_AUTH: Invalid credentials."),
@@ -49,16 +47,25 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "too long": (1011, f"{NET0}: the maximum duration"),
     "too early": (1008, "DATA-0000: Audio before its time"),
     "fault": (1011, NET0),
+    "bad audio": (1008, "DATA-0000: not whole samples: {size}"),
+    "invalid": (1008, "DATA-0000: {text}"),
 }
 NOT_DONE = ("multichannel", "diarize", "redact", "search", "replace", "detect_entities")
-V1_ONLY = ("interim_results", "endpointing", "utterance_end_ms", "vad_events", "punctuate")
-IDS = {"request_id": "", "model_uuid": "00000000-0000-4000-8000-000000000000"}
+V1_ONLY = (
+    *("interim_results", "endpointing", "utterance_end_ms", "vad_events", "punctuate"),
+    *("smart_format", "no_delay", "diarize", "diarize_model", "multichannel", "channels"),
+    *("language", "dictation", "filler_words", "detect_entities", "keywords", "search", "replace"),
+)
+THRESHOLDS = ("eot_threshold", "eager_eot_threshold", "eot_timeout_ms")
+MODEL_UUID = "00000000-0000-4000-8000-000000000000"
 
 
 class Server(Double):
     """One session as the service sees it: by its path, v1 or Flux."""
 
     PATHS: ClassVar[tuple[str, ...]] = (PATH, FLUX_PATH)
+    SUBPROTOCOLS: ClassVar[tuple[str, ...]] = ("token", "bearer")
+    BACKLOG: ClassVar[float] = math.inf  # what comes too fast is delayed
     REFUSALS: ClassVar[Mapping[str, tuple[int, str]]] = REFUSALS
     SCHEMES: ClassVar[tuple[str, ...]] = ("token", "bearer")
 
@@ -66,48 +73,54 @@ class Server(Double):
         self._query: dict[str, Any] = dict(query)
         self._flux = path == FLUX_PATH
         self._voice: _Segments | _Turns = _Turns() if self._flux else _Segments()
-        self._mulaw = False
+
+    @classmethod
+    def credential(cls, query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
+        """A key in the header, or where a browser can put it: behind the subprotocol."""
+        scheme, _, key = headers.get("sec-websocket-protocol", "").partition(",")
+        if scheme.strip().lower() in cls.SUBPROTOCOLS:
+            return key.strip()
+        return super().credential(query, headers)
 
     # What the client says.
 
     def open(self) -> tuple[Said, ...]:
-        return (Configure(self._rules()),)
+        return (Configure(self._rules(self._query)),)
 
     def read(self, frame: bytes | str) -> tuple[Said, ...]:
         if isinstance(frame, bytes):
-            if not frame or (len(frame) % 2 and not self._mulaw):
-                raise Refusal(
-                    1008,
-                    f"DATA-0000: not whole samples: {counted(len(frame), 'byte')}",
-                )
-            return (Audio(from_mulaw(frame) if self._mulaw else frame, len(frame)),)
-        try:
-            message = json.loads(frame)
-            kind = message["type"]
-        except (ValueError, LookupError, TypeError, RecursionError):
-            raise Refusal(1008, f"DATA-0000: {frame[:60]} is not a message") from None
+            return (self.audio(frame),)
+        kind, message = self.message(frame)
         if kind == "CloseStream":
             return (Finish(),)
         if kind == ("ForceEndTurn" if self._flux else "Finalize"):
             return (ForceEndpoint(),)
         if kind == "KeepAlive" and not self._flux:
             return (KeepAlive(),)
-        if kind == "Configure" and self._flux and isinstance(message.get("thresholds"), dict):
-            self._query |= message["thresholds"]
-            return (Configure(self._rules()),)
-        raise Refusal(1008, f"DATA-0000: {str(kind)[:60]} is not supported by the embedded service")
+        if kind == "Configure":
+            return (self._configure(Asked(message, _invalid)),)
+        raise self.invalid(f"{str(kind)[:60]} is not supported by the embedded service")
 
-    def _rules(self) -> Rules:
-        asked = Asked(self._query, _invalid)
+    def _configure(self, asked: Asked) -> Said:
+        """Other thresholds, or formats; what cannot be done changes nothing."""
+        try:
+            changes = asked.part("thresholds" if self._flux else "features").given
+            changed = {name: one for name, one in changes.items() if one is not None}
+            rules = self._rules(self._query | changed)
+        except Refusal as refused:
+            return Rejected(refused.text)
+        self._query |= changed
+        self._voice.keyterms = asked.given.get("keyterms") or self._voice.keyterms
+        return Configure(rules)
+
+    def _rules(self, query: Mapping[str, Any]) -> Rules:
+        asked = Asked(query, _invalid)
         encoding = asked.choice("encoding", ("linear16", "mulaw"))
         if encoding is None or "sample_rate" not in asked.given:
             raise _invalid(
                 "give encoding (linear16 or mulaw) and sample_rate: the embedded "
                 "service reads no containers"
             )
-        asked.whole("channels", 1, 1, 1)
-        asked.only(*NOT_DONE)
-        self._mulaw = encoding == "mulaw"
         rate = asked.whole("sample_rate", 16000, 8000, 48000)
         model = asked.text("model", FLUX_MODEL if self._flux else "")
         if self._flux != model.startswith("flux"):
@@ -115,14 +128,16 @@ class Server(Double):
                 f"'{model[:60]}' is at another path: models named flux-... are at "
                 f"{FLUX_PATH}, all others at {PATH}"
             )
-        if self._flux:
-            return _flux_rules(asked, rate, encoding, model)
-        self._voice = _Segments(asked)
-        return _rules(asked, rate, encoding, model)
+        rules = (_flux_rules if self._flux else _rules)(asked, rate, encoding, model)
+        self.mulaw = encoding == "mulaw"
+        self._voice.asked = asked
+        return rules
 
     # What the service says.
 
     def write(self, reply: Reply) -> Iterable[Mapping[str, Any] | Close]:
+        if isinstance(reply, Begin):
+            self._voice.ids = {"request_id": reply.id, "model_uuid": MODEL_UUID}
         if isinstance(reply, ServiceError):
             yield self._voice.error(reply.text)
             yield self.close(reply.code, reply.text, 1011)
@@ -135,6 +150,8 @@ def _invalid(text: str) -> Refusal:
 
 
 def _rules(asked: Asked, rate: int, encoding: str, model: str) -> Rules:
+    asked.whole("channels", 1, 1, 1)
+    asked.only(*NOT_DONE)
     formatted = [asked.truth(name) for name in ("smart_format", "punctuate")]
     silence, utterance = _endpointing(asked), _utterance_end(asked)
     if silence is None:
@@ -173,6 +190,7 @@ def _flux_rules(asked: Asked, rate: int, encoding: str, model: str) -> Rules:
     for name in V1_ONLY:
         if name in asked.given:
             raise _invalid(f"'{name}' is not known at {FLUX_PATH}")
+    asked.only(*NOT_DONE)
     eager = asked.given.get("eager_eot_threshold")
     if eager is not None:
         asked.number("eager_eot_threshold", 0.0, 0.3, 0.9)
@@ -182,20 +200,32 @@ def _flux_rules(asked: Asked, rate: int, encoding: str, model: str) -> Rules:
         encoding,
         model,
         format_turns=True,
-        threshold=asked.number("eot_threshold", 0.7, 0.5, 1.0),
+        threshold=asked.number("eot_threshold", SURELY, 0.5, 1.0),
         min_silence=SURE,
         max_silence=most,
         eager=None if eager is None else EAGER,
     )
 
 
-class _Segments:
+class _Voice:
+    """What both protocols know of a session."""
+
+    def __init__(self) -> None:
+        self.asked = Asked({}, _invalid)
+        self.keyterms: list[str] = []
+        self.ids = {"request_id": "", "model_uuid": MODEL_UUID}
+        self._order = -1
+
+    @property
+    def _request(self) -> dict[str, str]:
+        return {"request_id": self.ids["request_id"]}
+
+
+class _Segments(_Voice):
     """v1: what of the open turn was said for good is not said again."""
 
-    def __init__(self, asked: Asked | None = None) -> None:
-        self._asked = asked or Asked({}, _invalid)
-        self._ends = _endpointing(self._asked) is not None  # turns, by speech_final
-        self._order = -1
+    def __init__(self) -> None:
+        super().__init__()
         self._closed = 0  # words of the open turn that were said for good
         self._since = 0.0  # where the open segment begins
         self._spoken: float | None = None  # the last word's end, until UtteranceEnd
@@ -209,6 +239,12 @@ class _Segments:
         match reply:
             case Turn():
                 yield from self._turn(reply)
+            case Configured():
+                yield {"type": "ConfigureSuccess", **self._request, "keyterms": self.keyterms}
+            case Rejected(text):
+                code = "CONFIGURE_INTERNAL_ERROR"
+                said = {"code": code, "description": text}
+                yield {"type": "ConfigureFailure", **self._request, **said}
             case Silence() if self._spoken is not None:
                 yield self._utterance_end()
             case Finalized() if self._forced:
@@ -219,7 +255,7 @@ class _Segments:
                 yield {
                     "type": "Metadata",
                     "transaction_key": "deprecated",
-                    "request_id": "",
+                    **self._request,
                     "sha256": "",
                     "created": "",
                     "duration": audio,
@@ -231,22 +267,23 @@ class _Segments:
         heard = turn.heard or 0.0
         if turn.order != self._order:
             self._order, self._closed = turn.order, 0
-            if turn.words and self._asked.truth("vad_events"):
+            if turn.words and self.asked.truth("vad_events"):
                 at = turn.words[0].start
                 yield {"type": "SpeechStarted", "channel": [0, 1], "timestamp": at}
         words = turn.words[self._closed :]
         if turn.words:
             self._spoken = turn.words[-1].end
         if turn.end_of_turn:
+            ends = _endpointing(self.asked) is not None
             silence, self._forced = turn.cause == "silence", turn.cause == "force_endpoint"
             yield self._results(
                 words,
                 heard,
                 closes=True,
-                ends=silence and self._ends,
+                ends=silence and ends,
                 forced=self._forced,
             )
-            if silence and not self._ends:
+            if silence and not ends:
                 yield self._utterance_end()
             return
         settled = [word for word in words if word.final]
@@ -287,22 +324,22 @@ class _Segments:
             "speech_final": ends,
             "from_finalize": forced,
             "channel": {"alternatives": [best]},
-            "metadata": {**IDS, "model_info": {"name": "", "version": "", "arch": ""}},
+            "metadata": {**self.ids, "model_info": {"name": "", "version": "", "arch": ""}},
         }
 
     def _word(self, word: Word) -> dict[str, Any]:
         said = {**_said(word), "word": word.text.lower().strip('.,;:!?"')}
-        if self._asked.truth("smart_format") or self._asked.truth("punctuate"):
+        if self.asked.truth("smart_format") or self.asked.truth("punctuate"):
             said["punctuated_word"] = word.text
         return said
 
 
-class _Turns:
+class _Turns(_Voice):
     """Flux: all of the turn each time, and what has just become of it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._sequence = 0
-        self._order = -1
         self._eager = False
         self._since = 0.0
 
@@ -315,7 +352,16 @@ class _Turns:
             case Begin(id):
                 yield self._numbered("Connected", request_id=id)
             case Configured():
-                yield self._numbered("ConfigureSuccess", **IDS, thresholds={}, keyterms=[])
+                known = {
+                    name: self.asked.number(name, 0, 0, math.inf)
+                    for name in THRESHOLDS
+                    if name in self.asked.given
+                }
+                said = {"thresholds": known, "keyterms": self.keyterms}
+                yield self._numbered("ConfigureSuccess", **self._request, **said)
+            case Rejected(text):
+                said = {"code": "INVALID_CONFIGURE", "description": text}
+                yield self._numbered("ConfigureFailure", **self._request, **said)
             case Turn(words=words) if words:
                 yield self._turn(reply)
             case Termination():
@@ -343,8 +389,11 @@ class _Turns:
         }
         self._since = turn.heard or 0.0
         if turn.end_of_turn:
-            said["trigger"] = "model" if turn.cause == "silence" else "manual"
-        return self._numbered("TurnInfo", **IDS, **said)
+            sure = turn.confidence > self.asked.number("eot_threshold", SURELY, 0, 1)
+            said["trigger"] = "model" if sure else "timeout"
+            if turn.cause != "silence":
+                said["trigger"] = "manual"
+        return self._numbered("TurnInfo", **self.ids, **said)
 
     def _numbered(self, kind: str, **said: Any) -> dict[str, Any]:
         self._sequence += 1

@@ -122,13 +122,14 @@ class Items(Reader):
         self._texts: dict[str, str] = {}
         self._ends: dict[str, float] = {}  # up to where it had heard, by its voice detection
         self._left: set[str] = set()  # committed, and not transcribed
-        self._asked = False
+        self._asked = self._begun = False
 
     def message(self, message: Any) -> Iterator[Reply]:
         kind = str(message["type"])
         item = str(message.get("item_id", ""))
         match kind.removeprefix(KIND):
             case "session.updated":
+                self._begun = True
                 yield Begin(str(message["session"].get("id", "")))
             case "delta":
                 self._texts[item] = self._texts.get(item, "") + str(message["delta"])
@@ -154,8 +155,10 @@ class Items(Reader):
                     self._asked = True
                     yield from self._settle("")
                 else:
+                    # Of what the client did wrong most is forgiven, if the session has begun.
+                    ends = not self._begun or error.get("type") != "invalid_request_error"
                     name = error.get("code") or error["type"]
-                    yield ServiceError(None, f"{name}: {error['message']}")
+                    yield ServiceError(None, f"{name}: {error['message']}", ends)
             case _:
                 yield Other(kind)
 
@@ -229,6 +232,7 @@ DIALECT = Dialect(
     asks=ASKS,
     public=PUBLIC,
     bearer=True,
+    sent_as={"format": {"type": "audio/pcm", "rate": 24000}},
     limits=Limits(
         max_chunk=240.0,
         rates=(24000,),

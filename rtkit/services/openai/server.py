@@ -6,16 +6,13 @@ Which of the two it is the client's first ``session.update`` tells: vLLM's has n
 from __future__ import annotations
 
 import base64
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from rtkit.boundary.text import counted
 from rtkit.services.asked import Asked
 from rtkit.services.double import Double
-from rtkit.services.encodings import from_mulaw
 from rtkit.services.messages import (
     Audio,
     Begin,
@@ -28,6 +25,7 @@ from rtkit.services.messages import (
     ForceEndpoint,
     Other,
     Refusal,
+    Rejected,
     Reply,
     Rules,
     Said,
@@ -50,6 +48,8 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "too long": (1001, "session_expired: Your session hit the maximum duration."),
     "too early": (INVALID, "invalid_request_error: Audio before session.update"),
     "fault": (1011, "server_error: The server had an error."),
+    "bad audio": (INVALID, "invalid_request_error: not whole samples: {size}"),
+    "invalid": (INVALID, "invalid_request_error: {text}"),
 }
 RATES = {"audio/pcm": 24000, "audio/pcmu": 8000}
 VLLM_RATE = 16000
@@ -59,10 +59,11 @@ class Server(Double):
     """One session as the service sees it."""
 
     PATHS: ClassVar[tuple[str, ...]] = (PATH,)
+    MAX_DURATION: ClassVar[float] = 3600.0
     REFUSALS: ClassVar[Mapping[str, tuple[int, str]]] = REFUSALS
 
     def __init__(self, query: Mapping[str, str], path: str) -> None:
-        self._vllm = self._mulaw = self._detects = False
+        self._vllm = self._detects = False
         self._session: dict[str, Any] = {"type": "transcription"}
         self._events = 0
         self._order: int | None = None  # the turn that was begun
@@ -83,39 +84,40 @@ class Server(Double):
         return ()
 
     def read(self, frame: bytes | str) -> tuple[Said, ...]:
+        """What it cannot take is an error, after which the session goes on."""
         try:
-            message = json.loads(frame)
-            kind = message["type"]
-        except (ValueError, LookupError, TypeError, RecursionError):
-            raise _invalid(f"{frame[:60]!s} is not an event") from None
+            return (self._event_of(frame),)
+        except Refusal as refused:
+            return (Rejected(refused.text),)
+
+    def _event_of(self, frame: bytes | str) -> Said:
+        kind, message = self.message(frame)
         match kind:
             case "input_audio_buffer.append":
-                return (self._audio(message.get("audio")),)
+                return self._audio(message.get("audio"))
             case "input_audio_buffer.commit" if not self._vllm:
-                return (ForceEndpoint(),)
+                return ForceEndpoint()
             case "input_audio_buffer.commit":
-                return (Finish() if message.get("final") else Other("start"),)
+                return Finish() if message.get("final") else Other("start")
             case "session.update" if isinstance(message.get("session"), dict):
-                return (Configure(self._rules(message["session"])),)
+                return Configure(self._rules(message["session"]))
             case "session.update" if message.get("model"):
                 self._vllm = True
                 rules = _rules(VLLM_RATE, "pcm16", str(message["model"]), math.inf)
-                return (Configure(rules),)
-        raise _invalid(f"{str(kind)[:60]} is not supported by the embedded service")
+                return Configure(rules)
+        raise self.invalid(f"{str(kind)[:60]} is not supported by the embedded service")
 
     def _audio(self, audio: object) -> Audio:
         try:
             pcm = base64.b64decode(str(audio), validate=True)
         except ValueError:
-            raise _invalid("audio is not base64") from None
-        if not pcm or (len(pcm) % 2 and not self._mulaw):
-            raise _invalid(f"not whole samples: {counted(len(pcm), 'byte')}")
-        return Audio(from_mulaw(pcm) if self._mulaw else pcm, len(pcm))
+            raise self.invalid("audio is not base64") from None
+        return self.audio(pcm)
 
     def _rules(self, session: Mapping[str, Any]) -> Rules:
-        whole = Asked(session, _invalid)
+        whole = Asked(session, self.invalid)
         if whole.choice("type", ("transcription",)) is None:
-            raise _invalid(
+            raise self.invalid(
                 "session.type is missing; the embedded service implements 'transcription'"
             )
         audio = whole.part("audio").part("input")
@@ -125,15 +127,16 @@ class Server(Double):
         how.whole("rate", rate, rate, rate)
         model = audio.part("transcription").text("model")
         if not model:
-            raise _invalid("audio.input.transcription.model is missing")
-        self._detects = bool(asked.given)
-        if self._detects and model.startswith(WITHOUT_VAD):
-            raise _invalid(f"turn_detection must be null for {model[:60]}")
+            raise self.invalid("audio.input.transcription.model is missing")
+        detects = bool(asked.given)
+        if detects and model.startswith(WITHOUT_VAD):
+            raise self.invalid(f"turn_detection must be null for {model[:60]}")
         asked.choice("type", ("server_vad",))
         silence = asked.whole("silence_duration_ms", 500, 1, 60000) / 1000
-        silence = silence if self._detects else math.inf
-        self._session, self._mulaw = dict(session), encoding == "audio/pcmu"
+        silence = silence if detects else math.inf
         threshold = asked.number("threshold", 0.5, 0, 1)
+        self._session, self._detects = dict(session), detects
+        self.mulaw = encoding == "audio/pcmu"
         return replace(_rules(rate, encoding, model, silence), vad=threshold)
 
     # What the service says.
@@ -154,6 +157,8 @@ class Server(Double):
             case Termination() if self._vllm:
                 text = " ".join(self._text)
                 yield {"type": "transcription.done", "text": text, "usage": {}}
+            case Rejected(text):
+                yield self._error(text)
             case ServiceError(code, text):
                 yield self._error(text)
                 yield self.close(code, text, INVALID)
@@ -211,10 +216,6 @@ class Server(Double):
 
 def _rules(rate: int, encoding: str, model: str, silence: float) -> Rules:
     return Rules(rate, encoding, model, format_turns=True, min_silence=silence, max_silence=silence)
-
-
-def _invalid(text: str) -> Refusal:
-    return Refusal(INVALID, f"invalid_request_error: {text}")
 
 
 def _text(turn: Turn) -> str:

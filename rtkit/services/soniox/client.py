@@ -174,6 +174,7 @@ DIALECT = Dialect(
     shutdown=lambda chunks: (Step("", Termination),),
     default_model=MODEL,
     asks=ASKS,
+    sent_as={"audio_format": "pcm_s16le", "num_channels": 1},
     keep_alive=(json.dumps({"type": "keepalive"}), 5.0),
     public=PUBLIC,
     bearer=True,

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from rtkit.boundary.text import counted
 from rtkit.services.asked import Asked
 from rtkit.services.double import Double
-from rtkit.services.encodings import from_mulaw
 from rtkit.services.messages import (
-    Audio,
     Close,
     Configure,
     Finalized,
@@ -20,7 +16,6 @@ from rtkit.services.messages import (
     ForceEndpoint,
     KeepAlive,
     Other,
-    Refusal,
     Reply,
     Rules,
     Said,
@@ -45,6 +40,8 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "too long": (503, "Cannot continue request. Please restart the request."),
     "too early": (400, "Audio before the start request."),
     "fault": (500, "The server had an error processing your request."),
+    "bad audio": (400, "Invalid request: not whole samples: {size}"),
+    "invalid": (400, "Invalid request: {text}"),
 }
 NOT_DONE = (
     *("translation", "enable_speaker_diarization", "enable_language_identification"),
@@ -56,10 +53,11 @@ class Server(Double):
     """One session as the service sees it."""
 
     PATHS: ClassVar[tuple[str, ...]] = (PATH,)
+    MAX_DURATION: ClassVar[float] = 300 * 60.0
     REFUSALS: ClassVar[Mapping[str, tuple[int, str]]] = REFUSALS
 
     def __init__(self, query: Mapping[str, str], path: str) -> None:
-        self._configured = self._mulaw = False
+        self._configured = False
         self._said = 0  # words of the open turn that were said for good
         self._settled = 0.0  # up to where words are final
 
@@ -76,37 +74,33 @@ class Server(Double):
                 raise self.refusal("too early")
             if not frame:  # unlike an empty text it says nothing
                 return (Other("empty"),)
-            if len(frame) % 2 and not self._mulaw:
-                raise _invalid(f"not whole samples: {counted(len(frame), 'byte')}")
-            return (Audio(from_mulaw(frame) if self._mulaw else frame, len(frame)),)
-        try:
-            message = json.loads(frame)
-            kind = message.get("type")
-        except (ValueError, AttributeError, RecursionError):
-            raise _invalid(f"{frame[:60]} is not a request") from None
+            return (self.audio(frame),)
+        kind, message = self.message(frame)
         if not self._configured:
-            rules = self._rules(Asked(message, _invalid))
+            rules = self._rules(Asked(message, self.invalid))
             self._configured = True
             return (Configure(rules),)
         if kind == "keepalive":
             return (KeepAlive(),)
         if kind == "finalize":
             return (ForceEndpoint(),)
-        raise _invalid(f"'{str(kind)[:60]}' is not a control request")
+        raise self.invalid(f"'{str(kind)[:60]}' is not a control request")
 
     def _rules(self, asked: Asked) -> Rules:
         model = asked.text("model")
         if not model:
-            raise _invalid("Missing model")
+            raise self.invalid("Missing model")
+        if "api_key" in asked.given:
+            raise self.invalid("Give the API key once: the header is enough, without api_key")
         encoding = asked.choice("audio_format", ("pcm_s16le", "mulaw"))
         if encoding is None or "sample_rate" not in asked.given:
-            raise _invalid(
+            raise self.invalid(
                 "Give audio_format (pcm_s16le or mulaw) and sample_rate: the embedded service "
                 "reads no containers"
             )
         asked.whole("num_channels", 1, 1, 1)
         asked.only(*NOT_DONE)
-        self._mulaw = encoding == "mulaw"
+        self.mulaw = encoding == "mulaw"
         most = asked.whole("max_endpoint_delay_ms", 2000, 500, 3000) / 1000
         ends = asked.truth("enable_endpoint_detection")
         return Rules(
@@ -167,10 +161,6 @@ def _tokens(word: Word, space: str) -> Iterator[dict[str, Any]]:
             "confidence": word.confidence,
             "is_final": word.final,
         }
-
-
-def _invalid(text: str) -> Refusal:
-    return Refusal(400, f"Invalid request: {text}")
 
 
 def _mark(text: str) -> dict[str, Any]:

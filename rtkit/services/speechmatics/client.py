@@ -152,7 +152,8 @@ def _added(
     said = list(words)
     for result in results:
         best = result["alternatives"][0]
-        text, sure = str(best["content"]), float(best.get("confidence", 0.0))
+        text = str(best["content"])
+        sure = float(best.get("confidence", 0.0)) if final else 0.0  # it means nothing in partials
         if said and result.get("attaches_to") == "previous":
             said[-1] = replace(said[-1], text=said[-1].text + text)
         else:

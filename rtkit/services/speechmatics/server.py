@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from rtkit.boundary.text import counted
 from rtkit.services.asked import Asked
 from rtkit.services.double import Double
-from rtkit.services.encodings import from_mulaw
 from rtkit.services.messages import (
-    Audio,
     Begin,
     Close,
     Configure,
@@ -43,8 +39,11 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "too long": (1008, "session_timeout: The session reached its maximum duration"),
     "too early": (1003, "protocol_error: Audio before StartRecognition"),
     "fault": (4013, "job_error: An internal error happened"),
+    "bad audio": (1003, "data_error: not whole samples: {size}"),
+    "invalid": (1003, "invalid_message: {text}"),
 }
 MARKS = ".,?!;:"
+MAY_CHANGE = ("max_delay", "max_delay_mode", "enable_partials")  # in the middle of a session
 NOT_DONE = ("diarization", "translation_config", "audio_events_config")
 
 
@@ -52,6 +51,7 @@ class Server(Double):
     """One session as the service sees it."""
 
     PATHS: ClassVar[tuple[str, ...]] = (PATH,)
+    MAX_DURATION: ClassVar[float] = 48 * HOUR
     REFUSALS: ClassVar[Mapping[str, tuple[int, str]]] = REFUSALS
 
     def __init__(self, query: Mapping[str, str], path: str) -> None:
@@ -72,16 +72,13 @@ class Server(Double):
 
     def read(self, frame: bytes | str) -> tuple[Said, ...]:
         if isinstance(frame, bytes):
-            return (self._heard(frame),)
-        try:
-            message = json.loads(frame)
-            kind = message["message"]
-        except (ValueError, LookupError, TypeError, RecursionError):
-            raise _invalid(f"{frame[:60]} is not a message") from None
+            self._came += 1
+            return (self.audio(frame),)
+        kind, message = self.message(frame, "message")
         if kind == "StartRecognition" and self._asked is None:
             asked, audio = message.get("transcription_config"), message.get("audio_format")
             if not isinstance(asked, dict) or not isinstance(audio, dict):
-                raise _invalid("Give audio_format and transcription_config")
+                raise self.invalid("Give audio_format and transcription_config")
             _config(message).only(*NOT_DONE)
             self._asked, self._audio = asked, audio
             return (Configure(self._rules()),)
@@ -94,27 +91,27 @@ class Server(Double):
                 return (Finish(),)
             case "ForceEndOfUtterance":
                 return (ForceEndpoint(),)
-            case "SetRecognitionConfig" if isinstance(message.get("transcription_config"), dict):
-                self._asked |= message["transcription_config"]
+            case "SetRecognitionConfig":
+                changes = _config(message).part("transcription_config").given
+                for name, value in changes.items():
+                    if name not in MAY_CHANGE and value != self._asked.get(name):
+                        raise _config_error(f"'{name[:60]}' cannot change in a session")
+                self._asked |= changes
                 return (Configure(self._rules()),)
-        raise _invalid(f"{str(kind)[:60]} is not supported by the embedded service")
-
-    def _heard(self, frame: bytes) -> Audio:
-        encoding = self._audio.get("encoding")
-        if self._asked is not None and (not frame or (encoding != "mulaw" and len(frame) % 2)):
-            raise Refusal(1003, f"data_error: not whole samples: {counted(len(frame), 'byte')}")
-        self._came += 1
-        return Audio(from_mulaw(frame) if encoding == "mulaw" else frame, len(frame))
+        raise self.invalid(f"{str(kind)[:60]} is not supported by the embedded service")
 
     def _rules(self) -> Rules:
         audio, asked = _config(self._audio), _config(self._asked or {})
         if audio.choice("type", ("raw",)) is None:
-            raise _invalid("Give audio_format.type; the embedded service accepts only raw audio")
+            raise self.invalid(
+                "Give audio_format.type; the embedded service accepts only raw audio"
+            )
         encoding = audio.choice("encoding", ("pcm_s16le", "mulaw"))
         if encoding is None or "sample_rate" not in audio.given:
-            raise _invalid("Give audio_format.encoding and audio_format.sample_rate")
+            raise self.invalid("Give audio_format.encoding and audio_format.sample_rate")
         if not asked.text("language"):
-            raise _invalid("Give transcription_config.language")
+            raise self.invalid("Give transcription_config.language")
+        self.mulaw = encoding == "mulaw"
         asked.number("max_delay", 4.0, 0.7, 4.0)
         asked.choice("max_delay_mode", ("flexible", "fixed"))
         asked.only(*NOT_DONE)
@@ -175,11 +172,11 @@ class Server(Double):
 
 
 def _config(given: Mapping[str, Any]) -> Asked:
-    return Asked(given, lambda text: Refusal(1003, f"invalid_config: {text}"))
+    return Asked(given, _config_error)
 
 
-def _invalid(text: str) -> Refusal:
-    return Refusal(1003, f"invalid_message: {text}")
+def _config_error(text: str) -> Refusal:
+    return Refusal(1003, f"invalid_config: {text}")
 
 
 def _results(word: Word) -> Iterator[dict[str, Any]]:

@@ -29,6 +29,9 @@ from rtkit.services.service import Tokens
 
 class Server:
     PATHS: ClassVar[tuple[str, ...]] = ("/listen",)
+    SUBPROTOCOLS: ClassVar[tuple[str, ...]] = ()
+    BACKLOG: ClassVar[float] = 300.0
+    MAX_DURATION: ClassVar[float] = 3600.0
 
     def __init__(self, query: Mapping[str, str], path: str = "") -> None:
         assert query["lang"] == "parrot"
