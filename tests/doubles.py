@@ -16,6 +16,7 @@ from rtkit.audio import Clip
 from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Script
 from rtkit.loopback.in_memory import InMemoryConnection
+from rtkit.loopback.log import Log
 from rtkit.loopback.options import Options
 from rtkit.loopback.replay import Record
 from rtkit.loopback.server import serve_loopback
@@ -89,13 +90,13 @@ SDK_SCRIPT = spoken(
 
 
 @contextlib.asynccontextmanager
-async def speaking(protocol: str, **options: Any) -> AsyncIterator[str]:
+async def speaking(protocol: str, log: Log | None = None, **options: Any) -> AsyncIterator[str]:
     """The embedded service on a port of this loop; it hears as fast as it is spoken to.
 
     By the fixture `way` it is reached through a tap, too.
     """
     how = {"script": SDK_SCRIPT, "delay": 0.0, "max_speed": 1e6, "key": KEY, **options}
-    async with serve_loopback(0, Options(protocol=protocol, **how)) as server:
+    async with serve_loopback(0, Options(protocol=protocol, **how), log=log) as server:
         host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         if not os.environ.get("THROUGH_THE_TAP"):
             yield host

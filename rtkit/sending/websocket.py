@@ -7,11 +7,12 @@ import functools
 import logging
 import socket
 import ssl
+from asyncio.staggered import staggered_race
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
 
 from rtkit.boundary.secrets import StrikeOut, without_user
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Failure", "WebSocket", "open_websocket"]
 
 CLOSE_TIMEOUT = 2.0  # seconds that the other side may take to close
+HEAD_START = 0.25  # seconds before another of the host's addresses is tried, too
 UNREAD = 1 << 22  # bytes that the other side may leave unread: audio is refused long before
 LONGEST_MESSAGE = 1 << 20  # bytes; three hours of words in one turn are less
 
@@ -151,12 +153,8 @@ async def open_websocket(endpoint: Endpoint, dialect: str) -> WebSocket:
     strike_out = StrikeOut([*endpoint.secrets(public), *_of_proxies()])
     failure, stopped = Failure(""), None
     try:
-        for place, last in await _places(endpoint):
-            try:
-                return WebSocket(await _connect(endpoint, place), strike_out)
-            except OSError:
-                if last:
-                    raise
+        place = {} if endpoint.local or getproxies() else {"sock": await _reach(endpoint)}
+        return WebSocket(await _connect(endpoint, place), strike_out)
     except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as interruption:
         stopped = type(interruption), interruption.args
     except Exception as error:
@@ -207,9 +205,10 @@ def _refused(response: Response, host: str, dialect: str, strike_out: StrikeOut)
             f"{host} redirects to {told(to) or 'nowhere'}. rtkit does not follow, because it "
             f"would send the key and the audio there. If you trust it, use it as the host."
         )
-    body = (response.body or b"")[:2000].decode("utf-8", "replace")
-    words = told(strike_out(body)) if "<" not in body else ""  # a page is nothing to quote
-    closure = explain(status, dialect=dialect)
+    said = response.headers.get(dialect_named(dialect).error_header or "-")
+    said = said or (response.body or b"")[:2000].decode("utf-8", "replace")
+    words = told(strike_out(said)) if "<" not in said else ""  # a page is nothing to quote
+    closure = explain(status, words, dialect=dialect)
     return Failure(
         f"{host} refused the connection with HTTP status {status}"
         + (f' and the message "{words}". ' if words else ". ")
@@ -252,19 +251,36 @@ async def _connect(endpoint: Endpoint, place: Mapping[str, Any]) -> ClientConnec
     )
 
 
-async def _places(endpoint: Endpoint) -> list[tuple[dict[str, Any], bool]]:
-    """Where the host can be reached, and whether that is the last place.
+async def _reach(endpoint: Endpoint) -> socket.socket:
+    """A connection to the first of the host's addresses that lets itself be connected to.
 
-    A loop resolves names on threads of its own, and whoever closes it waits for them, however long
-    a resolver takes; for this one nobody waits. This machine needs no resolver, and a proxy asks
-    its own.
+    Each is given a little time before the next one is tried, too (RFC 8305): one that swallows
+    packets must not hold up the rest. A loop resolves names on threads of its own, and whoever
+    closes it waits for them, however long a resolver takes; for this one nobody waits.
     """
-    if endpoint.local or getproxies():
-        return [({}, True)]
-    ask = partial(socket.getaddrinfo, endpoint.host, None, type=socket.SOCK_STREAM)
-    found = await asyncio.wrap_future(in_thread("rtkit-resolve", ask))
-    hosts = list(dict.fromkeys(str(address[0]) for *_, address in found))
-    return [({"host": host}, host == hosts[-1]) for host in hosts]
+    parts = urlsplit(endpoint.url)
+    port = parts.port or (80 if parts.scheme == "ws" else 443)
+    ask = partial(socket.getaddrinfo, endpoint.host, port, type=socket.SOCK_STREAM)
+    found = dict.fromkeys(await asyncio.wrap_future(in_thread("rtkit-resolve", ask)))
+    tries = [partial(_connected, *where) for where in found]
+    connected: socket.socket | None
+    connected, _, failures = await staggered_race(tries, HEAD_START)
+    if connected is None:
+        raise next(one for one in failures if one is not None)
+    return connected
+
+
+async def _connected(
+    family: int, kind: int, protocol: int, _: str, address: tuple[Any, ...]
+) -> socket.socket:
+    one = socket.socket(family, kind, protocol)
+    try:
+        one.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(one, address)
+    except BaseException:
+        one.close()
+        raise
+    return one
 
 
 def _passing(error: Exception) -> bool:

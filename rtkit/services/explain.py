@@ -235,7 +235,8 @@ def _of_exception(error: BaseException, dialect: str) -> Closure:
         frame = error.rcvd
         return _by_words_and_code(frame and frame.code, frame.reason if frame else "", dialect)
     if (response := getattr(error, "response", None)) is not None:  # its InvalidStatus
-        return _by_words_and_code(response.status_code, "", dialect)
+        said = bytes(getattr(response, "body", None) or b"").decode("utf-8", "replace")
+        return _by_words_and_code(response.status_code, said, dialect)
     if isinstance(error, TimeoutError):
         return _NO_ANSWER
     if isinstance(error, OSError):

@@ -186,7 +186,7 @@ def test_names_and_services_belong_together(make_clip: MakeClip) -> None:
 
 async def over_sockets(clip: Clip) -> dict[str, Session]:
     async with contextlib.AsyncExitStack() as stack:
-        how = {"script": SAID, "max_speed": 1.25}
+        how: dict[str, Any] = {"script": SAID, "max_speed": 1.25}
         hosts = [
             await stack.enter_async_context(speaking(name, **how))
             for name in ("deepgram", "soniox")

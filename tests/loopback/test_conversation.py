@@ -364,6 +364,10 @@ def test_a_burst_is_heard_no_faster_than_the_service_hears() -> None:
         ({"interruption_delay": "1001"}, "interruption_delay"),
         ({"domain": "law"}, "domain"),
         ({"noise_suppression_model": "x"}, "voice_focus"),
+        ({"prompt": "x" * 1751}, "prompt"),
+        ({"agent_context": "[" * 1751}, "agent_context"),
+        ({"keyterms_prompt": json.dumps(["x"] * 101)}, "keyterms_prompt"),
+        ({"language_codes": json.dumps(["en"] * 11)}, "language_codes"),
     ],
 )
 def test_a_bad_parameter_is_named_before_begin(query: dict[str, str], named: str) -> None:
@@ -430,6 +434,7 @@ def test_force_endpoint_ends_the_open_turn_and_nothing_else() -> None:
     [
         ({"max_turn_silence": 400}, 2),
         ({"max_turn_silence": None}, 1),
+        ({"keyterms_prompt": ["x"] * 100, "prompt": "x" * 1750}, 1),
         ({"prompt": "x", "sample_rate": 16000, "encoding": "x"}, 1),  # rate and encoding stay
         ({"keyterms_prompt": ["one"], "language_codes": [], "made_up": {}}, 1),
         ({"end_of_turn_confidence_threshold": 0.0}, 2),

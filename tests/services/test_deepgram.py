@@ -8,9 +8,14 @@ from typing import Any
 
 import pytest
 from conftest import MakeClip, simulate, spoken
-from doubles import talk
+from doubles import KEY, speaking, talk
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Subprotocol
 
 import rtkit
+from rtkit.loopback.conversation import Behavior, Conversation, Say
+from rtkit.loopback.engines import Energy
 from rtkit.sending.stream import stream
 from rtkit.services.deepgram.client import DIALECT, VARIANTS, Deepgram
 from rtkit.services.deepgram.server import Server
@@ -192,7 +197,10 @@ def test_which_silence_ends_a_turn(asked: dict[str, str], silence: float, partia
         ("/v1/listen", {"utterance_end_ms": "1000"}, "needs interim_results"),
         ("/v1/listen", {"model": "flux-general-en"}, "at another path"),
         ("/v2/listen", {"model": "nova-3"}, "at another path"),
-        ("/v2/listen", {"endpointing": "300"}, "'endpointing' is not known at /v2/listen"),
+        *(
+            ("/v2/listen", {name: "1"}, f"'{name}' is not known at /v2/listen")
+            for name in ("endpointing", "smart_format", "diarize", "channels", "language")
+        ),
         ("/v2/listen", {"eot_threshold": "0.2"}, "not between 0.5 and 1"),
         ("/v2/listen", {"eot_timeout_ms": "100"}, "not between 500 and 60000"),
     ],
@@ -205,11 +213,88 @@ def test_what_cannot_be_asked_for_is_a_400(path: str, asked: dict[str, str], wor
     assert rtkit.explain(400, refused.value.text, dialect="deepgram").name == "bad input"
 
 
+V1 = {"model": "nova-3", "encoding": "linear16", "sample_rate": "8000"}
+V2 = {**V1, "model": "flux-general-en"}
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "message", "kind", "told"),
+    [
+        ("/v1/listen", V1, {"keyterms": ["rtkit"]}, "Success", {"keyterms": ["rtkit"]}),
+        ("/v1/listen", V1, {"features": {"smart_format": True}}, "Success", {"keyterms": []}),
+        ("/v1/listen", V1, {"features": 7}, "Failure", {"code": "CONFIGURE_INTERNAL_ERROR"}),
+        ("/v1/listen", V1, {"features": {"diarize": True}}, "Failure", {}),
+        (
+            "/v2/listen",
+            V2,
+            {"thresholds": {"eot_timeout_ms": 700, "eot_threshold": None}},
+            "Success",
+            {"thresholds": {"eot_timeout_ms": 700}, "keyterms": [], "sequence_id": 1},
+        ),
+        ("/v2/listen", V2, {"thresholds": {"eot_threshold": 0.2}}, "Failure", {"sequence_id": 1}),
+    ],
+)
+def test_what_is_configured_in_the_middle_is_answered_and_the_session_goes_on(
+    path: str, query: dict[str, str], message: Any, kind: str, told: dict[str, Any]
+) -> None:
+    talk = Conversation(
+        Server(query, path), engine=Energy, behavior=Behavior(), now=0, session_id="s", expires_at=0
+    )
+    talk.take(0)
+    talk.receive(json.dumps({"type": "Configure", **message}), 1)
+    (said,) = [json.loads(one.text) for one in talk.take(1) if isinstance(one, Say)]
+    assert said["type"] == f"Configure{kind}"
+    assert said["request_id"] == "s"
+    assert {name: said[name] for name in told} == told
+    assert not talk.closed
+    assert talk.rules is not None
+    assert talk.rules.max_silence == (0.7 if "thresholds" in told else talk.rules.max_silence)
+    assert talk.rules.format_turns is (path == "/v2/listen" or "smart_format" in str(message))
+
+
+def test_flux_tells_what_ended_a_turn(make_clip: MakeClip) -> None:
+    """Its model where it was sure, and else the time-out."""
+    script = spoken(("Sure.", 0.1, 0.3), ("and", 1.0, 1.2))
+    found = simulate(
+        talk(make_clip(2.5, reference=script), "deepgram.flux", parameters={"eot_timeout_ms": 500})
+    )
+    said = [json.loads(message.text) for message in found.messages]
+    ends = [(one["transcript"], one["trigger"]) for one in said if "trigger" in one]
+    assert ends == [("Sure.", "model"), ("and", "timeout")]
+    assert len({one["request_id"] for one in said}) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "key"),
+    [
+        ({"authorization": "Token sesame"}, "sesame"),
+        ({"authorization": "Bearer sesame"}, "sesame"),
+        ({"sec-websocket-protocol": "token, sesame"}, "sesame"),
+        ({"sec-websocket-protocol": "other"}, None),
+        ({}, None),
+    ],
+)
+def test_where_a_client_puts_its_key(headers: dict[str, str], key: str | None) -> None:
+    assert Server.credential({}, headers) == key
+
+
+def test_a_browser_gets_the_subprotocol_that_it_asked_for() -> None:
+    async def session(*asked: Subprotocol) -> str | None:
+        query = "model=nova-3&encoding=linear16&sample_rate=8000"
+        async with speaking("deepgram") as host:
+            url = f"ws://{host}/v1/listen?{query}"
+            async with connect(url, subprotocols=asked, proxy=None) as connection:
+                return connection.subprotocol
+
+    assert asyncio.run(session(Subprotocol("token"), Subprotocol(KEY))) == "token"
+    with pytest.raises(InvalidStatus) as refused:
+        asyncio.run(session(Subprotocol("token"), Subprotocol("other")))
+    assert refused.value.response.headers["dg-error"].startswith("INVALID_AUTH")
+
+
 @pytest.mark.parametrize("frame", ["{", "[]", '{"type": "Dance"}', b"", b"123", '{"type": []}'])
 def test_a_frame_that_is_none_is_a_data_0000(frame: str | bytes) -> None:
-    server = Server(
-        {"model": "nova-3", "encoding": "linear16", "sample_rate": "8000"}, "/v1/listen"
-    )
+    server = Server(V1, "/v1/listen")
     server.open()
     with pytest.raises(Refusal, match="DATA-0000"):
         server.read(frame)

@@ -7,6 +7,8 @@ dialect adds a row to `RULES`.
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 import pickle
 from dataclasses import replace
 from functools import cache
@@ -24,6 +26,7 @@ import rtkit
 from rtkit.analysis.timing.latency import Latency, turn_latency, word_latency
 from rtkit.analysis.timing.turns import heard_words
 from rtkit.audio import Clip, open_clip
+from rtkit.loopback.log import Log
 from rtkit.loopback.options import Options
 from rtkit.recording import StreamError
 from rtkit.sending.stream import stream
@@ -212,6 +215,47 @@ def test_all_its_closures_have_a_cause_and_a_fix(dialect: str) -> None:
         assert closure.evidence, closure
 
 
+@pytest.mark.parametrize(
+    ("dialect", "backlog", "longest"),
+    [
+        ("assemblyai", 300, 10800),
+        ("deepgram", math.inf, 10800),
+        ("deepgram.flux", math.inf, 10800),
+        ("soniox", 300, 300 * 60),
+        ("openai", 300, 3600),
+        ("speechmatics", 300, 48 * 3600),
+    ],
+)
+def test_how_much_and_how_long_are_its_own_limits(
+    dialect: str, backlog: float, longest: float
+) -> None:
+    found = Options(protocol=dialect).behavior
+    assert (found.backlog, found.max_duration) == (backlog, longest)
+    asked = Options(protocol=dialect, backlog=2.0, max_duration=3.0)
+    assert (asked.backlog, asked.max_duration) == (2.0, 3.0)
+    assert Options.from_json(json.loads(json.dumps(asked.to_json()))) == asked
+
+
+@pytest.mark.parametrize(
+    ("dialect", "parameters"),
+    [
+        ("assemblyai", {"encoding": "opus"}),
+        ("deepgram", {"encoding": "mulaw"}),
+        ("deepgram.flux", {"channels": 2}),
+        ("soniox", {"audio_format": "auto"}),
+        ("soniox", {"num_channels": 2}),
+        ("openai", {"format": {"type": "audio/pcmu"}}),
+    ],
+)
+def test_an_encoding_that_is_not_sent_is_refused_before_connecting(
+    make_clip: MakeClip, dialect: str, parameters: dict[str, Any]
+) -> None:
+    service = own(dialect, "127.0.0.1:1", parameters=parameters)
+    (name,) = parameters
+    with pytest.raises(ValueError, match=rf"'{name}'.* must be .*: rtkit sends 16-bit PCM"):
+        asyncio.run(stream(make_clip(0.5), service=service))
+
+
 def test_a_parameter_that_is_nested_too_deeply_is_refused() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
@@ -263,8 +307,10 @@ def own(dialect: str, host: str, key: str = KEY, **more: Any) -> Any:
     return vendor(key=key, host=f"ws://{host}", **special[variant], **more)
 
 
-async def against_its_double(clip: Clip, dialect: str, key: str = KEY, **options: Any) -> Session:
-    async with speaking(dialect, script=clip.reference, **options) as host:
+async def against_its_double(
+    clip: Clip, dialect: str, key: str = KEY, log: Log | None = None, **options: Any
+) -> Session:
+    async with speaking(dialect, log, script=clip.reference, **options) as host:
         return await stream(clip, service=own(dialect, host, key))
 
 
@@ -275,11 +321,28 @@ SAID = spoken(("Hello", 0.05, 0.2), ("there.", 0.25, 0.4))
 def test_its_own_class_runs_whole_sessions_against_its_double(
     make_clip: MakeClip, dialect: str
 ) -> None:
-    one = asyncio.run(against_its_double(make_clip(0.6, reference=SAID), dialect))
+    lines: list[str] = []
+    log = Log(lines.append, protocol=dialect)
+    one = asyncio.run(against_its_double(make_clip(0.6, reference=SAID), dialect, log=log))
     assert one.complete
+    assert lines[-1].endswith(" came")  # what ends a session
     assert one.transcript.lower().rstrip(".") == "hello there"
     assert one.settings.dialect == dialect
     assert rtkit.explain(one).name == "complete"
+
+
+@pytest.mark.parametrize("dialect", ["soniox", "speechmatics", "deepgram.flux", "openai"])
+def test_its_double_takes_chunks_as_long_as_the_service_does(
+    make_clip: MakeClip, dialect: str
+) -> None:
+    """Megabytes each."""
+    clip = make_clip(18.0, rate=48000 if dialect != "openai" else 24000, reference=SAID)
+
+    async def session() -> Session:
+        async with speaking(dialect, script=SAID) as host:
+            return await stream(clip, chunk=18.0, pacing="unpaced", service=own(dialect, host))
+
+    assert asyncio.run(session()).complete
 
 
 @EACH

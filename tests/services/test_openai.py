@@ -13,10 +13,14 @@ from conftest import MakeClip, simulate, spoken
 from doubles import speaking, talk
 
 import rtkit
+from rtkit.loopback.engines import Script
+from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.sending.stream import stream
+from rtkit.services.endpoint import Closed
 from rtkit.services.messages import Finalized, Other, Rejected, Reply, ServiceError, Turn
 from rtkit.services.openai.client import DIALECT, VARIANTS, OpenAI
 from rtkit.services.openai.server import Server
+from rtkit.session import Session
 
 KIND = "conversation.item.input_audio_transcription"
 
@@ -244,6 +248,58 @@ def test_what_its_double_cannot_take_is_an_error_and_the_session_goes_on(
     assert isinstance(error, dict)
     assert error["error"]["type"] == "invalid_request_error"
     assert re.search(words, error["error"]["message"])
+
+
+class Misspoken:
+    """A connection on which the client says something wrong, which the service may not forgive."""
+
+    def __init__(self, connection: InMemoryConnection, *, forgives: bool) -> None:
+        self._connection, self._forgives, self._chunks = connection, forgives, 0
+        self.describe, self.close = connection.describe, connection.close
+        self._over: asyncio.Event = asyncio.Event()
+
+    async def send(self, frame: bytes | str) -> None:
+        await self._connection.send(frame)
+        self._chunks += "append" in str(frame)
+        if self._chunks == 3:
+            await self._connection.send('{"type": "response.create"}')
+
+    async def recv(self) -> str:
+        if self._over.is_set():
+            raise Closed(1008)
+        text = await self._connection.recv()
+        if '"error"' in text and not self._forgives:
+            self._over.set()
+        return text
+
+
+@pytest.mark.parametrize("forgives", [True, False])
+def test_an_error_ends_a_session_only_if_the_service_does(
+    make_clip: MakeClip, forgives: bool
+) -> None:
+    clip = make_clip(1.0, rate=24000, reference=spoken(("Hi.", 0.1, 0.3)))
+
+    async def session() -> Session:
+        connection = InMemoryConnection(
+            lambda rate: Script(spoken(("Hi.", 0.1, 0.3)), rate), rate=24000, dialect="openai"
+        )
+        return await stream(clip, connection=Misspoken(connection, forgives=forgives))
+
+    if forgives:
+        found = simulate(session())
+        assert found.complete
+        assert found.transcript == "Hi."
+        assert rtkit.explain(found).name == "complete"
+    else:
+        with pytest.raises(rtkit.StreamError, match=r"response\.create.*not supported") as failure:
+            simulate(session())
+        assert rtkit.explain(failure.value).name == "bad input"
+
+
+def test_an_error_before_the_session_begins_ends_it() -> None:
+    error = {"type": "invalid_request_error", "code": None, "message": "no"}
+    (found,) = DIALECT.reader(24000).read(json.dumps({"type": "error", "error": error}))
+    assert found == ServiceError(None, "invalid_request_error: no")
 
 
 def test_a_session_waits_for_nothing_once_all_is_settled(make_clip: MakeClip) -> None:

@@ -98,6 +98,7 @@ def test_what_tells_nothing_of_a_turn() -> None:
         ({"audio_format": "auto"}, "not one of pcm_s16le, mulaw"),
         ({"audio_format": None, "model": "m"}, "Give audio_format|not one of"),
         ({"num_channels": 2}, "'num_channels'"),
+        ({"api_key": "k"}, "the API key once"),
         ({"enable_speaker_diarization": True}, "does not implement 'enable_speaker_diarization'"),
         ({"max_endpoint_delay_ms": 100}, "not between 500 and 3000"),
     ],

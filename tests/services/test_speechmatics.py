@@ -185,6 +185,10 @@ def test_a_part_that_is_none_is_refused() -> None:
         ("{", "is not a message"),
         ('{"message": "Sing"}', "not supported by the embedded service"),
         (b"123", "not whole samples"),
+        (
+            '{"message": "SetRecognitionConfig", "transcription_config": {"language": "de"}}',
+            "invalid_config: 'language' cannot change",
+        ),
         ('{"message": "EndOfStream", "last_seq_no": 2}', "not between 0 and 1"),
     ],
 )
@@ -193,6 +197,22 @@ def test_what_is_wrong_in_the_middle(frame: str | bytes, words: str) -> None:
     assert isinstance(server.read(bytes(200))[0], Audio)
     with pytest.raises(Refusal, match=words):
         server.read(frame)
+
+
+def test_delay_and_partials_may_change_in_the_middle() -> None:
+    change = {"language": "en", "max_delay": 2.0, "enable_partials": True}
+    message = {"message": "SetRecognitionConfig", "transcription_config": change}
+    (said,) = started().read(json.dumps(message))
+    assert isinstance(said, Configure)
+
+
+def test_the_confidence_of_a_guess_means_nothing() -> None:
+    best = [{"content": "a", "confidence": 0.9}]
+    heard = {"type": "word", "start_time": 0.0, "end_time": 0.1, "alternatives": best}
+    for kind, sure in (("AddPartialTranscript", 0.0), ("AddTranscript", 0.9)):
+        (turn,) = DIALECT.reader(8000).read(json.dumps({"message": kind, "results": [heard]}))
+        assert isinstance(turn, Turn)
+        assert turn.words[0].confidence == sure
 
 
 def test_a_start_without_a_format_begins_nothing() -> None:
