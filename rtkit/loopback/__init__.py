@@ -10,8 +10,9 @@
 - `conversation`: what it says, and when, in rtkit's own words; no I/O
 - `admission`: keys, tokens, and how many sessions
 - `line` and `faults`: a session's frames in both directions, and faults on demand
-- `server`: websockets around conversations, `tls` for those that are encrypted, `log` for who
-  came; `in_memory`: a connection without a network
+- `server`: who gets a session, `skin`: websockets around conversations, `scripts`: what each is to
+  hear, `tls` for those that are encrypted, `log` for who came; `in_memory`: a connection without a
+  network
 - `process`: the child process that a session uses
 
 What a vendor's wire looks like lies in `rtkit.services`.

@@ -13,7 +13,8 @@ import threading
 from typing import Any
 
 from rtkit.loopback.options import Options
-from rtkit.loopback.server import Scripts, serve_loopback
+from rtkit.loopback.scripts import Scripts
+from rtkit.loopback.server import serve_loopback
 from rtkit.reference import Reference
 
 

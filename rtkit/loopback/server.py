@@ -10,10 +10,9 @@ import math
 import ssl
 import time
 import uuid
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -22,91 +21,35 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from rtkit.boundary.text import counted, told
 from rtkit.loopback.admission import Visit
 from rtkit.loopback.conversation import MAX_DURATION, Conversation
-from rtkit.loopback.engines import Energy, Engine, Script, SlowEngine
+from rtkit.loopback.engines import Engine, SlowEngine
 from rtkit.loopback.faults import read_faults
 from rtkit.loopback.line import Demand, Line
 from rtkit.loopback.log import Log
 from rtkit.loopback.options import Options
 from rtkit.loopback.recognizer import Recognizer, Recognizers
 from rtkit.loopback.replay import Record, Replay
-from rtkit.loopback.script_position import Following, Recording
-from rtkit.reference import Reference
-from rtkit.services.messages import Close, Refusal
+from rtkit.loopback.scripts import Scripts
+from rtkit.loopback.skin import Skin
+from rtkit.services.messages import Refusal
 from rtkit.services.service import Server as Protocol
 from rtkit.services.service import dialect_named, part_of
 
-__all__ = ["Scripts", "origin_of", "serve_loopback"]
+__all__ = ["origin_of", "serve_loopback"]
 
 # Bytes: of a second of audio, at five times the highest rate; and of as much as OpenAI takes.
 LONGEST_FRAME, LONGEST_OF_ALL = 1 << 20, 15 << 20
 FRAMES = 4  # that may wait in each session
 UNREAD = 1 << 20  # bytes that a client may leave unread; pongs, say, for its pings
-PATIENCE = 30.0  # seconds that a client may take to read a message,
-FIRST_FRAME = 60.0  # and to say anything
-SPARE = 64  # open files that the service needs besides its sessions
+FIRST_FRAME = 60.0  # seconds that a client may take to say anything
 GOODBYE = 1.0  # seconds in which sessions may still close when the service ends
 HTTP_REFUSALS = range(400, 600)
 OWN_HOSTS = ("127.0.0.1", "localhost", "::1")  # what this service is called on this machine
-
-
-class Scripts:
-    """What the service knows of coming sessions: a script each, under an id in the URL.
-
-    Attributes
-    ----------
-    expected : int
-        How many may come at once, whatever the service's own limit is.
-    """
-
-    KEPT = 256  # of more the oldest are forgotten; a client may come twice for one
-
-    def __init__(self, default: Reference | None = None, recording: Path | None = None) -> None:
-        self._default, self._path = default, recording
-        self._followed: deque[Following] = deque(maxlen=4)  # a client may go on where one was
-        self._waiting: dict[str, Reference | None] = {}
-        self.expected = 0
-
-    @cached_property
-    def _recording(self) -> Recording | None:
-        """Read when the first client comes that has no script of its own."""
-        return None if self._path is None else Recording(self._path)
-
-    def expect(self, sessions: int) -> None:
-        """Be ready for so many at once, as far as this computer lets a process be."""
-        self.expected = max(self.expected, sessions)
-        with contextlib.suppress(ImportError):  # not a Unix
-            import resource
-
-            allowed, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
-            needed = min(self.expected + SPARE, highest)
-            if resource.RLIM_INFINITY != allowed < needed:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (needed, highest))
-
-    def add(self, name: str, script: Reference | None) -> None:
-        self._waiting[name] = script
-        while len(self._waiting) > self.KEPT:
-            del self._waiting[next(iter(self._waiting))]
-
-    def engine(self, name: str | None) -> Callable[[int], Engine]:
-        """What a session with that id listens with; by energy where there is no script."""
-        script = self._default if name is None else self._waiting.get(name, self._default)
-        if script is None:
-            return Energy
-        if name is None and (recording := self._recording) is not None:
-            return lambda rate: self._follow(script, recording, rate)
-        return lambda rate: Script(script, rate)
-
-    def _follow(self, script: Reference, recording: Recording, rate: int) -> Following:
-        following = Following(script, recording, rate, [one.place for one in self._followed])
-        self._followed.append(following)
-        return following
 
 
 @contextlib.asynccontextmanager
@@ -335,7 +278,7 @@ class _Host:
         self._log.opened(connection, conversation, line.to_come)
         begins = conversation.refusal is None
         try:
-            await _Skin(line, conversation, recognizer).run()
+            await Skin(line, conversation, recognizer).run()
         finally:
             if begins:
                 self._log.closed(connection, conversation)
@@ -380,77 +323,3 @@ def _response(status: int, said: str | Mapping[str, Any]) -> Response:
     )
     phrase = HTTPStatus(status).phrase if status in {int(one) for one in HTTPStatus} else "Refused"
     return Response(status, phrase, headers, body)
-
-
-class _Skin:
-    """Carries frames between a connection and its conversation, by the loop's clock."""
-
-    def __init__(
-        self,
-        line: Line,
-        conversation: Conversation,
-        recognizer: Recognizer | None,
-    ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._line, self._conversation = line, conversation
-        self._recognizer = recognizer
-        self._changed = asyncio.Event()
-        self._gone = False
-
-    async def run(self) -> None:
-        tasks = [asyncio.create_task(self._listen())]
-        if self._recognizer is not None:
-            tasks.append(asyncio.create_task(self._understand(self._recognizer)))
-        try:
-            await self._speak()
-        except (ConnectionClosed, TimeoutError):
-            pass  # the client left, or does not read; there is nobody to speak to
-        finally:
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-
-    async def _listen(self) -> None:
-        try:
-            async for frame in self._line.frames_up():
-                self._conversation.receive(frame, self._loop.time())
-                self._changed.set()
-        except ConnectionClosed:
-            pass
-        finally:  # a fault of our own, too, must not leave the client waiting: `run` raises it
-            self._gone = True
-            self._changed.set()
-
-    async def _understand(self, recognizer: Recognizer) -> None:
-        """Pass on what the recognizer hears, as it comes."""
-        try:
-            async for sounds in recognizer.answers():
-                self._conversation.answer(sounds, self._loop.time())
-                self._changed.set()
-            self._conversation.fail("The recognizer ended unexpectedly", self._loop.time())
-        except BaseException:  # as above
-            self._gone = True
-            raise
-        finally:
-            self._changed.set()
-
-    async def _speak(self) -> None:
-        while not self._gone:
-            for message in self._conversation.take(self._loop.time()):
-                if isinstance(message, Close):
-                    await self._line.close(message.code, message.reason)
-                    return
-                async with asyncio.timeout(PATIENCE):  # or what is to be said would pile up
-                    await self._line.send(message)
-            await self._next_message()
-
-    async def _next_message(self) -> None:
-        """Wait until a message's time has come, a frame arrived, or the client left."""
-        coming = self._conversation.next
-        timer = None if coming is None else self._loop.call_at(coming, self._changed.set)
-        await self._changed.wait()
-        self._changed.clear()
-        if timer is not None:
-            timer.cancel()

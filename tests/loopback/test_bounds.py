@@ -30,7 +30,8 @@ from rtkit.loopback.conversation import Behavior, Conversation
 from rtkit.loopback.engines import Energy
 from rtkit.loopback.log import Log
 from rtkit.loopback.options import Options
-from rtkit.loopback.server import UNREAD, Scripts, serve_loopback
+from rtkit.loopback.scripts import Scripts
+from rtkit.loopback.server import UNREAD, serve_loopback
 from rtkit.services.assemblyai.client import TERMINATE
 from rtkit.services.assemblyai.server import Server as Protocol
 from rtkit.services.messages import Close

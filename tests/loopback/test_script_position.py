@@ -17,7 +17,8 @@ from rtkit.loopback.conversation import Behavior, Conversation
 from rtkit.loopback.engines import Engine, Onset, Phrase, Spoken
 from rtkit.loopback.options import Options
 from rtkit.loopback.script_position import STRANGE, Following, Recording, recording_beside
-from rtkit.loopback.server import Scripts, serve_loopback
+from rtkit.loopback.scripts import Scripts
+from rtkit.loopback.server import serve_loopback
 from rtkit.services.assemblyai.client import TERMINATE
 from rtkit.services.assemblyai.server import Server
 

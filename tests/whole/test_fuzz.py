@@ -34,7 +34,8 @@ from rtkit.clock.alarm import sleep_until
 from rtkit.loopback.conversation import Behavior, Conversation, Say
 from rtkit.loopback.engines import Script
 from rtkit.loopback.options import Options
-from rtkit.loopback.server import Scripts, serve_loopback
+from rtkit.loopback.scripts import Scripts
+from rtkit.loopback.server import serve_loopback
 from rtkit.recording import StreamError, load_session
 from rtkit.sending.listen import LAST_WORDS
 from rtkit.sending.stream import stream

@@ -28,7 +28,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import rtkit
 from rtkit.loopback.options import Options
-from rtkit.loopback.server import LONGEST_FRAME, Scripts, serve_loopback
+from rtkit.loopback.scripts import Scripts
+from rtkit.loopback.server import LONGEST_FRAME, serve_loopback
 from rtkit.recording import StreamError
 from rtkit.reference import Reference
 from rtkit.sending.stream import stream
