@@ -21,7 +21,7 @@ from rtkit.clock.thread import in_thread
 from rtkit.sending.kernel import Kernel
 from rtkit.services.close_codes import Closure
 from rtkit.services.endpoint import Address, Closed, Endpoint
-from rtkit.services.explain import FLOOD, explain, explain_own
+from rtkit.services.explain import FLOOD, explain_own, explain_status
 from rtkit.services.service import dialect_named
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def _refused(response: Response, host: str, dialect: str, strike_out: StrikeOut)
     said = response.headers.get(dialect_named(dialect).error_header or "-")
     said = said or (response.body or b"")[:2000].decode("utf-8", "replace")
     words = told(strike_out(said)) if "<" not in said else ""  # a page is nothing to quote
-    closure = explain(status, words, dialect=dialect)
+    closure = explain_status(status, words, dialect)
     return Failure(
         f"{host} refused the connection with HTTP status {status}"
         + (f' and the message "{words}". ' if words else ". ")

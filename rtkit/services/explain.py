@@ -13,7 +13,15 @@ from rtkit.services.endpoint import Closed
 from rtkit.services.messages import ServiceError
 from rtkit.services.service import ASSEMBLYAI, dialect_named, part_of
 
-__all__ = ["CLOSED_EARLY", "FLOOD", "OTHER_AUDIO", "close_codes", "explain", "explain_own"]
+__all__ = [
+    "CLOSED_EARLY",
+    "FLOOD",
+    "OTHER_AUDIO",
+    "close_codes",
+    "explain",
+    "explain_own",
+    "explain_status",
+]
 
 _ANOTHER = "Check that the address is that of a speech-to-text service, and try again."
 CLOSED_EARLY = COMMON["closed early"]
@@ -176,6 +184,12 @@ def _by_words_and_code(code: int | None, text: str, dialect: str) -> Closure:
     )
 
 
+def explain_status(status: int, said: str, dialect: str) -> Closure:
+    """Why a connection was refused; what comes with the status tells more, if it fits that."""
+    closure = _by_words_and_code(status, said, dialect)
+    return closure if status in closure.codes else _by_words_and_code(status, "", dialect)
+
+
 def explain_own(code: int) -> Closure:
     """Why this side broke the connection off, by the code that it closed with."""
     return _TOO_BIG if code == 1009 else _UNREADABLE
@@ -236,7 +250,7 @@ def _of_exception(error: BaseException, dialect: str) -> Closure:
         return _by_words_and_code(frame and frame.code, frame.reason if frame else "", dialect)
     if (response := getattr(error, "response", None)) is not None:  # its InvalidStatus
         said = bytes(getattr(response, "body", None) or b"").decode("utf-8", "replace")
-        return _by_words_and_code(response.status_code, said, dialect)
+        return explain_status(response.status_code, said, dialect)
     if isinstance(error, TimeoutError):
         return _NO_ANSWER
     if isinstance(error, OSError):

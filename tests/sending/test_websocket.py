@@ -71,7 +71,8 @@ def test_where_all_addresses_fail_it_is_told_why(monkeypatch: pytest.MonkeyPatch
     [
         ("openai", 429, {}, '{"error": {"code": "insufficient_quota"}}', "no credit"),
         ("openai", 429, {}, "", "too many new sessions"),
-        ("deepgram", 400, {"dg-error": "INVALID_AUTH: no"}, "Bad Request", "key refused"),
+        ("deepgram", 401, {"dg-error": "INVALID_AUTH: no"}, "Bad Request", "key refused"),
+        ("deepgram", 429, {"dg-error": "net-0001"}, "", "too many new sessions"),  # it fits not
         ("deepgram", 400, {}, "Bad Request", "bad input"),
         ("soniox", 503, {}, "Cannot continue request.", "session too long"),
         ("assemblyai", 400, {"dg-error": "INVALID_AUTH: no"}, "", "bad input"),
