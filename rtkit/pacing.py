@@ -86,7 +86,7 @@ def choose_pacing(name: str, *, catch_up: float | None = None) -> Pacing:
 
 
 def due_times(edges: np.ndarray, rate: int, phase: str = "end") -> np.ndarray:
-    """When each chunk ought to leave, in seconds from the start of pacing.
+    """When each chunk is due, in seconds from the start of pacing.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ class Plan:
     limits : Limits
         What the service takes.
     due : ndarray of float64, shape (chunks,), read-only
-        When each chunk ought to leave, in seconds from the start of pacing.
+        When each chunk is due, in seconds from the start of pacing.
     least : int
         Bytes up to which a chunk is padded with silence: only a clip that is shorter than the
         service takes, and so makes one chunk, needs any. Elsewhere 0.

@@ -121,7 +121,7 @@ def read_opening(path: Path) -> Session:
     Raises
     ------
     ValueError
-        If it is no session's file.
+        If it is not a session's file.
     """
     with path.open(encoding="utf-8") as file:
         return _opening(path, file.readline(LONGEST_OPENING))
@@ -143,7 +143,7 @@ def fact_of(said: Any) -> Fact:
     Raises
     ------
     ValueError
-        If there is none in it.
+        If it contains none.
     """
     kind = said.get("kind") if isinstance(said, dict) else None
     if not isinstance(kind, str) or kind not in KINDS:
@@ -176,7 +176,7 @@ def session_of(said: Any) -> Session:
     Raises
     ------
     ValueError
-        If that is none.
+        If it is not valid.
     """
     if not isinstance(said, dict) or said.get("kind") != "session":
         raise ValueError("its first line does not describe a session")

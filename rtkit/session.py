@@ -82,22 +82,22 @@ class Settings:
 
     @property
     def dialect(self) -> str:
-        """Whose protocol the service speaks: a folder's name in `rtkit.services`."""
+        """The service's protocol: the name of a folder in `rtkit.services`."""
         return str(self.service.get("dialect", ASSEMBLYAI))
 
     @property
     def engine(self) -> str:
-        """What an embedded service hears with; "" for a service that keeps that to itself."""
+        """The engine of an embedded service; "" for other services."""
         return str(self.service.get("engine", ""))
 
     @property
     def marks_speech(self) -> bool:
-        """Whether the service only marks where speech is, and understands no words."""
+        """Whether the service only marks where there is speech, without words."""
         return self.engine == "energy"
 
     @property
     def scripted(self) -> bool:
-        """Whether the service speaks from a script, and understands nothing."""
+        """Whether the service reads its words from a script."""
         return self.engine == "script"
 
 
@@ -111,18 +111,18 @@ class Chunk:
     start, stop : int
         Sample positions in the clip.
     due, sent, returned : float
-        When it ought to leave, when it was handed to the connection, and when the connection's
-        `send` came back.
+        When it was due, when it was handed to the connection, and when the connection's `send`
+        returned.
     bytes : int
-        What went out, of which `padding` bytes are silence added to reach the least message that
-        the service takes.
+        Number of bytes sent, including `padding` bytes of silence added to reach the minimum that
+        the service accepts.
     unacknowledged, window : int or None
-        How many bytes of earlier chunks, headers included, the other side had not acknowledged when
-        this one was sent, and for how many more it had room. None where the kernel does not tell,
-        or was not asked: where many sessions are sent at once it is asked twice a second.
+        Bytes of earlier chunks, including headers, that the other side had not acknowledged when
+        this one was sent, and how many more it had room for. None if the kernel does not report it
+        or was not asked: with many concurrent sessions it is asked twice per second.
     left : float or None
-        When the last of its bytes left, where `send` took long and the kernel tells: between `sent`
-        and `returned`. None elsewhere.
+        When its last byte left, between `sent` and `returned`, if `send` took long and the kernel
+        reports it; otherwise None.
     """
 
     kind: ClassVar[str] = "chunk"
@@ -141,11 +141,11 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as it came, and the instant at which the loop saw it.
+    """A message as received, and the instant at which the loop saw it.
 
-    `replies` is what it says, read as it came; None where that is still to be done, as for a
-    message from a file. `waited` is for how many seconds, at least, it had lain in the kernel by
-    then (in steps of the kernel's, mostly of 4 ms); None where the kernel does not tell.
+    `replies` is what it says; None if not parsed yet, as for a message from a file. `waited` is how
+    many seconds, at least, it had waited in the kernel (in the kernel's steps, usually 4 ms); None
+    if the kernel does not report it.
     """
 
     kind: ClassVar[str] = "message"
@@ -157,7 +157,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """The loop was busy with one thing: what arrived meanwhile was seen late.
+    """A period in which the loop was busy; messages that arrived meanwhile were seen late.
 
     It ended at `at`, when the loop listened again, and had lasted `seconds`.
     """
@@ -255,7 +255,7 @@ class Session:
     levels: tuple[Level, ...] = ()
 
     def holding(self, facts: Iterable[Fact]) -> Session:
-        """The session in which these facts happened, in this order."""
+        """The session with these facts, in this order."""
         by_kind: dict[str, list[Any]] = {kind: [] for kind in KINDS}
         for fact in facts:
             by_kind[fact.kind].append(fact)

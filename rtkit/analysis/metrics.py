@@ -61,7 +61,7 @@ class Metric:
     title : str
         In words, without the unit.
     unit : Unit
-        In which it is printed.
+        The unit for printing.
     value : callable
         Of a session: seconds, seconds per second, a share or a count. NaN if it was not measured.
     bound : bool

@@ -46,15 +46,15 @@ def named(sessions: Sessions) -> dict[str, Session]:
 
 
 def said(name: str) -> str:
-    """A session's name as it is printed."""
+    """A session's name, as printed."""
     return name.replace("fixed_sleep", "fixed sleep").replace("wall_clock", "wall clock")
 
 
 def told_apart(sessions: Iterable[Session]) -> list[str]:
-    """A name for each session, of what differs between them: no two are called alike.
+    """A name for each session, from what differs between them; no two are the same.
 
-    That is the recording, the service, the pacing and the chunk; if it takes more to tell them
-    apart, the stretch, the channel, the work and the sender, or else when it was.
+    The name is built from the recording, the service, the pacing and the chunk; if these are the
+    same, from the excerpt, the channel, the work and the sender, or else the time.
     """
     several = [*sessions]
     services = [service_of(session).split(", ") for session in several]
@@ -80,7 +80,7 @@ def told_apart(sessions: Iterable[Session]) -> list[str]:
 
 
 def _lesser(sessions: Sequence[Session]) -> Iterator[list[str]]:
-    """What is said of sessions only where nothing greater tells them apart."""
+    """Lesser settings, used only if the main ones are all the same."""
     asked = [session.settings for session in sessions]
     ends = [(one.start, (one.first + one.samples) / one.rate) for one in asked]
     yield [f"{start:g} to {end:g} s" for start, end in ends]
@@ -92,7 +92,7 @@ def _lesser(sessions: Sequence[Session]) -> Iterator[list[str]]:
 
 
 def when(session: Session) -> str:
-    """When it started, on this computer's calendar; empty where that is not told."""
+    """When it started, in this computer's time zone; empty if unknown."""
     try:
         return f"{datetime.fromisoformat(session.started).astimezone():%d %b %H:%M}"
     except (ValueError, OverflowError):  # OverflowError: no calendar of this computer's has it
@@ -100,10 +100,10 @@ def when(session: Session) -> str:
 
 
 def service_of(session: Session) -> str:
-    """The session's service in a line: its name, and all that makes another service of it.
+    """The session's service in one line: its name, and what distinguishes it from other services.
 
-    Two sessions whose services read alike here may be put together. What is as it always is goes
-    without saying: ``"embedded, delay 150 ms"``.
+    Sessions with the same line may be combined. Defaults are left out: ``"embedded, delay 150
+    ms"``.
     """
     service = public_part(session.settings.service)
     simulated = service.get("simulated") or {}
@@ -121,7 +121,7 @@ def service_of(session: Session) -> str:
 
 
 def parameters_of(session: Session) -> dict[str, object]:
-    """The further parameters that its service was asked for; what may be secret is not in it."""
+    """The further parameters requested of its service, without anything that may be secret."""
     return public_part(session.settings.service).get("parameters") or {}
 
 

@@ -154,7 +154,7 @@ def _of_turns(session: Session) -> Iterator[tuple[str, str]]:
 
 
 def _of_bursts(session: Session) -> Iterator[tuple[str, str]]:
-    """What a sender did that stalls, and then catches up faster than the service hears."""
+    """Notes on a sender that caught up faster than the service processes audio."""
     words, turns = word_latency(session), turn_latency(session)
     paced = session.settings.pacing != "unpaced"
     longest = max(float(one.queue_wait[one.counted].max(initial=0.0)) for one in (words, turns))

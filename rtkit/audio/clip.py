@@ -33,7 +33,7 @@ class AudioError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a WAV file says of itself: `bits` a sample, and `size` bytes before the audio."""
+    """The header of a WAV file: `bits` per sample, and `size` bytes before the audio."""
 
     rate: int
     channels: int

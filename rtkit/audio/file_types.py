@@ -81,7 +81,7 @@ def is_wav(start: bytes) -> bool:
 def kind_of(start: bytes, *, least_text: int = 32) -> Kind | None:
     """What bytes are that begin so; None for what may be bare samples.
 
-    Text needs so many bytes to be told from samples.
+    Text needs this many bytes to be distinguished from samples.
     """
     if is_wav(start):
         return Kind("a WAV file", _quoted(start[:4]), CONVERT)

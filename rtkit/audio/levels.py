@@ -57,7 +57,7 @@ def decibels(amplitude: float) -> float:
 
 
 class Meter:
-    """Measures audio piece by piece; `levels` tells of all that it was given."""
+    """Measures audio piece by piece; `levels` returns the result so far."""
 
     def __init__(self, rate: int) -> None:
         self._block = max(1, round(BLOCK * rate))

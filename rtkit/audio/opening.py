@@ -112,7 +112,7 @@ def bundled() -> list[Path]:
 
 
 def check_file(path: str | Path) -> Path:
-    """The path of a file; refuse what is none. Of a folder, name some recordings."""
+    """Check that a path is a file; for a folder, the error lists some recordings."""
     if not isinstance(path, str | bytes | os.PathLike):
         raise TypeError(f"a {type(path).__name__} is not a recording; give the path of a file")
     name = os.fsdecode(path)

@@ -121,7 +121,7 @@ class _Raw(Clip):
 
 
 def read_header(path: Path) -> Header | None:
-    """What a WAV file says of itself; None for a file that is none."""
+    """The header of a WAV file; None for other files."""
     with path.open("rb") as file:
         if not is_wav(file.read(12)):
             return None

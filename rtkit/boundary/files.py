@@ -29,10 +29,10 @@ LONGEST = 230  # bytes of a name that gets something before and behind it; 255 a
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Where to write what takes the place of `path` when the block ends well.
+    """Where to write a file that replaces `path` when the block succeeds.
 
-    On an error nothing has changed: an older file is as it was. Folders are made. What is no file,
-    a device or a pipe, cannot be replaced, and is written itself.
+    On an error, nothing changes: an older file is kept. Folders are created. A device or a pipe
+    cannot be replaced, and is written directly.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def _replace(aside: Path, path: Path) -> None:
 
 
 class AsideFile:
-    """A file that grows aside, and is locked as long as it is open.
+    """A file that is written aside, and is locked while it is open.
 
     It takes its name when told to, if nothing lies there. Otherwise an older file stays until it is
     replaced by a whole one; one that is not whole is then kept beside it, as ``NAME-2``, ``NAME-3``
@@ -93,7 +93,7 @@ class AsideFile:
             self._file = _open_alone(self._aside, self.path)
 
     def write(self, text: str) -> None:
-        """Write, and hand it to the system at once: whoever is killed has lost nothing of it."""
+        """Write and flush at once, so that nothing is lost if the process is killed."""
         self._written += len(text.encode())
         self._file.write(text)
         self._file.flush()
@@ -142,7 +142,7 @@ class AsideFile:
 
 @contextlib.contextmanager
 def alone(path: Path, busy: str) -> Iterator[None]:
-    """Be the only one, on this computer, who is in this block with this file; it goes afterwards.
+    """Hold a lock file for the block, on this computer; it is removed afterwards.
 
     Raises
     ------
@@ -158,13 +158,13 @@ def alone(path: Path, busy: str) -> Iterator[None]:
 
 
 def _open_at_once(path: Path) -> TextIO:
-    """A device, or a pipe: one that nobody reads cannot be written, and holds up nobody."""
+    """Open a device or a pipe; a pipe without a reader fails at once instead of blocking."""
     flags = os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)
     return os.fdopen(os.open(path, flags), "w", encoding="utf-8")
 
 
 def _open_alone(aside: Path, path: Path) -> TextIO:
-    """Open `aside`, and lock it; nobody else may have it or `path` open for writing."""
+    """Open `aside` and lock it; no other process may have it or `path` open for writing."""
     busy = f"{path} is being written by another session; give another file name"
     while os.fstat((file := _locked(aside, busy)).fileno()).st_size:
         aside.rename(_free(path))  # whoever was killed while writing it left it
@@ -194,7 +194,7 @@ def _locked(path: Path, busy: str) -> TextIO:
 
 
 def _lock(file: TextIO) -> bool:
-    """Whether nobody else has it locked."""
+    """Whether no other process has it locked."""
     if fcntl is not None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -54,7 +54,7 @@ class Confidential(str):
 
 
 class Told(dict[str, Any]):
-    """What somebody is told: the names show, and the values do not."""
+    """Parameters for a service, whose names are shown and whose values are not."""
 
     __slots__ = ()
 
@@ -76,14 +76,14 @@ class Told(dict[str, Any]):
 
 
 class Unfit:
-    """In place of what nobody can be told; of that only its type is known."""
+    """Stands for a value that cannot be sent; only its type is kept."""
 
     def __init__(self, value: object) -> None:
         self.kind = type(value).__name__
 
 
 def hidden(value: Any, depth: int = DEPTH) -> Any:
-    """JSON of which no repr shows a text; what is no JSON, or nested too deeply, is `Unfit`."""
+    """JSON whose texts no repr shows; other or too deeply nested values become `Unfit`."""
     if isinstance(value, str):
         return Confidential(value)
     if value is None or isinstance(value, bool | int | float | Unfit):
@@ -96,7 +96,7 @@ def hidden(value: Any, depth: int = DEPTH) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """What was hidden, as it was, to be handed on at once."""
+    """The original value of what was hidden, for immediate use."""
     if isinstance(value, Confidential):
         return str(value)
     if isinstance(value, Told):
@@ -130,7 +130,7 @@ def _parts(value: str) -> Iterator[str]:
 
 
 def _leaves(value: str) -> Iterator[str]:
-    """The texts in JSON; what is none is one itself."""
+    """All texts in a JSON value; a single text yields itself."""
     try:
         left = [json.loads(value)] if value[:1] in '[{"' else [value]
     except (ValueError, RecursionError):
@@ -157,7 +157,7 @@ def _from_basic(value: str) -> Iterator[str]:
 
 
 class StrikeOut:
-    """Takes secrets out of text, in whatever form they come back.
+    """Removes secrets from text, in whatever form they come back.
 
     As they are, in capitals or not; escaped for JSON, for a URL, for HTML, and one within another;
     in base64, whatever stands before them there, and as hexadecimal digits. Of a long one also its

@@ -18,7 +18,7 @@ INSTEAD = "\N{REPLACEMENT CHARACTER}"
 
 
 def clean(text: str) -> str:
-    """A text of which every character can be shown, in its order, and written in UTF-8."""
+    """Text made safe to show, in order, and to write as UTF-8."""
     if text.isprintable():
         return text
     return _ODD.sub(INSTEAD, _REORDERING.sub("", text.replace("\r\n", "\n")))

@@ -52,9 +52,9 @@ _Check = Callable[[Any], Any]
 
 
 def made_of(cls: Callable[..., T], said: Any) -> T:
-    """An object of a dataclass by the JSON object that tells its fields.
+    """Create an instance of a dataclass from a JSON object of its fields.
 
-    What it does not know is passed over: a later rtkit may tell more.
+    Unknown fields are ignored, because a later version of rtkit may add some.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def made_of(cls: Callable[..., T], said: Any) -> T:
 
 
 def data(value: Any, depth: int = DEPTH) -> Any:
-    """JSON as it is, its texts clean, if it is not nested too deeply and all numbers are finite."""
+    """JSON with clean texts, if it is not nested too deeply and all numbers are finite."""
     if value is None or type(value) is bool:
         return value
     if type(value) is str:
@@ -145,7 +145,7 @@ def _raw(value: Any) -> str:
 
 
 def text(value: Any) -> str:
-    """A text, clean; raises ValueError where it is none."""
+    """Clean text; raises ValueError for anything else."""
     return clean(_raw(value))
 
 
@@ -194,7 +194,7 @@ def _tuple(of: tuple[Any, ...]) -> _Check:
 
 
 def number(value: Any) -> float:
-    """A number, be it infinite or none; raises ValueError where it is something else."""
+    """A number, including infinity and NaN; raises ValueError for anything else."""
     if type(value) in (int, float):
         with contextlib.suppress(OverflowError):
             return float(value)

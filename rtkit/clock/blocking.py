@@ -45,7 +45,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def _nest(loop: asyncio.AbstractEventLoop) -> str | None:
-    """Make the running loop one that can be nested; or tell why it cannot be made one."""
+    """Make the running loop nestable, or return why it cannot be."""
     if hasattr(asyncio, "_nest_patched") and not hasattr(asyncio, "_nest_asyncio2"):
         return "nest_asyncio, which loses a notebook's cells, has patched this loop"
     if not isinstance(loop, asyncio.BaseEventLoop):

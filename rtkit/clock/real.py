@@ -29,13 +29,13 @@ class Clock(Protocol):
         """Seconds since a fixed day: Unix time, or the time of a loop that is repeatable."""
 
     def slept(self) -> float | None:
-        """For how many seconds the host has slept so far; None where it does not tell."""
+        """How many seconds the host has been asleep so far; None if unknown."""
 
     def block(self, seconds: float) -> object:
-        """Block the running loop for so long, as if it computed."""
+        """Block the running loop, as if it computed."""
 
     def wake(self) -> float:
-        """By how many more seconds the next wake-up is to come late, where that is modeled."""
+        """By how many seconds to delay the next wake-up, if that is modeled."""
 
 
 class HostClock:

@@ -16,7 +16,7 @@ Seen = Callable[[float, float], object]
 
 
 class Lookout:
-    """Tells of each stall of the running loop: the instant of its end, and how long it lasted.
+    """Reports each stall of the running loop: the instant of its end, and its duration.
 
     A loop listens in its selector; between two times of listening it runs what is ready. So the
     lookout notes when the selector is left and entered again: exact, and without a wake-up of its
@@ -93,6 +93,6 @@ class _Listening:
         return ready
 
     def _tell(self, at: float, seconds: float) -> None:
-        """In the loop's next turn: an error of whoever looks out must not break the loop."""
+        """Report in the loop's next turn: an error in the callback must not break the loop."""
         for lookout in self.lookouts:
             self._loop.call_soon(lookout.seen, at, seconds)

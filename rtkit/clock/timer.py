@@ -80,7 +80,7 @@ def _libc() -> ctypes.CDLL:
 
 
 def open_timerfd(loop: asyncio.AbstractEventLoop) -> int | None:
-    """A timerfd on the loop's clock, or None where there is no such thing.
+    """A timerfd on the loop's clock, or None if not available.
 
     Through ctypes, because Python's own wrapping of it only comes with 3.13.
     """

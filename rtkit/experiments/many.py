@@ -322,7 +322,7 @@ def _one_each(things: Sequence[T], clips: Sequence[Clip], name: str) -> Sequence
 
 
 def _check_files(sessions: int, *, each: int) -> None:
-    """Refuse sessions that open so many files `each`, if this process may not have them."""
+    """Refuse sessions that need more open files (`each` per session) than this process may have."""
     try:
         import resource
     except ImportError:  # not a Unix

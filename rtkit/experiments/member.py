@@ -99,7 +99,7 @@ class Sent:
         return len(self._times) // 2
 
     def ask(self, kernel: Kernel) -> None:
-        """Before one in `every` chunks leaves, what the kernel tells of those before it."""
+        """Before one in `every` chunks is sent, what the kernel reports about those before it."""
         self._asked.extend(-1 if told is None else told for told in kernel.outgoing())
 
     def ask_when_left(self, kernel: Kernel, sent: float, returned: float) -> None:

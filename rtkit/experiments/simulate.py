@@ -153,7 +153,7 @@ class Models:
         Options(blocks=self.blocks)  # raises what is wrong with them
 
     def to_json(self) -> dict[str, Any]:
-        """What a session records of them; its settings and its service tell the others."""
+        """What a session records of them; the others are in its settings and its service."""
         told = [one.name for one in fields(self)]
         for elsewhere in ("blocks", "delay", "delay_spread"):
             told.remove(elsewhere)

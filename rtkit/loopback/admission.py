@@ -17,23 +17,23 @@ MINUTE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """How long a session may take (None: as long as any), or for which cause there is none."""
+    """How long a session may last (None: no special limit), or why it is refused."""
 
     max_duration: float | None = None
     refused: str | None = None
 
 
 class Admission:
-    """Checks who comes, and counts.
+    """Checks and counts clients.
 
     Parameters
     ----------
     key : str, optional
-        The only key that opens a session; without it any does.
+        The only key that is accepted; by default, any key.
     max_sessions : int, optional
-        How many may be open at once.
+        The maximum number of concurrent sessions.
     sessions_per_minute : int, optional
-        How many may be opened within a minute, as real services limit them.
+        The maximum number of new sessions per minute, as real services limit them.
 
     Raises
     ------
@@ -105,7 +105,7 @@ class Admission:
         )
 
     def mint(self, until: float, max_duration: float) -> str:
-        """A token that opens sessions until then, each for so many seconds at most."""
+        """A token that opens sessions until it expires, each with a maximum duration in seconds."""
         token = TOKEN + secrets.token_urlsafe(32)
         self._tokens[token] = until, max_duration
         while len(self._tokens) > self.KEPT:

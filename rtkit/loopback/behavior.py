@@ -38,19 +38,19 @@ class Behavior:
     Attributes
     ----------
     delay, delay_spread : float
-        A message leaves `delay` seconds after the audio that decided it was heard, and up to
-        `delay_spread` more, drawn evenly.
+        A message is sent `delay` seconds after the audio that decided it was processed, plus a
+        uniform random time of up to `delay_spread`.
     seed : int
         Of the spread, and of the confidence in words, so that a session can be repeated.
     max_speed : float
-        It hears at most so many seconds of audio a second; the rest waits.
+        Maximum processing speed, in seconds of audio per second; the rest is queued.
     backlog : float
-        It closes the session when more than so many seconds wait.
+        Maximum seconds of queued audio; with more, it closes the session.
     finals : int
-        With formatted turns: 1 final message per turn, or 2, of which the second is formatted. By
+        With formatted turns: 1 final message per turn, or 2, of which the second is formatted. With
         semantic rules there is always 1.
     max_duration : float or None
-        It closes a session after so many seconds; None for never.
+        Maximum duration of a session, in seconds; None for no limit.
     begin_delay, refusal_delay : float
         Seconds from a client's connection to Begin, and from a mistake to the error message.
     endpoint_delay : float or None

@@ -64,7 +64,8 @@ class Say:
 class _Decision:
     """What decided a message: when that audio came, how many samples were there, and why.
 
-    `heard` is when it was heard: later than it came in a burst, and with slow engines.
+    `heard` is when the audio was processed: later than its arrival in a burst, and with slow
+    engines.
     """
 
     arrived: float
@@ -206,9 +207,9 @@ class Conversation:
             self._refuse(Refusal(self._server.refusal("fault").code, text), now)
 
     def _deadline(self) -> tuple[float, str, float]:
-        """When the session ends if the client goes on as it does, for which cause, and after what.
+        """When the session ends if the client continues as it does, why, and after what.
 
-        That is so many seconds since the last frame, or since it was opened.
+        Timeouts count from the last frame, or from when the session was opened.
         """
         if self.closed or self.finishing:
             return math.inf, "too long", math.inf
@@ -297,7 +298,7 @@ class Conversation:
         return _Decision(now, max(now, self._heard_at), self._samples, cause)
 
     def _listen(self, samples: np.ndarray | None, moment: _Decision) -> None:
-        """Have the samples heard, or (None) what is open settled, and go on with what that was."""
+        """Process samples or, with None, finish what is open, and handle the resulting sounds."""
         if self.rules is None:  # nothing was heard yet
             self._understand((), moment)
         elif self._slow is not None:
@@ -372,7 +373,7 @@ class Conversation:
         self._say(ServiceError(refusal.code, refusal.text), now + after)
 
     def _say(self, reply: Reply, at: float | None, moment: _Decision | None = None) -> None:
-        """Have it leave at that instant, or in its turn after what decided it was heard."""
+        """Schedule a message for an instant, or after the audio that decided it was processed."""
         for frame in self._server.write(reply):
             if self._replay is not None and not isinstance(frame, Close):
                 ends = isinstance(reply, Termination) and not self._replay.ends

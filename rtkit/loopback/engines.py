@@ -40,10 +40,10 @@ class Onset:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A word is heard, as soon as the audio up to `position` is there.
+    """A word is recognized once the audio up to `position` has arrived.
 
-    `confidence` is that of a turn's end after this word; `final` tells that the text stays;
-    `speaker` is who said it, where that is known.
+    `confidence` is that of a turn's end after this word; `final` means that the text will not
+    change; `speaker` is who said it, where that is known.
     """
 
     position: float
@@ -67,7 +67,7 @@ class Guess:
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """What was said since the last final phrase, as it is understood at `position`.
+    """What was said since the last final phrase, as recognized at `position`.
 
     It replaces the phrase before it, unless that was `final`; then speech has ended too, and
     `confidence` is that of a turn's end after its last word.
@@ -84,10 +84,10 @@ Sound = Onset | Spoken | Phrase
 
 @runtime_checkable
 class SlowEngine(Protocol):
-    """What takes time to hear: asked in order, it answers elsewhere, later, in the same order."""
+    """An engine that takes time: it is asked in order, and replies later, in the same order."""
 
     def ask(self, samples: np.ndarray | None, after: float) -> None:
-        """Hear the next `samples`, or (None) settle what is open, once `after` has come."""
+        """Process the next `samples`, or (None) finish what is open, once `after` has passed."""
 
 
 class Engine(Protocol):
@@ -97,11 +97,11 @@ class Engine(Protocol):
         """The sounds in the next `samples` (int16, mono)."""
 
     def finish(self) -> Iterator[Sound]:
-        """Settle what is open; speech that goes on begins again."""
+        """Finish what is open; speech that continues begins again."""
 
 
 class Script:
-    """Hears the words of a reference, each once the audio that holds it is there."""
+    """Reports the words of a reference, each once the audio that holds it has arrived."""
 
     def __init__(self, reference: Reference, rate: int) -> None:
         self._sounds = sorted(_sounds(reference), key=lambda sound: sound.position)
@@ -114,7 +114,7 @@ class Script:
         return self.until(self._samples)
 
     def until(self, samples: int) -> Iterator[Sound]:
-        """What is heard once so many samples are there, and was not heard before."""
+        """The words that become known once this many samples have arrived."""
         # Half a sample of grace: a word that ends at the chunk's end lies in that chunk.
         heard = (samples + 0.5) / self._rate
         while self._next < len(self._sounds) and self._sounds[self._next].position <= heard:
@@ -122,7 +122,7 @@ class Script:
             self._next += 1
 
     def leave_out(self, until: float, now: float) -> Iterator[Sound]:
-        """Words that begin before `until` are not heard; those that had begun come to nothing."""
+        """Skip words that begin before `until`; words that had begun are dropped."""
         begun, coming = self._sounds[: self._next], self._sounds[self._next :]
         if not coming or coming[0].position >= until:
             return

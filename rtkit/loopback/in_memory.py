@@ -20,7 +20,7 @@ __all__ = ["InMemoryConnection"]
 
 
 class InMemoryConnection:
-    """Both ends in one loop: what is sent is heard at the same instant, or `network()` later.
+    """Both ends in one loop: what is sent arrives at the same instant, or `network()` later.
 
     Made inside the running loop on whose clock the session is to take place. What the dialect's
     clients say first is said already; `parameters` are by its own names.

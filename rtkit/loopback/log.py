@@ -31,7 +31,7 @@ class Log:
     Parameters
     ----------
     tell : callable, optional
-        Called with each line; without it nothing is told.
+        Called with each line; by default, nothing is logged.
     key : str, optional
         The service's own key.
     protocol : str
@@ -54,7 +54,7 @@ class Log:
         self._count = 0
 
     def note(self, connection: ServerConnection, text: str) -> None:
-        """Tell of a client, whatever it sent to get into the text."""
+        """Log a line about a client, safe from whatever the client sent."""
         if self._tell is None:
             return
         if connection not in self._numbers:
@@ -64,7 +64,7 @@ class Log:
         self._tell(f"client {self._numbers[connection]} {text}")
 
     def opened(self, connection: ServerConnection, conversation: Conversation, faults: str) -> None:
-        """Tell that a session begins, or why it does not."""
+        """Log that a session begins, or why it does not."""
         if (refusal := conversation.refusal) is not None:
             self.note(connection, f"refused: {refusal.code} {refusal.text}")
             return
@@ -86,7 +86,7 @@ class Log:
         self.note(connection, text + (f"; faults requested: {faults}" if faults else ""))
 
     def closed(self, connection: ServerConnection, conversation: Conversation) -> None:
-        """Tell how a session that was opened ended."""
+        """Log how a session ended."""
         self.note(connection, f"{_end(connection, conversation)}; {self._heard(conversation)}")
 
     def _heard(self, conversation: Conversation) -> str:
@@ -96,7 +96,7 @@ class Log:
         return f"{conversation.seconds:.1f} s of audio in {conversation.took:.1f} s; {came}"
 
     def _strike_out(self, connection: ServerConnection, text: str) -> str:
-        """A text without what nobody may read, as far as it is known to be that."""
+        """A text without known secrets."""
         confided, credentials = [], [self._key or ""]
         if (request := connection.request) is not None:
             query = parse_qsl(request.path.partition("?")[2])

@@ -26,7 +26,7 @@ ENGINES = ("script", "recognizer")
 
 
 def _asked(default: Any, told: str, **how: Any) -> Any:
-    """A field, and what ``--help`` tells of it."""
+    """A field, with its text for ``--help``."""
     return field(default=default, metadata={"help": told, **how})
 
 
@@ -214,12 +214,12 @@ class Options:
 
     @property
     def admission(self) -> Admission:
-        """Who may come in; nobody has, yet."""
+        """A new admission with these limits."""
         return Admission(self.key, self.max_sessions, self.sessions_per_minute)
 
     @property
     def recognizer(self) -> str | None:
-        """The recognizer's name and version, where one is to hear."""
+        """The recognizer's name and version, if one is used."""
         return recognizer_name() if self.engine == "recognizer" else None
 
     @property

@@ -239,14 +239,14 @@ class _Process:
             self._started()
 
     def hand_over(self, name: str, script: Reference | None) -> int:
-        """Tell it a coming session's script; returns its port."""
+        """Announce a session's script; returns the service's port."""
         with self._lock:
             child = self._started()
             child.ask({"id": name, "script": script and script.to_json()})
             return child.port
 
     def expect(self, sessions: int) -> None:
-        """Have it take so many sessions at once."""
+        """Make it accept this many concurrent sessions."""
         with self._lock:
             self._started().ask({"expected": sessions})
 

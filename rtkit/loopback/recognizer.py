@@ -57,7 +57,7 @@ def recognizer_name() -> str:
 
 
 class Listener:
-    """Hears words in audio of any rate, with pocketsphinx and its own model of US English.
+    """Recognizes words in audio of any sample rate, with pocketsphinx and its US English model.
 
     Speech begins and ends by voice activity; what lies between is decoded while it comes, and once
     more, over all its hypotheses, when it has ended. Words change until then.
@@ -107,7 +107,7 @@ class Listener:
             yield from self._hear_frame(piece.tobytes())
 
     def finish(self) -> Iterator[Sound]:
-        """Settle what is open; speech that goes on begins again."""
+        """Finish what is open; speech that continues begins again."""
         if self._start is not None:
             yield self._settled()
 
@@ -244,10 +244,10 @@ def _from_json(data: Mapping[str, Any]) -> Sound:
 
 
 class Recognizer:
-    """A process that hears one session at a time.
+    """A process that recognizes one session at a time.
 
-    What it has yet to hear waits in its pipe and in this process's memory; a session's backlog
-    bounds it.
+    Audio that is not yet processed waits in its pipe and in this process's memory, bounded by the
+    session's backlog.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -275,22 +275,22 @@ class Recognizer:
 
     @property
     def free(self) -> bool:
-        """Whether it can hear another session: it runs, and has answered everything."""
+        """Whether it can take another session: it runs, and has replied to everything."""
         return self._process.returncode is None and not self._unanswered
 
     def begin(self, rate: int) -> Recognizer:
-        """Hear a new session, whose audio has `rate` samples per second."""
+        """Begin a new session, whose audio has `rate` samples per second."""
         self._tell({"rate": rate})
         return self
 
     def ask(self, samples: np.ndarray | None, after: float) -> None:
-        """Hear the next `samples`, or (None) settle what is open, once `after` has come."""
+        """Process the next `samples`, or (None) finish what is open, once `after` has passed."""
         audio = b"" if samples is None else samples.astype("<i2", copy=False).tobytes()
         self._unanswered += 1
         self._tell({"after": after, "bytes": len(audio)}, audio)
 
     async def answers(self) -> AsyncIterator[list[Sound]]:
-        """What it hears, piece by piece as it was asked; ends when the process does."""
+        """Its replies, in the order of requests; ends when the process does."""
         while (heard := await self._line()) is not None:
             self._unanswered -= 1
             yield [_from_json(item) for item in heard]

@@ -42,7 +42,7 @@ SENDABLE = (*range(1000, 1004), *range(1007, 1012), *range(3000, 5000))  # close
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """What the service says `after` so many seconds, once it has heard the audio to `position`."""
+    """A message to send `after` seconds, once the audio up to `position` was processed."""
 
     position: float
     after: float
@@ -72,7 +72,7 @@ class Record:
     Raises
     ------
     ValueError
-        If it is none, or the service said nothing in it.
+        If it is not a session's file, or the service sent nothing in it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -109,7 +109,7 @@ class Record:
         return Refusal(self._code, f"This replays {self.name}, {OTHER_AUDIO}: {how}")
 
     def _hearing(self) -> Iterator[float]:
-        """When the service had heard each chunk, as far as it says how fast it hears."""
+        """When the service had processed each chunk, if it states its speed."""
         told = self.session.settings.service.get("max_speed")
         speed = told if isinstance(told, int | float) and told > 0 else math.inf
         before = -math.inf
@@ -193,7 +193,7 @@ class Record:
 
 
 class Replay:
-    """What a client's session hears of a record: the messages that its audio has reached.
+    """The replay for one client: the messages whose audio has arrived.
 
     It listens for whether this is the audio that was recorded, as far as length and level tell.
     """

@@ -65,7 +65,7 @@ class Recording:
         return _level(heard) / self._level
 
     def likeness(self, heard: np.ndarray, rate: int, at: float, gain: float = 1.0) -> float | None:
-        """How alike `heard` is to what lies `at` so many seconds; None for two silences."""
+        """How similar `heard` is to the recording `at` a position, in seconds; None for silence."""
         mine = _band(heard, rate, FINE)
         first = max(0, math.floor(at * self._rate))
         last = max(first, math.ceil((at + len(heard) / rate) * self._rate) + 1)
@@ -78,7 +78,7 @@ class Recording:
         return float(mine @ theirs / (np.linalg.norm(mine) * np.linalg.norm(theirs) + 1e-9))
 
     def find(self, heard: np.ndarray, rate: int) -> float | None:
-        """At how many seconds `heard` lies, if it is in there."""
+        """The position of `heard` in the recording, in seconds, if it is found."""
         wanted = _band(heard, rate, COARSE)
         band, spectrum, sums, squares = self._searched
         size, count = len(wanted), len(band) - len(wanted) + 1
@@ -136,7 +136,7 @@ def _level(samples: np.ndarray) -> float:
 
 
 class Following:
-    """Hears the words of a script where what comes is their recording.
+    """Reports a script's words where the client's audio is their recording.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ class Following:
             self._since, self._loud = now, 0.0
 
     def _sit(self, at: float, said: float = 0.0) -> None:
-        """The session began `at` so many seconds; what began before it `said` so many is over."""
+        """Place the session `at` a position; words that began before `said` are over."""
         now = self._samples / self._rate
         if at != self._at:
             self._cut += self._script.leave_out(math.inf, now)

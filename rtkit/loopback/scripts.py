@@ -40,7 +40,7 @@ class Scripts:
         return None if self._path is None else Recording(self._path)
 
     def expect(self, sessions: int) -> None:
-        """Be ready for so many at once, as far as this computer lets a process be."""
+        """Prepare for this many concurrent sessions, as far as the system allows."""
         self.expected = max(self.expected, sessions)
         with contextlib.suppress(ImportError):  # not a Unix
             import resource

@@ -101,7 +101,7 @@ async def serve_loopback(
 
 @cache
 def _logger() -> logging.Logger:
-    """For faults of the service's own; websockets 15 has a traceback for whoever says nothing."""
+    """Logs the service's own faults only; websockets 15 logs a traceback for silent clients."""
     logger = logging.getLogger(__name__)
     logger.addFilter(lambda record: record.msg != "opening handshake failed")
     return logger
@@ -200,7 +200,7 @@ class _Host:
         return None if status is None else _response(status, "Refused on demand.\n")
 
     def _foreign(self, connection: ServerConnection, request: Request) -> str | None:
-        """The origin of whoever comes, if it is one that may not.
+        """The origin of a web page that is not allowed, if it is one.
 
         Any web page may open a websocket to this host, and its browser says where the page came
         from. Some clients say so too, and name this service itself: websocket-client, Go's.

@@ -59,7 +59,7 @@ class Skin:
             self._changed.set()
 
     async def _understand(self, recognizer: Recognizer) -> None:
-        """Pass on what the recognizer hears, as it comes."""
+        """Pass on the recognizer's results as they arrive."""
         try:
             async for sounds in recognizer.answers():
                 self._conversation.answer(sounds, self._loop.time())

@@ -78,7 +78,7 @@ class Turns:
         return bool(self._words)
 
     def hear(self, sound: Sound) -> Iterator[Decided]:
-        """What is to be said once `sound` is heard."""
+        """The messages to send once `sound` was recognized."""
         yield from self.reach(sound.position)
         if isinstance(sound, Onset):
             self._speaking += 1
@@ -104,7 +104,7 @@ class Turns:
             yield from self._tell("word")
 
     def reach(self, position: float) -> Iterator[Decided]:
-        """What is to be said once the audio up to `position` is there."""
+        """The messages to send once the audio up to `position` has arrived."""
         # Half a sample of grace, as for a word that ends with its chunk.
         position += 0.5 / self.rules.rate
         while True:
@@ -149,7 +149,7 @@ class Turns:
             self._confidence, self._last_end = phrase.confidence, phrase.words[-1].end
 
     def _coming(self) -> Iterator[tuple[float, Callable[[], Iterator[Decided]]]]:
-        """What happens at which position, if nobody says anything more."""
+        """What happens at which position, if there is no more speech."""
         yield math.inf, lambda: iter(())
         if self.rules.silences and not self._speaking:
             yield max(self._silent_from, self._last_end) + SILENCE, self._tell_silence
@@ -193,7 +193,7 @@ class Turns:
         yield "silence", Silence(start, self._silent_from)
 
     def _tell(self, cause: str) -> Iterator[Decided]:
-        """Tell the words so far, unless they were told."""
+        """Report the words so far, unless already reported."""
         if not self.rules.partials or self._words == self._told:
             return
         self._told = list(self._words)

@@ -75,15 +75,15 @@ class Reference:
 
     @property
     def words(self) -> tuple[SpokenWord, ...]:
-        """All words, in the order in which they end: people talk over one another.
+        """All words, in the order of their ends, because people may talk at the same time.
 
-        Blanks and bare punctuation are no words.
+        Blanks and bare punctuation are not words.
         """
         return tuple(word for word, _ in self._placed())
 
     @property
     def owners(self) -> tuple[int, ...]:
-        """Which turn each of `words` belongs to, counted from 0."""
+        """The turn that each of `words` belongs to, counted from 0."""
         return tuple(turn for _, turn in self._placed())
 
     def _placed(self) -> list[tuple[SpokenWord, int]]:
@@ -100,10 +100,10 @@ class Reference:
         return " ".join(turn.text for turn in self.turns)
 
     def excerpt(self, start: float, stop: float) -> Reference:
-        """The words that lie wholly within `start` to `stop`, counted from `start`.
+        """The words that lie completely within `start` to `stop`, with times from `start`.
 
-        A word that the cut goes through is left out: a listener cannot have heard it whole. A turn
-        without words is taken whole if it begins within.
+        A word that is cut is left out, because it cannot be recognized. A turn without words is
+        included if it begins within.
         """
         return Reference(tuple(_cut(self.turns, start, stop)))
 

@@ -28,14 +28,14 @@ PAUSES = (0.5, 1.0)  # seconds before the second and the third try to connect
 
 @dataclass(frozen=True)
 class Way:
-    """How a session gets to the other side.
+    """How a session connects.
 
     Attributes
     ----------
     described : Told
         What the session records of it, but for what turns out to be secret.
     open : callable
-        Begins a run's conversation, within so many seconds.
+        Begins a run's conversation, within a time limit in seconds.
     service : Service or None
         The one that is connected to.
     """

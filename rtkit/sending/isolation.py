@@ -113,7 +113,7 @@ class _Child:
     Parameters
     ----------
     see : callable
-        Called with each event that it tells of.
+        Called with each event that it reports.
     patience : float
         Seconds until the session must have begun, or have been given up.
     """
@@ -128,7 +128,7 @@ class _Child:
         self._told = self._unwanted = self._late = False
 
     def run(self, request: tuple[object, ...], endpoint: Endpoint) -> None:
-        """Start it, tell it what to do, and take down what it tells, until it has ended."""
+        """Start it, send its instructions, and record what it reports, until it has ended."""
         # Closes the pipes and waits for its end; if it died at once, its exit code tells.
         with contextlib.suppress(BrokenPipeError), _start_child() as self._process:
             late = threading.Timer(self._patience, self._give_up)
@@ -229,7 +229,7 @@ class _Given:
 async def _run(
     clip: Clip, plan: Plan, settings: Settings, options: Options, told: tuple[Any, ...]
 ) -> None:
-    """Run the session, and tell of it on standard output until all is told."""
+    """Run the session, and report it on standard output until everything is reported."""
     lines: queue.SimpleQueue[Fact | str | None] = queue.SimpleQueue()
 
     def write() -> None:  # in a thread: a parent that does not read must not make the sender late

@@ -21,8 +21,7 @@ _OUT = struct.Struct("=120xQ16xI52xQQ12xI")
 class Kernel:
     """Asks about the TCP connection under a transport; some microseconds a question.
 
-    Every answer is None where the kernel does not tell: it is Linux that does, since 5.4, and only
-    of TCP.
+    Every result is None if the kernel does not report it; Linux does since 5.4, for TCP only.
 
     Parameters
     ----------

@@ -59,11 +59,11 @@ class Conversation:
     ----------
     connection : Connection
     kernel : Kernel
-        What tells of it, if anything does.
+        The kernel's view of it, if available.
     state : State
     given_up : ServiceError or Termination or None
-        With what the service has ended the session unasked. Then it hears no more, whether or not
-        it closes.
+        The message with which the service ended the session by itself. It then ignores everything,
+        whether or not it closes the connection.
     complaint : ServiceError or None
         The last that it said was wrong.
     closed : Closed or None
@@ -141,7 +141,7 @@ class Conversation:
             self._go(State.FINISHED)
 
     async def goodbye(self) -> None:
-        """End a session that is stopped: the service bills until it hears that it is over."""
+        """End a session that is stopped, because the service bills until it is told."""
         if self.closed is not None:
             return
         with contextlib.suppress(TimeoutError):
@@ -194,7 +194,7 @@ class Conversation:
                 await asyncio.wait({task})
 
     def failure(self) -> Failure:
-        """What the service's last words and its close code tell of."""
+        """The failure that the service's last message and close code describe."""
         closed = self.closed or Closed(None)
         code, text = closed.code, closed.reason
         if self.complaint is not None:
@@ -262,14 +262,14 @@ class Conversation:
         self._news.set()
 
     async def _stay(self, frame: str | bytes, every: float) -> None:
-        """Until audio flows, tell the service now and then that it will."""
+        """Until audio flows, send keep-alive messages."""
         with contextlib.suppress(Closed):  # the listener knows why
             while True:
                 await asyncio.sleep(every)
                 await self.connection.send(frame)
 
     async def _until(self, true: Callable[[], bool]) -> None:
-        """Look again whenever something was heard, until it is true."""
+        """Wait until it is true, checking again after each message."""
         while not true():
             self._news.clear()
             await self._news.wait()

@@ -124,6 +124,6 @@ def host() -> dict[str, str]:
 
 
 def without_secrets(settings: Settings, endpoint: Endpoint) -> Settings:
-    """What a session records, should its service say of itself what it tells in confidence."""
+    """What a session records, even if its service's description contains a secret."""
     strike_out = StrikeOut(endpoint.secrets(dialect_of(settings.service).public))
     return replace(settings, service=json.loads(strike_out(json.dumps(settings.service))))

@@ -122,14 +122,14 @@ class Run:
         return self._lookout.expect
 
     def stalled(self, at: float, seconds: float) -> None:
-        """The loop did not listen for so many seconds until `at`."""
+        """Record a stall of the loop that ended `at`."""
         if not self._over:  # it may be told when the session has just ended
             self.recorder.add(Stall(at - self.timeline.zero, seconds))
 
     async def sending(
         self, conversation: Conversation, coroutine: Coroutine[Any, Any, object]
     ) -> None:
-        """Await the coroutine, which sends the audio, or tell why that came to nothing."""
+        """Await the coroutine that sends the audio, or explain why it failed."""
         try:
             await conversation.while_open(coroutine, unless=self.outlet.stuck)
         except AudioError as error:
@@ -148,8 +148,8 @@ class Run:
     async def terminate(self, conversation: Conversation, timeout: float) -> None:
         """End the session as its service wants it, and wait until that has said its last word.
 
-        A service that was sent audio faster than it was spoken may take until the audio would
-        have ended to hear it all; `timeout` counts from then.
+        A service that received audio faster than real time may need until the audio's nominal end
+        to process it; `timeout` counts from then.
         """
         left = max(0.0, self.recorder.settings.seconds - self.timeline.now())
         try:

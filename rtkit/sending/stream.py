@@ -131,7 +131,7 @@ async def stream_plan(clip: Clip, plan: Plan, options: Options, way: Way) -> Ses
 
 
 def check_sides(clip: Clip, service: Service | None) -> None:
-    """Refuse what is no clip, no service, or a service without a key."""
+    """Refuse anything that is not a clip or a service, and a service without a key."""
     if not isinstance(clip, Clip):
         raise TypeError(f"{clip!r} is not a clip; give rtkit.open_clip(PATH)")
     if service is not None and (isinstance(service, type) or not hasattr(service, "connect_info")):

@@ -14,7 +14,7 @@ __all__ = ["Timeline"]
 
 
 class Timeline:
-    """Tells the time of a session and records its steps."""
+    """Gives the time of a session and records its steps."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder

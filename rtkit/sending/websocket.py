@@ -40,8 +40,8 @@ LONGEST_MESSAGE = 1 << 20  # bytes; three hours of words in one turn are less
 class Failure(Exception):
     """Why the session cannot go on, as one sentence.
 
-    `wait` is set where the connection may be tried again after so many seconds, `closure` where
-    `rtkit.explain` knows that ending.
+    `wait` is set (in seconds) if the connection may be retried, `closure` if `rtkit.explain` knows
+    the ending.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class WebSocket:
 
 
 async def open_websocket(endpoint: Endpoint, dialect: str) -> WebSocket:
-    """Connect, or tell in one sentence why not; for as long as the caller cares to wait.
+    """Connect, or say in one sentence why not; the caller limits the time.
 
     What websockets raises holds the headers in its frames, and so does an interruption: neither
     leaves this function.

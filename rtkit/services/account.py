@@ -52,7 +52,7 @@ class Keyed:
         Raises
         ------
         ValueError
-            If there is none, or it cannot be one.
+            If there is no key, or it is not valid.
         """
         return find_key(self.key, self.KEY_VARIABLE, self.NAME)
 
@@ -76,7 +76,7 @@ class Account(Keyed):
         Raises
         ------
         ValueError
-            If there is no key, or `host` is no websocket address.
+            If there is no key, or `host` is not a websocket address.
         """
         dialect = dialect_named(self.speaks)
         asked = as_json({dialect.model_parameter: self.model, **self.parameters})

@@ -41,7 +41,7 @@ class Address(str):
         Raises
         ------
         ValueError
-            If it is no websocket address.
+            If it is not a websocket address.
         """
         base = Address(self if "://" in self else f"wss://{self}")
         parts = None
@@ -193,7 +193,7 @@ def only_public(parameters: Mapping[str, object], public: Collection[str]) -> di
     Raises
     ------
     ValueError
-        If they are no names and values.
+        If they are not names and values.
     """
     if not isinstance(parameters, Mapping):
         kind = parameters.kind if isinstance(parameters, Unfit) else type(parameters).__name__
@@ -205,7 +205,7 @@ def only_public(parameters: Mapping[str, object], public: Collection[str]) -> di
 
 
 def sounds_secret(name: str) -> bool:
-    """Whether a name that nobody declared public is better not shown.
+    """Whether the value of a name not declared public should be hidden.
 
     For what a service says of itself: what it is told in confidence is known without guessing.
     """

@@ -15,7 +15,7 @@ def find_key(given: str | None, variable: str, vendor: str) -> str:
     Raises
     ------
     ValueError
-        If there is none, or it cannot be one.
+        If there is no key, or it is not valid.
     """
     if not isinstance(given, str | None):
         del given

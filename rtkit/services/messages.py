@@ -71,7 +71,7 @@ class Configured:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word as the service hears it.
+    """A word as the service recognized it.
 
     `start` and `end` in seconds of audio, or None: some services give no word times. `speaker` is
     what an embedded service knows of who said it; readers leave it out.
@@ -87,7 +87,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What the embedded service tells of a message: the truth to check a measurement against.
+    """What the embedded service states about a message: the truth to check a measurement against.
 
     Attributes
     ----------
@@ -163,7 +163,7 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Nobody speaks from `start` to `end`. Readers say `Other`."""
+    """There is silence from `start` to `end`. Readers say `Other`."""
 
     start: float
     end: float
@@ -180,7 +180,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The service confirms that it has received so many chunks of audio."""
+    """The service confirms how many chunks of audio it has received."""
 
     chunks: int
 
@@ -225,7 +225,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """A message that measuring needs nothing of; `fault` tells when it could not be read."""
+    """A message that measuring needs nothing of; `fault` says why it could not be read, if so."""
 
     type: str
     fault: str | None = None
@@ -360,7 +360,7 @@ class Configure:
 
 @dataclass(frozen=True, slots=True)
 class ForceEndpoint:
-    """End the open turn now, and settle what was heard."""
+    """End the open turn now, and finalize its words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +387,8 @@ class Refusal(Exception):
     """A session that cannot begin, or go on, by the service's rules.
 
     `code` is the vendor's number for it: of a close, or an HTTP status where the connection itself
-    is refused. It comes `after` so many seconds of audio or of time, or when the client finishes.
+    is refused. It happens `after` a number of seconds of audio or of time, or when the client
+    finishes.
     """
 
     def __init__(self, code: int, text: str, *, after: float = 0.0) -> None:

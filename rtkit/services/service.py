@@ -69,7 +69,7 @@ class Connection(Protocol):
 
 
 class Service(Protocol):
-    """What a session connects to: `rtkit.AssemblyAI`, `rtkit.Loopback`, or one's own."""
+    """What a session connects to: `rtkit.AssemblyAI`, `rtkit.Loopback`, or your own."""
 
     async def connect_info(self, rate: int, reference: Reference | None) -> Endpoint:
         """Where a session with audio of `rate` samples per second connects, and says first."""
@@ -98,7 +98,7 @@ class Vendor(Service, Protocol):
     def __init__(self, key: str | None = None) -> None: ...
 
     def find_key(self) -> str:
-        """The key; raises ValueError if there is none, or it cannot be one."""
+        """The key; raises ValueError if there is no key, or it is not valid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +205,7 @@ class Dialect:
         What `endpoint` asks for where the parameters do not say otherwise, and by which parameters
         one asks for casing and punctuation.
     keep_alive : tuple of (str or bytes, float) or None
-        What is sent after so many seconds without audio.
+        The keep-alive message, and after how many seconds without audio it is sent.
     public : collection of str
         Names of parameters and headers that hold no secret; all others are taken for one.
     bearer : bool
@@ -260,7 +260,7 @@ class Tokens(Protocol):
     def knows(self, key: str) -> bool: ...
 
     def mint(self, until: float, max_duration: float) -> str:
-        """A token that opens sessions until then, each for so many seconds at most."""
+        """A token that opens sessions until it expires, each with a maximum duration in seconds."""
 
 
 class Server(Protocol):
@@ -311,7 +311,7 @@ class Server(Protocol):
         """What a frame of the client's says; raises `Refusal`."""
 
     def check(self, seconds: float) -> None:
-        """Refuse a chunk of so many seconds, if the service would."""
+        """Refuse a chunk duration that the service would refuse."""
 
     def write(self, reply: Reply) -> Iterable[Mapping[str, Any] | str | Close]:
         """The frames that the service sends for it: JSON objects, to which a stamp may be added.

@@ -107,7 +107,7 @@ def read_network(written: Iterable[str], side: str, *, seed: str = "") -> Networ
     Raises
     ------
     ValueError
-        If one is none.
+        If one is not valid.
     """
     faults: list[Fault] = []
     drop = math.inf

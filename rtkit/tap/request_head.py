@@ -80,7 +80,7 @@ class Request:
     Raises
     ------
     ValueError
-        If it is none.
+        If it is not valid.
     """
 
     lines: tuple[bytes, ...] = field(repr=False)

@@ -46,7 +46,7 @@ UP = b"u"
 
 
 def dialect_at(path: str) -> str | None:
-    """Whose protocol is spoken at that path; None where nobody's is."""
+    """Whose protocol is spoken at that path; None for an unknown path."""
     for folder in dialects():
         client = part_of(folder, "client")
         variants = [f"{folder}.{one}" for one in getattr(client, "VARIANTS", {})]
@@ -143,7 +143,7 @@ class Tapped:
         return self._recorder.path
 
     def stalled(self, at: float, seconds: float) -> None:
-        """The tap's loop did not listen for so many seconds until `at`."""
+        """Record a stall of the tap's loop that ended `at`."""
         if self._recorder.begun and self.session is None:
             self._recorder.add(Stall(at - self._timeline.zero, seconds))
 

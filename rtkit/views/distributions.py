@@ -132,7 +132,7 @@ def plot_distributions(sessions: Sessions, *, by: str | Sequence[str] = "pacing"
 
 
 def _mark(ax: Axes, found: Sequence[Interval], color: str, unit: Unit) -> None:
-    """A point a quantile, and a bar for its interval where that can be trusted."""
+    """One point per quantile, with a bar for its interval if it can be trusted."""
     for height, interval in zip(MARKED, found, strict=True):
         around = np.array([interval.value - interval.low, interval.high - interval.value])
         ax.errorbar(

@@ -257,7 +257,7 @@ def _offset(clip: Clip, name: str, session: Session) -> float:
 
 
 def _within(clip: Clip, told: Mapping[str, Any]) -> dict[str, Any]:
-    """What is of the clip: words and turns that begin in it, or whose place nobody knows."""
+    """The words and turns that begin within the clip, or whose place is unknown."""
     return {
         **told,
         **{

@@ -149,7 +149,7 @@ def say_instead(ax: Axes, sentence: str) -> None:
 
 
 def titled(ax: Axes, title: str, x: str, y: str, sessions: Mapping[str, Session]) -> None:
-    """What is on the axes; and above, on lines of their own, what to know of which sessions.
+    """Set the title and, above it, warnings about sessions.
 
     They are not valid; or their chunks were due before they had been spoken, so that every latency
     is a chunk better than live audio can have.

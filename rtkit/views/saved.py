@@ -142,7 +142,7 @@ def _ending(session: Session) -> str:
 
 
 def _asked_for(session: Session) -> dict[str, Any]:
-    """The settings, without what the heading says and what nobody may read."""
+    """The settings, without those in the heading and without secrets."""
     known = asdict(session.settings)
     for said in ("recording", "samples", "calibration"):
         del known[said]

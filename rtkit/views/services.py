@@ -97,7 +97,7 @@ def plot_services(
 
 
 def _arms(interval: Interval, times: float) -> tuple[float, float]:
-    """How far the bounds lie from the value; 0 where there is none."""
+    """Distances of the bounds from the value; 0 without a bound."""
     arms = interval.value - interval.low, interval.high - interval.value
     below, above = (arm * times if math.isfinite(arm) else 0.0 for arm in arms)
     return below, above

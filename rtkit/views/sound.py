@@ -39,7 +39,7 @@ def samples_of(clip: Clip) -> np.ndarray:
 def sound_url(sound: np.ndarray, rate: int, *, seconds: float) -> str:
     """Samples as an address that holds them, with silence behind until `seconds` have passed.
 
-    As MP3, some 3 KB a second of speech in the page; at a rate that MP3 does not have, as FLAC.
+    As MP3, about 3 KB per second of speech; at sample rates that MP3 does not support, as FLAC.
     """
     silence = np.zeros(max(0, math.ceil(seconds * rate) - len(sound)), dtype=np.int16)
     file = io.BytesIO()

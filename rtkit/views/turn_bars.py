@@ -203,7 +203,7 @@ def boxes(
 
 
 def _extremes(values: np.ndarray, each: int) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the greatest of each so many values: their indices, and where to draw them.
+    """The minimum and maximum of each group of values: their indices, and where to draw them.
 
     The places count from 1, as turns do; with `each` 1 all values are drawn, at their own.
     """

@@ -77,7 +77,7 @@ class ListenersBox:
         return " and ".join(told).replace("recognizer", "the embedded recognizer")
 
     def spacing(self, rounds: int) -> float:
-        """Seconds from one round's beginning to the next one's, so that nobody refuses any."""
+        """Seconds between the starts of rounds, so that no service refuses one."""
         limits = [one.SESSIONS_PER_MINUTE for one in self.vendors]
         return max((60 / limit for limit in limits if limit and rounds > limit), default=0.0)
 

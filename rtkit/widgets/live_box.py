@@ -129,7 +129,7 @@ class LiveBox:
 
     @contextlib.asynccontextmanager
     async def counting_down(self, doing: str, seconds: float) -> AsyncIterator[None]:
-        """Show how much of about so many seconds is left; seldom, since it may be measured."""
+        """Show about how many seconds are left; rarely, since this may be measured."""
 
         async def count() -> None:
             loop = asyncio.get_running_loop()
@@ -168,7 +168,7 @@ class LiveBox:
     def draw(
         self, last: Mapping[str, Watched], begun: Mapping[str, Watched], *, seconds: float = 0.0
     ) -> None:
-        """Show what the last ones heard, and a trace of the last of all that have begun."""
+        """Show the transcripts of current sessions, and the lateness of those that have begun."""
         turns = 8 if len(last) == 1 else 3  # of each
         self.transcript.value = "".join(
             f"<b>{html.escape(said(name))}</b>" * (len(last) > 1)

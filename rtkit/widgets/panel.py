@@ -257,7 +257,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             self._loop.call_soon_threadsafe(task.cancel)
 
     def _leave(self) -> None:
-        """Nobody will see the panel again: end the session, then the kernel that was for it."""
+        """The page is gone for good: end the session, then its kernel."""
         self.stop_session()
         if self.task is None or self.task.done():
             end_kernel()
@@ -299,7 +299,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self.stop.disabled = not busy
 
     async def _attempt(self, step: Coroutine[Any, Any, None]) -> bool:
-        """Whether a step ran to its end. Nobody awaits the task: its errors are kept here."""
+        """Whether a step completed; its errors are kept here, because nothing awaits the task."""
         try:
             await step
         except asyncio.CancelledError:
@@ -411,7 +411,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._live.say(f"Your browser saves {name}.")
 
     def _shown(self) -> dict[str, Session]:
-        """What there is to see, measured now and added, by what tells them apart."""
+        """All sessions to show, measured now or added, under distinct names."""
         if not self.added:
             return self.sessions
         both = [*self.sessions.items(), *self.added.items()]

@@ -107,7 +107,7 @@ class RecordingBox:
         return open_clip(self.file.value, start=start, seconds=seconds or None, channel=channel)
 
     def without_folder(self, sentence: str) -> str:
-        """A sentence without the folder of uploads: nobody knows where they lie."""
+        """A sentence without the folder of uploads, which means nothing to users."""
         if self._uploads is None:
             return sentence
         return sentence.replace(str(Path(self._uploads.name) / "_")[:-1], "")

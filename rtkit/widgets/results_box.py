@@ -105,7 +105,7 @@ class ResultsBox(ipywidgets.VBox):  # type: ignore[misc]
         self.figure.layout.display, self.take.layout.display = "block", "flex"
 
     def as_html(self) -> str:
-        """All that is shown, for where there are no widgets; empty if nothing is."""
+        """Everything shown, as HTML for pages without widgets; empty if nothing is."""
         if self.figure.layout.display == "none":
             return ""
         style = f"<style>{asset('views/figure.css')}</style>"
@@ -164,7 +164,7 @@ def tables(sessions: Mapping[str, Session]) -> str:
 
 
 def intervals(sessions: Mapping[str, Session]) -> Table | None:
-    """Medians and p95 with 95% intervals, a row a pacing and chunk; None without repeats."""
+    """Medians and p95 with 95% intervals, one row per pacing and chunk; None without repeats."""
     rows = []
     repeated = False
     for of in ("turn_latency", "word_latency", "lateness"):

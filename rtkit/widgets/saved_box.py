@@ -159,7 +159,7 @@ class SavedBox(ipywidgets.VBox):  # type: ignore[misc]
             self._say(f"Renamed: {name}.")
 
     def _delete(self) -> None:
-        """Delete at the second press: there is no way back."""
+        """Delete at the second press, because it cannot be undone."""
         files = self.chosen
         sure = f"Really delete {len(files)}"
         if self.delete.description != sure:

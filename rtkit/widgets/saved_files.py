@@ -23,7 +23,7 @@ GAP = "\N{NO-BREAK SPACE}" * 2
 
 @dataclass(frozen=True, slots=True)
 class SavedFile:
-    """A session's file, at one state of it; `opening` is None where it is none of rtkit's."""
+    """A session's file, in one state; `opening` is None if it is not rtkit's."""
 
     path: Path
     changed: int
@@ -107,7 +107,7 @@ def _read(path: Path, changed: int, size: int) -> tuple[Session | None, bool]:
 def as_lines(
     files: Iterable[SavedFile], verdicts: Mapping[tuple[Path, int, int], str]
 ) -> list[str]:
-    """A line a file, in columns; one in which all are empty is left out."""
+    """One line per file, in columns; empty columns are left out."""
     rows = [file.cells(verdicts.get(file.key, "")) for file in files]
     columns = [column for column in zip(*rows, strict=True) if any(column)]
     widths = [max(map(len, column)) for column in columns]

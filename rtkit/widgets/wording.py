@@ -37,7 +37,7 @@ def in_panel_words(sentence: str) -> str:
 
 
 def sentence_of(error: BaseException) -> str:
-    """What is said of an error; one that nobody foresaw is named by its type."""
+    """The message for an error; an unexpected one is named by its type."""
     foreseen = isinstance(
         error, StreamError | AudioError | SidecarError | ValueError | OSError | ImportError
     )

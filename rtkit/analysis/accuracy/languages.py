@@ -50,7 +50,7 @@ def counted_in(tag: str) -> str:
     Raises
     ------
     ValueError
-        If it is no language tag.
+        If it is not a language tag.
     """
     language, *others = _subtags(tag)
     scripts = [other for other in others if len(other) == 4 and other.isalpha()]
@@ -64,7 +64,7 @@ def normalizer(tag: str) -> Callable[[str], list[str]]:
     Raises
     ------
     ValueError
-        If it is no language tag.
+        If it is not a language tag.
     ImportError
         If whisper-normalizer is not installed.
     """
@@ -141,7 +141,7 @@ def _plain(character: str) -> str:
 
 
 def _is_word(text: str) -> bool:
-    """Bare punctuation is none, nor is a mark that stands alone."""
+    """Whether it is a word; punctuation or a mark alone is not."""
     return any(unicodedata.category(character)[0] in "LN" for character in text)
 
 

@@ -40,9 +40,10 @@ class Edit:
     ----------
     kind : {"hit", "substitution", "deletion", "insertion"}
     said, heard : str
-        Normalized; an insertion was not said, a deletion not heard: then it is empty.
+        Normalized; `said` is empty for an insertion, `heard` for a deletion.
     segment : int
-        The segment of the reference that it belongs to; an insertion to that of the word before.
+        The segment of the reference that it belongs to; for an insertion, that of the previous
+        word.
     """
 
     kind: Kind
@@ -53,19 +54,19 @@ class Edit:
 
 @dataclass(frozen=True)
 class WordErrorRate:
-    """What `wer` found. Prints in a line, and in color, word by word, in a notebook.
+    """What `wer` found. Prints as one line, and in color, word by word, in a notebook.
 
     Attributes
     ----------
     edits : tuple of Edit
         The alignment: hits and errors, in order.
     segments : int
-        In how many pieces the reference came; the bootstrap draws among them.
+        Number of segments of the reference, which the bootstrap resamples.
     unit : str
         What they are: ``"turns"``, ``"lines"`` or ``"sentences"``.
     language : str
     notes : tuple of str
-        What a reader must know before using the rate.
+        What to know before using the rate.
     """
 
     edits: tuple[Edit, ...]
@@ -97,7 +98,7 @@ class WordErrorRate:
 
     @property
     def words(self) -> int:
-        """How many words the reference holds, or characters, as `counted_in` says."""
+        """Number of words (or characters, see `counted_in`) in the reference."""
         return self.hits + self.substitutions + self.deletions
 
     @property
@@ -106,7 +107,7 @@ class WordErrorRate:
 
     @property
     def rate(self) -> float:
-        """Errors per word of the reference; above 1 where more was invented than was said."""
+        """Errors per word of the reference; above 1 if there are more errors than words."""
         return len(self.errors) / self.words
 
     @cached_property
@@ -117,12 +118,12 @@ class WordErrorRate:
     def bootstrap(
         self, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
     ) -> Interval:
-        """An interval of the rate over segments drawn with replacement.
+        """The interval of the rate over segments, resampled with replacement.
 
-        Errors come in clumps, so whole segments are drawn, and not words (Bisani and Ney, 2004,
-        "Bootstrap estimates for confidence intervals in ASR performance evaluation"). It is the
-        wider of Student's t and the bootstrap-t interval. With fewer than 72 segments it bears a
-        note: what spoils one segment in twenty, and all of it, may not have been met.
+        Errors come in clumps, so whole segments are resampled, not words (Bisani and Ney, 2004,
+        "Bootstrap estimates for confidence intervals in ASR performance evaluation"). The result is
+        the wider of Student's t and the bootstrap-t interval. With fewer than 72 segments it
+        carries a note: rare segments with many errors may not have occurred yet.
 
         Parameters
         ----------
@@ -157,8 +158,8 @@ class WordErrorRate:
     ) -> Difference:
         """This rate minus `other`'s, on the same words, with an interval of the difference.
 
-        Each draw takes the same segments of both, since both heard the same. Two intervals that
-        overlap tell much less.
+        Each draw uses the same segments of both, since both received the same audio. This is more
+        precise than to see whether two intervals overlap.
 
         Raises
         ------

@@ -163,7 +163,7 @@ def misread(name: str, evidence: str) -> Mistake:
 
 
 def inaudible(levels: Sequence[Level], channel: int | None) -> Iterator[Mistake]:
-    """Why what was sent cannot be heard, or not well; `channel` is the one that was chosen."""
+    """Why the audio is inaudible or hard to recognize; `channel` is the selected one."""
     if not levels:
         return
     sent, channels = levels[0], levels[1:]

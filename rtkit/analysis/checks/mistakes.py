@@ -115,7 +115,7 @@ def _in_session(session: Session, transcript: str | None) -> Iterator[Mistake]:
 
 
 def _off_speed(session: Session) -> Iterator[Mistake]:
-    """What the service heard against what was said, where the file's header tells nothing."""
+    """Compare what the service recognized with what was said, if the header tells nothing."""
     if session.reference is None:
         return
     spoken = session.reference.words[:COMPARED]

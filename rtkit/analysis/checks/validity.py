@@ -54,7 +54,7 @@ class Problem:
 class Validity:
     """What `validity` found; true if the session can be used.
 
-    `notes` hold what does not speak against them: a calendar that was set, and what could not be
+    `notes` hold what does not invalidate a session: a clock that was set, and what could not be
     checked.
     """
 
@@ -165,9 +165,9 @@ def _late(session: Session, bound: float, receive: float) -> Iterator[Problem]:
 
 
 def _mattering(session: Session) -> np.ndarray:
-    """Which chunks hold or decide a result that counts, shape (chunks,); or may have decided it.
+    """Which chunks hold, decide, or may have decided a counted result, shape (chunks,).
 
-    One that is left out because the sender disturbed it would have counted.
+    A result that is excluded because the sender disturbed it would have counted.
     """
     matter = np.zeros(len(session.chunks), dtype=bool)
     for latency in word_latency(session), turn_latency(session):
@@ -209,11 +209,11 @@ def _not_taken(session: Session, bound: float, receive: float) -> Iterator[Probl
 
 
 def _unread(session: Session) -> np.ndarray:
-    """How much longer than usual the oldest audio lay there when each chunk left, at least.
+    """How much longer than usual, at least, the oldest audio had waited when each chunk was sent.
 
-    What was not acknowledged has not arrived. What fills the other side's window has arrived and
-    was not read. Both are bytes; the chunks tell how long ago they were sent. Zero where the
-    kernel does not tell. Shape (chunks,), in seconds.
+    Bytes that were not acknowledged have not arrived. Bytes that fill the other side's window have
+    arrived but were not read. The chunks say how long ago they were sent. Zero if the kernel does
+    not report it. Shape (chunks,), in seconds.
     """
     chunks = session.chunks
     facts = [(one.unacknowledged, one.window) for one in chunks]
@@ -231,7 +231,7 @@ def _unread(session: Session) -> np.ndarray:
 
 
 def _on_the_way(session: Session) -> float:
-    """How much longer than usual audio took to a service that stamps its arrival."""
+    """How much longer than usual audio took to reach a service that stamps its arrival."""
     stamped = [one.stamp for _, one in session.replies if isinstance(one, Turn) and one.stamp]
     if not stamped:
         return 0.0
@@ -268,12 +268,12 @@ def _seen_late(session: Session, receive: float) -> Iterator[Problem]:
 
 
 def _waits(session: Session) -> tuple[np.ndarray, np.ndarray, list[tuple[int, float]]]:
-    """When messages were seen, for how long the kernel says that they had waited, and the stalls.
+    """When messages were seen, how long they had waited in the kernel, and the stalls.
 
-    These are numbers of stalls that may have held up a message, each with how long at most. What
-    arrives during a stall is seen while it lasts (a callback that handles several messages) or
-    as soon as it is over. Where the kernel tells of a message, it is right; but of several that
-    were read together it only tells of the last.
+    The stalls are those that may have delayed a message, by index, each with its maximum delay. A
+    message that arrives during a stall is seen during it (by a callback that handles several
+    messages) or right after it. The kernel's value is correct, but of several messages read
+    together it is known only for the last.
     """
     frame = {at for at, one in session.replies if isinstance(one, Begin | Termination)}
     frame -= {at for at, one in session.replies if not isinstance(one, Begin | Termination)}

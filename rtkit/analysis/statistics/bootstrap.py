@@ -43,17 +43,17 @@ ROUNDING = 1e-9  # seconds, or a share; what is the same differs by less
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A number, and between which bounds it lies at `level`.
+    """A number, with the bounds of its interval at `level`.
 
     Attributes
     ----------
     low, high : float
-        Infinite on a side where what was measured gives no bound, NaN where there is no interval.
+        Infinite on a side without a bound, NaN without an interval.
     count, units : int
-        How many values, pairs or words it comes from, and how many units could be drawn:
-        recordings, sessions, turns.
+        Number of values, pairs or words, and number of units that were resampled: recordings,
+        sessions or turns.
     note : str
-        Why the interval is not to be trusted; empty where nothing speaks against it.
+        Why the interval cannot be trusted; empty if it can.
     """
 
     value: float
@@ -66,12 +66,12 @@ class Interval:
 
     @property
     def holds_zero(self) -> bool:
-        """Whether no difference is shown; so, too, where there is no interval."""
+        """Whether no difference is shown, including if there is no interval."""
         return not (self.low > 0 or self.high < 0)
 
 
 def check(level: float, resamples: int) -> None:
-    """Raise ValueError, in a sentence, where no interval can come of it."""
+    """Raise ValueError if no interval can be computed."""
     if not 0 < level < 1:
         raise ValueError(f"level={level:g} is not a confidence level; give a number such as 0.95")
     if resamples < 100:
@@ -98,7 +98,7 @@ def bootstrap(sums: np.ndarray, *, resamples: int, generator: np.random.Generato
 
 
 def blocks(resamples: int, width: int) -> list[int]:
-    """So many rows at a time that a block stays small."""
+    """Sizes of blocks of rows that stay small in memory."""
     rows = max(1, BLOCK // width)
     whole, rest = divmod(resamples, rows)
     return [rows] * whole + [rest] * (rest > 0)
@@ -117,7 +117,7 @@ def bootstrap_quantiles(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> tuple[Interval, ...]:
-    """Quantiles, and between which values they lie.
+    """Compute quantiles with confidence intervals.
 
     Parameters
     ----------
@@ -125,22 +125,22 @@ def bootstrap_quantiles(
     quantiles : sequence of float
         Between 0 and 1.
     units : sequence, shape (n,), optional
-        To which unit each value belongs; whole units are drawn. Without them, or with a single one,
-        each value is drawn by itself.
+        The unit that each value belongs to; whole units are resampled. Without units, or with a
+        single one, values are resampled individually.
     called : str
-        What units are called in notes.
+        The name of the units, for notes.
     level : float
         Of the intervals.
     resamples : int
-        How many draws, 100 or more.
+        Number of draws, 100 or more.
     seed : int
         The same seed gives the same intervals.
 
     Returns
     -------
     tuple of Interval
-        One for each quantile. A bound is infinite where too few units lie beyond the quantile to
-        give one, and NaN where there are fewer than two values.
+        One for each quantile. A bound is infinite if too few units lie beyond the quantile, and NaN
+        for fewer than two values.
 
     Raises
     ------
@@ -225,13 +225,13 @@ def _between(
 
 
 def needed(quantile: float, level: float = 0.95) -> int:
-    """How many units it takes to bound a quantile on both sides."""
+    """Number of units needed to bound a quantile on both sides."""
     far = max(quantile, 1 - quantile)
     return max(FEW, math.ceil(math.log((1 - level) / 2) / math.log(far)))
 
 
 def _note(found: Interval, quantile: float, units: int, called: str) -> str:
-    """Why an interval says too little: how many units there are of how many that are needed."""
+    """Why an interval says too little: how many units there are, and how many are needed."""
     what = {
         (True, True): "no bounds",
         (True, False): "no lower bound",

@@ -28,22 +28,23 @@ EXACT = 14  # pairs; up to here every way to swap them is looked at
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """What one way of doing it adds over another, over things that were done both ways.
+    """What one setting adds over another, over things that were measured with both.
 
     Attributes
     ----------
     differences : mapping
         After - before, by pair; below a nanosecond they are 0.
     mean : Interval
-        The mean difference, as `ratio_interval` has it. Of two pairs there is no interval.
+        The mean difference, from `ratio_interval`; without an interval for two pairs.
     p : float
-        Of the sign-flip test: how often chance alone makes so large a mean difference, either way.
+        From the sign-flip test: how often chance alone gives a mean difference this large, in
+        either direction.
     left_out : int
-        Pairs of which only one half is known.
+        Number of pairs with only one half measured.
     invalid : int
         Sessions that were left out because they are not valid.
     unit : Unit
-        In which it is printed.
+        The unit for printing.
     """
 
     differences: Mapping[Any, float]
@@ -55,7 +56,7 @@ class Paired:
 
     @property
     def rose(self) -> int:
-        """In how many pairs it rose."""
+        """Number of pairs in which it rose."""
         return sum(difference > 0 for difference in self.differences.values())
 
     def __str__(self) -> str:
@@ -99,7 +100,7 @@ def paired_difference(
     Raises
     ------
     ValueError
-        If fewer than two pairs are whole: one says nothing of others.
+        If there are fewer than two complete pairs.
     """
     check(level, resamples)
     keys = dict.fromkeys([*before, *after])

@@ -81,7 +81,7 @@ def pool(
     *,
     include_invalid: bool = False,
 ) -> dict[str, Pool]:
-    """What was measured, put together by one setting or several; see `quantile_intervals`."""
+    """Combine sessions by one or several settings; see `quantile_intervals`."""
     measure = measure_of(of)
     settings = [by] if isinstance(by, str) else list(by)
     for setting in settings:
@@ -352,7 +352,7 @@ def measure_of(of: str) -> Callable[[Session], np.ndarray]:
 
 
 def counted_of(session: Session, of: str) -> np.ndarray:
-    """Which ones belong in quantiles; a stretch of speech that a service marks is no word."""
+    """Which values belong in quantiles; speech that a service only marks is not a word."""
     counted = LATENCIES[of](session).counted
     marks = of == "word_latency" and session.settings.marks_speech
     return np.zeros_like(counted) if marks else counted

@@ -25,7 +25,7 @@ LEVEL = 0.95
 class Place:
     """Where a session stands: its median latency and its errors, lower being better in both.
 
-    `best` tells that no other session is as good in both and better in one: it lies on the Pareto
+    `best` means that no other session is as good in both and better in one: it lies on the Pareto
     front.
     """
 

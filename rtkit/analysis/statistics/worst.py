@@ -87,7 +87,7 @@ class Worst:
         return "".join(self._folded(*item) for item in self.cases.items()) or "<p>No cases.</p>"
 
     def _folded(self, recording: str, cases: Sequence[Case]) -> str:
-        """A line a recording; a click shows its cases."""
+        """One line per recording; a click shows its cases."""
         worst = cases[0]
         said = f", “{html.escape(worst.text)}”" if worst.text else ""
         names = [name for name in _SAID if any(name in case.parts for case in cases)]

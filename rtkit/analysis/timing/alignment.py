@@ -39,7 +39,7 @@ def normalize(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Pairs of indices into heard and spoken words, rising in both.
+    """Pairs of indices of recognized and spoken words, rising in both.
 
     Attributes
     ----------
@@ -48,8 +48,8 @@ class Alignment:
     substituted : tuple of (int, int)
         A spoken word, and what was recognized instead.
     shift : float
-        By how many seconds the heard words' times lie behind the spoken words', in the median of
-        `same`; NaN where no pair has both times.
+        How many seconds the recognized words' times are later than the spoken words', as the median
+        of `same`; NaN if no pair has both times.
     agreed : int
         How many of `same` lie that far apart, but for half a second.
     """
@@ -61,7 +61,7 @@ class Alignment:
 
 
 def align(heard: Sequence[Word], spoken: Sequence[Said]) -> Alignment:
-    """Align heard with spoken words at the least edit distance, near in time.
+    """Align recognized with spoken words by minimum edit distance, close in time.
 
     Of all alignments of words that end within 2 s of one another it is the one with the fewest
     insertions, deletions and substitutions; of several the one whose words lie the least apart in
@@ -92,9 +92,9 @@ def align(heard: Sequence[Word], spoken: Sequence[Said]) -> Alignment:
 
 
 def align_texts(heard: Sequence[Word], spoken: Sequence[Said]) -> Alignment:
-    """Align by text alone, at the least edit distance: pairs on which there is no choice.
+    """Align by text alone, by minimum edit distance: only pairs without an alternative.
 
-    Of two ways to align a repeated word with nothing to choose by, neither is taken.
+    If a repeated word can be aligned in two equally good ways, neither is used.
     """
     one, other = texts = _texts(heard), _texts(spoken)
     # One that begins at the end makes every free choice the other way.
@@ -193,7 +193,7 @@ def _path(rows: Sequence[Sequence[float]], low: Sequence[int]) -> list[tuple[int
 
 
 def _windows(heard: np.ndarray, spoken: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each heard word the spoken words near enough, from `low` to before `high`, both rising.
+    """For each recognized word, the spoken words close in time: from `low` to before `high`.
 
     A word without a time, or out of order, is somewhere between its neighbors.
     """

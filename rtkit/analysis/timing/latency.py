@@ -70,32 +70,31 @@ class Latency:
     received : ndarray
         r: when the loop saw the result.
     chunk_wait, endpoint_wait, lateness, queue_wait, service_time : ndarray
-        The parts; they add up to `latency`. Words have no endpoint wait: it is 0. The sender made
-        lateness and queue wait: what it sends in a burst waits until the service has heard what
-        came before. That is known where the service says how fast it hears, and else counts to
-        the service time.
+        The parts, which add up to `latency`. For words, the endpoint wait is 0. The sender caused
+        lateness and queue wait: audio sent in a burst waits until the service has processed what
+        came before. The queue wait is known only if the service states how fast it processes audio;
+        otherwise it is part of the service time.
     confirmation : ndarray
-        Of the service time, until d's receipt came: the network both ways, and the wait until the
-        service had read d. NaN without a receipt.
+        The part of the service time until d's receipt arrived: the network both ways, and the wait
+        until the service read d. NaN without a receipt.
     half_width : ndarray
-        How far `lateness` may lie from the truth, and so may `queue_wait`, their sum, and, the
-        other way, `since_sent` and `service_time`; 0 where it is known which chunk decided.
+        How far `lateness` may be from the true value, and likewise `queue_wait`, their sum and, in
+        the opposite direction, `since_sent` and `service_time`; 0 if the deciding chunk is known.
     confirmation_half_width : ndarray
-        How far `confirmation` may lie from the truth.
+        How far `confirmation` may be from the true value.
     holding, deciding : ndarray of int
-        k and d: which chunk holds the end, and which one decided: the last one that may have.
+        k and d: the chunk that holds the end, and the (last possible) chunk that decided.
     known : ndarray of str
         How it is known which chunk decided. ``"stamped"``: the embedded service says so;
-        ``"stated"``: the service says how much audio it had heard, at most; ``"bounded"``: it says
+        ``"stated"``: the service states how much audio it had processed; ``"bounded"``: it says
         nothing, and `endpoint_wait` and `service_time` only make sense as a sum. Words are
         ``"held"``: by definition they count from the chunk that holds them.
     excluded : ndarray of str
-        Why it is shown and left out of quantiles; empty where it counts. ``"terminated"``:
-        the shutdown ended the turn; ``"unmatched"``: nothing of it matches the reference, or a word
-        has no known end; ``"ambiguous"``: a missed word may be its end, or another turn's;
-        ``"early"``: the result came before the word had begun to be sent;
-        ``"disturbed"``: it may have waited in a queue that a burst of the sender's made, at a
-        service that does not say how fast it hears.
+        Why it is shown and left out of quantiles; empty where it counts. ``"terminated"``: the
+        shutdown ended the turn; ``"unmatched"``: nothing of it matches the reference, or a word has
+        no known end; ``"ambiguous"``: a missed word may be its end, or another turn's; ``"early"``:
+        the result came before the word had begun to be sent; ``"disturbed"``: it may have waited
+        behind a burst from the sender, and the service does not state how fast it processes audio.
     referenced : ndarray of bool
         Whether e comes from the reference, or else from the service's own word times.
     """

@@ -131,7 +131,7 @@ def _news(states: Sequence[tuple[float, Turn]]) -> Iterator[float]:
 
 
 def cadence(session: Session) -> float | None:
-    """The seconds at which partials come whatever is said, if they do.
+    """The fixed interval of partial results, in seconds, if they have one.
 
     Eight of ten intervals then lie within a tenth of their median, which is two chunks or more.
     """
@@ -163,9 +163,9 @@ def early_cut_offs(session: Session) -> np.ndarray:
 
 
 def taken_back(session: Session) -> np.ndarray:
-    """Of each turn's end that was told as probable, whether speech took it back; shape (n,), bool.
+    """Whether each probable turn end was revoked by further speech; shape (n,), bool.
 
-    For services that tell so: Deepgram Flux's EagerEndOfTurn, and then TurnResumed.
+    For services that report this: Deepgram Flux's EagerEndOfTurn, then TurnResumed.
     """
     check_session(session)
     found: list[bool] = []

@@ -1,10 +1,10 @@
 """Which spoken words belong to each turn, whether recognized or not.
 
-With a reference, heard words are aligned with spoken ones over the whole session. A spoken word
-belongs to the turn that heard it. One that was missed or misheard belongs to the turn that heard
-its neighbors in the reference's own turn. Where these do not agree, it is ambiguous; so is the end
-of a turn behind which a whole turn of the reference passed unheard, before the service ended it. A
-heard word that matches nothing belongs to nothing.
+With a reference, recognized words are aligned with spoken words over the whole session. A spoken
+word belongs to the turn that recognized it. A missed or misheard word belongs to the turn that
+recognized its neighbors in the reference's turn. Where these do not agree, it is ambiguous; so is
+the end of a turn behind which a whole turn of the reference passed unheard, before the service
+ended it. A recognized word that matches nothing belongs to nothing.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _owners(
     aligned: Alignment,
     limits: Sequence[float],
 ) -> list[Owners]:
-    """Which turns each spoken word may belong to: mostly one, or none where nobody heard it."""
+    """The turns that each spoken word may belong to: usually one; none if not recognized."""
     heard = [(word, number) for number, words in enumerate(turns) for word in words]
     owners: list[Owners] = [()] * len(spoken)
 
@@ -166,7 +166,7 @@ def _owners(
 def _twins(
     spoken: Sequence[SpokenWord], aligned: Alignment, heard: Sequence[Word]
 ) -> Iterator[tuple[int, int]]:
-    """Words of which the same one beside them was missed, and time hardly tells which was.
+    """Words next to an identical word that was missed, if their times do not show which one.
 
     Each with the word on its other side, whose turn it belongs to if it was missed itself.
     """

@@ -75,7 +75,7 @@ class HeardTurn:
     Attributes
     ----------
     order : int
-        The service's own number.
+        The service's own turn number.
     states : tuple of (float, Turn)
         Its messages. A final stays final: of what came behind one, only further finals with words
         are kept.
@@ -102,16 +102,15 @@ class HeardTurn:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What the service heard, beside the reference: in the times of words, and in their number.
+    """Agreement of the service with the reference, in word times and numbers of words.
 
     Attributes
     ----------
     heard, matched, spoken : int
-        Words that the service settled on, those of them that match one of the reference's, and the
-        reference's.
+        Number of recognized words, of those that match the reference, and of the reference's words.
     shift : float
-        By how many seconds the service places the ends of words after the reference, in the median
-        of the words that match; NaN where fewer than two have a time.
+        How many seconds later than the reference the service places word ends, as the median of
+        matching words; NaN if fewer than two have a time.
     """
 
     heard: int
@@ -121,12 +120,12 @@ class Agreement:
 
     @property
     def unmatched(self) -> float:
-        """Which share of the words that were heard match nothing that was spoken."""
+        """Share of the recognized words that match nothing in the reference."""
         return 1 - self.matched / self.heard if self.heard else float("nan")
 
     @property
     def shifted(self) -> bool:
-        """Whether one of the two clocks must be wrong."""
+        """Whether one of the two must have wrong times."""
         return abs(self.shift) > SHIFTED
 
     def __str__(self) -> str:
@@ -140,24 +139,24 @@ class Agreement:
 
 
 def heard_turns(session: Session) -> tuple[HeardTurn, ...]:
-    """The turns in which any word was heard, in the service's order, whenever they arrived."""
+    """The turns with any recognized word, in the service's order."""
     return session.once(_heard_turns)
 
 
 def heard_words(session: Session) -> list[HeardWord]:
-    """Every word that the service settled on, in order, matched to the reference if any."""
+    """Every recognized word, in order, matched to the reference if there is one."""
     return [word for turn in heard_turns(session) for word in turn.words]
 
 
 def never_ended(session: Session) -> tuple[HeardTurn, ...]:
-    """The turns in which words were heard and that the service never ended."""
+    """The turns with recognized words that the service never ended."""
     return tuple(
         turn for turn in heard_turns(session) if not turn.ended and turn.states[-1][1].words
     )
 
 
 def agreement(session: Session) -> Agreement | None:
-    """What the service heard, beside the reference; None without one."""
+    """Agreement of the service with the reference; None without one."""
     reference = timed_reference(session)
     if reference is None:
         return None

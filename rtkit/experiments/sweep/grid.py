@@ -68,7 +68,7 @@ class Cell:
 
     @property
     def done(self) -> bool:
-        """Whether its file is there, and whole: one that was cut or damaged is no proof."""
+        """Whether its file exists and is complete; a truncated or damaged one does not count."""
         try:
             session: Session = load_session(self.path)
         except (OSError, ValueError):
@@ -184,7 +184,7 @@ def _name(
 
 
 def _identity(thing: Any) -> Any:
-    """What tells a function, or anything else, from others of its kind, today and tomorrow."""
+    """A stable identity of a function or another value, the same in later runs."""
     if isinstance(thing, FunctionType):
         code, known = thing.__code__, thing.__globals__
         used = {name: known[name] for name in code.co_names if _is_plain(known.get(name))}

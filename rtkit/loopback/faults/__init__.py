@@ -65,7 +65,7 @@ def read_faults(written: str | Iterable[str]) -> tuple[Written, ...]:
     Raises
     ------
     ValueError
-        If one is none.
+        If one is not valid.
     """
     texts = [written] if isinstance(written, str) else written
     return tuple(read_written(text, FAULTS) for text in texts)

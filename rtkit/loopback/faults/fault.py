@@ -21,18 +21,18 @@ _WRITTEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A fault as it is asked for.
+    """A fault, as requested.
 
     Attributes
     ----------
     name : str
         One of `rtkit.loopback.faults.FAULTS`.
     value : float or None
-        By how much, or with which code; each name has its own default.
+        The amount or code; each fault has its own default.
     at : float or None
-        Once so many seconds of audio have come; None for before Begin.
+        After how many seconds of audio; None for before Begin.
     times : int or None
-        In how many sessions, the service's first ones; None for all.
+        In how many of the service's first sessions; None for all.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Line(Protocol):
     wire: Wire
 
     def tell(self, fault: Fault) -> None:
-        """Tell whoever watches the service what is done now."""
+        """Log what is done now."""
 
     def frames(self, reply: Reply) -> list[str | Close]:
         """What the vendor sends for it."""
@@ -142,12 +142,12 @@ class Fault:
 
 
 def read_written(text: str, kinds: Mapping[str, type[Fault]]) -> Written:
-    """What a fault's text asks for, with its kind's value where there is none in it.
+    """Parse a fault's text, with the default value of its kind if it has none.
 
     Raises
     ------
     ValueError
-        If it is none.
+        If it is not valid.
     """
     found = _WRITTEN.fullmatch(text.strip())
     if found is None:

@@ -84,7 +84,7 @@ class AssemblyAI(Keyed):
         Raises
         ------
         ValueError
-            If there is no key, or `host` is no websocket address.
+            If there is no key, or `host` is not a websocket address.
         """
         asked = as_texts(
             {

@@ -63,7 +63,7 @@ def read_rules(query: Mapping[str, str]) -> Rules:
     Raises
     ------
     Refusal
-        With code 3006, if a value is none that the service takes.
+        With code 3006, if the service does not accept a value.
     """
     query = _renamed(query)
     for name, largest in MOST.items():
