@@ -15,8 +15,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from rtkit.audio.file_types import mpeg_frame
-from rtkit.audio.lengths import JOINED, NotWhole, audio_extent, check_ogg, mp3_tagged
+from rtkit.audio.file_types import START, kind_of, mpeg_frame
+from rtkit.audio.lengths import (
+    JOINED,
+    NotWhole,
+    audio_extent,
+    check_ogg,
+    content_start,
+    mp3_samples,
+    mp3_tagged,
+)
 from rtkit.boundary.text import counted
 
 if TYPE_CHECKING:
@@ -48,21 +56,35 @@ def contents(path: Path) -> Contents:
     """
     with path.open("rb") as file:
         extent = audio_extent(file, os.fstat(file.fileno()).st_size)
+        start = content_start(file)
     if extent is not None and extent.fault is not None:
         raise NotWhole(extent.fault)
     with decoder(path) as sound:
         frames: int | None = int(sound.frames)
         if sound.format == "OGG":
-            check_ogg(path)
+            check_ogg(path, start)
         if sound.frames > UNKNOWN or (isinstance(sound.name, _Guise) and sound.format == "MP3"):
             frames = None
+        elif frames and not _can_seek(sound):
+            frames = None  # it promises blocks, the last of which may be half
         elif frames:
-            _check_end(path, sound)
+            _check_end(path, sound, start)
         coding = f"{sound.format} {sound.subtype}"
         return Contents(int(sound.samplerate), int(sound.channels), coding, frames)
 
 
-def _check_end(path: Path, sound: soundfile.SoundFile) -> None:
+def _can_seek(sound: soundfile.SoundFile) -> bool:
+    """Whether it is of a kind that can be read from anywhere; GSM and G.721 cannot."""
+    import soundfile
+
+    try:
+        sound.seek(min(1, sound.frames - 1))
+    except soundfile.LibsndfileError:
+        return False
+    return True
+
+
+def _check_end(path: Path, sound: soundfile.SoundFile, start: int) -> None:
     """See that the last sample is there, and that no other file follows it."""
     import soundfile
 
@@ -85,7 +107,7 @@ def _check_end(path: Path, sound: soundfile.SoundFile) -> None:
             raise NotWhole(JOINED)
     if sound.format == "FLAC" and path.stat().st_size <= SEARCHED:
         held = path.read_bytes()
-        if any(held.find(b"fLaC" + kind + b"\0\0\x22", 4) > 0 for kind in (b"\0", b"\x80")):
+        if any(held.find(b"fLaC" + kind + b"\0\0\x22", start + 4) > 0 for kind in (b"\0", b"\x80")):
             raise NotWhole(JOINED)
 
 
@@ -108,6 +130,11 @@ def count(path: Path, until: int | None = None) -> int:
 def _counted(path: Path, size: int, changed: int, until: int | None) -> int:
     import soundfile
 
+    with path.open("rb") as file:
+        kind = kind_of(file.read(START))
+        found = mp3_samples(file) if kind is not None and "MP3" in kind.name else None
+    if found is not None:
+        return found if until is None else min(found, until)
     frames = 0
     with decoder(path) as sound:
         sound.seekable = lambda: False  # or every read is followed by a seek
@@ -132,10 +159,16 @@ def read_on_from(frame: int, sound: soundfile.SoundFile) -> None:
     seek lacks what earlier frames hold of the next ones: it gives silence in place of speech. So
     the second before `frame` is decoded too.
     """
+    import soundfile
+
     earlier = min(frame, int(sound.samplerate))
-    sound.seek(frame - earlier)
+    try:
+        sound.seek(frame - earlier)
+    except soundfile.LibsndfileError:  # of a kind that is read forwards only
+        earlier = frame
     sound.seekable = lambda: False
-    sound.read(earlier)
+    while earlier and (read := len(sound.read(min(earlier, AT_ONCE)))):
+        earlier -= read
 
 
 class _Guise(io.RawIOBase):
@@ -187,12 +220,15 @@ def decoder(path: Path) -> Iterator[soundfile.SoundFile]:
         extent = audio_extent(file, os.fstat(file.fileno()).st_size)
         head = None if extent is None else extent.fixed(file)
         guise = None if extent is None or head is None else _Guise(file, extent.start, head)
+        start = content_start(file)
+        if start:
+            guise = _Guise(file, start, b"")
         with _opened(file, guise) as sound:
             estimated = sound.format == "MP3" and not mp3_tagged(path)
             if not estimated:
                 yield sound
         if estimated:
-            with _opened(file, _Guise(file, 0, b"", endless=True)) as sound:
+            with _opened(file, _Guise(file, start, b"", endless=True)) as sound:
                 yield sound
 
 

@@ -7,7 +7,7 @@ import binascii
 import re
 from dataclasses import dataclass
 
-__all__ = ["START", "Kind", "is_wav", "kind_of", "mpeg_frame", "same_stream"]
+__all__ = ["START", "Kind", "is_wav", "kind_of", "mpeg_frame", "mpeg_samples", "same_stream"]
 
 START = 4096  # bytes from which `kind_of` can tell any of them
 TEXT = 512  # of which so many show what text it is
@@ -169,9 +169,14 @@ def mpeg_frame(start: bytes) -> int | None:
     if version == 1 or layer == 4 or rate == 3 or not 0 < bits < 15:
         return None
     bitrate = _BITRATES[version == 3, layer][bits - 1] * 1000
-    samples, slot = {1: (384, 4), 2: (1152, 1), 3: (1152 if version == 3 else 576, 1)}[layer]
-    padding = start[2] >> 1 & 1
-    return (samples // 8 // slot * bitrate // _RATES[version][rate] + padding) * slot
+    slot, padding = 4 if layer == 1 else 1, start[2] >> 1 & 1
+    return (mpeg_samples(start) // 8 // slot * bitrate // _RATES[version][rate] + padding) * slot
+
+
+def mpeg_samples(start: bytes) -> int:
+    """How many samples such a frame has."""
+    version, layer = start[1] >> 3 & 3, 4 - (start[1] >> 1 & 3)
+    return 384 if layer == 1 else 576 if layer == 3 and version != 3 else 1152
 
 
 def same_stream(one: bytes, other: bytes) -> bool:

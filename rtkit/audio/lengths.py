@@ -7,20 +7,31 @@ the file was truncated.
 
 from __future__ import annotations
 
+import math
 import mmap
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from rtkit.audio.file_types import START, is_wav, mpeg_frame, same_stream
+from rtkit.audio.file_types import START, is_wav, kind_of, mpeg_frame, mpeg_samples, same_stream
 from rtkit.boundary.text import counted
 
-__all__ = ["JOINED", "Extent", "NotWhole", "audio_extent", "check_ogg", "mp3_tagged"]
+__all__ = [
+    "JOINED",
+    "Extent",
+    "NotWhole",
+    "audio_extent",
+    "check_ogg",
+    "content_start",
+    "mp3_samples",
+    "mp3_tagged",
+]
 
 NEAR = 0x10000  # how far below or above a power of two a placeholder lies
-ROUND = 2_000_000_000  # arecord's, and
-PADDING = 1 << 20  # bytes at most that some programs leave empty at the end
+ROUND = 1_000_000_000  # of which arecord takes the double, and
 NEAR_ROUND = 64  # how far that is moved to make whole frames
+PADDING = 1 << 20  # bytes at most that some programs leave empty at the end
 
 
 JOINED = (
@@ -84,13 +95,14 @@ class _Form:
 
 _W64 = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # what follows a chunk's four letters
 _RIFF = _Form(12, 4, 4, "little", b"data")
+_RIFX = _Form(12, 4, 4, "big", b"data")
 _AIFF = _Form(12, 4, 4, "big", b"SSND")
 _CAF = _Form(8, 4, 8, "big", b"data", align=1)
 _WAVE64 = _Form(40, 16, 8, "little", b"data" + _W64, align=8, inclusive=True)
 
 
 def audio_extent(file: BinaryIO, length: int) -> Extent | None:
-    """Where the audio of a WAV, RF64, Wave64, AIFF, CAF or AU file lies; None for other formats.
+    """Where the audio of a WAV, Wave64, AIFF, CAF, AU or NIST file lies; None for other formats.
 
     `length` is the file's, in bytes.
     """
@@ -98,6 +110,8 @@ def audio_extent(file: BinaryIO, length: int) -> Extent | None:
     start = file.read(START)
     if is_wav(start):
         return _in_chunks(file, length, _RIFF)
+    if start[:4] == b"RIFX" and start[8:12] == b"WAVE":
+        return _in_chunks(file, length, _RIFX)
     if start[:4] == b"FORM" and start[8:12] in (b"AIFF", b"AIFC"):
         return _in_chunks(file, length, _AIFF)
     if start[:4] == b"caff":
@@ -107,6 +121,12 @@ def audio_extent(file: BinaryIO, length: int) -> Extent | None:
     if start[:4] == b".snd" and len(start) >= 24:
         begin = int.from_bytes(start[4:8], "big")
         return _extent(file, length, begin, slice(8, 12), start[8:12], "big")
+    if start[:7] == b"NIST_1A" and b"shorten" not in start:
+        sizes = re.findall(rb"^(?:sample_count|channel_count|sample_n_bytes) -i (\d+)", start, re.M)
+        begin = int(re.sub(rb"\D", b"", start[8:16]) or 1024)
+        written, held = math.prod(map(int, sizes)), length - begin
+        fault = _cut(written, held) if len(sizes) == 3 and written > held else None
+        return Extent(begin, written, written, slice(0), "little", fault)
     return None
 
 
@@ -146,35 +166,36 @@ def _extent(
 ) -> Extent:
     """Judge the size that is written in `field`; it counts as many bytes before `begin`."""
     written, held = int.from_bytes(value, order), max(0, length - begin) + included
-    if written > held and not _is_placeholder(written, len(value)):
-        promised = counted(written, "byte")
-        fault = f"is truncated: its header promises {promised} of audio and it holds {held}"
-        return Extent(begin, held, written, field, order, fault)
+    if written > held and not _is_placeholder(written):
+        return Extent(begin, held, written, field, order, _cut(written, held))
     wrapped = (held - written) % 2**32 == 0  # it took more bits than there are
-    if not included < written <= held or wrapped:
+    if written > held or wrapped:
         return Extent(begin, held, written, field, order)
-    file.seek(begin - included + written)
+    empty = written <= included
+    file.seek(begin if empty else begin - included + written)
     left, behind = held - written, file.read(64)
     if _is_other_file(behind):
         return Extent(begin, written, written, field, order, JOINED)
-    return Extent(
-        begin, written if _is_no_audio(behind, left, order) else held, written, field, order
-    )
+    whole = _is_chunk(behind, left, order) or (not empty and _is_padding(behind, left))
+    return Extent(begin, written if whole else held, written, field, order)
 
 
-def _is_placeholder(size: int, width: int) -> bool:
-    """Whether no program means such a size: the largest number, half of it, 2e9."""
-    bits = 8 * width
-    return (
-        size >= 2**bits - NEAR
-        or abs(size - 2 ** (bits - 1)) <= NEAR
-        or abs(size - 2**31) <= NEAR
-        or abs(size - ROUND) <= NEAR_ROUND
+def _cut(written: int, held: int) -> str:
+    promised = counted(written, "byte")
+    return f"is truncated: its header promises {promised} of audio and it holds {held}"
+
+
+def _is_placeholder(size: int) -> bool:
+    """Whether no program means such a size: near a power of two, from 2**30 on, or 1e9, 2e9."""
+    power = 2 ** round(math.log2(size))
+    beside = min(size % ROUND, -size % ROUND)
+    return size >= ROUND - NEAR and (
+        abs(size - power) <= NEAR or (size < 2**32 and beside <= NEAR_ROUND)
     )
 
 
 _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICS")
-_FILES = (b"RIFF", b"RF64", b"FORM", b"caff", b".snd", b"riff")
+_FILES = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"caff", b".snd", b"riff")
 
 
 def _is_other_file(behind: bytes) -> bool:
@@ -182,8 +203,8 @@ def _is_other_file(behind: bytes) -> bool:
     return any(one[:4] in _FILES and one[4:16] != _W64 for one in found)
 
 
-def _is_no_audio(behind: bytes, left: int, order: Order) -> bool:
-    """Whether what stands behind the audio is none: a chunk, a tag, nothing but zeros.
+def _is_chunk(behind: bytes, left: int, order: Order) -> bool:
+    """Whether what stands behind the audio is a chunk, or a tag.
 
     Otherwise the header was written once, and never again when more was recorded.
     """
@@ -192,31 +213,66 @@ def _is_no_audio(behind: bytes, left: int, order: Order) -> bool:
         fits = found[4:16] == _W64 or int.from_bytes(found[4:8], order) <= left
         if found.startswith(_TAGS) or (named and fits):
             return True
+    return False
+
+
+def _is_padding(behind: bytes, left: int) -> bool:
     return left < 16 or (left < PADDING and not behind.strip(b"\0"))
 
 
 # MP3 and Ogg.
 
 
-def _mp3_start(file: BinaryIO) -> int:
-    """Where the first frame of an MP3 file begins, behind its ID3 tags."""
+def _behind_tags(file: BinaryIO) -> int:
+    """Where that begins which stands behind a file's ID3 tags."""
     at = 0
     while True:
         file.seek(at)
         head = file.read(10)
         if head[:3] != b"ID3" or len(head) < 10:
-            break
+            return at
         size = 0
         for byte in head[6:10]:
             size = size << 7 | byte & 0x7F
         at += 10 + size + (10 if head[5] & 0x10 else 0)
+
+
+def _mp3_start(file: BinaryIO) -> int:
+    """Where the first frame of an MP3 file begins, behind its ID3 tags."""
+    at = _behind_tags(file)
     file.seek(at)
     start = file.read(1 << 16)
-    for offset in range(len(start) - 4):  # some tags are padded
+    for offset in range(len(start) - 4):  # some tags are padded, some begin within a frame
         frame = mpeg_frame(start[offset : offset + 4])
         if frame is not None and same_stream(start[offset:], start[offset + frame :]):
             return at + offset
     return at
+
+
+def content_start(file: BinaryIO) -> int:
+    """Where a file begins in which libsndfile would not find its start; 0 for others.
+
+    That is FLAC or Ogg behind ID3 tags, and MP3 behind what is neither.
+    """
+    at = _behind_tags(file)
+    file.seek(at)
+    start = file.read(START)
+    if start[:4] in (b"fLaC", b"OggS"):
+        return at
+    return _mp3_start(file) if kind_of(start) is None else 0
+
+
+def mp3_samples(file: BinaryIO) -> int | None:
+    """How many samples an MP3 file holds, by its frames' heads; None where only decoding tells."""
+    at = _mp3_start(file)
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
+        first, samples = held[at : at + 4], 0
+        if b"Xing" in held[at : at + 64] or b"Info" in held[at : at + 64]:
+            return None  # a frame that is not heard
+        while (frame := mpeg_frame(held[at : at + 4])) and same_stream(first, held[at : at + 4]):
+            at, samples = at + frame, samples + mpeg_samples(first)
+        whole = at == len(held) or (at < len(held) and held[at : at + 8].startswith(_TAGS))
+    return samples if whole else None
 
 
 def mp3_tagged(path: Path) -> bool:
@@ -228,13 +284,14 @@ def mp3_tagged(path: Path) -> bool:
         return False
     mono, first = frame[3] >= 0xC0, frame[1] & 0x18 == 0x18
     at = 4 + ((17 if mono else 32) if first else (9 if mono else 17))  # behind the side information
-    return frame[at : at + 4] in (b"Xing", b"Info") and frame[at + 7] & 1 == 1
+    told = frame[at : at + 4] in (b"Xing", b"Info") and frame[at + 7] & 1 == 1
+    return told and any(frame[at + 8 : at + 12])
 
 
-def check_ogg(path: Path) -> None:
-    """Raise NotWhole if an Ogg file's last page is cut, or a second stream follows the first."""
+def check_ogg(path: Path, at: int) -> None:
+    """Raise NotWhole if an Ogg stream's last page is cut, or a second follows; it begins `at`."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages:
-        at, begun = 0, False
+        begun = False
         while pages[at : at + 4] == b"OggS" and at + 27 <= len(pages):
             first = bool(pages[at + 5] & 2)
             if first and begun:

@@ -17,7 +17,7 @@ from rtkit.reference import Reference, check_within, find_reference
 
 __all__ = ["SUFFIXES", "bundled", "check_file", "open_clip"]
 
-
+LOWEST, HIGHEST = 100, 1_000_000  # samples a second
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au", ".w64", ".caf", ".opus")
 
 
@@ -67,6 +67,11 @@ def open_clip(
         raise AudioError(f"{path} is empty (0 bytes). Record or copy it again.")
     held = _look(path)
     rate = held.rate
+    if not LOWEST <= rate <= HIGHEST:
+        raise AudioError(
+            f"{path} says that it has {rate} samples a second, which no sound has. Convert it "
+            f"again from its source, or open its samples with rtkit.open_raw(path, rate=16000)."
+        )
     _check_channel(channel, path, held.channels)
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise AudioError(f"seconds={seconds:g} is not a length; give a number of seconds above 0.")
