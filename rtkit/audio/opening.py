@@ -69,7 +69,7 @@ def open_clip(
     rate = held.rate
     if not LOWEST <= rate <= HIGHEST:
         raise AudioError(
-            f"{path} says that it has {rate} samples a second, which no sound has. Convert it "
+            f"{path} says that its rate is {rate} Hz, which no sound has. Convert it "
             f"again from its source, or open its samples with rtkit.open_raw(path, rate=16000)."
         )
     _check_channel(channel, path, held.channels)

@@ -317,7 +317,7 @@ def test_a_chunk_behind_no_audio_is_not_heard(tmp_path: Path) -> None:
 def test_a_rate_that_no_sound_has_is_refused(tmp_path: Path, rate: int) -> None:
     whole = wav(PCM).replace(struct.pack("<II", RATE, 2 * RATE), struct.pack("<II", rate, 0), 1)
     (tmp_path / "a.wav").write_bytes(whole)
-    with pytest.raises(AudioError, match=rf"a\.wav says that it has {rate} samples a second"):
+    with pytest.raises(AudioError, match=rf"a\.wav says that its rate is {rate} Hz"):
         open_clip(tmp_path / "a.wav")
 
 
