@@ -283,6 +283,8 @@ class Recorder:
         Called with whatever a file would get: its first line, and then each fact.
     writer : Writer, optional
         What writes the file, and others; one of its own without it.
+    keep : bool
+        Whether facts are kept in memory, too, for `session`; without it only the ending is.
     elsewhere : callable, optional
         What writing asks, in the writer's thread, for facts that have not been added here since it
         asked last.
@@ -298,13 +300,14 @@ class Recorder:
         on_event: Callable[[Fact], object] | None = None,
         tee: Callable[[Fact | str], object] | None = None,
         writer: Writer | None = None,
+        keep: bool = True,
         elsewhere: Callable[[], Iterable[Fact]] = tuple,
     ) -> None:
         self.settings, self._host, self._reference = settings, host, reference
         self._started, self._zero = "", 0.0
         self._on_event, self._tee = on_event, tee
         self._facts: list[Fact] = []
-        self._begun = False
+        self._begun, self._keep = False, keep
         self._file: FactFile | None = None
         self._writer: Writer | None = None  # its own
         if path is not None:
@@ -334,7 +337,8 @@ class Recorder:
 
     def add(self, fact: Fact) -> None:
         """Keep a fact; before `begin` its instant is absolute, afterwards counted from zero."""
-        self._facts.append(fact)
+        if self._keep or not self._begun or isinstance(fact, Ending):
+            self._facts.append(fact)
         if self._begun:
             self._put(fact)
             # How loud it was is not an event: it is known when all is over.

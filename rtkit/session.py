@@ -26,9 +26,10 @@ from rtkit.boundary.values import Count, Data, Duration, Instant, Raw, Within
 from rtkit.clock.garbage import without_collecting
 from rtkit.reference import Reference
 from rtkit.services.messages import Reply, Turn
-from rtkit.services.service import ASSEMBLYAI, dialect_named
+from rtkit.services.service import ASSEMBLYAI, UNKNOWN, dialect_named
 
 __all__ = [
+    "UNTIMED",
     "Chunk",
     "Ending",
     "Event",
@@ -44,6 +45,10 @@ __all__ = [
 
 
 Measured = TypeVar("Measured")
+UNTIMED = (
+    "the duration of its chunks is not known, because rtkit does not know its protocol; if it is "
+    "one of rtkit's at another path, name it: --protocol, or Tap(protocol=...)"
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,14 @@ class Settings:
     def dialect(self) -> str:
         """The service's protocol: the name of a folder in `rtkit.services`."""
         return str(self.service.get("dialect", ASSEMBLYAI))
+
+    @property
+    def timed(self) -> bool:
+        """Whether the duration of chunks is known; of an unknown protocol only bytes are.
+
+        Then positions count bytes, and no chunk has a due time.
+        """
+        return self.dialect != UNKNOWN
 
     @property
     def engine(self) -> str:
@@ -275,7 +288,9 @@ class Session:
 
     @cached_property
     def due(self) -> np.ndarray:
-        """When each chunk was due, in seconds, shape (chunks,)."""
+        """When each chunk was due, in seconds, shape (chunks,); NaN if durations are not known."""
+        if not self.settings.timed:
+            return np.full(len(self.chunks), np.nan)
         return np.array([chunk.due for chunk in self.chunks])
 
     @cached_property
@@ -350,6 +365,8 @@ class Session:
     @property
     def label(self) -> str:
         """A short name that distinguishes this session from others."""
+        if not self.settings.timed:
+            return "unknown protocol"
         return f"{self.settings.pacing}, {self.settings.chunk * 1000:g} ms"
 
     def save(self, path: str | Path) -> Path:
@@ -383,7 +400,7 @@ class Session:
     def __repr__(self) -> str:
         ending = "incomplete" if self.ending is None else self.ending.how
         late = ""
-        if self.chunks:
+        if self.chunks and self.settings.timed:
             last = round(self.lateness[-1] * 1000)
             late = f", last chunk {abs(last)} ms {'early' if last < 0 else 'late'}"
         return (

@@ -19,7 +19,7 @@ Sessions = Session | Iterable[Session] | Mapping[str, Session]
 
 DURATIONS = ("delay", "delay_spread", "network", "network_spread")
 USUAL = {"network": 0, "network_spread": 0}
-PASSED_OVER = ("name", "dialect", "engine", "parameters", "simulated", "usual")
+PASSED_OVER = ("name", "dialect", "engine", "parameters", "simulated", "usual", "arrivals")
 
 
 def named(sessions: Sessions) -> dict[str, Session]:

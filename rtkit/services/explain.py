@@ -11,7 +11,7 @@ from typing import Any, cast
 from rtkit.services.close_codes import COMMON, GENERAL, Closure, Closures
 from rtkit.services.endpoint import Closed
 from rtkit.services.messages import ServiceError
-from rtkit.services.service import ASSEMBLYAI, dialect_named, part_of
+from rtkit.services.service import ASSEMBLYAI, UNKNOWN, dialect_named, part_of
 
 __all__ = [
     "CLOSED_EARLY",
@@ -152,6 +152,8 @@ def explain(what: object, text: str = "", *, dialect: str = ASSEMBLYAI) -> Closu
 
 def _own(dialect: str) -> tuple[Closure, ...]:
     """The vendor's own, the particular before the general."""
+    if dialect == UNKNOWN:
+        return ()
     return cast("tuple[Closure, ...]", part_of(dialect, "close_codes").ENDINGS)
 
 

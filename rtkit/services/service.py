@@ -29,6 +29,7 @@ from rtkit.services.reading import Reader
 __all__ = [
     "ASSEMBLYAI",
     "NO_LIMITS",
+    "UNKNOWN",
     "Connection",
     "Dialect",
     "Habit",
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 ASSEMBLYAI = "assemblyai"  # what sessions speak that name no dialect: once there was no other
+UNKNOWN = "unknown"  # what a client speaks that nobody knows: only its bytes can be recorded
 
 
 class Connection(Protocol):
@@ -254,6 +256,18 @@ class Dialect:
                 )
 
 
+class _Unread(Reader):
+    def read(self, frame: str | bytes) -> tuple[Reply, ...]:
+        return ()
+
+
+def _nowhere(base: str, key: str, rate: int, parameters: Mapping[str, Any]) -> Endpoint:
+    raise ValueError("rtkit does not know how sessions with this service begin")
+
+
+_NONE = Dialect(path="", endpoint=_nowhere, reader=_Unread, shutdown=lambda _: (Step(None),))
+
+
 class Tokens(Protocol):
     """Who knows which keys open a session, and issues temporary ones."""
 
@@ -377,6 +391,8 @@ def dialect_named(name: str) -> Dialect:
     ValueError
         If the dialect is unknown.
     """
+    if name == UNKNOWN:
+        return _NONE
     client, variant = part_of(name, "client"), name.partition(".")[2]
     if "." not in name:
         return cast(Dialect, client.DIALECT)

@@ -20,12 +20,12 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from rtkit.analysis.timing.latency import senders_share, turn_latency
-from rtkit.analysis.timing.lateness import pacing_of
+from rtkit.analysis.timing.lateness import pacing_of, passing
 from rtkit.boundary.children import start_child
-from rtkit.boundary.text import told
+from rtkit.boundary.text import counted, told
 from rtkit.clock.thread import in_thread
 from rtkit.loopback.process import Loopback
-from rtkit.services.service import ASSEMBLYAI, dialect_named
+from rtkit.services.service import ASSEMBLYAI, UNKNOWN, dialect_named
 from rtkit.session import Fact, Session
 from rtkit.tap.network import SIDES, read_network
 from rtkit.tap.passed import Passed, blocks
@@ -240,10 +240,7 @@ class Tap:
 
     def _came(self, passed: Passed) -> None:
         request = Request.of(passed.data)
-        name = self._protocol or dialect_at(request.path)
-        if name is None:
-            self._tell(f"passed on without measuring: {told(request.path, 60)}")
-            return
+        name = self._protocol or dialect_at(request.path) or UNKNOWN
         self._clients += 1
         number = self._clients
         record = None if self._record is None else self._record / f"client-{number}.jsonl"
@@ -254,13 +251,15 @@ class Tap:
             self._there,
             record,
             came=passed.came,
+            keep=self._record is None or self.sessions.maxlen != 0,
             keep_audio=self._keep_audio,
             network=self._faults,
             writer=self._writer,
             over=partial(self._over, passed.client),
             on_event=partial(self._on_event, number),
         )
-        self._tell(f"client {number} came: {name}, {request.path}")
+        protocol = "unknown protocol" if name == UNKNOWN else name
+        self._tell(f"client {number} came: {protocol}, {told(request.path, 60)}")
 
     def _over(self, client: int, one: Tapped) -> None:
         del self._open[client]
@@ -284,6 +283,11 @@ def verdict(session: Session) -> str:
     """How a client paced, and whose the latency was, in a sentence."""
     if not session.chunks:
         return f"{session.ending.how if session.ending else 'ended'}, no audio came"
+    if not session.settings.timed:
+        return (
+            f"{counted(len(session.chunks), 'chunk')}, {counted(session.bytes_sent, 'byte')}; "
+            f"{pacing_of(session)}; the tap {passing(session)}"
+        )
     late, seconds = session.lateness[-1], session.settings.seconds
     text = f"{pacing_of(session)}; {late:.2f} s late after {seconds:.0f} s"
     turns = turn_latency(session)
@@ -292,4 +296,4 @@ def verdict(session: Session) -> str:
         share = senders_share(turns)
         if not np.isnan(share):
             text += f", of which your client caused {100 * share:.0f}%"
-    return text
+    return f"{text}; the tap {passing(session)}"

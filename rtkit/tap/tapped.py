@@ -17,7 +17,7 @@ from websockets.exceptions import WebSocketException
 from rtkit.analysis.timing.lateness import pacing_of
 from rtkit.boundary.secrets import StrikeOut
 from rtkit.boundary.text import told
-from rtkit.recording import Recorder
+from rtkit.recording import Recorder, load_session
 from rtkit.sending.options import host
 from rtkit.sending.timeline import Timeline
 from rtkit.services.endpoint import Endpoint, only_public
@@ -32,7 +32,15 @@ from rtkit.services.messages import (
     Rules,
     Termination,
 )
-from rtkit.services.service import Dialect, Reader, dialect_named, dialects, part_of
+from rtkit.services.service import (
+    UNKNOWN,
+    Dialect,
+    Reader,
+    Server,
+    dialect_named,
+    dialects,
+    part_of,
+)
 from rtkit.session import Chunk, Ending, Event, Fact, Message, Session, Settings, Stall
 from rtkit.tap.frames import LONGEST, Close, Messages, deflated
 from rtkit.tap.passed import Passed
@@ -72,6 +80,8 @@ class Tapped:
         The session's file.
     came : float
         When it came, on the loop's clock.
+    keep : bool
+        Whether its facts are kept in memory, too, and not only in its file.
     keep_audio : bool
         Whether the audio is written beside it.
     network : sequence of str
@@ -100,6 +110,7 @@ class Tapped:
         record: Path | None,
         *,
         came: float,
+        keep: bool,
         keep_audio: bool,
         network: Sequence[str],
         writer: Writer | None,
@@ -110,7 +121,10 @@ class Tapped:
         self.number, self._over, self._record = number, over, record
         self._network = list(network)
         self._dialect: Dialect = dialect_named(dialect)
-        self._server = part_of(dialect, "server").Server(request.query, request.path.rstrip("/"))
+        self._server: Server | None = None
+        if dialect != UNKNOWN:
+            server = part_of(dialect, "server")
+            self._server = server.Server(request.query, request.path.rstrip("/"))
         self._secrets = list(request.told_in_confidence(frozenset(self._dialect.public)))
         self._strike_out = StrikeOut(self._secrets)
         self._rules: Rules | None = None
@@ -118,8 +132,10 @@ class Tapped:
         self._head = b""
         self._sides: dict[bool, Messages] = {}
         self._waiting: list[Passed] = []  # of the client, until it is let in
+        self._keep = keep
         self._samples = self._chunks = 0
         self._arrived = came
+        self._stamped: set[bool] = set()  # whether the kernel told of arrivals
         self._status = 0
         self._close: Close | None = None
         self._finished: float | None = None  # when the client said that it had no more to say
@@ -129,12 +145,17 @@ class Tapped:
         self._wave: wave.Wave_write | None = None
         self.session: Session | None = None
         self._recorder = Recorder(
-            self._settings(dialect, request, upstream), host(), None, path=record, writer=writer
+            self._settings(dialect, request, upstream),
+            host(),
+            None,
+            path=record,
+            writer=writer,
+            keep=keep,
         )
         self._timeline = Timeline(self._recorder)
         self._recorder.add(Event(came, "connected"))
         with contextlib.suppress(Refusal):  # what is wrong, the service will say
-            for said in self._server.open():
+            for said in () if self._server is None else self._server.open():
                 self._hear(said, 0.0, 0.0)
 
     @property
@@ -199,7 +220,15 @@ class Tapped:
         self._on_event(ending)
         with contextlib.suppress(OSError):  # a full disk costs the file alone
             self._recorder.close()
-        self.session = settled(self._recorder.session())
+        session = self._recorder.session()
+        if not self._keep and self.path is not None:
+            with contextlib.suppress(OSError, ValueError):
+                session = load_session(self.path)
+        by = "kernel" if True in self._stamped else "loop"
+        arrivals = "both" if len(self._stamped) > 1 else by
+        service = {**session.settings.service, "arrivals": arrivals}
+        session = replace(session, settings=replace(session.settings, service=service))
+        self.session = settled(session)
         with contextlib.suppress(OSError):
             if self.path is not None:
                 self.session.save(self.path)
@@ -212,6 +241,7 @@ class Tapped:
     def _read(self, one: Passed) -> None:
         if self.unread:
             return
+        self._stamped.add(one.waited is not None)
         # Two clocks are read for it: a hair may be missing to what came before.
         arrived = self._arrived = max(self._arrived, one.came - (one.waited or 0.0))
         try:
@@ -230,6 +260,11 @@ class Tapped:
             first = Endpoint("", {}, (message,))
             self._secrets += first.secrets(frozenset(self._dialect.public))
             self._strike_out = StrikeOut(self._secrets)
+        if self._server is None:  # all of it may be audio
+            data = message if isinstance(message, bytes) else message.encode()
+            if data:
+                self._chunk(len(data), len(data), None, came, went)
+            return
         try:
             said = self._server.read(message)
         except Refusal:  # what is wrong, the service will say
@@ -248,29 +283,36 @@ class Tapped:
                 )
             self._rules = said.rules
         elif isinstance(said, Audio) and self._rules is not None and len(said.pcm) > 1:
-            self._chunk(said, self._rules.rate, came, went)
+            self._chunk(len(said.pcm) // 2, said.size, self._rules.rate, came, went)
+            self._finished, self._heard_out = None, False
+            if self._keep_audio and self._record is not None:
+                self._write(said.pcm, self._rules.rate, self._record)
         elif isinstance(said, Finish | ForceEndpoint):  # some end with the latter
             self._finished = came
 
-    def _chunk(self, audio: Audio, rate: int, came: float, went: float) -> None:
-        start, stop = self._samples, self._samples + len(audio.pcm) // 2
-        due = stop / rate
+    def _chunk(self, count: int, size: int, rate: int | None, came: float, went: float) -> None:
+        """Record a chunk of `count` samples; of bytes, with no due time, where the rate is None."""
+        start, stop = self._samples, self._samples + count
+        spoken = 0.0 if rate is None else stop / rate
         if not self._recorder.begun:
-            settings = self._recorder.settings
-            self._recorder.settings = replace(settings, chunk=(stop - start) / rate)
-            self._timeline.start(came - due)
-        zero = self._timeline.zero
-        chunk = Chunk(self._chunks, start, stop, due, came - zero, went - zero, audio.size)
+            if rate is not None:
+                settings = self._recorder.settings
+                self._recorder.settings = replace(settings, chunk=count / rate)
+            self._timeline.start(came - spoken)
+        sent = came - self._timeline.zero
+        due = sent if rate is None else spoken
+        chunk = Chunk(self._chunks, start, stop, due, sent, went - self._timeline.zero, size)
         self._recorder.add(chunk)
         self._on_event(chunk)
         self._samples, self._chunks = stop, self._chunks + 1
-        self._finished, self._heard_out = None, False
-        if self._keep_audio and self._record is not None:
-            if self._wave is None:
-                path = str(self._record.with_suffix(".wav"))
-                self._wave = wave.open(path, "wb")  # noqa: SIM115 - it is open as the session is
-                self._wave.setparams((1, 2, rate, 0, "NONE", ""))
-            self._wave.writeframesraw(audio.pcm)
+
+    def _write(self, pcm: bytes, rate: int, record: Path) -> None:
+        """Keep the audio."""
+        if self._wave is None:
+            path = str(record.with_suffix(".wav"))
+            self._wave = wave.open(path, "wb")  # noqa: SIM115 - it is open as the session is
+            self._wave.setparams((1, 2, rate, 0, "NONE", ""))
+        self._wave.writeframesraw(pcm)
 
     def _answered(self, message: str | bytes, came: float, went: float) -> None:
         text = message if isinstance(message, str) else message.decode("utf-8", "replace")
@@ -290,7 +332,8 @@ class Tapped:
     def _ending(self, by: str, error: str) -> Ending:
         code = None if self._close is None else self._close.code
         reason = "" if self._close is None else self._strike_out(self._close.reason)
-        if self._finished is not None and (self._heard_out or code == 1000):
+        over = self._finished is not None or self._server is None
+        if over and (self._heard_out or code == 1000):
             return Ending("complete", code=code, reason=reason)
         left = by == "client" or (by == "tap" and not error)
         if left and code in (None, 1000, 1001):
@@ -326,7 +369,7 @@ def settled(session: Session) -> Session:
 
     No chunk can have come before it was spoken: the most punctual one has lateness 0.
     """
-    if not session.chunks:
+    if not session.chunks or not session.settings.timed:
         return session
     early = float(session.lateness.min())
     started = datetime.fromisoformat(session.started) + timedelta(seconds=early)

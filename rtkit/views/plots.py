@@ -74,9 +74,11 @@ def plot_lateness(sessions: Sessions, *, ax: Axes) -> list[Artist]:
         audio = np.array([chunk.stop for chunk in session.chunks]) / session.settings.rate
         late = session.lateness * unit.times
         label = said(name)
-        if len(late):
+        if not session.settings.timed:
+            label += ": how long its chunks last is not known"
+        elif len(late):
             label += f": {duration(session.lateness[-1])} at the end"
-        if len(late) > 1:
+        if session.settings.timed and len(late) > 1:
             label += f", drift {_drift(session)}"
         if len(late) and name not in held:
             label += f" {OFF}"

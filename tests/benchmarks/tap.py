@@ -17,6 +17,7 @@ import contextlib
 import gc
 import json
 import random
+import resource
 import struct
 import subprocess
 import sys
@@ -24,7 +25,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from functools import partial
-from typing import IO, cast
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 from ratios import ratio
@@ -139,7 +141,7 @@ async def clients(hosts: tuple[str, str], count: int, seconds: float) -> list[np
 
 
 @contextlib.contextmanager
-def child(*command: str) -> Iterator[IO[str]]:
+def child(*command: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [sys.executable, *command],
         stdin=subprocess.PIPE,
@@ -148,10 +150,33 @@ def child(*command: str) -> Iterator[IO[str]]:
         text=True,
     ) as process:
         try:
-            assert process.stdout is not None
-            yield process.stdout
+            yield process
         finally:
             process.terminate()
+
+
+def memory(process: int | str) -> float:
+    """What a process and its children hold, in MB."""
+    held = int(Path(f"/proc/{process}/statm").read_text().split()[1]) * resource.getpagesize()
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    children = [child for task in tasks for child in task.read_text().split()]
+    return held / 1e6 + sum(map(memory, children))
+
+
+async def soak(tapped: str, tap: int, count: int, seconds: float) -> None:
+    """Print what the tap holds, each minute."""
+    running = asyncio.create_task(clients((tapped, tapped), count, seconds))
+    held = []
+    for minute in range(int(seconds / 60) + 1):
+        await asyncio.sleep(10 if minute == 0 else 60 if minute > 1 else 50)
+        held.append(memory(tap))
+        print(f"{minute} min: {held[-1]:.1f} MB", flush=True)
+    await running
+    ratio(
+        f"memory, last / second minute, {count} clients",
+        held[-1] / held[min(1, len(held) - 1)],
+        1.05,
+    )
 
 
 def main() -> None:
@@ -159,15 +184,21 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 200], help="through the tap")
     parser.add_argument("--service", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--soak", type=float, metavar="SECONDS", help="print the tap's memory")
     options = parser.parse_args()
     if options.service:
         asyncio.run(service())
         return
-    with tempfile.TemporaryDirectory() as folder, child(__file__, "--service") as told:
-        direct = f"127.0.0.1:{int(told.readline())}"
+    with tempfile.TemporaryDirectory() as folder, child(__file__, "--service") as answers:
+        assert answers.stdout is not None
+        direct = f"127.0.0.1:{int(answers.stdout.readline())}"
         tap = ("-m", "rtkit.tap", "--upstream", f"ws://{direct}", "--port", "0")
-        with child(*tap, "--record", folder) as listening:
-            tapped = listening.readline().split()[2].removeprefix("ws://").rstrip(";")
+        with child(*tap, "--record", folder) as process:
+            assert process.stdout is not None
+            tapped = process.stdout.readline().split()[2].removeprefix("ws://").rstrip(";")
+            if options.soak:
+                asyncio.run(soak(tapped, process.pid, 2 * options.clients[0], options.soak))
+                return
             for count in options.clients:
                 both = asyncio.run(clients((direct, tapped), 2 * count, options.seconds))
                 print(f"\n{count} through the tap, as many directly; ms, p50 and p99")

@@ -77,7 +77,10 @@ def test_a_session_is_what_its_client_says_it_is(
     assert seen.lateness.min() == pytest.approx(0)
     assert seen.sent - own.sent == pytest.approx(np.median(seen.sent - own.sent), abs=0.2)
     assert all(c.sent <= c.returned for c in seen.chunks)
-    assert any("Seen from between" in note for note in rtkit.validity(seen).notes)
+    (note,) = (note for note in rtkit.validity(seen).notes if "Seen from between" in note)
+    assert "The tap itself delayed chunks by" in note
+    if sys.platform == "linux":
+        assert seen.settings.service["arrivals"] in ("kernel", "both")
     latency = rtkit.turn_latency(seen).latency - rtkit.turn_latency(own).latency
     assert latency == pytest.approx(0 * latency, abs=0.3, nan_ok=True)
     (file,) = tmp_path.glob("*.jsonl")
@@ -101,6 +104,7 @@ def test_its_pacing_is_told(make_clip: MakeClip, pacing: str) -> None:
     assert seen.settings.pacing == pacing
     assert told[0] == "client 1 came: assemblyai, /v3/ws"
     assert told[1].startswith(f"client 1: {pacing.replace('_', ' ')}: ")
+    assert "; the tap delayed chunks by " in told[1]
     assert ("turn latency p50" in told[1]) == (pacing != "unpaced")
     assert {number for number, _ in facts} == {1}
     live = [fact for _, fact in facts]
@@ -330,6 +334,42 @@ def test_what_a_slow_network_held_when_it_broke_keeps_no_session_open() -> None:
                     await asyncio.sleep(0.005)
 
     asyncio.run(run())
+
+
+def test_an_unknown_protocol_is_recorded_as_bytes(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    async def service(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x05hello")
+        await reader.readexactly(2 + 4 + 2 + 6 * (4 + 4 + 1600))
+        writer.write(b"\x88\x02\x03\xe8")
+        writer.close()
+
+    async def run() -> None:
+        async with between(service, record=tmp_path, tell=told.append) as (tap, reader, writer):
+            head = HEAD % int(tap.url.rpartition(":")[2])
+            writer.write(head.replace(b"/v3/ws", b"/somebody/else"))
+            writer.write(b"\x81\x82\0\0\0\0{}")
+            for _ in range(6):
+                writer.write(b"\x82\xfe\x06\x40" + bytes(4 + 1600))
+            await reader.read()
+
+    asyncio.run(run())
+    session = rtkit.load_session(tmp_path / "client-1.jsonl")
+    assert session.complete
+    assert [one.bytes for one in session.chunks] == [2, *[1600] * 6]
+    assert [one.text for one in session.messages] == ["hello"]
+    assert not session.replies
+    assert all(one.sent <= one.returned for one in session.chunks)
+    assert np.isnan(session.lateness).all()
+    says = "the duration of its chunks is not known"
+    assert says in str(rtkit.pacing_of(session))
+    assert says in str(rtkit.validity(session))
+    assert not rtkit.diagnose(session)
+    assert told[0] == "client 1 came: unknown protocol, /somebody/else"
+    assert told[1].startswith("client 1: 7 chunks, 9602 bytes; unknown: ")
+    assert "chunks sent" in str(rtkit.summarize(session))
 
 
 # Who may come in, and what is kept.

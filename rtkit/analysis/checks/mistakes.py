@@ -82,6 +82,8 @@ def _answered(found: Iterable[Mistake], dialect: Dialect) -> Mistakes:
 
 
 def _in_session(session: Session, transcript: str | None) -> Iterator[Mistake]:
+    if not session.settings.timed:  # `validity` says so
+        return
     names = {event.name for event in session.events}
     if session.settings.header is not None:
         header = Header(**session.settings.header)

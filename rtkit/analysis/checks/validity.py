@@ -12,12 +12,13 @@ import numpy as np
 from rtkit.analysis.checks.audio_mistakes import SILENT
 from rtkit.analysis.statistics.quantiles import quantiles
 from rtkit.analysis.timing.latency import turn_latency, word_latency
+from rtkit.analysis.timing.lateness import passing
 from rtkit.analysis.timing.turns import agreement
 from rtkit.audio.levels import decibels
 from rtkit.boundary.text import counted
 from rtkit.clock.stalls import LEAST
 from rtkit.services.messages import Begin, Other, Termination, Turn
-from rtkit.session import Session, check_session
+from rtkit.session import UNTIMED, Session, check_session
 
 __all__ = ["Problem", "Validity", "validity"]
 
@@ -115,6 +116,11 @@ def _problems(session: Session, bound: float, receive: float) -> Iterator[Proble
             f"the session {how} after {counted(len(session.chunks), 'chunk')}",
             "Run it again to its end.",
         )
+    if not session.settings.timed:
+        yield Problem(
+            "unknown protocol", UNTIMED, "Only when its bytes passed, and how many, was recorded."
+        )
+        return
     if session.settings.pacing == "unpaced":
         yield Problem(
             "unpaced",
@@ -398,7 +404,8 @@ def _notes(session: Session) -> Iterator[str]:
     if session.settings.service.get("tapped"):
         yield (
             "Seen from between: when chunks were due is inferred, so a constant delay of the "
-            "sender is not known."
+            "sender is not known. "
+            + (f"The tap itself {passing(session)}." if session.chunks else "")
         )
     if isinstance(made := session.settings.service.get("network_faults"), list | tuple):
         yield f"The network was made worse on request ({', '.join(map(str, made))})."

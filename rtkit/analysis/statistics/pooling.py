@@ -345,7 +345,7 @@ LATENCIES: Mapping[str, Callable[[Session], Latency]] = {
 
 def measure_of(of: str) -> Callable[[Session], np.ndarray]:
     if of == "lateness":
-        return lambda session: session.lateness
+        return lambda session: session.lateness if session.settings.timed else np.array([])
     if of not in LATENCIES:
         raise ValueError(unknown("measure", of, [*LATENCIES, "lateness"]))
     return lambda session: LATENCIES[of](session).latency[counted_of(session, of)]

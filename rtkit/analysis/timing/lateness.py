@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtkit.session import Session, check_session
+from rtkit.analysis.statistics.quantiles import quantiles
+from rtkit.session import UNTIMED, Session, check_session
 
-__all__ = ["PacingOf", "drift", "jitter", "pacing_of"]
+__all__ = ["PacingOf", "drift", "jitter", "pacing_of", "passing"]
 
 PAIRED = 1000  # chunks, each with each: half a million slopes
 FEWEST = 5  # chunks
@@ -56,8 +57,9 @@ class PacingOf:
 
     Attributes
     ----------
-    name : {"wall_clock", "fixed_sleep", "bursts", "unpaced", "too fast", "unknown"}
-        A live microphone counts as ``"wall_clock"``.
+    name : {"wall_clock", "fixed_sleep", "bursts", "unpaced", "too fast", "unknown", "untimed"}
+        A live microphone counts as ``"wall_clock"``. Untimed is a session whose protocol, and so
+        the duration of its chunks, is not known.
     loss : float
         Time lost per chunk, in seconds: by how much lateness grows from one chunk to the next.
         Negative for a client that sends faster than real time.
@@ -80,7 +82,24 @@ class PacingOf:
             "too fast": f"too fast: gains {-self.loss * 1000:.1f} ms with each chunk; "
             f"an hour would be sent {hour:.0f} s too early",
             "unknown": "unknown: too few chunks",
+            "untimed": f"unknown: {UNTIMED}",
         }[self.name]
+
+
+def passing(session: Session) -> str:
+    """For how long a tap itself held what it passed on, in a few words; empty without a tap.
+
+    From arrival to leaving, which for chunks is `returned` - `sent`, and for results their
+    `waited`; the delay of a simulated network is included.
+    """
+    if not session.settings.service.get("tapped") or not session.chunks:
+        return ""
+    chunks = quantiles(np.array([one.returned - one.sent for one in session.chunks]))
+    text = f"delayed chunks by {chunks.p50 * 1000:.2f} ms (p99 {chunks.p99 * 1000:.2f})"
+    if waited := [one.waited for one in session.messages if one.waited is not None]:
+        results = quantiles(np.array(waited))
+        text += f" and results by {results.p50 * 1000:.2f} ms (p99 {results.p99 * 1000:.2f})"
+    return text
 
 
 def pacing_of(session: Session) -> PacingOf:
@@ -97,6 +116,8 @@ def pacing_of(session: Session) -> PacingOf:
     """
     check_session(session)
     chunks = session.chunks
+    if not session.settings.timed:
+        return PacingOf("untimed", float("nan"), float("nan"))
     if len(chunks) < FEWEST:
         return PacingOf("unknown", float("nan"), float("nan"))
     durations = np.array([one.stop - one.start for one in chunks]) / session.settings.rate
