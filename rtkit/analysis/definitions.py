@@ -109,17 +109,15 @@ def _cursors(session: Session) -> np.ndarray:
     """At each message with words: how much audio was sent, minus how much is transcribed."""
     if not session.chunks:
         return np.empty(0)
-    stops = _stops(session)
+    spoken = np.append(0.0, _stops(session))  # after so many chunks
     results = [
         (at, reply.words[-1].end)
         for at, reply in session.replies
         if isinstance(reply, Turn) and reply.words and not reply.end_of_turn
         if reply.words[-1].end is not None
     ]
-    sent = np.searchsorted(session.sent, [at for at, _ in results], side="right") - 1
-    return np.array(
-        [stops[max(index, 0)] - end for index, (_, end) in zip(sent, results, strict=True)]
-    )
+    sent = np.searchsorted(session.sent, [at for at, _ in results], side="right")
+    return np.asarray(spoken[sent] - np.array([end for _, end in results], dtype=float))
 
 
 def _first_text(session: Session) -> np.ndarray:

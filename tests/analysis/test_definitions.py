@@ -83,6 +83,20 @@ def test_since_the_chunk_left_hides_the_naive_senders_lateness_and_the_schedule_
         assert naive[shows] > 2 * wall[shows]
 
 
+def test_what_counts_the_last_turn_counts_no_other() -> None:
+    finals = [
+        turn(end + late, ("so", end - 0.1, end), order=i, final=True)
+        for i, (end, late) in enumerate([(0.2, 0.1), (0.4, 0.3), (0.6, 0.15)])
+    ]
+    found = medians(session([0.0] * 9, *finals))
+    assert [found[TTFS], found[TTCT]] == pytest.approx([0.15, 0.15])
+
+
+def test_a_word_before_any_audio_was_sent_is_that_far_ahead() -> None:
+    one = session([0.0] * 3, turn(0.05, ("so", 0.0, 0.2)))
+    assert medians(one)[CURSORS] == pytest.approx(0.0 - 0.2)
+
+
 def test_a_whole_file_is_timed_by_its_last_final() -> None:
     finals = [turn(at, ("so", 0.0, 0.2), order=i, final=True) for i, at in enumerate((0.5, 0.9))]
     assert medians(session([0.0] * 7, *finals))[LAST] == pytest.approx(0.9 - 0.7)
@@ -141,6 +155,7 @@ ANSWERED = turn(0.3, ("so", 0.0, 0.2), final=True, decided=200, cause="terminate
         pytest.param(session(), set(), id="nothing was sent"),
         pytest.param(session([], turn(0.3, ("so", 0.0, 0.2))), set(), id="answers to nothing"),
         pytest.param(session([0.0] * 3), set(), id="nothing was answered"),
+        pytest.param(session([], turn(0.3, ("so", 0.0, 0.2), final=True)), {LAST}, id="no audio"),
         pytest.param(session([0.0] * 3, turn(0.3, final=True)), {LAST}, id="no words"),
         pytest.param(
             session([0.0] * 3, ANSWERED), {LAST, TTFT, TTFS, TTCT, LAAL}, id="ended by Terminate"

@@ -17,9 +17,9 @@ from rtkit.boundary.text import counted
 __all__ = ["SILENT", "in_clip", "inaudible", "misread", "unheeded", "wav_header"]
 
 SILENT = -80.0  # dBFS of the loudest second in all; below it nothing was recorded
-QUIET = -50.0  # dBFS, as `Level.loud` has it; speech is at -30 to -15
+QUIET = -50.0  # dBFS, as `Level.loud` has it
 QUIET_TEST = -66.0  # dBFS, of what is no speech
-PEAKY = 8.0  # dB of the peak above the mean; speech has 15, a sine 3, white noise 5 to 12
+PEAKY = 8.0  # dB of the peak above the mean; speech has more
 APART = 50.0  # dB below the loudest channel, from which another counts as silent
 CANCELED = 10.0  # dB that a mix lies below what channels that know nothing of each other give
 CLIPPED = 0.001  # of all samples
