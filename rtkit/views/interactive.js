@@ -2,26 +2,20 @@
 // given all data once and draws by itself; names and texts are only ever set as text.
 
 const LEFT = 64, RIGHT = 14;  // pixels beside the axis
-const KINDS = ["chunks", "words", "turns"], HEIGHTS = {chunks: 16, words: 30, turns: 24};
+const KINDS = ["chunks", "words", "turns"], HEIGHTS = {chunks: 16, words: 30, turns: 38};
 const TRACE = 132, WAVE = 40, AXIS = 22;
 const NEAR = 3;  // pixels: chunks nearer than that are one band
 const HELP = "Left and right arrows move, Enter plays, + and \u2212 zoom, 0 shows all";
 
-function made(tag, attributes = {}, ...inside) {
-  const one = document.createElement(tag);
+const element = space => (tag, attributes = {}, ...inside) => {
+  const one = document.createElementNS(`http://www.w3.org/${space}`, tag);
   for (const [name, value] of Object.entries(attributes))
     if (name.startsWith("on")) one[name] = value;
     else if (value !== undefined) one.setAttribute(name, value);
   one.append(...inside);
   return one;
-}
-
-function drawn(tag, attributes, ...inside) {
-  const one = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) one.setAttribute(name, value);
-  one.append(...inside);
-  return one;
-}
+};
+const made = element("1999/xhtml"), drawn = element("2000/svg");
 
 const minus = text => text.replace("-", "\u2212");
 const ms = value => value === null ? "\u2013"
@@ -70,7 +64,7 @@ function show(box, data, kept = {}) {
   const named = one => sessions.length > 1 ? `, ${sessions[one].name}` : "";
 
   function title({session, kind, index}) {
-    if (kind === "chunks") return `Chunk ${index}${named(session)}`;
+    if (kind === "chunks") return (data.live ? "A chunk" : `Chunk ${index}`) + named(session);
     if (kind === "turns") return `Turn ${index + 1}${named(session)}`;  // as in the figures
     return `\u201c${items(session, kind)[index].text}\u201d${named(session)}`;
   }
@@ -102,6 +96,7 @@ function show(box, data, kept = {}) {
 
   function aboutChunk(session, index, item) {
     const [start, end, due, sent] = item;
+    if (data.live) return [made("p", {}, `${lateness(item)}: it was due at ${at(due)} and sent at ${at(sent)}.`)];
     const holds = items(session, "words").filter(word => word.chunk === index).map(word => word.text);
     const decided = items(session, "turns").flatMap((turn, i) => turn.decided === index ? [i + 1] : []);
     const held = items(session, "stalls").some(([, over]) => over > due && over <= sent + 0.001);
@@ -149,9 +144,8 @@ function show(box, data, kept = {}) {
     kept.view = size < most ? [from, to] : undefined;
     draw();
   }
-  function zoom(times, around = (from + to) / 2) {
+  const zoom = (times, around = (from + to) / 2) =>
     look(around - (around - from) * times, around + (to - around) * times);
-  }
 
   function keyed(event, session, kind) {
     const of = items(session, kind), here = chosen?.session === session && chosen?.kind === kind;
@@ -245,7 +239,7 @@ function show(box, data, kept = {}) {
       high = Math.max(high, late(chunk));
       low = Math.min(low, late(chunk));
     }
-    one.y = value => 8 + (high - Math.min(high, Math.max(low, value))) / (high - low) * (TRACE - 16);
+    one.y = value => 18 + (high - Math.min(high, Math.max(low, value))) / (high - low) * (TRACE - 26);
     const unit = Math.max(high, -low) >= 10000 ? ["s", 1000] : ["ms", 1];
     const marks = steps(low, high, 4);
     one.outer.append(...marks.map(value => aside(one.y(value) + 4, minus(`${value / unit[1]}`))));
@@ -320,25 +314,25 @@ function show(box, data, kept = {}) {
     });
   }
 
+  // What was spoken above, and below it the waits, in two lanes: a final may come within the next turn.
   function paintTurns(one, session) {
-    const parted = [], above = [];  // a final may come within the next turn: above what was spoken
     sessions[session].turns.forEach((turn, index) => {
-      const [start, end] = [x(turn.start ?? turn.received), x(turn.end ?? turn.received)], here = chose(session, "turns", index);
-      if (Math.max(end, x(turn.received)) < 0 || start > width) return;
-      one.plot.append(drawn("rect", {x: start, y: 3, width: Math.max(1, end - start), height: 18, class: here ? "rt-chosen" : "rt-word"}));
-      if (end - start > 30) one.plot.append(drawn("text", {x: Math.max(0, start) + 4, y: 16}, `${index + 1}`));
-      const mine = here ? above : parted;
+      const [start, end, seen] = [turn.start ?? turn.received, turn.end ?? turn.received, turn.received].map(x);
+      if (Math.max(end, seen) < 0 || start > width) return;
+      const here = chose(session, "turns", index), y = 21 + 8 * (index % 2), number = `${index + 1}`;
+      one.plot.append(drawn("rect", {x: start, y: 2, width: Math.max(1, end - start), height: 16, class: here ? "rt-chosen" : "rt-word"}));
+      if (end - start > 8 * number.length + 2)
+        one.plot.append(drawn("text", {x: Math.max(0, start) + 3, y: 14.5}, number));
       let place = turn.end;
       for (const [name, value] of Object.entries(turn.parts ?? {})) {
         const next = place + value / 1000, color = ink(parts[name][1]);
-        if (value) mine.push(drawn("rect", {x: x(Math.min(place, next)), y: value < 0 ? 19 : 3, height: value < 0 ? 4 : 18,
+        if (value) one.plot.append(drawn("rect", {x: x(Math.min(place, next)), y: value < 0 ? y + 5 : y, height: value < 0 ? 2 : 7,
           width: Math.abs(value) / 1000 * scale(), fill: turn.out ? "none" : color, stroke: turn.out ? color : "none"}));
         place = next;
       }
-      mine.push(drawn("rect", {x: end, y: 3, width: Math.max(1, x(turn.received) - end), height: 18,
-        fill: "none", stroke: "currentColor", "stroke-opacity": here ? 1 : 0.45, "stroke-width": here ? 2 : 1}));
+      one.plot.append(drawn("rect", {x: end, y, width: Math.max(1, seen - end), height: 7, fill: "none",
+        stroke: "currentColor", "stroke-opacity": here ? 1 : 0.45, "stroke-width": here ? 2 : 1}));
     });
-    one.plot.append(...parted, ...above);
   }
 
   function paintAxis(one) {
@@ -353,7 +347,7 @@ function show(box, data, kept = {}) {
     width = field.clientWidth;
     if (width < LEFT + RIGHT + 20) return;
     for (const one of rows) {
-      one.plot.setAttribute("width", width - LEFT - RIGHT);
+      one.plot.setAttribute("width", width - LEFT - RIGHT + 6);  // or the last dot would be cut in two
       one.plot.replaceChildren();
       one.outer.replaceChildren(one.plot, aside(one.height / 2 + 4, one.trace ? "" : one.label));
       one.paint(one);
@@ -363,7 +357,7 @@ function show(box, data, kept = {}) {
     names.forEach((said, session) => {
       said.previousSibling.style.background = ink(sessions[session].color);
       const last = sessions[session].chunks.at(-1);
-      said.textContent = sessions[session].name + (last ? `: last chunk ${lateness(last)}` : "");
+      said.textContent = `${sessions[session].name}: ${last ? `last chunk ${lateness(last)}` : "no chunk was sent"}`;
     });
     box.dataset.from = from.toFixed(3);
     box.dataset.to = to.toFixed(3);
@@ -440,32 +434,17 @@ function show(box, data, kept = {}) {
   function update(next) {
     if (shape(next) !== shape(data)) return false;
     const all = to - from >= data.seconds - 1e-9;
-    data = next;
-    sessions = next.sessions;
+    const due = chosen && items(chosen.session, "chunks")[chosen.index]?.[2];
+    ({sessions} = data = next);
+    if (chosen) chosen.index = sessions[chosen.session].chunks.findIndex(chunk => chunk[2] === due);
+    if (chosen?.index < 0) chosen = null;  // a live trace leaves out what is old
     if (all) [from, to] = [0, next.seconds];
     draw();
     return true;
   }
   const end = () => {
-    watch.disconnect();
-    themes.disconnect();
+    for (const one of [watch, themes]) one.disconnect();
     scheme.removeEventListener("change", again);
   };
   return {update, end};
 }
-
-export default {
-  render({model, el}) {
-    const box = el.appendChild(made("div", {class: "rt-timeline"})), kept = {};
-    let shown = show(box, model.get("data"), kept);
-    const changed = () => {
-      if (shown.update(model.get("data"))) return;
-      shown.end();
-      delete kept.audio;
-      delete box.dataset.at;
-      shown = show(box, model.get("data"), kept);
-    };
-    model.on("change:data", changed);
-    return () => { model.off("change:data", changed); shown.end(); };
-  },
-};

@@ -31,7 +31,7 @@ ROWS = 100  # of the table
 
 SCRIPT = (
     "(() => {"
-    + asset("views/interactive.js").partition("export default")[0]
+    + asset("views/interactive.js")
     + "const box = document.currentScript.previousElementSibling;"
     "show(box, JSON.parse(box.firstElementChild.textContent));})()"
 )
@@ -184,6 +184,7 @@ def live(
     }
     last = max([seconds, *(one[-1][3] for one in chunks.values() if one)])
     return {
+        "live": True,  # which chunk it is, and what it holds, is not known yet
         "title": "",
         "seconds": last,
         "parts": {},

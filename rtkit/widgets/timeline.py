@@ -23,7 +23,7 @@ class TimelineWidget(anywidget.AnyWidget):
         nothing.
     """
 
-    _esm: ClassVar[str] = asset("views/interactive.js")
+    _esm: ClassVar[str] = asset("views/interactive.js") + asset("widgets/timeline.js")
     _css: ClassVar[str] = asset("views/interactive.css")
     data = traitlets.Dict().tag(sync=True)
 
