@@ -23,12 +23,15 @@ from rtkit.services.assemblyai.client import AssemblyAI
 from rtkit.services.messages import Turn
 from rtkit.session import Fact, Session
 
-__all__ = ["Calibration", "calibrate", "ways"]
+__all__ = ["AT_LEAST", "Calibration", "calibrate", "ways"]
 
-WAKES = 100
+WAKES, APART = 100, 0.01  # wake-ups, and seconds from one to the next
+SECONDS = 4.0  # of the calibrating session
+PART = 0.25  # of it, that each of two shorter ones takes
 STRETCHES = 10
 LONGEST = 1.0  # seconds; longer chunks no service takes
 MARGIN = 2.0  # times the worst that was seen; with less, fewer than nine in ten keep it
+AT_LEAST = WAKES * APART + SECONDS * (1 + 2 * PART)  # seconds; services take time to start
 TICK = 0.05  # seconds of a chunk, and from one word of the calibrating script to the next
 
 
@@ -118,7 +121,7 @@ class Calibration:
 
 
 async def calibrate(
-    *, seconds: float = 4.0, on_event: Callable[[Fact], object] | None = None
+    *, seconds: float = SECONDS, on_event: Callable[[Fact], object] | None = None
 ) -> Calibration:
     """Measure this machine: its clock, wake-ups, round trip to the service, and rtkit's own error.
 
@@ -145,7 +148,7 @@ async def calibrate(
     if not 1 <= seconds < float("inf"):
         raise ValueError(f"seconds={seconds:g} is too short to calibrate; give 1 or more")
     wakes = await _wakes()
-    short = silence(seconds / 4)
+    short = silence(seconds * PART)
     async with Loopback(script=_ticks(seconds), delay=0.02) as service:
         session = await stream(silence(seconds), chunk=TICK, service=service, on_event=on_event)
         naive = await stream(short, chunk=TICK, pacing="fixed_sleep", service=service)
@@ -183,8 +186,8 @@ async def _wakes() -> np.ndarray:
         start = loop.time() + 0.01
         late = []
         for number in range(WAKES):
-            await alarm.until(start + number * 0.01)
-            late.append(loop.time() - (start + number * 0.01))
+            await alarm.until(start + number * APART)
+            late.append(loop.time() - (start + number * APART))
     finally:
         alarm.close()
     return np.array(late)

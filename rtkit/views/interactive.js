@@ -7,15 +7,16 @@ const TRACE = 132, WAVE = 40, AXIS = 22;
 const NEAR = 3;  // pixels: chunks nearer than that are one band
 const HELP = "Left and right arrows move, Enter plays, + and \u2212 zoom, 0 shows all";
 
-const element = space => (tag, attributes = {}, ...inside) => {
-  const one = document.createElementNS(`http://www.w3.org/${space}`, tag);
+function filled(one, attributes = {}, inside) {
   for (const [name, value] of Object.entries(attributes))
     if (name.startsWith("on")) one[name] = value;
     else if (value !== undefined) one.setAttribute(name, value);
   one.append(...inside);
   return one;
-};
-const made = element("1999/xhtml"), drawn = element("2000/svg");
+}
+const made = (tag, attributes, ...inside) => filled(document.createElement(tag), attributes, inside);
+const drawn = (tag, attributes, ...inside) =>
+  filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, inside);
 
 const minus = text => text.replace("-", "\u2212");
 const ms = value => value === null ? "\u2013"
@@ -215,7 +216,6 @@ function show(box, data, kept = {}) {
   }
 
   // The rows.
-
   function row(name, height, label, {of = [], trace = false, paint}) {
     const one = {of, trace, height, paint, label: name, plot: drawn("svg", {x: LEFT, height, overflow: "hidden"})};
     one.outer = drawn("svg", {height, width: "100%", "aria-hidden": "true"}, one.plot);

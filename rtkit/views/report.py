@@ -130,6 +130,7 @@ def _page(
     streamed = "<br>".join(map(_text, described(sessions)))
     count = counted(len(sessions), "session")
     verdicts = "".join(_verdict(name, session) for name, session in sessions.items())
+    silent = "<p>The sound is left out, because it holds the words.</p>" if clip else ""
     caveats = _list(note for note in notes(sessions) if note.kind != "not valid")
     return page(
         title or ", ".join(recordings),
@@ -137,7 +138,7 @@ def _page(
         sections={
             "Can these results be used?": verdicts + caveats,
             "The main results": wide(replace(summarize(sessions), notes=())),
-            "Why it took so long": _explained(sessions, clip) if transcript else "",
+            "Why it took so long": _explained(sessions, clip) if transcript else silent,
             "What happened": "".join(_figure(sessions, *figure) for figure in FIGURES),
             "What was heard": _heard(sessions) if transcript else "",
             "Settings": _side_by_side({name: _settings(one) for name, one in sessions.items()}),
@@ -161,9 +162,12 @@ def _dates(sessions: Mapping[str, Session]) -> str:
 
 
 def _explained(sessions: Mapping[str, Session], clip: Clip | None) -> str:
-    """The interactive timeline, where the page stays small."""
+    """The interactive timeline, where the page stays small; what is left out is said."""
     if sum(len(session.chunks) for session in sessions.values()) > CHUNKS:
-        return "<p>It is too long for this page; use <code>rtkit.timeline(session)</code>.</p>"
+        return (
+            f"<p>The timeline{' and the sound are' if clip else ' is'} too long for this page; use "
+            f"<code>rtkit.timeline(session{', clip=clip' if clip else ''})</code>.</p>"
+        )
     return timeline(sessions, clip=clip).html
 
 

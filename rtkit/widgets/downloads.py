@@ -6,7 +6,8 @@ import contextlib
 import io
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain, count
 from pathlib import Path
 
 from rtkit.boundary.text import short_name
@@ -21,8 +22,8 @@ Sessions = Mapping[str, Session]
 
 
 def _sessions(sessions: Sessions, folder: Path) -> None:
-    for name, session in sessions.items():
-        session.save(folder / f"{_file(name)}.jsonl")
+    for name, session in zip(_files(sessions), sessions.values(), strict=True):
+        session.save(folder / f"{name}.jsonl")
 
 
 def _report(sessions: Sessions, folder: Path) -> None:
@@ -39,11 +40,11 @@ def _figures(sessions: Sessions, folder: Path) -> None:
 
 
 def _captions(sessions: Sessions, folder: Path) -> None:
-    for name, session in sessions.items():
-        save_transcript(session, folder / f"{_file(name)}_heard.txt")
+    for name, session in zip(_files(sessions), sessions.values(), strict=True):
+        save_transcript(session, folder / f"{name}_heard.txt")
         for suffix in (".srt", ".vtt"):
             with contextlib.suppress(ValueError):  # a service without word times has no captions
-                save_transcript(session, folder / f"{_file(name)}_heard{suffix}")
+                save_transcript(session, folder / f"{name}_heard{suffix}")
 
 
 KINDS: Mapping[str, tuple[Callable[[Sessions, Path], None], str]] = {
@@ -76,7 +77,12 @@ def download(kind: str, sessions: Sessions) -> tuple[str, bytes, str]:
     return f"{kind.lower()}.zip", archive.getvalue(), TYPES[".zip"]
 
 
-def _file(name: str) -> str:
-    """A session's name as a file's."""
-    kept = (letter if letter.isalnum() or letter in "-_ ." else "_" for letter in name)
-    return short_name("".join(kept).replace(" ", "_"))
+def _files(names: Iterable[str]) -> list[str]:
+    """Sessions' names as files', each another one, also where case does not count."""
+    found: dict[str, str] = {}
+    for name in names:
+        kept = short_name("".join(one if one.isalnum() or one in "-_." else "_" for one in name))
+        ways = chain([kept], (f"{kept}-{number}" for number in count(2)))
+        file = next(way for way in ways if way.casefold() not in found)
+        found[file.casefold()] = file
+    return list(found.values())

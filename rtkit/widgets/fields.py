@@ -19,6 +19,7 @@ __all__ = [
     "disclosure",
     "grid",
     "in_a_row",
+    "mark",
     "stacked",
 ]
 
@@ -76,6 +77,7 @@ class NumberField(ipywidgets.VBox):  # type: ignore[misc]
         )
         self.note = ipywidgets.HTML(layout={"display": "none"})
         super().__init__([stacked(self.text), self.note], layout={"overflow": "visible"})
+        self.add_class("rt-number")
         self.text.observe(lambda _: self.check(), "value")
 
     @property
@@ -116,7 +118,7 @@ class NumberField(ipywidgets.VBox):  # type: ignore[misc]
         """Mark the field and say why; without a sentence the mark goes."""
         self.note.layout.display = "block" if sentence else "none"
         self.note.value = alert(sentence) if sentence else ""
-        (self.text.add_class if sentence else self.text.remove_class)("rt-refused")
+        mark(self.text, refused=bool(sentence))
 
     def on_change(self, do: Callable[[], object]) -> None:
         """Call `do` whenever something else is typed or set."""
@@ -207,6 +209,11 @@ def _written(value: float | str) -> str:
 def alert(sentence: str) -> str:
     """A sentence that a screen reader says at once."""
     return f'<div role="alert" class="rt-alert">{html.escape(sentence)}</div>'
+
+
+def mark(widget: ipywidgets.Widget, *, refused: bool) -> None:
+    """Mark a field whose value cannot be used; `browser.js` tells screen readers."""
+    (widget.add_class if refused else widget.remove_class)("rt-refused")
 
 
 def stacked(widget: ipywidgets.Widget) -> ipywidgets.Widget:

@@ -11,7 +11,7 @@ import ipywidgets
 from rtkit.boundary.secrets import Confidential
 from rtkit.loopback.process import Loopback, embedded
 from rtkit.services.service import Limits, Service, Vendor, dialect_of, vendors
-from rtkit.widgets.fields import FieldError, Toggles, stacked
+from rtkit.widgets.fields import FieldError, Toggles, mark, stacked
 
 __all__ = ["ListenersBox"]
 
@@ -127,6 +127,7 @@ class KeyField(ipywidgets.Password):  # type: ignore[misc]
     def ask(self, dialect: str) -> None:
         """Ask for the key of a service; it is hidden where none is needed."""
         self._dialect, vendor = dialect, vendors().get(dialect)
+        mark(self, refused=False)
         self.layout.display = "none" if vendor is None else "flex"
         if vendor is None:
             return
@@ -140,6 +141,7 @@ class KeyField(ipywidgets.Password):  # type: ignore[misc]
         """The service, with its key."""
         vendor, key = vendors()[self._dialect], self._keys.get(self._dialect)
         if not key and not os.environ.get(vendor.KEY_VARIABLE, "").strip():
+            mark(self, refused=True)
             raise FieldError(
                 f"{vendor.NAME} needs an API key: paste it into the field {self.description}, or "
                 f"set {vendor.KEY_VARIABLE} before Jupyter starts. The embedded service needs none."

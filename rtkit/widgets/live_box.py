@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import ipywidgets
 
 from rtkit.analysis.naming import said
+from rtkit.experiments.calibrate import AT_LEAST
 from rtkit.views.interactive import live
 from rtkit.widgets.fields import in_a_row
 from rtkit.widgets.live import Watched
@@ -22,7 +23,6 @@ __all__ = ["LiveBox"]
 
 REFRESH = 0.25  # seconds between looks at the running session
 SHOWN = 4  # sessions in the trace
-CALIBRATING = 8.5  # seconds, about
 
 
 class LiveBox:
@@ -45,8 +45,8 @@ class LiveBox:
         self.calibrate = ipywidgets.Button(
             description="Calibrate",
             icon="crosshairs",
-            tooltip="Measure the instrument's own error on this machine; takes about "
-            f"{CALIBRATING:.0f} s",
+            tooltip=f"Measure the instrument's own error on this machine; takes {AT_LEAST:.0f} s "
+            "or more",
         )
         self.watch = ipywidgets.Button(
             description="Watch a client",
@@ -128,16 +128,17 @@ class LiveBox:
             self._show(rounds, seconds)
 
     @contextlib.asynccontextmanager
-    async def counting_down(self, doing: str, seconds: float) -> AsyncIterator[None]:
-        """Show about how many seconds are left; rarely, since this may be measured."""
+    async def counting(self, doing: str, *, least: float) -> AsyncIterator[None]:
+        """Show how much of at least so many seconds is over; rarely, since this may be measured."""
 
         async def count() -> None:
             loop = asyncio.get_running_loop()
             start = loop.time()
             while True:
                 done = loop.time() - start
-                self.progress.value = min(1.0, done / seconds)
-                self.say(f"{doing}: about {max(1, round(seconds - done))} s left", role="timer")
+                self.progress.value = min(1.0, done / least)
+                left = max(0, int(least - done))
+                self.say(f"{doing}: over {left} s left", role="timer")
                 await asyncio.sleep(1)
 
         self.progress.layout.visibility, self.progress.bar_style = "visible", ""

@@ -101,6 +101,7 @@ async def _measured(
             calibration=options["calibration"],
             record=list(paths.values()),
             on_event=list(see.values()),
+            calibration=options["calibration"],
         )
         sessions = dict(zip(paths, found.sessions, strict=True))
         errors = (*found.errors, *found.unwritten)

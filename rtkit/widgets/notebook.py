@@ -51,7 +51,10 @@ class Kept:
 
 
 def end_kernel() -> None:
-    """End this process: Voila's own way to end a kernel is refused by its server."""
+    """End this process, which no page of Voila's may ask its server to do.
+
+    Without the options of `make app`, the server starts it again, empty.
+    """
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -20,7 +20,7 @@ from IPython.display import display
 from rtkit.analysis.naming import told_apart
 from rtkit.audio import Clip
 from rtkit.boundary.text import counted
-from rtkit.experiments.calibrate import Calibration, calibrate
+from rtkit.experiments.calibrate import AT_LEAST, Calibration, calibrate
 from rtkit.recording import load_session
 from rtkit.session import Session
 from rtkit.views.interactive import is_of, play, timeline
@@ -31,7 +31,7 @@ from rtkit.widgets.choices import Choices, Memory
 from rtkit.widgets.clients import watch_clients
 from rtkit.widgets.downloads import download
 from rtkit.widgets.fields import FieldError, disclosure, grid, in_a_row
-from rtkit.widgets.live_box import CALIBRATING, LiveBox
+from rtkit.widgets.live_box import LiveBox
 from rtkit.widgets.measuring import in_rounds, measure
 from rtkit.widgets.notebook import Kept, end_kernel, interrupts
 from rtkit.widgets.recording_box import RecordingBox
@@ -369,7 +369,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     async def _calibrate(self) -> None:
         """Measure the instrument; later sessions keep what was found."""
-        async with self._live.counting_down("Calibrating", CALIBRATING):
+        async with self._live.counting("Calibrating", least=AT_LEAST):
             self.calibration = await calibrate()
         self._live.say(repr(self.calibration))
 

@@ -12,7 +12,7 @@ import ipywidgets
 
 from rtkit.audio import SUFFIXES, AudioError, Clip, bundled, open_clip
 from rtkit.boundary.text import clean, told
-from rtkit.widgets.fields import FieldError, NumberField, stacked
+from rtkit.widgets.fields import FieldError, NumberField, mark, stacked
 
 __all__ = ["RecordingBox"]
 
@@ -130,6 +130,7 @@ class RecordingBox:
             except (OSError, RuntimeError) as caught:  # RuntimeError: ~somebody unknown
                 error = caught
         files = _named([*uploads, *there, *bundled()], uploads)
+        mark(self.folder, refused=error is not None)
         chosen = self.file.value
         self.file.options = [(name, str(path)) for path, name in files.items()]
         self.file.value = chosen if chosen in map(str, files) else next(iter(map(str, files)), None)

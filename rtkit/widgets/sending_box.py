@@ -11,7 +11,7 @@ import ipywidgets
 
 from rtkit.audio import Clip
 from rtkit.experiments.calibrate import Calibration
-from rtkit.widgets.fields import FieldError, NumberField, stacked
+from rtkit.widgets.fields import FieldError, NumberField, mark, stacked
 from rtkit.widgets.listeners_box import ListenersBox
 
 __all__ = ["Planned", "SendingBox"]
@@ -177,9 +177,11 @@ class SendingBox:
             of_each = [(name, "wall_clock", name) for name in self.listeners.chosen.values()]
         chunks = self.sweep.value or (self.chunk.number(),)
         low, high = self.chunk.low, self.chunk.high
-        if not (low <= min(chunks) and max(chunks) <= high):
-            taken = f"{low:g} to {high:g} ms"
-            raise FieldError(f"sweep: the service takes chunks of {taken}. Choose another sweep.")
+        taken = low <= min(chunks) and max(chunks) <= high
+        mark(self.sweep, refused=not taken and bool(self.sweep.value))
+        if not taken:
+            bounds = f"{low:g} to {high:g} ms"
+            raise FieldError(f"sweep: the service takes chunks of {bounds}. Choose another sweep.")
 
         def each() -> Iterator[Planned]:
             for repeat in range(1, round(self.repeats.number()) + 1):

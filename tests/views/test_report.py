@@ -261,3 +261,15 @@ def test_it_opens_in_light_and_dark_on_any_screen_and_on_paper(page: Path) -> No
         browser.close()
     assert complaints == []
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+
+
+def test_a_clip_that_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = rtkit.open_clip(rtkit.bundled()[0], seconds=2)
+    session = rtkit.simulate(clip)
+    page = rtkit.report(session, tmp_path / "a.html", clip=clip, transcript=False)
+    assert "The sound is left out" in page.read_text(encoding="utf-8")
+    page = rtkit.report(session, tmp_path / "b.html", transcript=False)
+    assert "The sound" not in page.read_text(encoding="utf-8")
+    monkeypatch.setattr("rtkit.views.report.CHUNKS", 5)
+    page = rtkit.report(session, tmp_path / "c.html", clip=clip)
+    assert "The timeline and the sound are too long" in page.read_text(encoding="utf-8")

@@ -33,6 +33,7 @@ from rtkit.services.service import vendors
 from rtkit.session import Chunk, Message
 from rtkit.tap.tap import Tap
 from rtkit.widgets import browser, live_box, results_box
+from rtkit.widgets.downloads import download
 from rtkit.widgets.live import COLUMNS, Watched
 from rtkit.widgets.measuring import in_rounds, measure
 from rtkit.widgets.panel import Panel
@@ -1554,3 +1555,37 @@ def test_a_typed_key_is_used_and_kept_nowhere(
     assert json.loads(files[0].read_text().splitlines()[0])["settings"]["service"]["name"]
     for kept in (*states, *(file.read_text() + file.name for file in files), *capfd.readouterr()):
         assert KEY not in kept
+
+
+def test_names_of_files_do_not_clash() -> None:
+    one = facts_session([0.0] * 3)
+    names = ["a/b", "a_b", "A b", "a_b-2", "x" * 300, "x" * 299 + "y"]
+    _, content, _ = download("Sessions", dict.fromkeys(names, one))
+    files = zipfile.ZipFile(io.BytesIO(content)).namelist()
+    assert len({file.casefold() for file in files}) == len(names)
+
+
+def test_sessions_at_the_same_time_keep_the_calibration() -> None:
+    box = SendingBox()
+    box.listeners.also.value = ("recognizer",)
+    calibration: Any = object()
+    assert box.several
+    assert box.options(calibration)["calibration"] is calibration
+
+
+def test_fields_that_are_refused_are_marked(runs: Path) -> None:
+    """The browser's part, aria-invalid and the sentence, is in whole/test_browser.py."""
+
+    async def scenario() -> None:
+        panel = a_panel(runs)
+        panel.folder.value = "no such folder"
+        assert "rt-refused" in panel.folder._dom_classes
+        panel.folder.value = ""
+        assert "rt-refused" not in panel.folder._dom_classes
+        panel.service.value = "assemblyai"
+        await finish(panel)
+        assert "rt-refused" in panel.key._dom_classes
+        panel.key.value = KEY
+        assert "rt-refused" not in panel.key._dom_classes
+
+    as_in_a_notebook(scenario())
