@@ -16,11 +16,14 @@ __all__ = [
     "NumberField",
     "Toggles",
     "alert",
+    "button",
     "disclosure",
+    "dropdown",
     "grid",
     "in_a_row",
     "mark",
     "stacked",
+    "text",
 ]
 
 NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)", re.ASCII)
@@ -41,8 +44,8 @@ class NumberField(ipywidgets.VBox):  # type: ignore[misc]
     ----------
     value : float or str
         What stands in the field at first.
-    description : str
-        The field's name.
+    description, css : str
+        The field's name, and its class.
     low, high : float
         The range, both ends included.
     unit : str
@@ -59,6 +62,7 @@ class NumberField(ipywidgets.VBox):  # type: ignore[misc]
         *,
         description: str,
         tooltip: str,
+        css: str = "number",
         low: float = 0,
         high: float = math.inf,
         unit: str = "",
@@ -77,7 +81,7 @@ class NumberField(ipywidgets.VBox):  # type: ignore[misc]
         )
         self.note = ipywidgets.HTML(layout={"display": "none"})
         super().__init__([stacked(self.text), self.note], layout={"overflow": "visible"})
-        self.add_class("rt-number")
+        self.add_class("rt-number").add_class(f"rt-{css}")
         self.text.observe(lambda _: self.check(), "value")
 
     @property
@@ -214,6 +218,27 @@ def alert(sentence: str) -> str:
 def mark(widget: ipywidgets.Widget, *, refused: bool) -> None:
     """Mark a field whose value cannot be used; `browser.js` tells screen readers."""
     (widget.add_class if refused else widget.remove_class)("rt-refused")
+
+
+def button(css: str, name: str, icon: str, tooltip: str, **how: Any) -> ipywidgets.Button:
+    """A button, as wide as its name if nothing else is asked for."""
+    options = {"layout": {"width": "auto"}, **how}
+    made = ipywidgets.Button(description=name, icon=icon, tooltip=tooltip, **options)
+    return made.add_class(f"rt-{css}")
+
+
+def dropdown(
+    css: str, name: str, options: Iterable[Any], tooltip: str, **how: Any
+) -> ipywidgets.Dropdown:
+    """A choice, its name above it."""
+    made = ipywidgets.Dropdown(description=name, options=options, tooltip=tooltip, **how)
+    return stacked(made).add_class(f"rt-{css}")
+
+
+def text(css: str, name: str, placeholder: str, tooltip: str, **how: Any) -> ipywidgets.Text:
+    """A line to type, its name above it."""
+    made = ipywidgets.Text(description=name, placeholder=placeholder, tooltip=tooltip, **how)
+    return stacked(made).add_class(f"rt-{css}")
 
 
 def stacked(widget: ipywidgets.Widget) -> ipywidgets.Widget:

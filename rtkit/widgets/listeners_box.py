@@ -11,7 +11,7 @@ import ipywidgets
 from rtkit.boundary.secrets import Confidential
 from rtkit.loopback.process import Loopback, embedded
 from rtkit.services.service import Limits, Service, Vendor, dialect_of, vendors
-from rtkit.widgets.fields import FieldError, Toggles, mark, stacked
+from rtkit.widgets.fields import FieldError, Toggles, dropdown, mark, stacked
 
 __all__ = ["ListenersBox"]
 
@@ -28,13 +28,8 @@ class ListenersBox:
         names = {dialect: vendor.NAME for dialect, vendor in vendors().items()}
         self._names = {**{engine: engine for engine in EMBEDDED}, **names}
         keys: dict[str, str] = {}  # by the service that they were typed for
-        self.service = stacked(
-            ipywidgets.Dropdown(
-                description="service",
-                options=[(label, name) for name, label in ({**EMBEDDED, **names}).items()],
-                tooltip="Who listens",
-            )
-        )
+        offered = [(label, name) for name, label in ({**EMBEDDED, **names}).items()]
+        self.service = dropdown("service", "service", offered, "Who listens")
         self.key = KeyField("API key", keys)
         self.also = Toggles(
             [(name, dialect) for dialect, name in self._names.items()],

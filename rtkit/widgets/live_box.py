@@ -15,7 +15,7 @@ import ipywidgets
 from rtkit.analysis.naming import said
 from rtkit.experiments.calibrate import AT_LEAST
 from rtkit.views.interactive import live
-from rtkit.widgets.fields import in_a_row
+from rtkit.widgets.fields import button, in_a_row
 from rtkit.widgets.live import Watched
 from rtkit.widgets.timeline import TimelineWidget
 
@@ -23,6 +23,9 @@ __all__ = ["LiveBox"]
 
 REFRESH = 0.25  # seconds between looks at the running session
 SHOWN = 4  # sessions in the trace
+CALIBRATE = f"Measure the instrument's own error on this machine; takes {AT_LEAST:.0f} s or more"
+WATCH = "Measure your own client: it connects here, and from here to the service"
+HEAR = "Play what is chosen, with a cursor on the lateness of its sessions"
 
 
 class LiveBox:
@@ -30,42 +33,25 @@ class LiveBox:
 
     def __init__(self, *, trace: bool) -> None:
         self._tracing = trace
-        self.run = ipywidgets.Button(
-            description="Run",
-            button_style="primary",
-            icon="play",
-            tooltip="Stream the recording as it was chosen",
+        self.run, self.stop, self.calibrate, self.watch, self.hear = (
+            button(name.split()[0].lower(), name, icon, tooltip, layout={})
+            for name, icon, tooltip in (
+                ("Run", "play", "Stream the recording as it was chosen"),
+                ("Stop", "stop", "End the session; what was recorded is kept"),
+                ("Calibrate", "crosshairs", CALIBRATE),
+                ("Watch a client", "eye", WATCH),
+                ("Play", "volume-up", HEAR),
+            )
         )
-        self.stop = ipywidgets.Button(
-            description="Stop",
-            icon="stop",
-            disabled=True,
-            tooltip="End the session; what was recorded is kept",
-        )
-        self.calibrate = ipywidgets.Button(
-            description="Calibrate",
-            icon="crosshairs",
-            tooltip=f"Measure the instrument's own error on this machine; takes {AT_LEAST:.0f} s "
-            "or more",
-        )
-        self.watch = ipywidgets.Button(
-            description="Watch a client",
-            icon="eye",
-            tooltip="Measure your own client: it connects here, and from here to the service",
-        )
-        self.hear = ipywidgets.Button(
-            description="Play",
-            icon="volume-up",
-            tooltip="Play what is chosen, with a cursor on the lateness of its sessions",
-        )
+        self.run.button_style, self.stop.disabled = "primary", True
+        self.hear.add_class("rt-hear")
         self.progress = ipywidgets.FloatProgress(
             0, min=0, max=1, layout={"flex": "1 1 12em", "visibility": "hidden"}
         )
         self.status = ipywidgets.HTML()
         self.timeline = TimelineWidget()
         self.transcript = ipywidgets.HTML()
-        buttons = ("run", "stop", "calibrate", "watch", "hear")
-        for name in (*buttons, "progress", "status", "transcript"):
+        for name in ("progress", "status", "transcript"):
             getattr(self, name).add_class(f"rt-{name}")
         self.row = in_a_row(self.run, self.stop, self.hear, self.progress)
         self.row.layout.margin = "8px 0 0"

@@ -12,7 +12,7 @@ import ipywidgets
 
 from rtkit.audio import SUFFIXES, AudioError, Clip, bundled, open_clip
 from rtkit.boundary.text import clean, told
-from rtkit.widgets.fields import FieldError, NumberField, mark, stacked
+from rtkit.widgets.fields import FieldError, NumberField, dropdown, mark, text
 
 __all__ = ["RecordingBox"]
 
@@ -31,17 +31,12 @@ class RecordingBox:
     ) -> None:
         self._say, self._fail = say, fail
         self._uploads: tempfile.TemporaryDirectory[str] | None = None
-        self.file = stacked(
-            ipywidgets.Dropdown(description="recording", tooltip="What to stream"),
-        )
-        self.folder = stacked(
-            ipywidgets.Text(
-                description="folder",
-                value="" if folder is None else str(folder),
-                placeholder="a folder with more recordings",
-                continuous_update=False,
-                tooltip="A folder of this computer's whose recordings to offer",
-            )
+        self.file = dropdown("file", "recording", (), "What to stream")
+        self.folder = text(
+            *("folder", "folder", "a folder with more recordings"),
+            "A folder of this computer's whose recordings to offer",
+            value="" if folder is None else str(folder),
+            continuous_update=False,
         )
         self.upload = ipywidgets.FileUpload(
             description="upload a file",
@@ -49,11 +44,12 @@ class RecordingBox:
             multiple=True,
             layout={"width": "auto", "align_self": "flex-end"},
             tooltip="A recording, and its reference (JSON) if there is one",
-        )
+        ).add_class("rt-upload")
         self.start = NumberField(
             0,
             description="start (s)",
             unit="s",
+            css="start",
             tooltip="Where in the recording to begin, in seconds",
         )
         self.seconds = NumberField(
@@ -61,29 +57,16 @@ class RecordingBox:
             description="length (s)",
             unit="s, or nothing for all",
             empty=0,
+            css="seconds",
             placeholder="all of it",
             tooltip="How much of it to stream, in seconds; 0 or nothing takes all of it",
         )
-        self.channel = stacked(
-            ipywidgets.Dropdown(
-                description="channel",
-                options=[AVERAGED],
-                tooltip="Of a call each speaker often has a channel: choose one",
-            )
-        )
+        why = "Of a call each speaker often has a channel: choose one"
+        self.channel = dropdown("channel", "channel", [AVERAGED], why)
         self.more = (self.start, self.seconds, self.channel, self.folder, self.upload)
         self.folder.observe(self._folder_named, "value")
         self.upload.observe(self._uploaded, "value")
         self.file.observe(self._chosen, "value")
-        for widget, name in (
-            (self.file, "rt-file"),
-            (self.start, "rt-start"),
-            (self.seconds, "rt-seconds"),
-            (self.channel, "rt-channel"),
-            (self.upload, "rt-upload"),
-            (self.folder, "rt-folder"),
-        ):
-            widget.add_class(name)
         self._offer()
         self._chosen()
 

@@ -23,7 +23,7 @@ from rtkit.markup import Table, asset
 from rtkit.session import Session
 from rtkit.views.units import duration
 from rtkit.widgets.downloads import KINDS
-from rtkit.widgets.fields import in_a_row, stacked
+from rtkit.widgets.fields import button, dropdown, in_a_row
 from rtkit.widgets.wording import in_panel_words
 
 __all__ = ["FEW", "ResultsBox", "draw", "headline"]
@@ -42,34 +42,24 @@ class ResultsBox(ipywidgets.VBox):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self.verdicts = ipywidgets.HTML()
-        self.last = ipywidgets.Button(
-            description="Show the last result",
-            icon="history",
-            layout={"width": "auto"},
-            tooltip="Bring back the figures of the last run that went well",
-        )
-        self.timeline_of = stacked(
-            ipywidgets.Dropdown(
-                description="timeline of",
-                options=[ALL],
-                layout={"display": "none", "max_width": "30em"},
-                tooltip="Whose words and turns the timeline shows",
-            )
+        why = "Bring back the figures of the last run that went well"
+        self.last = button("last", "Show the last result", "history", why)
+        self.timeline_of = dropdown(
+            *("timeline-of", "timeline of", [ALL], "Whose words and turns the timeline shows"),
+            layout={"display": "none", "max_width": "30em"},
         )
         self.figure = ipywidgets.HTML(layout={"display": "none"})
         self.table = ipywidgets.HTML()
         self.saved = ipywidgets.HTML()
         self._paths: list[Path] = []
         self.downloads = {
-            kind: ipywidgets.Button(
-                description=kind, icon="download", tooltip=tooltip, layout={"width": "auto"}
-            )
+            kind: button(f"take-{kind.lower()}", kind, "download", tooltip)
             for kind, (_, tooltip) in KINDS.items()
         }
         self.take = in_a_row(*self.downloads.values())
         self.take.layout.display = "none"
-        for name in ("verdicts", "last", "timeline_of", "figure", "table", "saved", "take"):
-            getattr(self, name).add_class(f"rt-{name.replace('_', '-')}")
+        for name in ("verdicts", "figure", "table", "saved", "take"):
+            getattr(self, name).add_class(f"rt-{name}")
         looks = asset("widgets/panel.css") + asset("views/figure.css")
         style = ipywidgets.HTML(f"<style>{looks}</style>")
         shown = [self.figure, self.table, self.take, self.saved, style]

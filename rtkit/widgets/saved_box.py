@@ -11,7 +11,7 @@ from typing import Any
 import ipywidgets
 
 from rtkit.boundary.text import counted
-from rtkit.widgets.fields import disclosure, in_a_row, stacked
+from rtkit.widgets.fields import button, disclosure, in_a_row, stacked, text
 from rtkit.widgets.saved_files import SavedFile, as_lines, saved_files
 
 __all__ = ["SavedBox"]
@@ -31,12 +31,9 @@ class SavedBox(ipywidgets.VBox):  # type: ignore[misc]
         self._verdicts: dict[tuple[Path, int, int], str] = {}
         self._halt = threading.Event()
         self._judging: asyncio.Future[Any] | None = None
-        self.filter = stacked(
-            ipywidgets.Text(
-                description="filter",
-                placeholder="words of its line, for example: wall valid",
-                tooltip="Show only sessions whose line holds all of these words",
-            )
+        self.filter = text(
+            *("filter", "filter", "words of its line, for example: wall valid"),
+            "Show only sessions whose line holds all of these words",
         )
         self.file = stacked(
             ipywidgets.SelectMultiple(
@@ -44,18 +41,20 @@ class SavedBox(ipywidgets.VBox):  # type: ignore[misc]
                 rows=ROWS,
                 tooltip=f"Sessions saved in {folder}, the newest first",
             )
+        ).add_class("rt-earlier")
+        self.name = text(
+            *("new-name", "new name", "for one session"),
+            "What to call the chosen session; figures call it so, too",
         )
-        self.name = stacked(
-            ipywidgets.Text(
-                description="new name",
-                placeholder="for one session",
-                tooltip="What to call the chosen session; figures call it so, too",
+        self.add, self.remove, self.rename, self.delete = (
+            button(css, name, icon, tooltip, disabled=True)
+            for css, name, icon, tooltip in (
+                ("add", "Show in the figures", "plus", "Show them beside what was measured now"),
+                ("remove", "Show none", "minus", "Show again only what was measured now"),
+                ("rename", "Rename", "pencil", "Call the chosen session by the new name"),
+                ("delete", "Delete", "trash", "Delete the files of the chosen sessions"),
             )
         )
-        self.add = _button("Show in the figures", "plus", "Show them beside what was measured now")
-        self.remove = _button("Show none", "minus", "Show again only what was measured now")
-        self.rename = _button("Rename", "pencil", "Call the chosen session by the new name")
-        self.delete = _button("Delete", "trash", "Delete the files of the chosen sessions")
         inside = ipywidgets.VBox(
             [
                 self.filter,
@@ -67,17 +66,7 @@ class SavedBox(ipywidgets.VBox):  # type: ignore[misc]
         inside.add_class("rt-others")
         self.switch = disclosure("Saved sessions", inside, tooltip=f"What lies in {folder}")
         super().__init__([self.switch, inside], layout={"overflow": "visible"})
-        for widget, name in (
-            (self.switch, "rt-shelf"),
-            (self.filter, "rt-filter"),
-            (self.file, "rt-earlier"),
-            (self.name, "rt-new-name"),
-            (self.add, "rt-add"),
-            (self.remove, "rt-remove"),
-            (self.rename, "rt-rename"),
-            (self.delete, "rt-delete"),
-        ):
-            widget.add_class(name)
+        self.switch.add_class("rt-shelf")
         self._resting, self._added = True, False
         self.filter.observe(lambda _: self._list(), "value")
         self.file.observe(lambda _: self._chosen(), "value")
@@ -173,12 +162,6 @@ class SavedBox(ipywidgets.VBox):  # type: ignore[misc]
             said = f"It cannot be deleted ({error.strerror}). Look at who may write there."
         self.offer()
         self._say(said)
-
-
-def _button(name: str, icon: str, tooltip: str) -> ipywidgets.Button:
-    return ipywidgets.Button(
-        description=name, icon=icon, tooltip=tooltip, layout={"width": "auto"}, disabled=True
-    )
 
 
 def _fits(name: str) -> bool:

@@ -11,7 +11,7 @@ import ipywidgets
 
 from rtkit.audio import Clip
 from rtkit.experiments.calibrate import Calibration
-from rtkit.widgets.fields import FieldError, NumberField, mark, stacked
+from rtkit.widgets.fields import FieldError, NumberField, dropdown, mark
 from rtkit.widgets.listeners_box import ListenersBox
 
 __all__ = ["Planned", "SendingBox"]
@@ -50,28 +50,26 @@ class SendingBox:
             high=1000,
             unit="ms",
             description="chunk (ms)",
+            css="chunk",
             tooltip="How much audio goes into a message: 50 to 1000 ms",
         )
         self.presets = ipywidgets.RadioButtons(
             options=[("50", 50), ("100", 100), ("200", 200)], value=100
         )
-        self.pacing = stacked(
-            ipywidgets.Dropdown(
-                description="pacing",
-                options=[
-                    ("compare naive with wall clock", "compare"),
-                    ("wall clock", "wall_clock"),
-                    ("naive (fixed sleep)", "fixed_sleep"),
-                    ("unpaced", "unpaced"),
-                ],
-                tooltip="How the sender waits between two chunks",
-            )
-        )
+        pacings = [
+            ("compare naive with wall clock", "compare"),
+            ("wall clock", "wall_clock"),
+            ("naive (fixed sleep)", "fixed_sleep"),
+            ("unpaced", "unpaced"),
+        ]
+        why = "How the sender waits between two chunks"
+        self.pacing = dropdown("pacing", "pacing", pacings, why)
         self.work = NumberField(
             5,
             high=1000,
             unit="ms",
             description="extra work per chunk (ms)",
+            css="work",
             tooltip="What the sender does after each chunk, besides sending",
         )
         self.stall = NumberField(
@@ -93,30 +91,23 @@ class SendingBox:
             high=MOST,
             whole=True,
             description="repeats",
+            css="repeats",
             tooltip="How often each session is run; from two on, medians have intervals",
         )
-        self.sweep = stacked(
-            ipywidgets.Dropdown(
-                description="sweep",
-                options=[
-                    ("no other chunks", ()),
-                    ("chunks of 50, 100, 200 ms", (50, 100, 200)),
-                    ("chunks of 50, 100, 200, 500, 1000 ms", (50, 100, 200, 500, 1000)),
-                ],
-                tooltip="Run each pacing with several chunk durations, in place of the one above",
-            )
-        )
-        self.isolation = stacked(
-            ipywidgets.Dropdown(
-                description="sender",
-                options=[
-                    ("in the notebook's loop", "loop"),
-                    ("in a thread of its own", "thread"),
-                    ("in a process of its own", "process"),
-                ],
-                tooltip="Where the sender runs: further away, a busy notebook disturbs it less",
-            )
-        )
+        chunks = [
+            ("no other chunks", ()),
+            ("chunks of 50, 100, 200 ms", (50, 100, 200)),
+            ("chunks of 50, 100, 200, 500, 1000 ms", (50, 100, 200, 500, 1000)),
+        ]
+        why = "Run each pacing with several chunk durations, in place of the one above"
+        self.sweep = dropdown("sweep", "sweep", chunks, why)
+        senders = [
+            ("in the notebook's loop", "loop"),
+            ("in a thread of its own", "thread"),
+            ("in a process of its own", "process"),
+        ]
+        why = "Where the sender runs: further away, a busy notebook disturbs it less"
+        self.isolation = dropdown("isolation", "sender", senders, why)
         self.listeners = ListenersBox()
         self.presets.observe(self._preset_chosen, "value")
         self.chunk.on_change(self._chunk_chosen)
@@ -136,9 +127,7 @@ class SendingBox:
             self.repeats,
             self.sweep,
         )
-        for name in ("pacing", "chunk", "presets", "work", "repeats", "sweep"):
-            getattr(self, name).add_class(f"rt-{name}")
-        self.listeners.service.add_class("rt-service")
+        self.presets.add_class("rt-presets")
         self._service_chosen()
 
     @property
