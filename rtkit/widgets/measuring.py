@@ -101,7 +101,6 @@ async def _measured(
             calibration=options["calibration"],
             record=list(paths.values()),
             on_event=list(see.values()),
-            calibration=options["calibration"],
         )
         sessions = dict(zip(paths, found.sessions, strict=True))
         errors = (*found.errors, *found.unwritten)
