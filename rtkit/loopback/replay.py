@@ -25,6 +25,7 @@ from rtkit.services.messages import (
     Receipt,
     Refusal,
     Reply,
+    Termination,
     Turn,
 )
 from rtkit.services.service import Dialect, dialect_named, part_of
@@ -202,7 +203,7 @@ class Replay:
         self._record, self._rate = record, rate
         self._samples = self._next = 0
         self._power = 0.0
-        self._over = False
+        self._said = 0  # of what the client's end brings about
 
     @property
     def opening(self) -> list[Repeated]:
@@ -242,9 +243,14 @@ class Replay:
             if abs(level - recorded) > LOUDER:
                 raise record.other(f"its level is {level:.1f} dBFS, and not {recorded:.1f} dBFS")
         yield from self._until(math.inf)
-        if not self._over:
-            yield from record.ending
-        self._over = True
+        # Where the recorded client asked twice, what answered the second time waits for that.
+        ending, said = record.ending, self._said
+        parts = (i for i, one in enumerate(ending) if isinstance(one.reply, Termination))
+        until = (not over and next(parts, 0)) or len(ending)
+        before = ending[said - 1].after if said else 0.0
+        for one in ending[said:until]:
+            yield replace(one, after=max(0.0, one.after - before))
+        self._said = max(said, until)
 
     def confirmed_after(self, seconds: float) -> float:
         """In how many seconds the service confirmed that it had received so much audio."""

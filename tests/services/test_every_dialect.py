@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import MakeClip, simulate, spoken
-from doubles import KEY, speaking, talk, unmarked
+from doubles import KEY, replayed, speaking, talk, unmarked
 from facts import CALL
 from matplotlib.figure import Figure
 
@@ -29,6 +29,7 @@ from rtkit.audio import Clip, open_clip
 from rtkit.loopback.log import Log
 from rtkit.loopback.options import Options
 from rtkit.recording import StreamError
+from rtkit.reference import Reference
 from rtkit.sending.stream import stream
 from rtkit.services.asked import Asked
 from rtkit.services.messages import CAUSES, Refusal, ServiceError
@@ -88,6 +89,44 @@ def test_the_same_session_has_the_same_figures(dialect: str, pacing: str) -> Non
     adds_up(words)
     adds_up(turns)
     assert turns.service_time[turns.counted] == pytest.approx(DELAY, abs=1e-3)
+
+
+ODD = {  # seconds of a chunk, of delay, of the clip; and what is said in it
+    "from the first sample": (0.999, 0.4, 5.994, (("Hi", 0.0, 0.2), ("there.", 0.25, 0.5))),
+    "to the last sample": (0.06, 0.0, 4.02, (("one.", 0.5, 0.8), ("two.", 3.4, 4.02))),
+    "one word": (0.25, 1.2, 3.0, (("Word.", 1.0, 1.4),)),
+    "in short chunks": (0.02, 0.2, 3.0, (("Word.", 1.0, 1.4),)),
+    "thirty turns": (0.1, 0.3, 30.0, tuple((f"{n}.", n + 0.1, n + 0.3) for n in range(30))),
+    "silence": (0.5, 0.15, 3.0, ()),
+}
+
+
+@EACH
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_sessions_are_the_same_too_and_once_more_in_a_replay(
+    make_clip: MakeClip, tmp_path: Path, dialect: str, odd: str
+) -> None:
+    chunk, delay, seconds, words = ODD[odd]
+    chunk = max(chunk, dialect_named(dialect).limits.min_chunk or 0.0)
+    clip = make_clip(seconds, rate=24000, reference=spoken(*words) if words else Reference(()))
+    how: dict[str, Any] = {"chunk": chunk, "delay": delay}
+    one, other = (
+        simulate(talk(clip, name, parameters=RULES[name], **how)) for name in (dialect, "soniox")
+    )
+    again = simulate(replayed(clip, one.save(tmp_path / "a.jsonl"), chunk=chunk))
+    for found, known in ((one, other), (again, one)):
+        assert found.complete
+        said = [each.transcript.lower().replace(".", "") for each in (found, known)]
+        assert said[0] == said[1]
+        pairs = [(word_latency(found), word_latency(known))]
+        if dialect not in ONE_TURN:
+            pairs.append((turn_latency(found), turn_latency(known)))
+        for mine, theirs in pairs:
+            assert mine.excluded.tolist() == theirs.excluded.tolist()
+            adds_up(mine)
+            for what in ("end", "received", "latency", *PARTS):
+                pair = (getattr(latency, what)[mine.counted] for latency in (mine, theirs))
+                assert next(pair) == pytest.approx(next(pair), abs=1e-3), what
 
 
 @BY
