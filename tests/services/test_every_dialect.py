@@ -214,7 +214,7 @@ def test_views_show_confirmation_where_there_are_receipts(
         rtkit.plot_turn_latency(one, ax=(ax := Figure().subplots()))
         legend = ax.get_legend()
         assert legend is not None
-        labels = [text.get_text() for text in legend.get_texts()]
+        labels = [text.get_text().replace("\n", " ") for text in legend.get_texts()]
         assert [label for label in labels if "time" in label or "conf" in label] == [
             titles[part] for part in expected
         ]
