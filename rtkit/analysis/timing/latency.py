@@ -86,7 +86,8 @@ class Latency:
         k and d: the chunk that holds the end, and the (last possible) chunk that decided.
     known : ndarray of str
         How it is known which chunk decided. ``"stamped"``: the embedded service says so;
-        ``"stated"``: the service states how much audio it had processed; ``"bounded"``: it says
+        ``"stated"``: the service states how much audio it had processed, so `endpoint_wait` is at
+        most, and `service_time` at least, what stands there; ``"bounded"``: it says
         nothing, and `endpoint_wait` and `service_time` only make sense as a sum. Words are
         ``"held"``: by definition they count from the chunk that holds them.
     excluded : ndarray of str

@@ -6,6 +6,7 @@ service that ends turns early has a short endpoint wait.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -156,7 +157,9 @@ def early_cut_offs(session: Session) -> np.ndarray:
         return np.zeros(0, dtype=bool)
     spoken = [word.end for word in reference.words]  # rising
     last = dict(zip(reference.owners, spoken, strict=True))  # of each of its turns
-    until = {end: last[turn] for end, turn in zip(spoken, reference.owners, strict=True)}
+    until: dict[float, float] = {}
+    for end, turn in zip(spoken, reference.owners, strict=True):  # two words may end at once
+        until[end] = min(last[turn], until.get(end, math.inf))
     ends = turn_latency(session)
     here = ends.counted & ends.referenced
     return np.array([end < until[end] for end in ends.end[here].tolist()], dtype=bool)

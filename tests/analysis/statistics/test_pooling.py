@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -564,6 +565,11 @@ def test_an_undecided_turn_has_one_part_for_two_and_says_how_well_it_is_known() 
     assert replace(late, half_widths={"lateness": 0.0004}).part("lateness") == "100"
     worst = Worst("turn_latency", {"call.wav": (case, late)})
     assert "chunk wait 50 + lateness 100 ± 20 [" in str(worst)
+    assert " 600 ms at 0:0" in str(worst)
+    assert "at worst 600 ms, at 0:0" in worst._repr_html_()
+    sides = re.findall(r"<th style=.text-align: (\w+);[^>]*>(\w+)</th>", worst._repr_html_())
+    assert [name for side, name in sides if side == "left"] == ["what", "session"]
+    assert len(rtkit.worst_cases([heard, heard], count=1)["call.wav"]) == 1
     assert ">100 ± 20</td>" in worst._repr_html_()
 
 

@@ -166,6 +166,14 @@ def test_bare_punctuation_behind_the_last_word_is_no_more_to_say() -> None:
     assert early_cut_offs(one).tolist() == [False]
 
 
+def test_whose_last_word_ends_with_another_speakers_was_not_cut_off() -> None:
+    words = [("so", 0.1, 0.2), ("long", 0.3, 0.5)]
+    meanwhile = [("well", 0.4, 0.5), ("no", 0.6, 0.9)]
+    for reference in (said(words, meanwhile), said(meanwhile, words)):
+        one = session([0.0] * 20, turn(0.58, *words, final=True), reference=reference)
+        assert early_cut_offs(one).tolist() == [False]
+
+
 def test_a_short_endpoint_wait_is_bought_with_turns_cut_off() -> None:
     """Deepgram's double, as the service is by default, and with half a second of silence."""
     clip = open_clip(CALL, seconds=25)
