@@ -1,12 +1,14 @@
 """What the tap adds to each message's way, beside a direct connection and in one run.
 
     python tests/benchmarks/tap.py [--seconds 20] [--clients 1 200]
+    python tests/benchmarks/tap.py --soak 600 --clients 5    # the tap's memory, each minute
+    python tests/benchmarks/tap.py --truth    # rtkit's own sessions, as the tap saw them
 
 A service in a process of its own, the tap in another one, and here the clients: half of them
 connect directly, half through the tap, all at the same time, each with its own phase. Each sends
 100 ms of audio (3200 bytes) ten times a second, and gets a short message back. Both carry the
 instant at which they were sent, on the machine's monotonic clock, and are read on arrival. The tap
-records what passes, as it always does.
+records what passes, as it always does, and its own figure of what it adds is printed, too.
 """
 
 from __future__ import annotations
@@ -26,11 +28,14 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from ratios import ratio
 
+import rtkit
+
+ROOT = Path(__file__).parents[2]
 CHUNK, BYTES = 0.1, 3200
 PATH = "/v3/ws?sample_rate=16000"
 STAMP = struct.Struct("<q")
@@ -155,6 +160,17 @@ def child(*command: str) -> Iterator[subprocess.Popen[str]]:
             process.terminate()
 
 
+def delays(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """What the tap says that it added up and down, p50 and p99, in ms; takes the files away."""
+    time.sleep(2)  # until it has taken down how the last client ended
+    sessions = [rtkit.load_session(path) for path in folder.glob("*.jsonl")]
+    for path in folder.glob("*.jsonl"):
+        path.unlink()
+    up = [one.returned - one.sent for session in sessions for one in session.chunks]
+    down = [one.waited or 0.0 for session in sessions for one in session.messages]
+    return np.quantile(up, (0.5, 0.99)) * 1000, np.quantile(down, (0.5, 0.99)) * 1000
+
+
 def memory(process: int | str) -> float:
     """What a process and its children hold, in MB."""
     held = int(Path(f"/proc/{process}/statm").read_text().split()[1]) * resource.getpagesize()
@@ -179,13 +195,67 @@ async def soak(tapped: str, tap: int, count: int, seconds: float) -> None:
     )
 
 
+def truth(seconds: float) -> None:
+    """Print what the tap made of rtkit's own sessions, against what these say themselves.
+
+    All after the constant is taken out, by which the two differ: the most punctual chunk's own
+    lateness and its way to the tap, which nobody between can see.
+    """
+    script = ROOT / "data" / "library_call.json"
+    clip = rtkit.open_clip(script.with_suffix(".wav"), seconds=seconds)
+    cases: list[dict[str, Any]] = [
+        *({"pacing": pacing, "chunk": chunk, "work": 0.004}
+          for pacing in ("wall_clock", "fixed_sleep", "unpaced")
+          for chunk in (0.05, 0.1, 0.25, 1.0)),
+        {"pacing": "wall_clock", "chunk": 0.05, "blocks": ((2.0, 0.5),)},
+        {"pacing": "wall_clock", "chunk": 0.1, "blocks": ((2.0, 0.3),), "catch_up": 2},
+        {"pacing": "fixed_sleep", "chunk": 0.1, "blocks": ((2.0, 0.3),)},
+    ]  # fmt: skip
+    serve = ("-m", "rtkit.loopback", "--port", "0", "--script", str(script))
+    print("differences in ms: lateness p50, p99, max | turn latency max | constant | pacing_of")
+    worst = np.zeros(2)
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder, child(*serve) as answers:
+        assert answers.stdout is not None
+        upstream = "/".join(answers.stdout.readline().split()[2].split("/")[:3]).rstrip(";")
+        tap = ("-m", "rtkit.tap", "--upstream", upstream, "--port", "0", "--record", folder)
+        with child(*tap) as process:
+            assert process.stdout is not None
+            host = process.stdout.readline().split()[2].rstrip(";")
+            service = rtkit.AssemblyAI(key="none", host=host)
+            owns = [asyncio.run(rtkit.stream(clip, service=service, **case)) for case in cases]
+            time.sleep(1)
+        for number, (case, own) in enumerate(zip(cases, owns, strict=True), start=1):
+            seen = rtkit.load_session(Path(folder) / f"client-{number}.jsonl")
+            late = seen.lateness - own.lateness
+            constant = float(np.median(late))
+            late = np.abs(late - constant) * 1000
+            turns = rtkit.turn_latency(seen).latency - rtkit.turn_latency(own).latency - constant
+            turn = float(np.abs(turns).max(initial=0)) * 1000
+            told = rtkit.pacing_of(seen).name
+            p99 = float(np.quantile(late, 0.99))
+            if case["pacing"] != "unpaced":
+                worst = np.maximum(worst, (p99, turn))
+            wrong += told != case["pacing"]
+            what = " ".join(f"{name}={value}" for name, value in case.items())
+            print(f"{what}: {np.median(late):.2f} {p99:.2f} {late.max():.2f} | {turn:.2f} | "
+                  f"{constant * 1000:.2f} | {told}")  # fmt: skip
+    ratio("lateness, tap - sender, worst p99", worst[0], 1.0, unit="ms")
+    ratio("turn latency, tap - sender, worst", worst[1], 1.0, unit="ms")
+    ratio("sessions whose pacing was told wrong", wrong, 0)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 200], help="through the tap")
     parser.add_argument("--service", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--soak", type=float, metavar="SECONDS", help="print the tap's memory")
+    parser.add_argument("--truth", action="store_true", help="compare with the sender's figures")
     options = parser.parse_args()
+    if options.truth:
+        truth(min(options.seconds, 8.0))
+        return
     if options.service:
         asyncio.run(service())
         return
@@ -201,10 +271,12 @@ def main() -> None:
                 return
             for count in options.clients:
                 both = asyncio.run(clients((direct, tapped), 2 * count, options.seconds))
+                own = delays(Path(folder))
                 print(f"\n{count} through the tap, as many directly; ms, p50 and p99")
-                for way, name in enumerate(("up", "down")):
+                for way, (name, said) in enumerate(zip(("up", "down"), own, strict=True)):
                     straight, through = (np.quantile(one[:, way], (0.5, 0.99)) for one in both)
-                    print(f"{name:5} direct {straight.round(3)}  tap {through.round(3)}")
+                    print(f"{name:5} direct {straight.round(3)}  tap {through.round(3)}; "
+                          f"the tap says that it added {said.round(3)}")  # fmt: skip
                     aims = AIMS.get(count, (None, None))
                     for added, which, aim in zip(
                         through - straight, ("p50", "p99"), aims, strict=True
