@@ -346,14 +346,14 @@ function show(box, data, kept = {}) {
   function draw() {
     width = field.clientWidth;
     if (width < LEFT + RIGHT + 20) return;
+    const light = getComputedStyle(box).color.match(/[\d.]+/g).slice(0, 3).reduce((sum, one) => sum + Number(one), 0);
+    dark = light > 382;  // as light as its text is
     for (const one of rows) {
       one.plot.setAttribute("width", width - LEFT - RIGHT + 6);  // or the last dot would be cut in two
       one.plot.replaceChildren();
       one.outer.replaceChildren(one.plot, aside(one.height / 2 + 4, one.trace ? "" : one.label));
       one.paint(one);
     }
-    const light = getComputedStyle(box).color.match(/[\d.]+/g).slice(0, 3).reduce((sum, one) => sum + Number(one), 0);
-    dark = light > 382;  // as light as its text is
     names.forEach((said, session) => {
       said.previousSibling.style.background = ink(sessions[session].color);
       const last = sessions[session].chunks.at(-1);

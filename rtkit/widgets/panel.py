@@ -197,7 +197,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         """The three choices and Run first; all others behind a box to tick."""
         buttons = in_a_row(self.calibrate, self.watch)
         others = ipywidgets.VBox(
-            [grid(*self._recording.more, *self._sending.more, least="12.5em"), buttons],
+            [grid(*self._recording.more, *self._sending.more, least="16em"), buttons],
             layout={"overflow": "visible"},
         )
         others.add_class("rt-others")

@@ -29,6 +29,7 @@ import soundfile
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 import rtkit
+from rtkit.views.interactive import SCRIPT, live
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = "notebooks/01_why_pacing_matters.ipynb"
@@ -738,6 +739,44 @@ def test_the_player_plays_in_a_page_from_the_disk(chromium: Browser, tmp_path: P
     expect(page.locator(".rt-timeline")).to_have_attribute("data-at", "4.50")
     assert lasting["wrong"] == pytest.approx(4, abs=0.1)
     assert lasting["right"] == pytest.approx(2.1, abs=0.2)  # until the last answer is there
+    page.close()
+
+
+def test_a_live_trace_tells_only_what_is_known(chromium: Browser, tmp_path: Path) -> None:
+    """In the dark, too, where colors are turned over from the first drawing on."""
+    data = live({"a": ([0.1, 0.2], [0.0, 0.05])}, seconds=0.3, pacings=["fixed_sleep"])
+    file = tmp_path / "live.html"
+    file.write_text(
+        "<!doctype html><meta charset=utf-8><body style='color: white; background: black'>"
+        f'<div class="rt-timeline"><script type="application/json">{json.dumps(data)}</script>'
+        f"</div><script>{SCRIPT}</script>",
+        encoding="utf-8",
+    )
+    page = open_page(chromium)
+    page.goto(file.as_uri())
+    assert data["sessions"][0]["color"] not in page.locator(".rt-rows").inner_html()
+    page.locator("[data-row=chunks]").press("End")
+    expect(page.locator(".rt-detail")).to_have_text(
+        "A chunk50.0 ms late: it was due at 0.200 s and sent at 0.250 s."
+    )
+    page.close()
+
+
+def test_no_turns_number_is_hidden_by_another_ones_wait(chromium: Browser, tmp_path: Path) -> None:
+    clip = rtkit.open_clip(rtkit.bundled()[0], seconds=25)
+    shown = rtkit.timeline(rtkit.simulate(clip, pacing="fixed_sleep", work=0.005, delay=0.15))
+    file = tmp_path / "naive.html"
+    file.write_text(f"<!doctype html><meta charset=utf-8>{shown.html}", encoding="utf-8")
+    page = open_page(chromium)
+    page.goto(file.as_uri())
+    hidden = """texts => texts.flatMap(text => {
+      const box = text.getBoundingClientRect();
+      const found = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+      return found === text || found.matches(".rt-word") ? [] : [text.textContent];
+    })"""
+    numbers = page.locator("[data-row=turns] svg svg text")
+    expect(numbers).to_have_text(["1", "2", "3", "4", "5", "6", "7", "8"])
+    assert numbers.evaluate_all(hidden) == []
     page.close()
 
 
