@@ -113,7 +113,7 @@ class Relays:
         self._upstream, self._faults = Upstream(asked["upstream"]), asked["faults"]
         self._seed, self._clients = asked["seed"], 0
         self._to_service = ssl.create_default_context() if self._upstream.encrypted else None
-        self._encrypts = None if asked["tls"] is None else local_ca(Path(asked["tls"]))
+        self._tls = None if asked["tls"] is None else local_ca(Path(asked["tls"]))
         self._relays: set[Relay] = set()
         self._nobody = asyncio.Event()
         self._nobody.set()
@@ -177,7 +177,7 @@ class Relays:
         self._relays.add(relay)
         self._nobody.clear()
         try:
-            await loop.connect_accepted_socket(lambda: relay.client, line, ssl=self._encrypts)
+            await loop.connect_accepted_socket(lambda: relay.client, line, ssl=self._tls)
         except OSError:  # whoever came does not trust us, or does not encrypt
             line.close()
             if relay.client.transport is None:

@@ -61,10 +61,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "too early": (3006, "User Input Validation Error: Invalid Message: audio before its time"),
     "fault": (3005, "Session Cancelled: An error occurred"),
     # What the real service does with these is not known.
-    "bad audio": (
-        3006,
-        "User Input Validation Error: Invalid Message: not whole samples: {size}",
-    ),
+    "bad audio": (3006, "User Input Validation Error: Invalid Message: {size}"),
 }
 UNKNOWN = "UNKNOWN"  # the speaker, of a turn shorter than
 LABELED = 1.0  # seconds, until the end
