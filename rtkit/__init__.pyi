@@ -35,7 +35,7 @@ from .experiments.calibrate import calibrate as calibrate
 from .experiments.compare import compare as compare
 from .experiments.concurrent_result import ConcurrentResult as ConcurrentResult
 from .experiments.many import stream_many as stream_many
-from .experiments.mistakes import reproduce as reproduce
+from .experiments.reproduce import reproduce as reproduce
 from .experiments.simulate import simulate as simulate
 from .experiments.sweep.sweep import sweep as sweep
 from .loopback.process import Loopback as Loopback

@@ -50,7 +50,7 @@ def command_line(process: int | str) -> str:
 
 def senders(process: int | str = "self") -> list[int]:
     """The isolated senders among the child processes."""
-    return [child for child, line in children(process).items() if "rtkit.sending.isolation" in line]
+    return [child for child, line in children(process).items() if "rtkit.sending.process" in line]
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from rtkit.boundary.text import told
 from rtkit.pacing import Plan
 from rtkit.recording import Recorder
 from rtkit.sending.kernel import NOTHING, Kernel
-from rtkit.sending.timeline import Timeline
+from rtkit.sending.session_time import SessionTime
 from rtkit.sending.websocket import Failure
 from rtkit.services import messages
 from rtkit.services.endpoint import Closed
@@ -76,7 +76,7 @@ class Conversation:
         How many of its chunks have been sent.
     """
 
-    def __init__(self, connection: Connection, recorder: Recorder, timeline: Timeline) -> None:
+    def __init__(self, connection: Connection, recorder: Recorder, timeline: SessionTime) -> None:
         self.connection = connection
         self.kernel: Kernel = getattr(connection, "kernel", NOTHING)
         self.dialect = dialect_of(recorder.settings.service)

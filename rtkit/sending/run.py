@@ -15,7 +15,7 @@ from rtkit.clock.stalls import Lookout
 from rtkit.pacing import Plan
 from rtkit.recording import Recorder
 from rtkit.sending.listen import GOODBYE, LAST_WORDS, Conversation, State
-from rtkit.sending.timeline import Timeline
+from rtkit.sending.session_time import SessionTime
 from rtkit.sending.websocket import Failure
 from rtkit.services.endpoint import Closed
 from rtkit.services.service import Connection
@@ -72,14 +72,14 @@ class Run:
     Attributes
     ----------
     recorder : Recorder
-    timeline : Timeline
+    timeline : SessionTime
     outlet : Outlet
     conversation : Conversation or None
         The one that goes on, or went on last.
     """
 
     def __init__(self, recorder: Recorder) -> None:
-        self.recorder, self.timeline, self.outlet = recorder, Timeline(recorder), Outlet()
+        self.recorder, self.timeline, self.outlet = recorder, SessionTime(recorder), Outlet()
         self.conversation: Conversation | None = None
         self._blocks: list[asyncio.TimerHandle] = []
         self._lookout: Lookout | None = None

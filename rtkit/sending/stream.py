@@ -8,8 +8,8 @@ from pathlib import Path
 from rtkit.audio import Clip
 from rtkit.pacing import Plan
 from rtkit.sending.connect import Way, fitted, way_through, way_to
+from rtkit.sending.loop import run_session
 from rtkit.sending.options import Calibration, Options, settings_of
-from rtkit.sending.session import run_session
 from rtkit.services.service import Connection, Service, Vendor
 from rtkit.session import Fact, Session
 
@@ -125,7 +125,7 @@ async def stream_plan(clip: Clip, plan: Plan, options: Options, way: Way) -> Ses
         from rtkit.sending.thread import run_in_thread
 
         return await run_in_thread(clip, plan, settings, options, way)
-    from rtkit.sending.isolation import run_in_process
+    from rtkit.sending.process import run_in_process
 
     return await run_in_process(clip, plan, settings, options, way.service)
 

@@ -14,8 +14,8 @@ from rtkit.clock.real import running_clock
 from rtkit.clock.thread import in_loop
 from rtkit.pacing import Plan
 from rtkit.sending.connect import Way
+from rtkit.sending.loop import run_session
 from rtkit.sending.options import Options
-from rtkit.sending.session import run_session
 from rtkit.session import Event, Fact, Session, Settings
 
 __all__ = ["PATIENCE", "or_stop", "run_in_thread", "watching"]

@@ -19,7 +19,7 @@ from rtkit.boundary.secrets import StrikeOut
 from rtkit.boundary.text import told
 from rtkit.recording import Recorder, load_session
 from rtkit.sending.options import host
-from rtkit.sending.timeline import Timeline
+from rtkit.sending.session_time import SessionTime
 from rtkit.services.endpoint import Endpoint, only_public
 from rtkit.services.explain import explain
 from rtkit.services.messages import (
@@ -152,7 +152,7 @@ class Tapped:
             writer=writer,
             keep=keep,
         )
-        self._timeline = Timeline(self._recorder)
+        self._timeline = SessionTime(self._recorder)
         self._recorder.add(Event(came, "connected"))
         with contextlib.suppress(Refusal):  # what is wrong, the service will say
             for said in () if self._server is None else self._server.open():

@@ -26,7 +26,7 @@ def test_a_child_imports_nothing_from_the_working_directory(
     monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
     monkeypatch.setenv("PYTHONIOENCODING", "utf-16")  # and the pipes hold UTF-8 nevertheless
     monkeypatch.setenv("PYTHONINSPECT", "1")
-    command = child_command("rtkit.sending.isolation")
+    command = child_command("rtkit.sending.process")
     where = command.index("-c") + 1  # it waits for its session, gets none, and tells where it lies
     command[where] = f"import atexit\n{command[where]}".replace(
         "runpy.run", "atexit.register(lambda: print(package.__file__)); runpy.run"

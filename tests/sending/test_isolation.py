@@ -28,7 +28,7 @@ from rtkit.loopback.in_memory import InMemoryConnection
 from rtkit.loopback.process import Loopback
 from rtkit.recording import StreamError, load_session
 from rtkit.reference import Reference
-from rtkit.sending import isolation as isolation_room
+from rtkit.sending import process as isolation_room
 from rtkit.sending import thread as thread_module
 from rtkit.sending.stream import stream
 from rtkit.services.endpoint import Endpoint
@@ -375,7 +375,7 @@ def test_the_key_is_on_no_command_line_in_no_environment_and_in_no_file(
         )
     )
     assert seen
-    assert all("rtkit.sending.isolation" in text and KEY not in text for text in seen)
+    assert all("rtkit.sending.process" in text and KEY not in text for text in seen)
     assert KEY not in path.read_text(encoding="utf-8")
 
 

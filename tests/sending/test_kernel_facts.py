@@ -203,7 +203,7 @@ def test_a_sender_that_is_stopped_after_each_chunk_sees_every_result_late(
         def pause(fact: Fact) -> None:
             nonlocal sender
             if stop and isinstance(fact, Chunk) and fact.index < 19:
-                sender = sender or child("rtkit.sending.isolation")
+                sender = sender or child("rtkit.sending.process")
                 os.kill(sender, signal.SIGSTOP)
                 loop.call_later(stop, os.kill, sender, signal.SIGCONT)
 

@@ -12,14 +12,14 @@ from scripted import BEGIN, ENDED, NORMAL, Scripted, error
 
 from rtkit.recording import Recorder
 from rtkit.sending.listen import _NEXT, LAST_WORDS, Conversation, State
-from rtkit.sending.timeline import Timeline
+from rtkit.sending.session_time import SessionTime
 from rtkit.sending.websocket import Failure
 from rtkit.services.endpoint import Closed
 
 
 def conversation(*timeline: Any, shutdown: Any = NORMAL) -> Conversation:
     recorder = Recorder(settings(), {}, None)
-    return Conversation(Scripted(list(timeline), shutdown), recorder, Timeline(recorder))
+    return Conversation(Scripted(list(timeline), shutdown), recorder, SessionTime(recorder))
 
 
 def test_a_conversation_goes_through_its_states_in_order() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ def test_chunks_of_any_length_and_work(
     found = session(clip, chunk=float(chunk), pacing=pacing, phase=phase, work=work)
     cut = edges(clip.samples, rate, chunk)
     due = [edge / rate for edge in (cut[1:] if phase == "end" else cut[:-1])]
-    assert [(one.start, one.stop) for one in found.chunks] == list(zip(cut, cut[1:], strict=False))
+    assert [(one.start, one.stop) for one in found.chunks] == list(pairwise(cut))
     assert found.due.tolist() == due
     np.testing.assert_allclose(found.sent, truth(due, pacing, work=work), atol=EXACT)
     assert found.complete

@@ -19,7 +19,7 @@ from scripted import ENDED
 import rtkit
 from rtkit.analysis.checks.mistakes import Mistake, Mistakes, _bounds, diagnose
 from rtkit.audio import AudioError, Clip, open_clip, open_raw, silence
-from rtkit.experiments.mistakes import _MISTAKES, reproduce
+from rtkit.experiments.reproduce import _MISTAKES, reproduce
 from rtkit.loopback.conversation import Behavior
 from rtkit.loopback.engines import Energy, Script
 from rtkit.loopback.in_memory import InMemoryConnection

@@ -10,10 +10,10 @@ from rtkit.clock.real import running_clock
 from rtkit.recording import Recorder
 from rtkit.session import Ending, Event
 
-__all__ = ["Timeline"]
+__all__ = ["SessionTime"]
 
 
-class Timeline:
+class SessionTime:
     """Gives the time of a session and records its steps."""
 
     def __init__(self, recorder: Recorder) -> None:

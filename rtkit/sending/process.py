@@ -1,7 +1,7 @@
 """The sender in a child process, isolated from the caller's loop and lock.
 
 A notebook's kernel runs cells, widgets and plots in one loop and under one lock; a sender in that
-loop is late whenever they are busy. ``python -m rtkit.sending.isolation`` is the process: it reads
+loop is late whenever they are busy. ``python -m rtkit.sending.process`` is the process: it reads
 what to do from its standard input and streams. On its standard output it writes the session's
 facts as they happen, and how it ended: an object a line, each of which says its kind. It stops when
 its input closes, so that it ends with its parent.
@@ -34,9 +34,9 @@ from rtkit.recording import StreamError, fact_of, session_of
 from rtkit.reference import Reference
 from rtkit.sending.connect import Way, endpoint_of, way_to
 from rtkit.sending.listen import Conversation
+from rtkit.sending.loop import run_session
 from rtkit.sending.options import Options, without_secrets
 from rtkit.sending.run import Run
-from rtkit.sending.session import run_session
 from rtkit.sending.thread import PATIENCE, or_stop, watching
 from rtkit.sending.websocket import Failure
 from rtkit.services.endpoint import Endpoint
@@ -207,7 +207,7 @@ class _Child:
                 self._see(fact)
 
 
-_start_child = partial(start_child, "rtkit.sending.isolation")
+_start_child = partial(start_child, "rtkit.sending.process")
 
 
 # The child.
