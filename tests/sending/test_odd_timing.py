@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from fractions import Fraction
 from itertools import pairwise
@@ -199,19 +200,19 @@ def test_a_service_that_goes_in_the_middle_leaves_what_was_sent(
         connection = InMemoryConnection(Energy, rate=clip.rate)
         loop = virtual_loop()
 
-        def see(fact: object) -> None:
-            nonlocal timer
-            timer = timer or loop.call_later(gone, leave)
+        async def leave() -> None:
+            await asyncio.sleep(gone)
+            await connection.close()
 
-        def leave() -> None:
-            tasks.append(loop.create_task(connection.close()))
+        tasks: list[asyncio.Task[None]] = []
 
-        timer: Any = None
-        tasks: list[Any] = []
+        def see(_: object) -> None:
+            if not tasks:
+                tasks.append(loop.create_task(leave()))
+
         with pytest.raises(rtkit.StreamError) as failure:
             await stream(clip, connection=connection, on_event=see)
-        for task in tasks:
-            await task
+        await asyncio.gather(*tasks)
         return failure.value.session
 
     found = simulate(leaving())
