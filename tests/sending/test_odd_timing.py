@@ -176,12 +176,12 @@ def test_sessions_of_unequal_clips_at_once(make_clip: MakeClip, chunk: float, ph
     assert str(found)
 
 
-@pytest.mark.parametrize("per_minute", [None, 37.0])
+@pytest.mark.parametrize("rate", [None, 37.0])
 def test_eleven_sessions_each_in_a_phase_of_its_own(
-    make_clip: MakeClip, per_minute: float | None
+    make_clip: MakeClip, rate: float | None
 ) -> None:
     clip = make_clip(1.0)
-    found = simulate(unequal([clip] * 11, chunk=0.13, sessions_per_minute=per_minute))
+    found = simulate(unequal([clip] * 11, chunk=0.13, sessions_per_minute=rate))
     zeros = np.array([one.zero for one in found.sessions])
     phases = (zeros - zeros[0]) / 0.13 % 1
     expected = np.arange(11) * 0.6180339887498949 % 1
