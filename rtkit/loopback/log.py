@@ -17,7 +17,7 @@ from rtkit.boundary.secrets import StrikeOut
 from rtkit.boundary.text import told
 from rtkit.loopback.conversation import Conversation
 from rtkit.services.endpoint import sounds_secret
-from rtkit.services.service import ASSEMBLYAI, Dialect, dialect_named
+from rtkit.services.service import ASSEMBLYAI, Dialect, dialect_at, dialect_named
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -47,9 +47,7 @@ class Log:
     ) -> None:
         self._tell = tell
         self._key = key
-        dialect = dialect_named(protocol)
-        self._farewell, self._closes = _farewell(dialect), dialect.closes
-        self._public = HEADERS | {name.casefold() for name in dialect.public}
+        self._protocol = protocol
         self._numbers: WeakKeyDictionary[ServerConnection, int] = WeakKeyDictionary()
         self._count = 0
 
@@ -87,21 +85,26 @@ class Log:
 
     def closed(self, connection: ServerConnection, conversation: Conversation) -> None:
         """Log how a session ended."""
-        self.note(connection, f"{_end(connection, conversation)}; {self._heard(conversation)}")
+        dialect = self._dialect(connection)
+        end = _farewell(dialect)
+        # Audio against time, in which a wrong sample rate shows, and whether the end was told.
+        heard = f"{conversation.seconds:.1f} s of audio in {conversation.took:.1f} s"
+        over = conversation.finishing or (conversation.settling and not dialect.closes)
+        came = f"{end} came" if over else f"no {end}"
+        self.note(connection, f"{_end(connection, conversation)}; {heard}; {came}")
 
-    def _heard(self, conversation: Conversation) -> str:
-        """Audio against time, in which a wrong sample rate shows, and whether the end was told."""
-        over = conversation.finishing or (conversation.settling and not self._closes)
-        came = f"{self._farewell} came" if over else f"no {self._farewell}"
-        return f"{conversation.seconds:.1f} s of audio in {conversation.took:.1f} s; {came}"
+    def _dialect(self, connection: ServerConnection) -> Dialect:
+        path = "" if connection.request is None else connection.request.path.partition("?")[0]
+        return dialect_named(dialect_at(path) or self._protocol)
 
     def _strike_out(self, connection: ServerConnection, text: str) -> str:
         """A text without known secrets."""
         confided, credentials = [], [self._key or ""]
         if (request := connection.request) is not None:
             query = parse_qsl(request.path.partition("?")[2])
+            public = HEADERS | {name.casefold() for name in self._dialect(connection).public}
             for name, value in (*request.headers.raw_items(), *query):
-                if name.casefold() not in self._public:
+                if name.casefold() not in public:
                     confided.append(value)
                 if sounds_secret(name) or name.casefold() == "sec-websocket-protocol":
                     credentials += [value, value.partition(" ")[2]]

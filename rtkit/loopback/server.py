@@ -38,7 +38,7 @@ from rtkit.loopback.scripts import Scripts
 from rtkit.loopback.skin import Skin
 from rtkit.services.messages import Refusal
 from rtkit.services.service import Server as Protocol
-from rtkit.services.service import dialect_named, part_of
+from rtkit.services.service import dialect_named, part_of, vendors
 
 __all__ = ["origin_of", "serve_loopback"]
 
@@ -127,9 +127,15 @@ class _Host:
         short = (dialect.limits.max_chunk or math.inf) <= 1.0
         self.longest_frame = LONGEST_FRAME if short else LONGEST_OF_ALL
         self._record = None if options.replay is None else Record(Path(options.replay))
-        self._paths = self._protocol.PATHS
+        self._protocols = dict.fromkeys(self._protocol.PATHS, self._protocol)
         if self._record is not None:  # of several dialects at one host, only one was recorded
-            self._paths = (dialect_named(self._record.dialect).path,)
+            self._protocols = {dialect_named(self._record.dialect).path: self._protocol}
+        else:  # the path picks any other
+            for vendor in vendors():
+                other: type[Protocol] = part_of(vendor, "server").Server
+                for path in other.PATHS:
+                    if path != "/":
+                        self._protocols.setdefault(path, other)
         self._scripts, self._log = scripts, log
         self._origins = {origin_of(one) for one in options.origins}
         self._demand = Demand(read_faults(options.faults))
@@ -161,8 +167,9 @@ class _Host:
         page = self._protocol.page(path, query, _headers(request), self._admission, _now())
         if page is not None:
             return _response(*page)
-        if (path.rstrip("/") or "/") not in self._paths:
-            paths = ", ".join(self._paths)
+        protocol = self._protocols.get(path.rstrip("/") or "/")
+        if protocol is None:
+            paths = ", ".join(self._protocols)
             return _response(404, f"Not found. Connect to one of {paths}.\n")
         if (foreign := self._foreign(connection, request)) is not None:
             return _response(
@@ -174,12 +181,12 @@ class _Host:
                 f"{counted(self._open, 'session is', 'sessions are')} open, and the service "
                 "accepts no more; end some first, or raise max_connections.\n",
             )
-        server, refusal = self._protocol(query, path.rstrip("/")), None
+        server, refusal = protocol(query, path.rstrip("/")), None
         try:
-            credential = self._protocol.credential(query, _headers(request))
+            credential = protocol.credential(query, _headers(request))
             cause = self._admission.look(credential, _now()).refused
             if cause is not None:
-                raise self._protocol.refusal(cause)
+                raise protocol.refusal(cause)
             server.open()
         except Refusal as refused:  # by a websocket's code it is told once that is open
             refusal = refused
@@ -229,19 +236,22 @@ class _Host:
         line = self._lines.pop(connection)
         assert connection.request is not None
         query, headers = _query(connection.request), _headers(connection.request)
+        path = _path(connection.request).rstrip("/")
+        protocol = self._protocols[path or "/"]
         try:
             try:
-                credential, refused = self._protocol.credential(query, headers), None
+                credential, refused = protocol.credential(query, headers), None
             except Refusal as refusal:
                 credential, refused = None, refusal
             with self._admission.visit(credential, _now()) as visit:
                 if visit.refused is not None and refused is None:
-                    refused = self._protocol.refusal(visit.refused)
+                    refused = protocol.refusal(visit.refused)
+                server = protocol(query, path)
                 if self.recognizers is None or refused is not None:
-                    await self._talk(connection, line, query, visit, refused)
+                    await self._talk(connection, line, server, visit, refused)
                     return
                 async with self.recognizers.lend() as recognizer:
-                    await self._talk(connection, line, query, visit, None, recognizer)
+                    await self._talk(connection, line, server, visit, None, recognizer)
         finally:
             self._open -= 1
 
@@ -249,7 +259,7 @@ class _Host:
         self,
         connection: ServerConnection,
         line: Line,
-        query: Mapping[str, str],
+        server: Protocol,
         visit: Visit,
         refused: Refusal | None,
         recognizer: Recognizer | None = None,
@@ -260,11 +270,11 @@ class _Host:
         elif recognizer is not None:
             engine = recognizer.begin
         else:
-            engine = self._scripts.engine(query.get("script"))
+            assert connection.request is not None
+            engine = self._scripts.engine(_query(connection.request).get("script"))
         lasts = min(self._behavior.max_duration or MAX_DURATION, visit.max_duration or math.inf)
-        assert connection.request is not None
         conversation = Conversation(
-            self._protocol(query, _path(connection.request).rstrip("/")),
+            server,
             engine=engine,
             behavior=replace(self._behavior, max_duration=lasts),
             now=_now(),

@@ -18,6 +18,8 @@ TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 class Asked:
     """Parameters by name, as texts or as JSON has them; `refuse` words what cannot be.
 
+    JSON's null is as good as nothing: some clients write it for what they leave out.
+
     Each method raises `Refusal` for a value that it cannot take.
     """
 
@@ -25,7 +27,8 @@ class Asked:
     refuse: Callable[[str], Refusal]
 
     def text(self, name: str, default: object = "") -> str:
-        value = self.given.get(name, default)
+        value = self.given.get(name)
+        value = default if value is None else value
         try:
             return value if isinstance(value, str) else json.dumps(value)
         except RecursionError:  # it was read with a shorter stack
@@ -39,7 +42,7 @@ class Asked:
         return Asked(value, self.refuse)
 
     def choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str | None:
-        if name not in self.given:
+        if self.given.get(name) is None:
             return default
         value = self.text(name)
         if value not in choices:

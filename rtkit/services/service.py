@@ -40,6 +40,7 @@ __all__ = [
     "Step",
     "Tokens",
     "Vendor",
+    "dialect_at",
     "dialect_for",
     "dialect_named",
     "dialect_of",
@@ -400,6 +401,17 @@ def dialect_named(name: str) -> Dialect:
     if found is None:
         raise _unknown(name)
     return found
+
+
+def dialect_at(path: str) -> str | None:
+    """Whose protocol is spoken at that path; None where nobody's is."""
+    for folder in dialects():
+        client = part_of(folder, "client")
+        variants = [f"{folder}.{one}" for one in getattr(client, "VARIANTS", {})]
+        for name in (folder, *variants):
+            if dialect_named(name).path == path.rstrip("/"):
+                return name
+    return None
 
 
 def dialect_for(dialect: str, model: str) -> str:

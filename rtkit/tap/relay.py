@@ -117,7 +117,9 @@ class _End(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.eof = True
         self._relay.first = self._relay.first or self._name
-        if self.other is None or not self.other.can_write_eof():
+        if self.other is None or self.transport is None:
+            return False
+        if not (self.transport.can_write_eof() and self.other.can_write_eof()):
             return False  # TLS has no half of a connection
         if not self._held:
             self.other.write_eof()

@@ -21,7 +21,13 @@ PLAIN = frozenset(
         *("host", "origin", "connection", "upgrade", "user-agent", "accept", "accept-encoding"),
         *("accept-language", "cache-control", "pragma", "content-type", "content-length"),
         *("sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"),
-        *("sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site"),
+        *(
+            "sec-fetch-dest",
+            "sec-fetch-mode",
+            "sec-fetch-site",
+            "assemblyai-version",
+            "openai-beta",
+        ),
     )
 )
 

@@ -25,12 +25,12 @@ from rtkit.boundary.children import start_child
 from rtkit.boundary.text import counted, told
 from rtkit.clock.thread import in_thread
 from rtkit.loopback.process import Loopback
-from rtkit.services.service import ASSEMBLYAI, UNKNOWN, dialect_named
+from rtkit.services.service import ASSEMBLYAI, UNKNOWN, dialect_at, dialect_named
 from rtkit.session import Fact, Session
 from rtkit.tap.network import SIDES, read_network
 from rtkit.tap.passed import Passed, blocks
 from rtkit.tap.request_head import Request, Upstream
-from rtkit.tap.tapped import Tapped, dialect_at
+from rtkit.tap.tapped import Tapped
 from rtkit.writing import Writer
 
 __all__ = ["Tap", "verdict"]
@@ -48,7 +48,7 @@ class Tap:
     ----------
     upstream : str or Loopback
         The service: ``"wss://streaming.assemblyai.com"``, or ``"embedded"`` for the embedded
-        service.
+        service, which speaks to each client in its own protocol.
     port : int
         The port for clients, on 127.0.0.1; 0 picks a free one.
     record : str or Path, optional
@@ -248,7 +248,7 @@ class Tap:
             number,
             request,
             name,
-            self._there,
+            self._there.netloc if self._embedded is None else self._embedded.describe()["name"],
             record,
             came=passed.came,
             keep=self._record is None or self.sessions.maxlen != 0,
@@ -281,19 +281,31 @@ def _files(folder: Path) -> list[Path]:
 
 def verdict(session: Session) -> str:
     """How a client paced, and whose the latency was, in a sentence."""
+    ending, late = session.ending, session.lateness
+    failed = f"; failed: {ending.error}" if ending is not None and ending.how == "failed" else ""
     if not session.chunks:
-        return f"{session.ending.how if session.ending else 'ended'}, no audio came"
+        return f"no audio came{failed}"
     if not session.settings.timed:
         return (
             f"{counted(len(session.chunks), 'chunk')}, {counted(session.bytes_sent, 'byte')}; "
-            f"{pacing_of(session)}; the tap {passing(session)}"
+            f"{pacing_of(session)}; the tap {passing(session)}{failed}"
         )
-    late, seconds = session.lateness[-1], session.settings.seconds
-    text = f"{pacing_of(session)}; {late:.2f} s late after {seconds:.0f} s"
+    pacing, seconds = pacing_of(session).name, f"{session.settings.seconds:.3g} s"
+    after = f"{late[-1]:.2f} s late after {seconds}"
+    most = f"at most {late.max() * 1000:.0f} ms late"
+    took = f"{seconds} of audio in {session.sent[-1] - session.sent[0]:.3g} s"
+    text = {
+        "wall_clock": f"paced by the wall clock, {most} in {seconds}",
+        "fixed_sleep": f"paced by fixed sleep, {after}",
+        "bursts": f"sent in bursts, {most} in {seconds}",
+        "unpaced": f"not paced, {took}",
+        "too fast": f"paced too fast, {took}",
+        "unknown": f"too few chunks to tell the pacing, {seconds} of audio",
+    }[pacing]
     turns = turn_latency(session)
     if turns.counted.any():
         text += f"; turn latency p50 {np.median(turns.latency[turns.counted]) * 1000:.0f} ms"
         share = senders_share(turns)
         if not np.isnan(share):
-            text += f", of which your client caused {100 * share:.0f}%"
-    return f"{text}; the tap {passing(session)}"
+            text += f", of which your client caused {round(100 * share)}%"
+    return f"{text}; the tap {passing(session)}{failed}"

@@ -30,38 +30,20 @@ from rtkit.services.messages import (
     ForceEndpoint,
     Refusal,
     Rules,
+    ServiceError,
     Termination,
 )
-from rtkit.services.service import (
-    UNKNOWN,
-    Dialect,
-    Reader,
-    Server,
-    dialect_named,
-    dialects,
-    part_of,
-)
+from rtkit.services.service import UNKNOWN, Dialect, Reader, Server, dialect_named, part_of
 from rtkit.session import Chunk, Ending, Event, Fact, Message, Session, Settings, Stall
 from rtkit.tap.frames import LONGEST, Close, Messages, deflated
 from rtkit.tap.passed import Passed
-from rtkit.tap.request_head import LONGEST_HEAD, Request, Upstream
+from rtkit.tap.request_head import LONGEST_HEAD, Request
 from rtkit.writing import Writer
 
-__all__ = ["Tapped", "dialect_at", "settled"]
+__all__ = ["Tapped", "settled"]
 
 SWITCHING = 101
 UP = b"u"
-
-
-def dialect_at(path: str) -> str | None:
-    """Whose protocol is spoken at that path; None for an unknown path."""
-    for folder in dialects():
-        client = part_of(folder, "client")
-        variants = [f"{folder}.{one}" for one in getattr(client, "VARIANTS", {})]
-        for name in (folder, *variants):
-            if dialect_named(name).path == path.rstrip("/"):
-                return name
-    return None
 
 
 class Tapped:
@@ -75,7 +57,8 @@ class Tapped:
         With which it came; what it holds in confidence is kept only to strike it out.
     dialect : str
         Whose protocol it speaks.
-    upstream : Upstream
+    service : str
+        Its service's name.
     record : Path or None
         The session's file.
     came : float
@@ -106,7 +89,7 @@ class Tapped:
         number: int,
         request: Request,
         dialect: str,
-        upstream: Upstream,
+        service: str,
         record: Path | None,
         *,
         came: float,
@@ -140,12 +123,13 @@ class Tapped:
         self._close: Close | None = None
         self._finished: float | None = None  # when the client said that it had no more to say
         self._heard_out = False
+        self._error: ServiceError | None = None
         self.unread = ""
         self._keep_audio = keep_audio and record is not None
         self._wave: wave.Wave_write | None = None
         self.session: Session | None = None
         self._recorder = Recorder(
-            self._settings(dialect, request, upstream),
+            self._settings(dialect, request, service),
             host(),
             None,
             path=record,
@@ -319,12 +303,13 @@ class Tapped:
         text = self._strike_out(text)
         if self._rules is not None and self._reader is None:
             self._reader = self._dialect.reader(self._rules.rate)
-        replies = None
-        if self._reader is not None:
-            replies = tuple(self._reader.read(text))
-            if self._finished is not None:
-                last = Termination | Finalized
-                self._heard_out |= any(isinstance(one, last) for one in replies)
+        # Without rules, what a client asked for was refused.
+        replies = tuple((self._reader or self._dialect.reader(1)).read(text))
+        for one in replies:
+            if isinstance(one, ServiceError):
+                self._error = self._error or one
+            elif isinstance(one, Termination | Finalized) and self._finished is not None:
+                self._heard_out = True
         heard = Message(went - self._timeline.zero, text, waited=went - came)
         self._recorder.add(heard)
         self._on_event(replace(heard, replies=replies))
@@ -336,16 +321,23 @@ class Tapped:
         if over and (self._heard_out or code == 1000):
             return Ending("complete", code=code, reason=reason)
         left = by == "client" or (by == "tap" and not error)
-        if left and code in (None, 1000, 1001):
+        if left and code in (None, 1000, 1001) and self._error is None:
             return Ending("stopped", code=code, reason=reason)
         status = self._status if self._status != SWITCHING else 0
-        closure = explain(status or code, reason, dialect=self._recorder.settings.dialect)
-        why = self._strike_out(error) or f"{closure.cause} {closure.fix}"
+        number, text = status or code, reason
+        if self._error is not None:
+            number, text = self._error.code or number, told(self._error.text) or reason
+        closure = explain(number, text, dialect=self._recorder.settings.dialect)
+        with_code = "without a close code" if number is None else f"with code {number}"
+        said = f' and the message "{text}"' if text else ""
+        why = self._strike_out(error) or (
+            f"{closure.cause} {closure.fix} (It ended {with_code}{said}.)"
+        )
         return Ending("failed", why, code=code, reason=reason, closure=closure.name)
 
-    def _settings(self, dialect: str, request: Request, upstream: Upstream) -> Settings:
+    def _settings(self, dialect: str, request: Request, service: str) -> Settings:
         described: dict[str, Any] = {
-            "name": upstream.netloc,
+            "name": service,
             "dialect": dialect,
             "tapped": True,
             **({"network_faults": self._network} if self._network else {}),

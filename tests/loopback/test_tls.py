@@ -35,18 +35,24 @@ HEADERS = {"Authorization": "sesame"}
 
 
 @contextmanager
-def served(folder: Path, *options: str) -> Iterator[str]:
-    """The address that the command prints."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "rtkit.loopback", "--port", "0", "--quiet", *options],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(rtkit.__file__).parents[1])},
-    ) as process:
+def served(folder: Path, module: str, *options: str, trusts: str = "") -> Iterator[str]:
+    """The address that the command prints; it logs to a file of its name."""
+    path = str(Path(rtkit.__file__).parents[1])
+    with (
+        (folder / f"{module}.log").open("w") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", module, "--port", "0", *options],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path, **({"SSL_CERT_FILE": trusts} if trusts else {})},
+        ) as process,
+    ):
         try:
             assert process.stdout is not None
-            yield process.stdout.readline().split()[2].rstrip(";")
+            lines = iter(process.stdout.readline, "")
+            yield next(line.split()[2] for line in lines if "Listening" in line).rstrip(";")
         finally:
             process.terminate()
 
@@ -64,8 +70,19 @@ def url(folder: Path) -> Iterator[str]:
     """With a CA of its own, in `folder`, whatever the environment says of proxies."""
     with served(
         folder,
-        "--tls",
-        *["--key", "sesame", "--script", "said.json", "--delay", "0", "--max-speed", "99"],
+        "rtkit.loopback",
+        *[
+            "--tls",
+            "--quiet",
+            "--key",
+            "sesame",
+            "--script",
+            "said.json",
+            "--delay",
+            "0",
+            "--max-speed",
+            "99",
+        ],
     ) as url:
         yield url
 
@@ -157,6 +174,20 @@ def test_node_trusts_it_as_it_is_told_to(folder: Path, url: str) -> None:
 
 @pytest.mark.parametrize("by", ["apiKey", "token"])
 def test_the_npm_sdk_has_a_whole_session(folder: Path, url: str, by: str) -> None:
+    talk_by_npm(folder, url, by, "rtkit-ca.pem")
+
+
+def test_the_npm_sdk_has_a_whole_session_through_the_tap(folder: Path, url: str) -> None:
+    upstream = ["--upstream", url.removesuffix("/v3/ws"), "--tls", "tap-ca.pem"]
+    with served(folder, "rtkit.tap", *upstream, trusts=str(folder / "rtkit-ca.pem")) as tap:
+        talk_by_npm(folder, f"{tap}/v3/ws", "token", "tap-ca.pem")
+    passed, came, went = (folder / "rtkit.tap.log").read_text().splitlines()
+    assert "/v3/token" in passed
+    assert came.endswith("client 1 came: assemblyai, /v3/ws")
+    assert "client 1: not paced, 2 s of audio in " in went
+
+
+def talk_by_npm(folder: Path, url: str, by: str, ca: str) -> None:
     if not (folder / "node_modules").exists():
         npm = [program("npm"), "install", "--prefer-offline", "--no-audit", "--ignore-scripts"]
         npm += ["--fetch-retries=1", "--fetch-timeout=20000", "assemblyai@4.41.5"]
@@ -187,7 +218,7 @@ def test_the_npm_sdk_has_a_whole_session(folder: Path, url: str, by: str) -> Non
     done = subprocess.run(
         [program("node"), "-e", script, url, by],
         cwd=folder,
-        env={**os.environ, "NODE_EXTRA_CA_CERTS": "rtkit-ca.pem"},
+        env={**os.environ, "NODE_EXTRA_CA_CERTS": ca},
         capture_output=True,
         text=True,
     )

@@ -110,6 +110,14 @@ def test_what_cannot_be_asked_for_is_a_400(config: dict[str, Any], words: str) -
     assert refused.value.code == 400
 
 
+def test_null_asks_for_nothing() -> None:
+    """As pipecat writes what nobody chose."""
+    usual = {"model": "m", "audio_format": "pcm_s16le", "sample_rate": 16000}
+    left_out = ("max_endpoint_delay_ms", "num_channels", "enable_endpoint_detection", "translation")
+    (with_null,) = Server({}, "").read(json.dumps({**usual, **dict.fromkeys(left_out)}))
+    assert (with_null,) == Server({}, "").read(json.dumps(usual))
+
+
 def test_a_reason_fits_into_a_close_frame() -> None:
     server = Server({}, "")
     with pytest.raises(Refusal) as refused:

@@ -103,7 +103,8 @@ def test_its_pacing_is_told(make_clip: MakeClip, pacing: str) -> None:
     _, seen = through(clip, "assemblyai", pacing=pacing, work=0.004, **how)
     assert seen.settings.pacing == pacing
     assert told[0] == "client 1 came: assemblyai, /v3/ws"
-    assert told[1].startswith(f"client 1: {pacing.replace('_', ' ')}: ")
+    how_paced = {"fixed_sleep": "paced by fixed sleep", "unpaced": "not paced"}
+    assert told[1].startswith(f"client 1: {how_paced.get(pacing, 'paced by the wall clock')}, ")
     assert "; the tap delayed chunks by " in told[1]
     assert ("turn latency p50" in told[1]) == (pacing != "unpaced")
     assert {number for number, _ in facts} == {1}

@@ -125,7 +125,7 @@ def _problems(session: Session, bound: float, receive: float) -> Iterator[Proble
         yield Problem(
             "unpaced",
             "the audio was not paced",
-            "Pace it: pacing='wall_clock'. You measured how fast the service clears its queue.",
+            f"{_paced(session)} You measured how fast the service clears its queue.",
         )
     elif session.chunks:
         yield from _late(session, bound, receive)
@@ -160,14 +160,18 @@ def _late(session: Session, bound: float, receive: float) -> Iterator[Problem]:
         )
     else:
         return
-    naive = session.settings.pacing == "fixed_sleep"
-    yield Problem(
-        "late",
-        found,
-        "Use pacing='wall_clock'."
-        if naive
-        else "Reduce the work per chunk, use isolation='process', or a less loaded host.",
-    )
+    fix = "Reduce the work per chunk, use isolation='process', or a less loaded host."
+    if session.settings.pacing == "fixed_sleep":
+        fix = _paced(session)
+    elif session.settings.service.get("tapped"):
+        fix = "Reduce the client's work per chunk, or use a less loaded host."
+    yield Problem("late", found, fix)
+
+
+def _paced(session: Session) -> str:
+    if session.settings.service.get("tapped"):
+        return "Have the client wait for each chunk's time, counted from a single start."
+    return "Use pacing='wall_clock'."
 
 
 def _mattering(session: Session) -> np.ndarray:
@@ -244,7 +248,10 @@ def _on_the_way(session: Session) -> float:
     samples = np.cumsum([chunk.bytes // 2 for chunk in session.chunks])
     deciding = np.searchsorted(samples, [stamp.samples for stamp in stamped])
     sent = session.sent[np.minimum(deciding, len(samples) - 1)]
-    took = np.array([stamp.arrived for stamp in stamped]) - session.zero - sent
+    arrived = np.array([stamp.arrived for stamp in stamped]) - session.zero
+    # What the end of the audio decided arrived with it, which may be long after the last chunk.
+    over = max((one.at for one in session.events if one.name == "terminate"), default=math.inf)
+    took = arrived - np.where(arrived > over, np.maximum(sent, over), sent)
     return float(took.max() - max(np.median(took), 0.0))
 
 

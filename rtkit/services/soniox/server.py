@@ -93,7 +93,7 @@ class Server(Double):
         if "api_key" in asked.given:
             raise self.invalid("Give the API key once: the header is enough, without api_key")
         encoding = asked.choice("audio_format", ("pcm_s16le", "mulaw"))
-        if encoding is None or "sample_rate" not in asked.given:
+        if encoding is None or asked.given.get("sample_rate") is None:
             raise self.invalid(
                 "Give audio_format (pcm_s16le or mulaw) and sample_rate: the embedded service "
                 "reads no containers"

@@ -107,7 +107,7 @@ class Server(Double):
                 "Give audio_format.type; the embedded service accepts only raw audio"
             )
         encoding = audio.choice("encoding", ("pcm_s16le", "mulaw"))
-        if encoding is None or "sample_rate" not in audio.given:
+        if encoding is None or audio.given.get("sample_rate") is None:
             raise self.invalid("Give audio_format.encoding and audio_format.sample_rate")
         if not asked.text("language"):
             raise self.invalid("Give transcription_config.language")
