@@ -124,11 +124,11 @@ async def answer() -> int:
     return 42
 
 
-def test_the_door_runs_a_coroutine_to_its_end() -> None:
+def test_run_runs_a_coroutine_to_its_end() -> None:
     assert run(answer()) == 42
 
 
-def test_the_door_passes_errors_on() -> None:
+def test_run_passes_errors_on() -> None:
     async def fails() -> None:
         raise KeyError("lost")
 
@@ -136,7 +136,7 @@ def test_the_door_passes_errors_on() -> None:
         run(fails())
 
 
-def test_the_door_opens_inside_a_running_loop_too() -> None:
+def test_run_works_inside_a_running_loop_too() -> None:
     """In an interpreter of its own: nesting patches asyncio for good."""
     script = """
 import asyncio, rtkit
@@ -156,7 +156,7 @@ assert asyncio.run(cell()) == 42
     assert done.returncode == 0, done.stderr
 
 
-def test_what_goes_wrong_behind_the_door_stands_alone() -> None:
+def test_what_goes_wrong_inside_run_stands_alone() -> None:
     async def fail() -> None:
         raise ValueError("the only one")
 

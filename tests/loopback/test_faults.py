@@ -292,7 +292,7 @@ def test_time_starts_with_the_try_that_succeeds(
         [(0.1, BEGIN), (0.4, error(3005, "Session Cancelled")), (0.4, Closed(3005))],
     ],
 )
-def test_what_trying_again_cannot_mend_or_would_falsify_is_not_tried_again(
+def test_what_trying_again_cannot_fix_or_would_falsify_is_not_tried_again(
     make_clip: MakeClip,
     monkeypatch: pytest.MonkeyPatch,
     ended: list[tuple[float, str | bytes | Closed]],

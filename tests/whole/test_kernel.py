@@ -147,7 +147,7 @@ def test_neither_import_nor_an_awaited_session_patches_asyncio(kernel: Kernel) -
     assert cells[5] == "True"
 
 
-def test_the_blocking_door_works_in_a_cell_and_queued_cells_still_run(kernel: Kernel) -> None:
+def test_the_synchronous_wrapper_works_in_a_cell_and_queued_cells_still_run(kernel: Kernel) -> None:
     first, second, *others = kernel.run(
         SETUP.format(seconds=1),
         "print(rtkit.run(rtkit.stream(clip)).complete)",

@@ -44,6 +44,7 @@ OLD = {
         r"(?i)let down\b|in its stead|works? off a (queue|backlog)|how fast \w+ service drains"
         r"|at once at all|blocking door|met a fault|broke without a word|Hence rtkit"
     ),
+    "the blocking door": r"(?i)_doors?(?=_|\b)|\bblocking doors?\b|_mend_",
     "answer for a result": r"(?i)\b(late|slow|its|an) answers?\b(?! to\b)|answers? (come|came) ",
     "titles that disagreed with what is shown": (
         r"(?i)three hours in a second\b|seven definitions|worst ten mistakes"
