@@ -243,16 +243,20 @@ class Session:
 
     Attributes
     ----------
+    settings : Settings
+        What was asked for: recording, service, pacing, chunk, and so on.
+    reference : Reference or None
+        What was said, if known.
+    chunks, messages, stalls, events : tuple
+        The facts: chunks sent, messages received, stalls of the loop, and steps of the session.
     zero : float or None
-        The instant t = 0 on the host's monotonic clock, which the embedded service's stamps use,
-        too.
+        The instant t = 0 on the host's monotonic clock, by which the embedded service stamps.
     started : str
         Calendar time at t = 0, in ISO 8601.
     ending : Ending or None
         None for a file that was cut off.
     levels : tuple of Level
-        The level of the audio as sent, then of each channel if the recording has several; empty if
-        not measured.
+        Levels of the audio as sent, and of each channel if there are several; empty if unknown.
     """
 
     settings: Settings

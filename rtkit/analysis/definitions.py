@@ -51,6 +51,15 @@ def rescore(sessions: Sessions) -> Table:
     """Compute each session's median latency, in ms, under each definition of latency.
 
     `rtkit.analysis.definitions.DEFINITIONS` explains the rows.
+
+    Parameters
+    ----------
+    sessions : Session, or a list of them, or a mapping of names to them
+
+    Returns
+    -------
+    Table
+        One row per definition, one column per session.
     """
     by_name = named(sessions)
     return Table(

@@ -47,6 +47,15 @@ def summarize(sessions: Sessions) -> Table:
     measured from when audio was due; service time is how long the service took, measured from when
     audio was sent. Sessions whose metrics say nothing about the service are listed below the table,
     with the reason and the fix.
+
+    Parameters
+    ----------
+    sessions : Session, or a list of them, or a mapping of names to them
+
+    Returns
+    -------
+    Table
+        Prints as text, and as a table in a notebook.
     """
     by_name = named(sessions)
     exact = not any(turn_latency(session).half_width.any() for session in by_name.values())

@@ -108,7 +108,17 @@ def plot_distribution(
 
 
 def plot_lateness_distribution(sessions: Sessions, *, ax: Axes) -> list[Artist]:
-    """Plot the share of chunks that were sent no later than a given time: one line per session."""
+    """Plot the share of chunks that were sent no later than a given time: one line per session.
+
+    Parameters
+    ----------
+    sessions : Session, or a list of them, or a mapping of names to them
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    list of Artist
+    """
     return plot_distribution(sessions, "lateness", by="name", ax=ax)
 
 

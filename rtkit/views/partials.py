@@ -111,7 +111,16 @@ def _piece(piece: tuple[str, str, str]) -> str:
 
 
 def show_partials(session: Session) -> Partials:
-    """Show the final text of each turn, with a row for each partial result that was revised."""
+    """Show the final text of each turn, with a row for each partial result that was revised.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    Partials
+    """
     check_session(session)
     states: dict[int, list[tuple[float, Turn]]] = {}
     for at, reply in session.replies:

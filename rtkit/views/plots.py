@@ -119,6 +119,15 @@ def plot_rescored(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     """Plot the median latency of each session under each definition of `rtkit.rescore`.
 
     If the bars of two sessions differ, that definition includes the sender's lateness.
+
+    Parameters
+    ----------
+    sessions : Session, or a list of them, or a mapping of names to them
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    list of Artist
     """
     by_name = named(sessions)
     height = 0.8 / max(1, len(by_name))
@@ -189,6 +198,10 @@ def _at_its_end(ax: Axes, bar: Rectangle, unit: Unit, size: float) -> Annotation
 
 def plot_comparison(sessions: Sessions) -> ThemedFigure:
     """Plot sessions in one figure: lateness, its distribution, turn latency and timeline.
+
+    Parameters
+    ----------
+    sessions : Session, or a list of them, or a mapping of names to them
 
     Returns
     -------

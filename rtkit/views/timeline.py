@@ -41,6 +41,15 @@ def plot_timeline(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     Small ticks are words, when they arrived. The top row has a tick for each chunk sent or, if
     there are many, a band with gaps where none was sent. Stalls of more than half a chunk are
     hatched. With several sessions, each has its own lane in every row.
+
+    Parameters
+    ----------
+    sessions : Session, or a list of them, or a mapping of names to them
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    list of Artist
     """
     by_name = named(sessions)
     lane = 1 / max(1, len(by_name))

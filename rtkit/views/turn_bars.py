@@ -45,6 +45,11 @@ def plot_turn_latency(sessions: Sessions, *, ax: Axes) -> list[Artist]:
     bounds. If there are too many turns for the figure, it shows the fastest and the slowest of each
     group of neighboring turns, and says so.
 
+    Parameters
+    ----------
+    sessions : Session, or a list of them, or a mapping of names to them
+    ax : matplotlib.axes.Axes
+
     Returns
     -------
     list of Artist

@@ -235,6 +235,16 @@ def word_latency(session: Session, *, unmatched: bool = False) -> Latency:
     With a reference, only words that match a word of it count, because the end of a misheard word
     is not known. Without one, all words count, by the service's own times. With `unmatched`, words
     that do not count are included, too, and marked.
+
+    Parameters
+    ----------
+    session : Session
+    unmatched : bool
+        Whether to include words that match nothing in the reference.
+
+    Returns
+    -------
+    Latency
     """
     check_session(session)
     return session.once(_words, "received", unmatched)
@@ -318,6 +328,10 @@ def turn_latency(session: Session, *, final: Literal["first", "formatted"] = "fi
     final : {"first", "formatted"}
         Which message counts if a service sends two: the first with `end_of_turn`, or the last one,
         which is formatted. Both are measured from the same end.
+
+    Returns
+    -------
+    Latency
 
     See Also
     --------

@@ -25,6 +25,14 @@ def drift(session: Session) -> float:
     NaN for fewer than two chunks. A stall that delays fewer than a quarter of the chunks does not
     change it, even at the start or end of the session.
 
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    float
+
     Notes
     -----
     Theil and Sen's estimator, over all pairs of at most 1000 chunks, evenly chosen.
@@ -43,6 +51,14 @@ def jitter(session: Session) -> np.ndarray:
     """How far each chunk's lateness lies from the trend, in seconds, shape (chunks,), >= 0.
 
     The trend is the line of `drift`, moved so that half of the chunks lie on either side.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    ndarray, shape (chunks,)
     """
     check_session(session)
     if len(session.chunks) < 2:

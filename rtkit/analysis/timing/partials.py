@@ -79,6 +79,14 @@ def partial_stability(session: Session) -> Stability:
 
     Its ratios are NaN if no turn had a partial result: a service that sends nothing before the end
     of a turn is stable for another reason.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    Stability
     """
     check_session(session)
     return session.once(_stability)
@@ -150,6 +158,14 @@ def early_cut_offs(session: Session) -> np.ndarray:
     A turn was cut off early if the service ended it at a word that is not the last one of its turn
     in the reference. Their share is the early cut-off rate (arXiv 2401.08916): a short endpoint
     wait means nothing without it. Empty without a reference.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
     """
     check_session(session)
     reference = timed_reference(session)
