@@ -92,7 +92,7 @@ def wer(
             "that contains what was said"
         )
     ends = _ends([normalize(segment) for segment in segments], said, jiwer)
-    found = jiwer.process_words(" ".join(said), " ".join(normalize(session.transcript)))
+    found = _aligned(said, normalize(session.transcript), jiwer)
     edits = tuple(_edits(found, ends))
     pieces = sorted({edit.segment for edit in edits if edit.said})  # a laugh alone has no words
     numbers = {segment: number for number, segment in enumerate(pieces)}
@@ -164,6 +164,17 @@ def _tools(language: str) -> tuple[Any, Callable[[str], list[str]]]:
 
 # The alignment.
 
+MOST = 80_000**2  # pairs of words or characters, for which it takes 2 GB
+
+
+def _aligned(said: Sequence[str], heard: Sequence[str], jiwer: Any) -> Any:
+    if len(said) * len(heard) > MOST:
+        raise ValueError(
+            f"the reference is too long to be scored at once (its length is {len(said)}); give "
+            "the one of this recording, or stream shorter excerpts of it"
+        )
+    return jiwer.process_words(" ".join(said), " ".join(heard))
+
 
 def _edits(found: Any, ends: Sequence[int]) -> Iterator[Edit]:
     """jiwer's alignment, a word each."""
@@ -199,7 +210,7 @@ def _ends(segments: Sequence[Sequence[str]], whole: Sequence[str], jiwer: Any) -
     words = [word for segment in segments for word in segment]
     if words == list(whole):
         return [int(end) for end in ends]
-    (stretches,) = jiwer.process_words(" ".join(words), " ".join(whole)).alignments
+    (stretches,) = _aligned(words, whole, jiwer).alignments
     apart = [stretch.ref_end_idx for stretch in stretches]
     together = [stretch.hyp_end_idx for stretch in stretches]
     return [int(end) for end in np.interp(ends, [0, *apart], [0, *together])]

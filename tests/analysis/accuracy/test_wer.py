@@ -195,6 +195,15 @@ def test_a_session_that_was_stopped_says_what_its_rate_is_worth() -> None:
     assert "2.0 of 2.0 s were sent, and the rest counts as deleted" in note
 
 
+def test_a_reference_that_no_memory_holds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An alignment takes memory by the product of both lengths; here it may take nine."""
+    monkeypatch.setattr(sys.modules["rtkit.analysis.accuracy.wer"], "MOST", 9)
+    assert rtkit.wer(heard("cat sat mat"), "cat sat mat").rate == 0.0
+    for reference in ("the cat sat on", "seven. Four cats. Mats"):
+        with pytest.raises(ValueError, match=r"too long to be scored at once \(its length is \d"):
+            rtkit.wer(heard("cat sat mat"), reference)
+
+
 def test_a_wrong_language_is_loud() -> None:
     with pytest.raises(ValueError, match="'English' is not a language code"):
         rtkit.wer(heard("a"), "a", language="English")
