@@ -379,7 +379,8 @@ def test_its_double_takes_chunks_as_long_as_the_service_does(
 
     async def session() -> Session:
         async with speaking(dialect, script=SAID) as host:
-            return await stream(clip, chunk=18.0, pacing="unpaced", service=own(dialect, host))
+            how = {"pacing": "unpaced", "phase": "start"}  # or it would wait until it was spoken
+            return await stream(clip, chunk=18.0, service=own(dialect, host), **how)
 
     assert asyncio.run(session()).complete
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from matplotlib.figure import Figure
 
 import rtkit
 from rtkit.session import Session
@@ -122,7 +122,7 @@ def dear(folder: Path) -> dict[str, Callable[[Session], object]]:
 
     def drawn(draw: Callable[[Any, Any], object]) -> Callable[[Session], object]:
         def on_axes(session: Session) -> None:
-            figure = matplotlib.figure.Figure()
+            figure = Figure()
             draw(session, figure.add_subplot())
             figure.savefig(io.BytesIO(), format="png", dpi=20)
 
