@@ -379,8 +379,9 @@ def test_its_double_takes_chunks_as_long_as_the_service_does(
 
     async def session() -> Session:
         async with speaking(dialect, script=SAID) as host:
-            how = {"pacing": "unpaced", "phase": "start"}  # or it would wait until it was spoken
-            return await stream(clip, chunk=18.0, service=own(dialect, host), **how)
+            there = own(dialect, host)
+            # By its end, the chunk would wait until it was spoken.
+            return await stream(clip, chunk=18.0, pacing="unpaced", phase="start", service=there)
 
     assert asyncio.run(session()).complete
 
