@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from rtkit.boundary.secrets import StrikeOut
 from rtkit.boundary.text import told
 from rtkit.loopback.conversation import Conversation
-from rtkit.services.endpoint import sounds_secret
+from rtkit.services.endpoint import PLAIN_HEADERS, sounds_secret
 from rtkit.services.service import ASSEMBLYAI, Dialect, dialect_at, dialect_named
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Log:
         confided, credentials = [], [self._key or ""]
         if (request := connection.request) is not None:
             query = parse_qsl(request.path.partition("?")[2])
-            public = HEADERS | {name.casefold() for name in self._dialect(connection).public}
+            public = PLAIN_HEADERS | {name.casefold() for name in self._dialect(connection).public}
             for name, value in (*request.headers.raw_items(), *query):
                 if name.casefold() not in public:
                     confided.append(value)
@@ -140,12 +140,3 @@ def _farewell(dialect: Dialect) -> str:
         return str(json.loads(last)["type"])
     except (ValueError, TypeError, KeyError):
         return "end of audio"
-
-
-# Headers of every client's that hold no secret.
-HEADERS = frozenset(
-    (
-        *("host", "upgrade", "connection", "user-agent", "origin", "accept-encoding"),
-        *("sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"),
-    )
-)

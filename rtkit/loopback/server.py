@@ -16,7 +16,7 @@ from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary, WeakSet
 
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -36,11 +36,12 @@ from rtkit.loopback.recognizer import Recognizer, Recognizers
 from rtkit.loopback.replay import Record, Replay
 from rtkit.loopback.scripts import Scripts
 from rtkit.loopback.skin import Skin
+from rtkit.services.endpoint import OWN_HOSTS, origin_of
 from rtkit.services.messages import Refusal
 from rtkit.services.service import Server as Protocol
 from rtkit.services.service import dialect_named, part_of, vendors
 
-__all__ = ["origin_of", "serve_loopback"]
+__all__ = ["serve_loopback"]
 
 # Bytes: of a second of audio, at five times the highest rate; and of as much as OpenAI takes.
 LONGEST_FRAME, LONGEST_OF_ALL = 1 << 20, 15 << 20
@@ -49,7 +50,6 @@ UNREAD = 1 << 20  # bytes that a client may leave unread; pongs, say, for its pi
 FIRST_FRAME = 60.0  # seconds that a client may take to say anything
 GOODBYE = 1.0  # seconds in which sessions may still close when the service ends
 HTTP_REFUSALS = range(400, 600)
-OWN_HOSTS = ("127.0.0.1", "localhost", "::1")  # what this service is called on this machine
 
 
 @contextlib.asynccontextmanager
@@ -292,17 +292,6 @@ class _Host:
         finally:
             if begins:
                 self._log.closed(connection, conversation)
-
-
-def origin_of(said: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port of an origin; with and without encryption it is the same."""
-    try:
-        parts = urlsplit(said.strip().lower())
-        usual = {"http": 80, "ws": 80, "https": 443, "wss": 443}.get(parts.scheme)
-        scheme = "http" if usual is not None else parts.scheme
-        return scheme, parts.hostname or "", parts.port or usual
-    except ValueError:  # no port that can be
-        return "", said, None
 
 
 def _now() -> float:

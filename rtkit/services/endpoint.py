@@ -16,9 +16,31 @@ from rtkit.boundary.text import told
 if TYPE_CHECKING:
     from rtkit.services.close_codes import Closure
 
-__all__ = ["Address", "Closed", "Endpoint", "as_json", "as_texts", "only_public", "sounds_secret"]
+__all__ = [
+    "OWN_HOSTS",
+    "PLAIN_HEADERS",
+    "Address",
+    "Closed",
+    "Endpoint",
+    "as_json",
+    "as_texts",
+    "only_public",
+    "origin_of",
+    "sounds_secret",
+]
 
 
+OWN_HOSTS = ("127.0.0.1", "localhost", "::1")  # what a service is called on its own machine
+# Headers of every client's that hold no secret; all others may.
+PLAIN_HEADERS = frozenset(
+    (
+        *("host", "origin", "connection", "upgrade", "user-agent", "accept", "accept-encoding"),
+        *("accept-language", "cache-control", "pragma", "content-type", "content-length"),
+        *("sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"),
+        *("sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site"),
+        *("assemblyai-version", "openai-beta"),
+    )
+)
 USER = "user@"  # under which name a URL's user goes: no secret, and better not shown
 
 
@@ -222,3 +244,14 @@ class Closed(Exception):
     def __init__(self, code: int | None, reason: str = "", why: Closure | None = None) -> None:
         self.code, self.reason, self.why = code, told(reason), why
         super().__init__(code, self.reason)
+
+
+def origin_of(said: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of an origin; with and without encryption it is the same."""
+    try:
+        parts = urlsplit(said.strip().lower())
+        usual = {"http": 80, "ws": 80, "https": 443, "wss": 443}.get(parts.scheme)
+        scheme = "http" if usual is not None else parts.scheme
+        return scheme, parts.hostname or "", parts.port or usual
+    except ValueError:  # no port that can be
+        return "", said, None

@@ -9,27 +9,18 @@ from urllib.parse import parse_qsl, urlsplit
 
 from rtkit.boundary.secrets import Confidential
 from rtkit.boundary.text import told
-from rtkit.services.endpoint import Address, Endpoint, sounds_secret
+from rtkit.services.endpoint import (
+    OWN_HOSTS,
+    PLAIN_HEADERS,
+    Address,
+    Endpoint,
+    origin_of,
+    sounds_secret,
+)
 
 __all__ = ["LONGEST_HEAD", "Request", "Upstream"]
 
 LONGEST_HEAD = 1 << 16  # bytes
-OWN_HOSTS = ("127.0.0.1", "localhost", "::1")  # what the tap is called on this machine
-# Headers that every client sends; all others may hold a secret.
-PLAIN = frozenset(
-    (
-        *("host", "origin", "connection", "upgrade", "user-agent", "accept", "accept-encoding"),
-        *("accept-language", "cache-control", "pragma", "content-type", "content-length"),
-        *("sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"),
-        *(
-            "sec-fetch-dest",
-            "sec-fetch-mode",
-            "sec-fetch-site",
-            "assemblyai-version",
-            "openai-beta",
-        ),
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -123,7 +114,7 @@ class Request:
     def told_in_confidence(self, public: frozenset[str]) -> Iterator[str]:
         """Whatever in it may be a secret; parameters with one of the `public` names are none."""
         for name, value in self._headers():
-            if name not in PLAIN:
+            if name not in PLAIN_HEADERS:
                 yield Confidential(value)
                 if name in ("cookie", "sec-websocket-protocol"):
                     parts = re.split(r"[;,]\s*", value)
@@ -134,13 +125,11 @@ class Request:
 
     def foreign(self, port: int) -> str | None:
         """Whose web page asks, if one from elsewhere does, or one that gives itself our address."""
-        own = {f"{host}:{port}" for host in ("[::1]", *OWN_HOSTS)}
-        said = self.headers.get("origin")
-        origin = None if said is None else re.sub(r"^\w+://", "", said.strip().casefold())
-        host = self.headers.get("host", "").casefold()
+        own = {("http", host, port) for host in OWN_HOSTS}
+        origin, host = self.headers.get("origin"), f"http://{self.headers.get('host', '')}"
         for one in (origin, host):
-            if one is not None and one not in own:
-                return told(one, 60) or "nowhere"
+            if one is not None and origin_of(one) not in own:
+                return told(re.sub(r"^\w+://", "", one), 60) or "nowhere"
         return None
 
     def onward(self, upstream: Upstream) -> bytes:
