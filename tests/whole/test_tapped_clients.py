@@ -293,7 +293,6 @@ def test_its_session_is_complete(seen: Seen, client: str) -> None:
     turns = rtkit.turn_latency(session)
     assert session.transcript.lower().startswith("hello there")
     (line,) = (one for one in seen.told if f"{session.settings.recording}: " in one)
-    assert "paced by" in line
     if client != "openai":  # which does not say when a word was spoken
         assert np.isfinite(turns.latency).any()
         assert "turn latency p50" in line
