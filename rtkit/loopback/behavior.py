@@ -10,6 +10,7 @@ from typing import Any
 __all__ = ["ENDS", "MAX_DURATION", "TIMINGS", "Behavior"]
 
 MAX_DURATION = 10800.0  # seconds
+UNBOUNDED = 1e9  # seconds, or times as fast as speech: as good as without a bound
 
 # Seconds at a session's ends, which change no latency between them. Real: AssemblyAI's, measured
 # by others over the Internet: Begin after 1.2 to 1.3 s, refusals after 0.6 to 0.9, a forced final
@@ -85,6 +86,8 @@ class Behavior:
             raise ValueError(
                 f"max_speed={self.max_speed:g} and backlog={self.backlog:g} must be above 0"
             )
+        for name in ("max_speed", "backlog"):  # they are recorded, and JSON has no infinity
+            object.__setattr__(self, name, min(getattr(self, name), UNBOUNDED))
         if self.finals not in (1, 2):
             raise ValueError(f"finals={self.finals} must be 1 or 2")
         if self.max_duration is not None and not 0 < self.max_duration < math.inf:

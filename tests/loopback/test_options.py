@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import pickle
 import sys
 from dataclasses import fields
@@ -121,3 +122,11 @@ def test_how_it_behaves_is_what_was_asked_for() -> None:
 def test_what_cannot_be_is_refused_at_once(asked: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         Loopback(**asked)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"max_speed": math.inf}, {"backlog": math.inf}, {"protocol": "deepgram"}]
+)
+def test_what_has_no_bound_can_be_recorded(asked: dict[str, Any]) -> None:
+    """JSON has no infinity, and a session that holds one would not load."""
+    json.dumps(Loopback(**asked).describe(), allow_nan=False)
