@@ -27,8 +27,9 @@ from assemblyai.streaming.v3 import (
 from deepgram import AsyncDeepgramClient
 from deepgram.environment import DeepgramClientEnvironment
 from doubles import SDK_RATE, SDK_SCRIPT, silence
+from odd_endings import KILLED, try_them
 from openai import AsyncOpenAI
-from remains import nothing_remains
+from remains import linux, nothing_remains
 from soniox import AsyncSonioxClient
 from soniox.types.realtime import RealtimeSTTConfig
 from speechmatics.rt import (
@@ -323,3 +324,12 @@ def test_the_embedded_service_speaks_to_each_client_by_its_path() -> None:
     assert {one.settings.dialect for one in sessions} == {"deepgram", "soniox"}
     assert all(one.complete for one in sessions)
     assert {one.settings.service["name"] for one in sessions} == {"embedded"}
+
+
+@linux
+def test_whoever_goes_at_an_odd_moment_leaves_files_that_can_be_read(tmp_path: Path) -> None:
+    """``tests/whole/odd_endings.py`` tries more of them."""
+    with nothing_remains():
+        found = asyncio.run(try_them(6, 1, tmp_path))
+    assert found["cut off"] + found["killed before anything was written"] == KILLED
+    assert "complete" not in found
