@@ -260,13 +260,19 @@ def _on_the_way(session: Session) -> float:
 
 def _seen_late(session: Session, receive: float) -> Iterator[Problem]:
     seen, waited, held_up = _waits(session)
+    service = session.settings.service
+    where = "in the kernel before they were read"
     fix = "Keep other work out of the sender's loop: isolation='process'."
+    if service.get("tapped"):
+        where, fix = "in the tap", "Use a less loaded host."
+    if service.get("network_faults"):  # the tap held them on request
+        waited = np.zeros(len(seen))
     within = f"more than {receive * 1000:g} ms"
     if (waited > receive).any():
         yield Problem(
             "stall",
-            f"{(waited > receive).sum()} of {counted(len(seen), 'message')} waited in the kernel "
-            f"before they were read, for up to {waited.max() * 1000:.0f} ms, {within}",
+            f"{(waited > receive).sum()} of {counted(len(seen), 'message')} waited {where}, "
+            f"for up to {waited.max() * 1000:.0f} ms, {within}",
             f"{fix} If that does not help, the host itself pauses: a virtual machine that "
             f"loses its processor, or a suspended process.",
         )
