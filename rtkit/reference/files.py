@@ -13,8 +13,8 @@ from rtkit.reference.spoken import Reference, SidecarError, has_text_alone, is_m
 __all__ = ["find_reference", "read_json", "read_reference", "read_text", "reference_in"]
 
 TAKEN = (
-    "rtkit reads JSON (its own, and that of Whisper, WhisperX, Deepgram, AWS and AssemblyAI), "
-    "STM, CTM, "
+    "rtkit reads JSON (its own, and that of Whisper, WhisperX, Hugging Face, AssemblyAI, AWS, "
+    "Deepgram, Google, Rev AI, Soniox and Speechmatics), STM, CTM, "
     "RTTM, TSV, TextGrid, SRT, VTT, SBV and plain text (.txt)"
 )
 

@@ -1,14 +1,15 @@
 """Transcripts in the JSON of services and tools, brought into the form of a reference.
 
-Whisper and what follows it (faster-whisper, WhisperX, whisper.cpp, OpenAI's API), Deepgram, AWS
-Transcribe, and AssemblyAI, whose times are milliseconds.
+Whisper and what follows it (faster-whisper, WhisperX, whisper.cpp, OpenAI's API, Hugging Face's
+pipelines), Deepgram, AWS Transcribe, Speechmatics, Google, Rev AI, and, in milliseconds, AssemblyAI
+and Soniox.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 from rtkit.reference.spoken import SidecarError
 
@@ -98,6 +99,11 @@ def _is_segment(item: object) -> bool:
     return isinstance(item, dict) and {"start", "end", "text"} <= item.keys()
 
 
+def _hold(items: Any, name: str) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether these are things that have such a name."""
+    return isinstance(items, list) and any(isinstance(one, dict) and name in one for one in items)
+
+
 def _wait(status: object) -> None:
     if str(status).lower() in MISSING:
         raise SidecarError(f'its transcript is not ready (status "{status}"): fetch it again later')
@@ -127,6 +133,14 @@ def _whisper(data: Mapping[str, Any]) -> list[Turn] | None:
             for piece in pieces
         ]
         return list(_segments(cues, 0.001))
+    if _hold(chunks := data.get("chunks"), "timestamp"):  # Hugging Face's
+        spans = [(str(one["text"]).strip(), *one["timestamp"]) for one in chunks]
+        cues = [
+            {"text": text, "start": start, "end": start if end is None else end}
+            for text, start, end in spans
+        ]
+        whole = all(len(text.split()) < 2 for text, _, _ in spans)
+        return in_turns(_words(cues)) if whole else list(_segments(cues))
     return None
 
 
@@ -148,16 +162,94 @@ def _aws(data: Mapping[str, Any]) -> list[Turn] | None:
         _wait(data.get("status"))
     if not (isinstance(results, dict) and "items" in results):
         return None
+    return _items(results["items"])
+
+
+def _speechmatics(data: Mapping[str, Any]) -> list[Turn] | None:
+    results = data.get("results")
+    if not (isinstance(results, list) and "format" in data):
+        return None
+    return _items(results)
+
+
+def _items(items: Iterable[Mapping[str, Any]]) -> list[Turn]:
+    """Words and punctuation as items of one list, each with its alternatives."""
     words: list[Word] = []
-    for item in results["items"]:
-        said = str(item["alternatives"][0]["content"])
+    for item in items:
+        best = item["alternatives"][0] if item.get("alternatives") else {"content": ""}
+        said = str(best["content"])
         if item["type"] == "punctuation":
             if words:
                 words[-1]["text"] += said
-            continue
-        speaker = item.get("speaker_label", item.get("channel_label"))
-        words += _words([{**item, "text": said, "speaker": speaker}])
+        elif said:
+            names = (item.get("speaker_label"), item.get("channel_label"), best.get("speaker"))
+            speaker = next((name for name in names if name is not None), None)
+            words += _words([{**item, "text": said, "speaker": speaker}])
     return in_turns(words)
+
+
+def _google(data: Mapping[str, Any]) -> list[Turn] | None:
+    inner = data.get("response")
+    results = (inner if isinstance(inner, dict) else data).get("results")
+    if not _hold(results, "alternatives"):
+        return None
+    each = [(one.get("alternatives") or [{}])[0].get("words") or [] for one in results]
+    if len(each) > 1 and len(each[-1]) == sum(map(len, each[:-1])):
+        each = each[-1:]  # with speakers, the last result repeats all words
+    return in_turns(
+        word
+        for words in each
+        for word in _words(
+            {
+                "text": one["word"],
+                "start": _duration(one, "start"),
+                "end": _duration(one, "end"),
+                "speaker": one.get("speakerLabel", one.get("speakerTag")),
+            }
+            for one in words
+        )
+    )
+
+
+def _duration(word: Mapping[str, Any], edge: str) -> float:
+    """Seconds, as "1.200s" or in two numbers; what is not there is 0."""
+    names = (f"{edge}Time", f"{edge}Offset", f"{edge}_time", f"{edge}_offset")
+    told = next((word[name] for name in names if name in word), "0s")
+    if isinstance(told, Mapping):
+        return float(told.get("seconds", 0)) + float(told.get("nanos", 0)) / 1e9
+    return float(str(told).removesuffix("s"))
+
+
+def _rev(data: Mapping[str, Any]) -> list[Turn] | None:
+    if not _hold(data.get("monologues"), "elements"):
+        return None
+    words: list[Word] = []
+    for one in data["monologues"]:
+        for item in one["elements"]:
+            if item["type"] == "punct":
+                if words:
+                    words[-1]["text"] += str(item["value"]).strip()
+            else:
+                names = {"text": item["value"], "start": item.get("ts"), "end": item.get("end_ts")}
+                words += _words([{**names, "speaker": one.get("speaker")}])
+    return in_turns(words)
+
+
+def _soniox(data: Mapping[str, Any]) -> list[Turn] | None:
+    if not _hold(data.get("tokens"), "text"):
+        return None
+    words: list[Word] = []  # a token that begins with a space begins a word
+    for token in data["tokens"]:
+        said = str(token["text"])
+        if token.get("start_ms") is None or not said.strip():
+            continue  # a mark
+        if words and not said.startswith(" "):
+            words[-1]["text"] += said
+            words[-1]["end"] = token["end_ms"]
+        else:
+            words.append({"text": said, "start": token["start_ms"], "end": token["end_ms"],
+                          "speaker": token.get("speaker")})  # fmt: skip
+    return in_turns(_words(words, 0.001))
 
 
 def _assemblyai(data: Mapping[str, Any]) -> list[Turn] | None:
@@ -187,6 +279,10 @@ def _in_milliseconds(items: Iterable[Mapping[str, Any]]) -> bool:
 _FORMS: Mapping[str, Callable[[Mapping[str, Any]], list[Turn] | None]] = {
     "Deepgram's JSON": _deepgram,
     "AWS Transcribe's JSON": _aws,
+    "Speechmatics' JSON": _speechmatics,
+    "Google's JSON": _google,
+    "Rev AI's JSON": _rev,
+    "Soniox's JSON": _soniox,
     "AssemblyAI's JSON": _assemblyai,
     "Whisper's JSON": _whisper,
 }

@@ -127,6 +127,10 @@ class Reference:
             )
         if is_missing(data):
             raise SidecarError("its transcript is not ready: fetch it again later")
+        if not (isinstance(data, dict) and data.keys() & {"turns", "words"}):
+            raise SidecarError(
+                f'it is not a reference: it has no "turns" and no "words"; the format is {FORM}'
+            )
         try:
             turns = tuple(_turn(item) for item in _spoken(data))
         except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -164,9 +168,9 @@ def is_missing(data: Any) -> bool:
     return bool(places) and all(place is None for place in places)
 
 
-def _spoken(data: Any) -> list[Any]:
+def _spoken(data: Mapping[str, Any]) -> list[Any]:
     """The turns as they stand there; words alone make one."""
-    if isinstance(data, dict) and "turns" not in data and "words" in data:
+    if "turns" not in data:
         words, text = data["words"], data.get("transcript")
         if not words:
             return []

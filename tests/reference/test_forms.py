@@ -151,6 +151,75 @@ def aws() -> str:
     return json.dumps({"jobName": "a", "status": "COMPLETED", "results": results})
 
 
+def speechmatics() -> str:
+    items: list[dict[str, Any]] = []
+    for who, _, words in SAID:
+        for text, start, end in words:
+            best = {"content": text.strip(".,"), "confidence": 1.0, "speaker": f"S{who}"}
+            items.append({"type": "word", "start_time": start, "end_time": end,
+                          "alternatives": [best]})  # fmt: skip
+            if text[-1] in ".,":
+                mark = {"content": text[-1], "confidence": 1.0}
+                items.append({"type": "punctuation", "attaches_to": "previous", "start_time": end,
+                              "end_time": end, "alternatives": [mark]})  # fmt: skip
+    return json.dumps({"format": "2.9", "metadata": {"type": "transcription"}, "results": items})
+
+
+def google(*, second: bool = False, speakers: bool = True) -> str:
+    """Of version 1, or 2: results of a turn each; with speakers, one more that repeats it all."""
+
+    def times(start: float, end: float) -> dict[str, Any]:
+        if second:
+            return {"startOffset": f"{start:.3f}s", "endOffset": f"{end:.3f}s"}
+        return {"startTime": {"seconds": int(start), "nanos": round(start % 1 * 1e9)},
+                "endTime": f"{end:.3f}s"}  # fmt: skip
+
+    each = [
+        [{"word": t, **times(s, e), **({"speakerTag": "AB".index(who) + 1} if speakers else {})}
+         for t, s, e in words]
+        for who, _, words in SAID
+    ]  # fmt: skip
+    if speakers:
+        each.append([word for words in each for word in words])
+    results = [{"alternatives": [{"transcript": "", "words": words}]} for words in each]
+    return json.dumps({"name": "1", "response": {"results": results}} if second
+                      else {"results": results})  # fmt: skip
+
+
+def rev() -> str:
+    said = [
+        {"speaker": "AB".index(who), "elements": [
+            part for t, s, e in words for part in (
+                {"type": "text", "value": t.strip(".,"), "ts": s, "end_ts": e, "confidence": 1.0},
+                {"type": "punct", "value": (t[-1] if t[-1] in ".," else "") + " "})]}
+        for who, _, words in SAID
+    ]  # fmt: skip
+    return json.dumps({"monologues": said})
+
+
+def soniox() -> str:
+    """Words in two tokens each, the first with the space before it."""
+    tokens: list[dict[str, Any]] = []
+    for who, _, words in SAID:
+        for text, start, end in words:
+            half = round((start + end) * 500)
+            for part, s, e in (
+                (f" {text[:1]}", round(start * 1000), half),
+                (text[1:], half, round(end * 1000)),
+            ):
+                if part:
+                    tokens.append({"text": part, "start_ms": s, "end_ms": e, "speaker": who})
+            tokens[-1]["end_ms"] = round(end * 1000)
+        tokens.append({"text": "<end>", "is_final": True})
+    return json.dumps({"id": "x", "text": TEXT, "tokens": tokens})
+
+
+def hugging_face(*, words: bool = True) -> str:
+    spans = WORDS if words else [(t, w[0][1], w[-1][2]) for _, t, w in SAID]
+    chunks = [{"text": f" {t}", "timestamp": [s, e]} for t, s, e in spans]
+    return json.dumps({"text": TEXT, "chunks": chunks})
+
+
 def assemblyai(*, utterances: bool = True) -> str:
     def ms(words: list[tuple[str, float, float]], who: str) -> list[dict[str, Any]]:
         return [{"text": t, "start": round(s * 1000), "end": round(e * 1000), "confidence": 0.9,
@@ -240,6 +309,14 @@ FORMS: dict[str, tuple[str, str]] = {
     "Deepgram": ("call.json", deepgram()),
     "Deepgram's utterances": ("call.json", deepgram(utterances=True)),
     "AWS": ("call.json", aws()),
+    "Speechmatics": ("call.json", speechmatics()),
+    "Google": ("call.json", google()),
+    "Google without speakers": ("call.json", google(speakers=False)),
+    "Google, version 2": ("call.json", google(second=True)),
+    "Rev AI": ("call.json", rev()),
+    "Soniox": ("call.json", soniox()),
+    "Hugging Face": ("call.json", hugging_face()),
+    "Hugging Face's segments": ("call.json", hugging_face(words=False)),
     "AssemblyAI": ("call.json", assemblyai()),
     "AssemblyAI's words": ("call.json", assemblyai(utterances=False)),
     "TextGrid": ("call.TextGrid", textgrid()),
@@ -306,7 +383,8 @@ def test_only_the_stretch_that_was_streamed_counts(tmp_path: Path, form: str) ->
 
 
 def test_turns_and_their_speakers_are_kept(tmp_path: Path) -> None:
-    for form in ("Deepgram", "AWS", "AssemblyAI's words", "WhisperX", "CTM", "TextGrid"):
+    for form in ("Deepgram", "AWS", "AssemblyAI's words", "WhisperX", "CTM", "TextGrid", "Google",
+                 "Google, version 2", "Rev AI", "Soniox", "Speechmatics"):  # fmt: skip
         name, content = FORMS[form]
         (tmp_path / name).write_text(content, encoding="utf-8")
         reference = read_reference(tmp_path / name)
@@ -383,7 +461,9 @@ def test_who_spoke_when_is_read_and_is_no_text_to_score(tmp_path: Path) -> None:
         ("call.tsv", "client_id\tpath\tsentence\nx\ta.mp3\tgood\n", 'no columns called "start"'),
         ("call.tsv", "start\tend\ttext\nsoon\t2\tgood\n", "its times are not numbers"),
         ("call.TextGrid", "good morning", "it is not a readable TextGrid"),
-        ("call.json", '{"monologues": []}', "it is not a reference"),
+        ("call.json", '{"monologues": []}', 'it has no "turns" and no "words"'),
+        ("call.json", "[3]", "it is not a reference"),
+        ("call.json", '{"tokens": [{"text": 3, "start_ms": "x"}]}', "looks like Soniox's JSON"),
         ("call.json", QUEUED, r'transcript is not ready \(status "processing"\)'),
         ("call.json", '{"words": null}', "transcript is not ready"),
         ("call.json", '{"status": "error", "error": "x", "text": null}', "has no transcript"),
@@ -502,7 +582,8 @@ def test_a_reference_of_another_stretch_is_not_nothing_said(tmp_path: Path) -> N
 
 
 def test_services_json_beside_a_recording_is_in_seconds(call: Path) -> None:
-    for content in (assemblyai(), whisper(), deepgram(), aws()):
+    for content in (assemblyai(), whisper(), deepgram(), aws(), google(), rev(), soniox(),
+                    speechmatics(), hugging_face()):  # fmt: skip
         call.with_suffix(".json").write_text(content)
         reference = rtkit.open_clip(call).reference
         assert reference is not None

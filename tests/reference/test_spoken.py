@@ -53,8 +53,8 @@ def test_an_excerpt_holds_the_words_that_lie_wholly_in_it(
 @pytest.mark.parametrize(
     ("data", "fault"),
     [
-        ([], "TypeError"),
-        (None, "TypeError"),
+        ([], 'no "turns" and no "words"'),
+        (None, 'no "turns" and no "words"'),
         ({}, "turns"),
         ({"turns": [{"start": 0, "end": 1}]}, "words"),
         ({"turns": [turn({"text": "x", "start": 0.0})]}, "end"),

@@ -39,8 +39,8 @@ def wer(
     session : Session
     reference : str or Path or Reference, optional
         What was said; by default, the session's own reference. A path, or a string that looks like
-        one, is a file: a sidecar, the JSON of Whisper, WhisperX, Deepgram, AWS or AssemblyAI, STM,
-        CTM, TSV, TextGrid, SRT or VTT, of which only the streamed part counts; a file from
+        one, is a file: a sidecar, the JSON of Whisper and of many services, STM, CTM, TSV,
+        TextGrid, SRT or VTT, of which only the streamed part counts; a file from
         `rtkit.save_transcript`, corrected by hand; or plain text, used as a whole. Speaker names
         (``Speaker 1:``) do not count as words. Any other string is the text itself, or the content
         of such a file.
