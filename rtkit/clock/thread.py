@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Any, TypeVar
 
 __all__ = ["in_loop", "in_thread"]
@@ -40,10 +41,11 @@ def in_loop(
 
 
 def _settle(outcome: Future[T], work: Callable[[], T]) -> None:
-    try:
-        outcome.set_result(work())
-    except asyncio.CancelledError:
-        outcome.cancel()
-        outcome.set_running_or_notify_cancel()
-    except BaseException as error:
-        outcome.set_exception(error)
+    with contextlib.suppress(InvalidStateError):  # nobody waits for it any more
+        try:
+            outcome.set_result(work())
+        except asyncio.CancelledError:
+            outcome.cancel()
+            outcome.set_running_or_notify_cancel()
+        except BaseException as error:
+            outcome.set_exception(error)

@@ -19,10 +19,10 @@ class Passed(NamedTuple):
 
     Attributes
     ----------
-    kind : {b"h", b"u", b"d", b"e", b"s", b"n"}
+    kind : {b"h", b"u", b"d", b"e", b"l", b"s", b"n"}
         The head of a client's request, bytes up, bytes down, a client's end (by whom, and after a
-        line's end why), a stall of the relay, of so many seconds until it came, and a path that
-        was passed on and is no session's.
+        line's end why), from where on copies are lost, a stall of the relay, of so many seconds
+        until it came, and a path that was passed on and is no session's.
     client : int
     came, went : float
         When the relay's loop saw it, and when it had handed it on, on the monotonic clock.
@@ -37,6 +37,9 @@ class Passed(NamedTuple):
     went: float
     waited: float | None
     data: bytes
+
+    def __repr__(self) -> str:  # asyncio logs the arguments of a callback that fails
+        return f"<Passed {self.kind!r}, {len(self.data)} bytes>"
 
     def pack(self) -> bytes:
         waited = math.nan if self.waited is None else self.waited

@@ -210,7 +210,8 @@ class Tap:
     async def _end(self, relay: subprocess.Popen[str]) -> None:
         """Have the relay end, and see what it still tells."""
         self._ending = True
-        cast(TextIOWrapper, relay.stdin).close()
+        with contextlib.suppress(BrokenPipeError):  # it ended before it was told what to do
+            cast(TextIOWrapper, relay.stdin).close()
         if self._told is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):

@@ -31,6 +31,7 @@ from rtkit.loopback.tls import local_ca
 from rtkit.services.messages import Turn
 from rtkit.services.service import dialects, vendors
 from rtkit.session import Chunk, Ending, Message
+from rtkit.tap.passed import Passed
 from rtkit.tap.tap import Tap
 
 MANY = 1 << 26  # bytes, more than the kernel keeps
@@ -75,7 +76,8 @@ def test_a_session_is_what_its_client_says_it_is(
     assert mine == theirs
     assert seen.settings.samples == clip.samples
     assert seen.lateness.min() == pytest.approx(0)
-    assert seen.sent - own.sent == pytest.approx(np.median(seen.sent - own.sent), abs=0.2)
+    apart = seen.sent - own.sent
+    assert np.median(np.abs(apart - np.median(apart))) < 0.2  # a stall moves a few of them
     assert all(c.sent <= c.returned for c in seen.chunks)
     (note,) = (note for note in rtkit.validity(seen).notes if "Seen from between" in note)
     assert "The tap itself delayed chunks by" in note
@@ -230,7 +232,7 @@ def test_both_ways_may_be_encrypted_and_a_stranger_is_not_told_anything(
             monkeypatch.setenv("SSL_CERT_FILE", str(own))
             there = rtkit.AssemblyAI(key=KEY, host=tap.url)
             with contextlib.suppress(rtkit.StreamError):
-                await rtkit.stream(clip, service=there, chunk=0.05, begin_timeout=0.4)
+                await rtkit.stream(clip, service=there, chunk=0.05)
         return tap.sessions[0]
 
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
@@ -242,6 +244,22 @@ def test_both_ways_may_be_encrypted_and_a_stranger_is_not_told_anything(
 
 
 # What goes wrong.
+
+
+def test_a_relay_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(_: str) -> subprocess.Popen[str]:
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
+        relay = subprocess.Popen([sys.executable, "-c", ""], **pipes)
+        relay.wait()
+        return relay
+
+    async def run() -> None:
+        async with Tap("ws://127.0.0.1:9"):
+            pass
+
+    monkeypatch.setattr("rtkit.tap.tap.start_child", ended)
+    with nothing_remains(), pytest.raises(RuntimeError, match="relay ended at once"):
+        asyncio.run(run())
 
 
 def test_a_service_that_is_not_there_is_told() -> None:
@@ -405,6 +423,10 @@ def test_a_foreign_page_does_not_come_in(header: bytes, whose: str) -> None:
 def test_a_key_does_not_leave_this_machine_in_the_clear() -> None:
     with pytest.raises(ValueError, match=r"unencrypted to 192\.0\.2\.1; give wss://192\.0\.2\.1"):
         Tap("ws://192.0.2.1")
+
+
+def test_no_repr_shows_what_passed() -> None:
+    assert SECRET not in repr(Passed(b"h", 1, 0.0, 0.0, None, SECRET.encode()))
 
 
 @pytest.mark.parametrize("place", ["header", "query", "protocol", "message"])
