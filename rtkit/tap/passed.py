@@ -39,7 +39,7 @@ class Passed(NamedTuple):
     data: bytes
 
     def __repr__(self) -> str:  # asyncio logs the arguments of a callback that fails
-        return f"<Passed {self.kind!r}, {len(self.data)} bytes>"
+        return f"<Passed {self.kind!r}>"
 
     def pack(self) -> bytes:
         waited = math.nan if self.waited is None else self.waited
