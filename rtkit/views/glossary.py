@@ -7,6 +7,7 @@ from collections.abc import Mapping
 __all__ = ["FORMULAS", "GLOSSARY"]
 
 GLOSSARY: Mapping[str, str] = {
+    "turn": "what one speaker says before a pause; it ends with its last word",
     "due": "when a chunk should be sent: when its last sample would have been spoken",
     "sent": "when a chunk was handed to the connection; its bytes leave about 0.1 ms later",
     "fixed sleep": "the naive pacing: a fixed delay after each chunk",
@@ -15,13 +16,15 @@ GLOSSARY: Mapping[str, str] = {
     "drift": "the trend of lateness, in ms per second of audio",
     "jitter": "the spread of lateness once the trend is removed",
     "latency": "from the end of a word or turn to its result: how long a person waits",
-    "chunk wait": "until the chunk that holds the end is due",
-    "endpoint wait": "for the silence that tells the service that the turn is over",
-    "queue wait": "behind a burst from the sender, which the service cannot process at once",
+    "chunk wait": "the time from that end until the chunk that holds it is due",
+    "endpoint wait": "the silence that must pass before the service can tell that the turn is over",
+    "queue wait": "the time that audio waits behind a burst from the sender, which the service "
+    "cannot process at once",
     "service time": "from sending the chunk that decided the result until the result arrives: the "
     "service and the network",
-    "confirmation": "of the service time: from sending a chunk until the service's receipt for it, "
-    "if it sends receipts: the network both ways, and the wait until the service read the chunk",
+    "confirmation": "the part of service time from sending a chunk until the service's receipt for "
+    "it, if the service sends receipts: the network both ways, and the wait until the service read "
+    "the chunk",
     "stall": "a period in which the sender's event loop was busy with something else",
 }
 
