@@ -309,12 +309,11 @@ class Recorder:
         self._facts: list[Fact] = []
         self._begun, self._keep = False, keep
         self._file: FactFile | None = None
-        self._writer: Writer | None = None  # its own
+        self._writer, self._shared = writer, writer is not None
         if path is not None:
             self._file = FactFile(Path(path), elsewhere)
-            if writer is None:
-                writer = self._writer = Writer()
-            writer.files.append(self._file)
+            self._writer = writer or Writer()
+            self._writer.files.append(self._file)
 
     def begin(self, zero: float, started: str) -> None:
         """Set t = 0; what was added before, in absolute time, is counted from it."""
@@ -322,6 +321,8 @@ class Recorder:
         early, self._facts = self._facts, []
         if self._file is not None or self._tee is not None:
             self._put(self.session().opening())
+            if self._file is not None and self._writer is not None:
+                self._writer.hurry(self._file)
         for fact in early:
             if isinstance(fact, Message | Event):
                 self.add(replace(fact, at=fact.at - zero))
@@ -368,7 +369,7 @@ class Recorder:
         OSError
             If the file could not be written, or is not there any more.
         """
-        if self._writer is not None:
+        if self._writer is not None and not self._shared:
             self._writer.close()
         if self._file is not None:
             self._file.close(whole=self.session().complete)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from rtkit.boundary.files import AsideFile
 from rtkit.session import Chunk, Ending, Fact, Message, write_fact
 
 __all__ = ["FactFile", "Writer"]
+
+BEAT = 0.5  # seconds from one writing of what is new to the next
 
 
 class Writer:
@@ -22,18 +25,31 @@ class Writer:
 
     def __init__(self) -> None:
         self.files: list[FactFile] = []
-        self._closing = threading.Event()
+        self._next: queue.SimpleQueue[FactFile | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="rtkit-record", daemon=True)
         self._thread.start()
 
+    def hurry(self, file: FactFile) -> None:
+        """Write this one now: once it holds its first line, it can be read whatever happens."""
+        self._next.put(file)
+
     def close(self) -> None:
         """End the thread; what is left to be written, each file's `close` writes."""
-        self._closing.set()
+        self._next.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._closing.wait(0.5):
-            for file in tuple(self.files):
+        again = time.monotonic() + BEAT
+        while True:
+            try:
+                file = self._next.get(timeout=max(0.0, again - time.monotonic()))
+            except queue.Empty:
+                for each in tuple(self.files):
+                    each.write()
+                again = time.monotonic() + BEAT
+            else:
+                if file is None:
+                    return
                 file.write()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -326,9 +327,8 @@ def removing(folder: Path) -> Callable[[bytes], None]:
         nonlocal sent
         sent += 1
         if sent == 5:
-            for path in folder.iterdir():
-                path.unlink()
-            folder.rmdir()
+            while folder.exists():  # the file may just be taking its name
+                shutil.rmtree(folder, ignore_errors=True)
 
     return work
 

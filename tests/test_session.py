@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,22 @@ def test_an_opening_that_lacks_something_is_refused(tmp_path: Path, key: str) ->
     path.write_text(json.dumps(short) + "\n" + "".join(rest))
     with pytest.raises(ValueError, match=key):
         load_session(path)
+
+
+def test_a_session_that_is_killed_as_soon_as_it_begins_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first line is written at once, and not when the writer comes round."""
+    monkeypatch.setattr("rtkit.writing.BEAT", 1e6)
+    path = tmp_path / "a.jsonl"
+    recorder = Recorder(SETTINGS, {}, None, path=path)
+    recorder.begin(0.0, "")
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    assert load_session(path).settings == SETTINGS
+    recorder.close()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="There is no device that is full.")
