@@ -22,7 +22,7 @@ AXES = {
     "wer": "word error rate, %",
     "early_cut_offs": "turns cut off early, %",
 }
-FRONT = "no other is faster with as few errors"
+FRONT = "not beaten by any other"
 
 
 def plot_services(
