@@ -7,9 +7,7 @@ import functools
 import logging
 import socket
 import ssl
-from asyncio.staggered import staggered_race
 from collections.abc import Mapping
-from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -17,8 +15,8 @@ from urllib.request import getproxies
 
 from rtkit.boundary.secrets import StrikeOut, without_user
 from rtkit.boundary.text import told
-from rtkit.clock.thread import in_thread
 from rtkit.sending.kernel import Kernel
+from rtkit.sending.reach import reached
 from rtkit.services.close_codes import Closure
 from rtkit.services.endpoint import Address, Closed, Endpoint
 from rtkit.services.explain import FLOOD, explain_own, explain_status
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Failure", "WebSocket", "open_websocket"]
 
 CLOSE_TIMEOUT = 2.0  # seconds that the other side may take to close
-HEAD_START = 0.25  # seconds before another of the host's addresses is tried, too
 UNREAD = 1 << 22  # bytes that the other side may leave unread: audio is refused long before
 LONGEST_MESSAGE = 1 << 20  # bytes; three hours of words in one turn are less
 
@@ -153,7 +150,10 @@ async def open_websocket(endpoint: Endpoint, dialect: str) -> WebSocket:
     strike_out = StrikeOut([*endpoint.secrets(public), *_of_proxies()])
     failure, stopped = Failure(""), None
     try:
-        place = {} if endpoint.local or getproxies() else {"sock": await _reach(endpoint)}
+        place: dict[str, Any] = {}
+        if not (endpoint.local or getproxies()):
+            port = urlsplit(endpoint.url).port or (80 if endpoint.url.startswith("ws:") else 443)
+            place = {"sock": await reached(host, port, socket.socket)}
         return WebSocket(await _connect(endpoint, place), strike_out)
     except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as interruption:
         stopped = type(interruption), interruption.args
@@ -249,38 +249,6 @@ async def _connect(endpoint: Endpoint, place: Mapping[str, Any]) -> ClientConnec
         user_agent_header=f"rtkit/{version('rtkit')}",
         **place,
     )
-
-
-async def _reach(endpoint: Endpoint) -> socket.socket:
-    """A connection to the first of the host's addresses that lets itself be connected to.
-
-    Each is given a little time before the next one is tried, too (RFC 8305): one that swallows
-    packets must not hold up the rest. A loop resolves names on threads of its own, and whoever
-    closes it waits for them, however long a resolver takes; for this one nobody waits.
-    """
-    parts = urlsplit(endpoint.url)
-    port = parts.port or (80 if parts.scheme == "ws" else 443)
-    ask = partial(socket.getaddrinfo, endpoint.host, port, type=socket.SOCK_STREAM)
-    found = dict.fromkeys(await asyncio.wrap_future(in_thread("rtkit-resolve", ask)))
-    tries = [partial(_connected, *where) for where in found]
-    connected: socket.socket | None
-    connected, _, failures = await staggered_race(tries, HEAD_START)
-    if connected is None:
-        raise next(one for one in failures if one is not None)
-    return connected
-
-
-async def _connected(
-    family: int, kind: int, protocol: int, _: str, address: tuple[Any, ...]
-) -> socket.socket:
-    one = socket.socket(family, kind, protocol)
-    try:
-        one.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(one, address)
-    except BaseException:
-        one.close()
-        raise
-    return one
 
 
 def _passing(error: Exception) -> bool:

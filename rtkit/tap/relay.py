@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from rtkit.boundary.text import told
+from rtkit.sending.reach import reached
 from rtkit.tap.network import Network
 from rtkit.tap.request_head import LONGEST_HEAD, Request, Upstream
 from rtkit.tap.stamped import StampedSocket
@@ -208,12 +209,12 @@ class Relay:
         loop, (host, port) = asyncio.get_running_loop(), self._upstream.place
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                self.service.line = line = await _connected(host, port)
+                self.service.line = line = await reached(host, port, StampedSocket)
                 name = None if self._tls is None else host
                 await loop.create_connection(
                     lambda: self.service, sock=line, ssl=self._tls, server_hostname=name
                 )
-        except (OSError, TimeoutError) as error:
+        except (OSError, ValueError) as error:  # the latter of a name that cannot be one
             why = told(str(error)) or f"no reply within {CONNECT_TIMEOUT:g} s"
             self._end("service", f"{self._upstream.netloc} cannot be reached ({why}).")
             self._refuse("502 Bad Gateway", f"{self._upstream.netloc} cannot be reached ({why}).")
@@ -277,21 +278,3 @@ class Relay:
     def _end(self, by: str, error: str = "") -> None:
         if self._observer is not None:
             self._observer.ended(by, asyncio.get_running_loop().time(), error)
-
-
-async def _connected(host: str, port: int) -> StampedSocket:
-    """A connection to the first of the host's addresses that takes one."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for family, kind, protocol, _, address in found:
-        line = StampedSocket(family, kind, protocol)
-        line.setblocking(False)
-        try:
-            await loop.sock_connect(line, address)
-        except BaseException as error:
-            line.close()
-            if not isinstance(error, OSError) or address == found[-1][-1]:
-                raise
-        else:
-            return line
-    raise OSError(f"{host} has no address")

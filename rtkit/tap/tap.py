@@ -245,20 +245,28 @@ class Tap:
         self._clients += 1
         number = self._clients
         record = None if self._record is None else self._record / f"client-{number}.jsonl"
-        self._open[passed.client] = Tapped(
-            number,
-            request,
-            name,
-            self._there.netloc if self._embedded is None else self._embedded.describe()["name"],
-            record,
-            came=passed.came,
-            keep=self._record is None or self.sessions.maxlen != 0,
-            keep_audio=self._keep_audio,
-            network=self._faults,
-            writer=self._writer,
-            over=partial(self._over, passed.client),
-            on_event=partial(self._on_event, number),
-        )
+
+        def tapped(record: Path | None) -> Tapped:
+            return Tapped(
+                number,
+                request,
+                name,
+                self._there.netloc if self._embedded is None else self._embedded.describe()["name"],
+                record,
+                came=passed.came,
+                keep=record is None or self.sessions.maxlen != 0,
+                keep_audio=self._keep_audio,
+                network=self._faults,
+                writer=self._writer,
+                over=partial(self._over, passed.client),
+                on_event=partial(self._on_event, number),
+            )
+
+        try:
+            self._open[passed.client] = tapped(record)
+        except (OSError, ValueError) as error:  # the file costs itself, not the facts
+            self._tell(f"client {number} is not saved: {error}")
+            self._open[passed.client] = tapped(None)
         protocol = "unknown protocol" if name == UNKNOWN else name
         self._tell(f"client {number} came: {protocol}, {told(request.path, 60)}")
 

@@ -262,9 +262,10 @@ def test_a_relay_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) ->
         asyncio.run(run())
 
 
-def test_a_service_that_is_not_there_is_told() -> None:
+@pytest.mark.parametrize("upstream", ["ws://127.0.0.1:9", "wss://a..b"])
+def test_a_service_that_is_not_there_is_told(upstream: str) -> None:
     async def run() -> tuple[bytes, rtkit.Session]:
-        async with Tap("ws://127.0.0.1:9") as tap:
+        async with Tap(upstream) as tap:
             port = int(tap.url.rpartition(":")[2])
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(HEAD % port)
@@ -276,7 +277,19 @@ def test_a_service_that_is_not_there_is_told() -> None:
     assert answer.startswith(b"HTTP/1.1 502 ")
     assert session.ending is not None
     assert session.ending.how == "failed"
-    assert "127.0.0.1:9 cannot be reached" in session.ending.error
+    assert f"{upstream.partition('//')[2]} cannot be reached" in session.ending.error
+
+
+def test_a_file_that_cannot_be_written_costs_the_file_alone(
+    make_clip: MakeClip, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    (tmp_path / "file").touch()
+    how: dict[str, Any] = {"record": tmp_path / "file" / "folder", "tell": told.append}
+    own, seen = through(make_clip(0.3, reference=SDK_SCRIPT), "assemblyai", **how)
+    assert len(seen.chunks) == len(own.chunks)
+    assert seen.complete
+    assert told[0].startswith("client 1 is not saved: ")
 
 
 @pytest.mark.parametrize("who", ["client", "service", "relay"])
