@@ -64,15 +64,6 @@ def problems(session: rtkit.session.Session) -> tuple[str, ...]:
     return tuple(one.name for one in rtkit.validity(session).problems)
 
 
-def test_sessions_at_the_same_time_keep_the_calibration(make_clip: MakeClip) -> None:
-    class Found:
-        def to_json(self) -> dict[str, Any]:
-            return {"error": {"p50": 0.001, "max": 0.002}}
-
-    result = simulate(many([make_clip(0.5)] * 2, calibration=Found()))
-    assert [one.settings.calibration for one in result.sessions] == [Found().to_json()] * 2
-
-
 # Time.
 
 
