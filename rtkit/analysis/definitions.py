@@ -299,7 +299,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         "average lagging by turns (StreamLAAL)",
         "mean over the reference's turns of LAAL since the turn's start",
         "streaming translation: Papi 2024, ACL 2024.acl-long.202",
-        "all words behind the first that came when its turn was over",
+        "all words after the first one that came after its turn had ended",
         _lagging_by_turn(flush=True),
     ),
     Definition(
