@@ -276,8 +276,8 @@ class Tap:
             return
         self.sessions.append(one.session)
         kept = "" if one.path is None else f" ({one.path})"
-        unread = f"; {one.unread}" if one.unread else ""
-        self._tell(f"client {one.number}: {verdict(one.session)}{unread}{kept}")
+        lost = "".join(f"; {why}" for why in (one.unread, one.unsaved) if why)
+        self._tell(f"client {one.number}: {verdict(one.session)}{lost}{kept}")
 
 
 def _from(relay: subprocess.Popen[str]) -> BufferedReader:

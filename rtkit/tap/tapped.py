@@ -80,8 +80,8 @@ class Tapped:
     ----------
     session : Session or None
         The facts, once it has ended.
-    unread : str
-        Why something that passed could not be read.
+    unread, unsaved : str
+        Why something that passed could not be read, and why the audio is not kept.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Tapped:
         self._finished: float | None = None  # when the client said that it had no more to say
         self._heard_out = False
         self._error: ServiceError | None = None
-        self.unread = ""
+        self.unread = self.unsaved = ""
         self._keep_audio = keep_audio and record is not None
         self._wave: wave.Wave_write | None = None
         self.session: Session | None = None
@@ -270,7 +270,11 @@ class Tapped:
             self._chunk(len(said.pcm) // 2, said.size, self._rules.rate, came, went)
             self._finished, self._heard_out = None, False
             if self._keep_audio and self._record is not None:
-                self._write(said.pcm, self._rules.rate, self._record)
+                try:
+                    self._write(said.pcm, self._rules.rate, self._record)
+                except OSError as error:
+                    self._keep_audio = False
+                    self.unsaved = f"the audio is not saved ({error.strerror})"
         elif isinstance(said, Finish | ForceEndpoint):  # some end with the latter
             self._finished = came
 
@@ -293,8 +297,9 @@ class Tapped:
     def _write(self, pcm: bytes, rate: int, record: Path) -> None:
         """Keep the audio."""
         if self._wave is None:
-            path = str(record.with_suffix(".wav"))
-            self._wave = wave.open(path, "wb")  # noqa: SIM115 - it is open as the session is
+            path = record.with_suffix(".wav")
+            path.write_bytes(b"")  # or `wave` would leave half a writer where that fails
+            self._wave = wave.open(str(path), "wb")  # noqa: SIM115 - it is open as the session is
             self._wave.setparams((1, 2, rate, 0, "NONE", ""))
         self._wave.writeframesraw(pcm)
 

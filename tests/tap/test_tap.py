@@ -292,6 +292,23 @@ def test_a_file_that_cannot_be_written_costs_the_file_alone(
     assert told[0].startswith("client 1 is not saved: ")
 
 
+def test_audio_that_cannot_be_written_costs_the_audio_alone(
+    make_clip: MakeClip, tmp_path: Path
+) -> None:
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        if not told:  # it has come, and sent nothing yet
+            (tmp_path / "client-1.wav").mkdir()
+        told.append(line)
+
+    how: dict[str, Any] = {"record": tmp_path, "keep_audio": True, "tell": tell}
+    own, seen = through(make_clip(0.3, reference=SDK_SCRIPT), "assemblyai", **how)
+    assert len(seen.chunks) == len(own.chunks)
+    assert seen == rtkit.load_session(tmp_path / "client-1.jsonl")
+    assert "; the audio is not saved (Is a directory)" in told[1]
+
+
 @pytest.mark.parametrize("who", ["client", "service", "relay"])
 @pytest.mark.parametrize("after", [0, 1, 7])
 def test_whoever_goes_at_any_moment_leaves_a_file_that_can_be_read(
