@@ -157,7 +157,8 @@ class Member:
         self.failure: Failure | None = None
         self.on_event: Callable[[Fact], object] | None = None
         self.plan, self._audio = audio.plan, audio
-        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # With what went wrong: StopIteration could not be a future's exception.
+        self._done: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
     def open(self) -> None:
         """Have the first audio at hand: opening a file takes its time."""
@@ -180,7 +181,8 @@ class Member:
         """
         self.sent.zero = zero
         timetable.follow(self._send(conversation, last))
-        await self._done
+        if (error := await self._done) is not None:
+            raise error
 
     def _send(
         self, conversation: Conversation, last: Callable[[], object]
@@ -191,6 +193,7 @@ class Member:
         zero, due, every, on_event = sent.zero, sent.due, sent.every, self.on_event
         write = cast(WritableConnection, conversation.connection).write
         time, done, add = asyncio.get_running_loop().time, self._done.done, sent.add
+        failure: Exception | None = None
         try:
             for index, frame in enumerate(self._frames):  # read right after the last one was sent
                 yield zero + due[index]
@@ -216,10 +219,9 @@ class Member:
             last()
             yield returned + self.plan.chunk
         except Exception as error:
-            if not done():
-                self._done.set_exception(error)  # `send` raises it
+            failure = error  # `send` raises it
         if not done():
-            self._done.set_result(None)
+            self._done.set_result(failure)
 
     def _cut_short(self) -> AudioError:
         """What there is to say where the reading is shared, and another session met its fault."""

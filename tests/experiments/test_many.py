@@ -185,12 +185,18 @@ def test_each_can_be_watched_with_what_it_hears(make_clip: MakeClip) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 5])
-def test_an_error_in_watch_ends_every_session_and_comes_out(make_clip: MakeClip, at: int) -> None:
+@pytest.mark.parametrize(
+    ("error", "comes_out"),
+    [(ZeroDivisionError, ZeroDivisionError), (StopIteration, RuntimeError)],
+)
+def test_an_error_in_watch_ends_every_session_and_comes_out(
+    make_clip: MakeClip, at: int, error: type[Exception], comes_out: type[Exception]
+) -> None:
     def on_event(fact: Any) -> None:
         if getattr(fact, "index", None) == at:
-            raise ZeroDivisionError
+            raise error
 
-    with pytest.raises(ZeroDivisionError):  # and `simulate` sees that no task is left
+    with pytest.raises(comes_out):  # and `simulate` sees that no task is left
         simulate(many([make_clip(3.0)] * 3, on_event=on_event))
 
 
