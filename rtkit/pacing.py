@@ -18,8 +18,9 @@ from typing import Literal
 
 import numpy as np
 
-from rtkit.audio import Clip, check_numbers
+from rtkit.audio import Clip
 from rtkit.boundary.text import unknown
+from rtkit.boundary.values import check_numbers
 from rtkit.services.service import NO_LIMITS, Limits
 
 __all__ = [
@@ -77,6 +78,7 @@ def choose_pacing(name: str, *, catch_up: float | None = None) -> Pacing:
         return {"wall_clock": wall_clock, "fixed_sleep": fixed_sleep, "unpaced": unpaced}[name]
     if name != "wall_clock":
         raise ValueError(f"catch_up needs pacing 'wall_clock'; {name!r} never catches up")
+    check_numbers(unit="", catch_up=catch_up)
     if not catch_up > 1:
         raise ValueError(
             f"catch_up={catch_up:g} cannot catch up; give a rate above 1 (2 is twice real "

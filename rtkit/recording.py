@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -60,6 +61,8 @@ def load_session(path: str | Path) -> Any:  # which of the two, only the disk kn
     UserWarning
         For each file in a folder that cannot be read; the others are loaded.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"a {type(path).__name__} is not a path; give that of a file or folder")
     path = Path(path)
     if not path.exists():
         beside = sorted(one.name for one in path.parent.glob("*.jsonl"))

@@ -1,6 +1,6 @@
 """Recordings: opening them, reading raw samples, levels, and detecting what is not audio."""
 
-from rtkit.audio.clip import AudioError, Clip, Header, check_numbers, silence
+from rtkit.audio.clip import AudioError, Clip, Header, check_clip, silence
 from rtkit.audio.file_types import Kind, is_wav, kind_of
 from rtkit.audio.levels import Level, Meter
 from rtkit.audio.opening import SUFFIXES, bundled, open_clip
@@ -19,7 +19,7 @@ __all__ = [
     "Meter",
     "Resampled",
     "bundled",
-    "check_numbers",
+    "check_clip",
     "coding_of",
     "is_wav",
     "kind_of",

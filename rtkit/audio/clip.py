@@ -7,7 +7,6 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +14,14 @@ import numpy as np
 
 from rtkit.audio.decoding import decoder, read_on_from
 from rtkit.audio.levels import Level, Meter
-from rtkit.boundary.text import clean, counted, short_name
+from rtkit.boundary.text import clean, counted, short_name, told
+from rtkit.boundary.values import check_numbers
 from rtkit.reference import Reference
 
 if TYPE_CHECKING:
     import soundfile
 
-__all__ = ["AudioError", "Clip", "Header", "check_numbers", "silence"]
+__all__ = ["AudioError", "Clip", "Header", "check_clip", "silence"]
 
 
 class AudioError(ValueError):
@@ -186,6 +186,9 @@ def silence(seconds: float, *, rate: int = 16000) -> Clip:
     ValueError
         If `seconds` is not a valid length.
     """
+    check_numbers(seconds=seconds, rate=rate)
+    if not 0 < rate < math.inf:
+        raise ValueError(f"rate={rate:g} is not a sample rate; give samples per second, as 16000")
     if not 0 < seconds < math.inf:
         raise ValueError(f"{seconds:g} s of silence cannot be streamed; give seconds above 0")
     samples = max(1, round(seconds * rate))
@@ -201,12 +204,10 @@ class _Silence(Clip):
         return ()  # it is silent on purpose
 
 
-def check_numbers(**values: object) -> None:
-    """Refuse what is neither a number nor left out."""
-    for name, value in values.items():
-        if value is not None and not isinstance(value, Real):
-            unit = "samples a second" if name == "rate" else "seconds"
-            raise TypeError(f"{name}={value!r} is not a number; give a number of {unit}")
+def check_clip(what: object) -> None:
+    """Refuse what is not a clip."""
+    if not isinstance(what, Clip):
+        raise TypeError(f"{told(repr(what), 60)} is not a clip; give rtkit.open_clip(PATH)")
 
 
 def reason(error: Exception) -> str:

@@ -9,10 +9,11 @@ import stat
 from numbers import Integral
 from pathlib import Path
 
-from rtkit.audio.clip import AudioError, Clip, check_numbers, reason
+from rtkit.audio.clip import AudioError, Clip, reason
 from rtkit.audio.decoding import Contents, contents, count
 from rtkit.audio.file_types import START, kind_of
 from rtkit.audio.lengths import JOINED, NotWhole
+from rtkit.boundary.values import check_numbers
 from rtkit.reference import Reference, check_within, find_reference
 
 __all__ = ["SUFFIXES", "bundled", "check_file", "open_clip"]
@@ -62,7 +63,8 @@ def open_clip(
     once, up to the end of the clip.
     """
     path = check_file(path)
-    check_numbers(seconds=seconds, start=start)
+    check_numbers(start=start)
+    check_numbers(optional=True, seconds=seconds)
     if path.stat().st_size == 0:
         raise AudioError(f"{path} is empty (0 bytes). Record or copy it again.")
     held = _look(path)

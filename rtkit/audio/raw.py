@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Generator
 from dataclasses import replace
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from rtkit.audio.clip import AudioError, Clip, Header, check_numbers, reason
+from rtkit.audio.clip import AudioError, Clip, Header, reason
 from rtkit.audio.file_types import START, is_wav, kind_of
 from rtkit.audio.levels import Meter
 from rtkit.audio.opening import check_file
 from rtkit.audio.sample_format import MOST, coding_of
+from rtkit.boundary.values import check_numbers
 from rtkit.reference import find_reference
 
 __all__ = ["open_raw"]
@@ -49,7 +51,9 @@ def open_raw(
         If the file is missing or contains no samples, or if its sample rate is unknown.
     """
     path = check_file(path)
-    check_numbers(seconds=seconds, rate=rate)
+    check_numbers(optional=True, seconds=seconds, rate=rate)
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise AudioError(f"{path}: seconds={seconds:g} is not a length; give seconds above 0.")
     header = read_header(path)
     if rate is None:
         if header is None:

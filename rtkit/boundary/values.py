@@ -12,6 +12,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
+from numbers import Real
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from rtkit.boundary.text import clean, told
@@ -23,6 +24,7 @@ __all__ = [
     "Instant",
     "Raw",
     "Within",
+    "check_numbers",
     "data",
     "made_of",
     "number",
@@ -199,6 +201,15 @@ def number(value: Any) -> float:
         with contextlib.suppress(OverflowError):
             return float(value)
     raise ValueError(f"is {told(repr(value), 60)}, not a number")
+
+
+def check_numbers(*, optional: bool = False, unit: str = "seconds", **values: object) -> None:
+    """Refuse an argument that is not a number; None is accepted where it is optional."""
+    for name, value in values.items():
+        if not (isinstance(value, Real) or (optional and value is None)):
+            unit = "samples a second" if name == "rate" else unit
+            wanted = f"give a number{unit and f' of {unit}'}"
+            raise TypeError(f"{name}={told(repr(value), 60)} is not a number; {wanted}")
 
 
 def _anything(value: Any) -> Any:

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from rtkit.audio import AudioError, Clip
 from rtkit.boundary.text import counted
+from rtkit.boundary.values import check_numbers
 from rtkit.clock.alarm import sleep_until
 from rtkit.clock.garbage import without_old_objects
 from rtkit.clock.stalls import Lookout
@@ -117,6 +118,7 @@ async def stream_many(
     services = list(service) if isinstance(service, Sequence) else [service] * len(clips)
     for clip, one in zip(clips, _one_each(services, clips, "services"), strict=True):
         check_sides(clip, one)
+    check_numbers(optional=True, unit="", sessions_per_minute=sessions_per_minute)
     if sessions_per_minute is not None and not 0 < sessions_per_minute < float("inf"):
         raise ValueError(
             f"sessions_per_minute={sessions_per_minute:g} is not a rate; give a number above "
@@ -124,6 +126,8 @@ async def stream_many(
         )
     through = [None] * len(clips) if connections is None else connections
     _one_each(through, clips, "connections")
+    if record is not None and not isinstance(record, str | Path):
+        _one_each(record, clips, "record")
     if isinstance(on_event, Sequence):
         _one_each(on_event, clips, "on_event")
     once: dict[tuple[int, int], Clip] = {}

@@ -14,6 +14,7 @@ from numbers import Real
 from typing import Any
 
 from rtkit.audio import Clip, silence
+from rtkit.boundary.values import check_numbers
 from rtkit.clock.alarm import sleep_until
 from rtkit.clock.thread import in_loop
 from rtkit.clock.virtual import VirtualLoop
@@ -148,7 +149,10 @@ class Models:
 
     def __post_init__(self) -> None:
         for name, value in self.to_json().items():
-            if name != "seed" and not 0 <= value < float("inf"):
+            if name == "seed":
+                continue
+            check_numbers(**{name: value})
+            if not 0 <= value < float("inf"):
                 raise ValueError(f"{name}={value:g} is not a duration; give 0 or more seconds")
         Options(blocks=self.blocks)  # raises what is wrong with them
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from rtkit.boundary.values import check_numbers
+
 __all__ = ["Admission", "Visit"]
 
 TOKEN = "embedded."  # what the service's own tokens start with
@@ -53,6 +55,7 @@ class Admission:
             raise ValueError("key='' is empty; leave it out to accept any key")
         limits = {"max_sessions": max_sessions, "sessions_per_minute": sessions_per_minute}
         for name, number in limits.items():
+            check_numbers(optional=True, unit="", **{name: number})
             if number is not None and number < 1:
                 raise ValueError(f"{name}={number} must be 1 or more; leave it out for no limit")
         self._key = key

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rtkit.boundary.values import check_numbers
+
 __all__ = ["ENDS", "MAX_DURATION", "TIMINGS", "Behavior"]
 
 MAX_DURATION = 10800.0  # seconds
@@ -74,6 +76,10 @@ class Behavior:
     finish_delay: float | None = None
 
     def __post_init__(self) -> None:
+        check_numbers(delay=self.delay, delay_spread=self.delay_spread, backlog=self.backlog)
+        check_numbers(unit="seconds of audio per second", max_speed=self.max_speed)
+        ends = {name: getattr(self, name) for name in ("max_duration", *ENDS)}
+        check_numbers(optional=True, **ends)
         if not (0 <= self.delay < math.inf and 0 <= self.delay_spread < math.inf):
             raise ValueError(
                 f"delay={self.delay:g} and delay_spread={self.delay_spread:g} must be 0 or "

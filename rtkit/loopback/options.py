@@ -11,6 +11,7 @@ from typing import Any, cast
 from rtkit.audio import open_clip
 from rtkit.boundary.secrets import hidden
 from rtkit.boundary.text import unknown
+from rtkit.boundary.values import check_numbers
 from rtkit.loopback.admission import Admission
 from rtkit.loopback.behavior import MAX_DURATION, TIMINGS, Behavior
 from rtkit.loopback.faults import read_faults
@@ -165,6 +166,7 @@ class Options:
             raise ValueError(unknown("engine", self.engine, ENGINES))
         if self.timing not in TIMINGS:
             raise ValueError(unknown("timing", self.timing, TIMINGS))
+        check_numbers(unit="", max_connections=self.max_connections)
         if self.max_connections < 1:
             raise ValueError(f"max_connections={self.max_connections} must be 1 or more")
         written = [self.faults] if isinstance(self.faults, str) else self.faults

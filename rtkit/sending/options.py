@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from rtkit.audio import Clip, Resampled
 from rtkit.boundary.secrets import StrikeOut, plain
 from rtkit.boundary.text import unknown
+from rtkit.boundary.values import check_numbers
 from rtkit.pacing import Plan
 from rtkit.services.endpoint import Endpoint
 from rtkit.services.service import dialect_of, public_part
@@ -71,6 +72,9 @@ class Options:
             raise ValueError(
                 "isolation='process' takes work in seconds: a function cannot be sent to a process"
             )
+        check_numbers(work=0 if callable(work) else work)
+        check_numbers(optional=True, begin_timeout=self.begin_timeout)
+        check_numbers(termination_timeout=self.termination_timeout)
         if not callable(work) and not 0 <= work < float("inf"):
             raise ValueError(
                 f"work={work:g} is not a duration; give 0 or more seconds, or a function"

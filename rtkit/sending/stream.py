@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rtkit.audio import Clip
+from rtkit.audio import Clip, check_clip
 from rtkit.pacing import Plan
 from rtkit.sending.connect import Way, fitted, way_through, way_to
 from rtkit.sending.loop import run_session
@@ -132,8 +132,7 @@ async def stream_plan(clip: Clip, plan: Plan, options: Options, way: Way) -> Ses
 
 def check_sides(clip: Clip, service: Service | None) -> None:
     """Refuse anything that is not a clip or a service, and a service without a key."""
-    if not isinstance(clip, Clip):
-        raise TypeError(f"{clip!r} is not a clip; give rtkit.open_clip(PATH)")
+    check_clip(clip)
     if service is not None and (isinstance(service, type) or not hasattr(service, "connect_info")):
         raise TypeError(
             f"{service!r} is not a service; give an instance, such as rtkit.AssemblyAI() or "

@@ -344,7 +344,7 @@ def part_of(dialect: str, part: str) -> Any:
         If the dialect is unknown. Only folders of `rtkit.services` are: a session's file, which
         names one, must not decide what is imported.
     """
-    folder = dialect.partition(".")[0]
+    folder = str(dialect).partition(".")[0]
     if folder not in dialects():
         raise _unknown(dialect)
     return import_module(f"rtkit.services.{folder}.{part}")

@@ -64,8 +64,8 @@ def plot_distribution(
     list of Artist
         One line per group.
     """
+    pools = pool(sessions, of, by, include_invalid=include_invalid)  # refuses an unknown `of`
     title, axis, things = MEASURES[of]
-    pools = pool(sessions, of, by, include_invalid=include_invalid)
     invalid = sum(len(one.left_out) for one in pools.values())
     pools = {name: one for name, one in pools.items() if len(one.values)}
     one_each = {name: next(iter(one.sessions.values())) for name, one in pools.items()}

@@ -16,6 +16,7 @@ from typing import Any
 from rtkit.analysis.naming import Sessions, named, said
 from rtkit.audio import Clip
 from rtkit.boundary.text import counted
+from rtkit.boundary.values import check_numbers
 from rtkit.markup import Table, asset
 from rtkit.reference import Reference
 from rtkit.session import Session
@@ -141,6 +142,7 @@ def play(clip: Clip, sessions: Sessions = (), *, rate: int | None = None) -> Tim
             "a session contains no sound; give its clip first: rtkit.play(clip, session)"
         )
     check_length(clip)
+    check_numbers(optional=True, rate=rate)
     if rate is not None and not MIN_RATE <= rate <= MAX_RATE:
         raise ValueError(
             f"rate={rate} is not a sample rate for playback; give {MIN_RATE} to {MAX_RATE} Hz"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from rtkit.audio import Clip
+from rtkit.audio import Clip, check_clip
 
 __all__ = ["MOST", "check_length", "outline", "samples_of", "sound_url"]
 
@@ -21,6 +21,7 @@ PEAKS = 1000  # of the outline
 
 def check_length(clip: Clip) -> None:
     """Refuse a clip that is too much for a page, before it is read."""
+    check_clip(clip)
     if clip.samples > MOST:
         raise ValueError(
             f"{clip.name}: {clip.seconds:.0f} s at {clip.rate} Hz is too much sound for a "

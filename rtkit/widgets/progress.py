@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from rtkit.audio import Clip
+from rtkit.audio import Clip, check_clip
+from rtkit.boundary.values import check_numbers
 from rtkit.session import Chunk, Ending, Fact
 
 __all__ = ["progress"]
@@ -41,6 +42,8 @@ def progress(clip: Clip, *, sessions: int = 1) -> Callable[[Fact], None]:
     ValueError
         If `sessions` is less than 1.
     """
+    check_clip(clip)
+    check_numbers(unit="sessions", sessions=sessions)
     if sessions < 1:
         raise ValueError(f"sessions={sessions} leaves nothing to wait for; give 1 or more")
     return _Progress(clip, sessions, _cell() or _terminal())

@@ -16,6 +16,7 @@ from rtkit.analysis.timing.lateness import passing
 from rtkit.analysis.timing.turns import agreement
 from rtkit.audio.levels import decibels
 from rtkit.boundary.text import counted
+from rtkit.boundary.values import check_numbers
 from rtkit.clock.stalls import LEAST
 from rtkit.services.messages import Begin, Other, Termination, Turn
 from rtkit.session import UNTIMED, Session, check_session
@@ -97,6 +98,8 @@ def validity(session: Session, *, budget: float = BUDGET, receive: float = RECEI
         If `budget` or `receive` is not positive, or not finite.
     """
     check_session(session)
+    check_numbers(unit="", budget=budget)
+    check_numbers(receive=receive)
     if not 0 < budget < math.inf:
         raise ValueError(f"budget={budget:g} is not a share of a chunk; give a number above 0")
     if not 0 < receive < math.inf:

@@ -17,6 +17,7 @@ from statistics import NormalDist
 import numpy as np
 
 from rtkit.boundary.text import counted
+from rtkit.boundary.values import check_numbers
 
 __all__ = [
     "FEW",
@@ -72,6 +73,7 @@ class Interval:
 
 def check(level: float, resamples: int) -> None:
     """Raise ValueError if no interval can be computed."""
+    check_numbers(unit="", level=level)
     if not 0 < level < 1:
         raise ValueError(f"level={level:g} is not a confidence level; give a number such as 0.95")
     if resamples < 100:

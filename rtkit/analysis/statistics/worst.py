@@ -14,6 +14,7 @@ import numpy as np
 
 from rtkit.analysis.naming import Sessions, named
 from rtkit.analysis.statistics.pooling import LATENCIES, counted_of, measure_of
+from rtkit.boundary.values import check_numbers
 from rtkit.recording import load_session
 from rtkit.session import Session
 
@@ -128,6 +129,7 @@ def worst_cases(
         If the folder or file does not exist.
     """
     measure_of(of)
+    check_numbers(unit="cases", count=count)
     if count < 1:
         raise ValueError(f"count={count} is too small; give 1 or more")
     files: Mapping[str, Path] = {}

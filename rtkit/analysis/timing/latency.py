@@ -51,9 +51,6 @@ __all__ = [
 ]
 
 
-# Words and turns.
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Latency:
     """The latency of some words or turns, and its parts, in seconds; every array has shape (n,).
@@ -388,6 +385,9 @@ def senders_share(latency: Latency) -> float:
     NaN if there was no latency. If the parts are known only within bounds, it is the middle of
     `senders_share_bounds`.
     """
+    if not isinstance(latency, Latency):
+        kind = type(latency).__name__
+        raise TypeError(f"a {kind} is not a latency; give rtkit.turn_latency(session)")
     low, high = senders_share_bounds(latency)
     return (low + high) / 2
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from rtkit.audio import SUFFIXES, AudioError, Clip, open_clip
 from rtkit.boundary.text import told, unknown
+from rtkit.boundary.values import check_numbers
 from rtkit.experiments.simulate import Models, simulate
 from rtkit.pacing import Plan
 from rtkit.recording import load_session
@@ -100,6 +101,7 @@ def make_grid(
     for name in options:
         if name not in known:
             raise TypeError(unknown("sweep parameter", name, sorted(known)))
+    check_numbers(unit="sessions of each", repeats=repeats)
     if repeats < 1:
         raise ValueError(f"repeats={repeats} leaves nothing to run; give 1 or more")
     if simulated and services != ALONE:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rtkit.audio import Clip
 from rtkit.boundary.files import alone
 from rtkit.boundary.text import counted
+from rtkit.boundary.values import check_numbers
 from rtkit.experiments.sweep.consent import agree
 from rtkit.experiments.sweep.grid import Cell, make_grid, open_clips
 from rtkit.experiments.sweep.table import make_table, write_table
@@ -153,6 +154,7 @@ async def sweep(
         ("max_concurrency", max_concurrency),
         ("sessions_per_minute", sessions_per_minute),
     ):
+        check_numbers(optional=True, unit="", **{name: value})
         if value is not None and not value > 0:
             raise ValueError(f"{name}={value:g} would never start a session; give 1 or more")
     max_concurrency = max_concurrency or (1 if executor is None else max(1, len(cells)))
