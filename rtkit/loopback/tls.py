@@ -59,6 +59,8 @@ def local_ca(path: Path) -> ssl.SSLContext:
     ------
     ImportError
         If trustme is not installed.
+    ValueError
+        If it cannot be written.
     """
     try:
         import trustme
@@ -67,8 +69,13 @@ def local_ca(path: Path) -> ssl.SSLContext:
     ca = trustme.CA(organization_name="rtkit, on this machine")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert(*NAMES).configure_cert(context)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ca.cert_pem.write_to_path(str(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ca.cert_pem.write_to_path(str(path))
+    except OSError as error:
+        raise ValueError(
+            f"{path} cannot be written ({error.strerror}); give --tls another file"
+        ) from error
     return context
 
 

@@ -79,7 +79,7 @@ async def _serve(tap: Tap, port: int, ca: Path | None) -> None:
             if not stopped.done():
                 sys.exit("The tap's relay ended unexpectedly.")
             broken.cancel()
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(

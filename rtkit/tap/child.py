@@ -200,9 +200,11 @@ async def _serve(asked: dict[str, Any]) -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     try:
         relays = Relays(asked)
-    except (OSError, ImportError) as error:
+    except (OSError, ImportError, ValueError) as error:
         number, why = getattr(error, "errno", None), getattr(error, "strerror", None)
-        print(json.dumps({"error": why or str(error), "number": number}), flush=True)
+        missing = isinstance(error, ImportError)
+        said = {"error": why or str(error), "number": number, "missing": missing}
+        print(json.dumps(said), flush=True)
         return
     print(json.dumps({"port": relays.port}), flush=True)
 

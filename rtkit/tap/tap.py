@@ -183,9 +183,9 @@ class Tap:
         answer = json.loads(line)
         if "error" not in answer:
             return int(answer["port"])
-        if answer["number"] is None:
-            raise ImportError(answer["error"])
-        raise OSError(answer["number"], answer["error"])
+        if answer["number"] is not None:
+            raise OSError(answer["number"], answer["error"])
+        raise (ImportError if answer["missing"] else ValueError)(answer["error"])
 
     def _read(self, relay: subprocess.Popen[str], loop: asyncio.AbstractEventLoop) -> None:
         """Take down what the relay tells, no faster than the loop looks at it."""

@@ -280,6 +280,18 @@ def test_a_service_that_is_not_there_is_told(upstream: str) -> None:
     assert f"{upstream.partition('//')[2]} cannot be reached" in session.ending.error
 
 
+def test_a_ca_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("trustme")
+    (tmp_path / "file").touch()
+
+    async def run() -> None:
+        async with Tap("ws://127.0.0.1:9", tls=tmp_path / "file" / "ca.pem"):
+            pass
+
+    with pytest.raises(ValueError, match=r"ca\.pem cannot be written \(.*\); give --tls another"):
+        asyncio.run(run())
+
+
 def test_a_file_that_cannot_be_written_costs_the_file_alone(
     make_clip: MakeClip, tmp_path: Path
 ) -> None:
