@@ -16,7 +16,6 @@ from rtkit.widgets.live_box import REFRESH, LiveBox
 __all__ = ["watch_clients"]
 
 LONG = 3600.0  # seconds: how long a client will stream is not known, and its trace stays small
-AFTER = 0.015  # seconds after a chunk, when the next one is not yet due
 
 
 async def watch_clients(
@@ -46,6 +45,7 @@ async def watch_clients(
             clients.pop(number, None)
         else:
             clients.setdefault(number, Watched(LONG, news)).see(fact)
+            news.set()  # by a message, too: what comes last is seen, though nothing is sent anymore
 
     def kept() -> bool:
         """Keep those that have gone meanwhile; whether there are any."""
@@ -64,9 +64,8 @@ async def watch_clients(
             async with tap:
                 while True:
                     live.listening(tap.url, told)
-                    news.clear()
                     await news.wait()
-                    await asyncio.sleep(AFTER)
+                    news.clear()
                     streaming = {
                         f"client {number}": one for number, one in clients.items() if one.points
                     }

@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets
 
+from rtkit.audio import Clip
 from rtkit.boundary.secrets import Confidential
 from rtkit.loopback.process import Loopback, embedded
 from rtkit.services.service import Limits, Service, Vendor, dialect_of, vendors
@@ -57,13 +58,18 @@ class ListenersBox:
         known = vendors()
         return tuple(known[dialect] for dialect in self.chosen if dialect in known)
 
-    @property
-    def upstream(self) -> str | Loopback:
-        """Where the tap sends clients that come to be watched: they bring a key of their own."""
-        vendor = vendors().get(self.service.value)
-        if vendor is None:
-            return Loopback(engine="recognizer" if self.service.value == "recognizer" else "script")
-        return f"wss://{vendor().describe(None)['host']}"
+    def upstream(self, clip: Clip | None) -> str | Loopback:
+        """Where the tap sends clients that come to be watched: they bring a key of their own.
+
+        The embedded service knows the words of `clip`, which they may stream.
+        """
+        if self.service.value == "recognizer":
+            return Loopback(engine="recognizer")
+        if self.service.value != "embedded":
+            return f"wss://{vendors()[self.service.value]().describe(None)['host']}"
+        if clip is None or clip.reference is None:
+            return Loopback()
+        return Loopback(script=clip.reference, recording=clip.path)
 
     @property
     def whom(self) -> str:

@@ -329,7 +329,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     async def _watch(self) -> None:
         """Stand between a client and the chosen service, until Stop."""
-        upstream = self._sending.listeners.upstream
+        upstream = self._sending.listeners.upstream(self._recording.whole())
         watching = functools.partial(watch_clients, upstream, show=self._show_results)
         await self._measure(watching, self._record / "tap")
 

@@ -89,6 +89,13 @@ class RecordingBox:
             raise FieldError(f"{self.start.text.description}: {why}. Type less.")
         return open_clip(self.file.value, start=start, seconds=seconds or None, channel=channel)
 
+    def whole(self) -> Clip | None:
+        """All of the file that is chosen, if it can be read."""
+        if self.file.value is not None:
+            with contextlib.suppress(OSError, ValueError):
+                return open_clip(self.file.value)
+        return None
+
     def without_folder(self, sentence: str) -> str:
         """A sentence without the folder of uploads, which means nothing to users."""
         if self._uploads is None:

@@ -27,6 +27,7 @@ import numpy as np
 import pytest
 import soundfile
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from websockets.sync.client import connect
 
 import rtkit
 from rtkit.views.interactive import SCRIPT, live
@@ -607,6 +608,39 @@ def test_stop_in_the_middle_keeps_what_was_measured(page: Page, pictures: Path) 
     expect(page.locator(".rt-figure img").first).to_be_visible()
     expect(page.locator("button.rt-run")).to_be_enabled()
     page.screenshot(path=pictures / "stopped.png")
+
+
+def test_a_client_is_watched_from_its_first_word_to_its_figures(
+    page: Page, pictures: Path
+) -> None:
+    """The client stays until the panel has shown what it heard, however slow this computer is."""
+    page.locator(".rt-more input").check()
+    page.get_by_role("button", name="Watch a client").click()
+    address = page.locator(".rt-address").inner_text()
+    page.screenshot(path=pictures / "watching-nobody.png")
+    clip = rtkit.open_clip(rtkit.bundled()[0], seconds=2)
+    url, key = f"{address}/v3/ws?sample_rate={clip.rate}", {"Authorization": "any"}
+    with connect(url, additional_headers=key) as client:
+        for chunk in clip.chunks(np.arange(0, clip.samples + 1, clip.rate // 10)):
+            client.send(chunk)
+            time.sleep(0.1)  # as naive clients do
+        line = page.locator(f"{IN_PANEL} [data-row=lateness] polyline")
+        line.first.wait_for(state="attached")
+        expect(page.locator(".rt-transcript")).to_contain_text("good morning this is")
+        is_faultless(page)
+        page.screenshot(path=pictures / "watching.png")
+        client.send('{"type": "Terminate"}')
+        for _ in client:  # until the service has closed
+            pass
+    expect(page.locator(".rt-status")).to_contain_text("client 1: ")
+    expect(page.locator(".rt-saved")).to_contain_text("client-1.jsonl")
+    expect(page.locator(".rt-status .rt-address")).to_have_text(address)
+    is_faultless(page)
+    page.screenshot(path=pictures / "watched.png")
+    page.locator("button.rt-stop").click()
+    expect(page.locator(".rt-status")).to_contain_text("client 1 ended")
+    with pytest.raises(ConnectionRefusedError):
+        connect(address)
 
 
 @pytest.mark.parametrize(

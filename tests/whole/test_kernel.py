@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from jupyter_client.manager import start_new_kernel
@@ -294,21 +296,45 @@ def test_a_restarted_kernel_starts_over_and_development_mode_finds_nothing(tmp_p
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_the_embedded_service_ends_when_its_kernel_is_killed(kernel: Kernel) -> None:
-    *_, printed = kernel.run(
-        "import json, os, rtkit",
+@pytest.mark.parametrize("how", ["killed", "closed"])
+def test_services_and_the_taps_relay_end_with_their_kernel(kernel: Kernel, how: str) -> None:
+    """The panel waits for clients to watch, which takes a relay and an embedded service."""
+    *_, button = kernel.run(
+        "import asyncio, json, os, rtkit",
         "service = rtkit.Loopback(); await service.__aenter__();",
-        "print(json.dumps([os.getpid(), service.url]))",
+        "panel = rtkit.panel(); print(panel.watch.model_id)",
     )
-    pid, url = json.loads(printed)
-    port = int(url.split(":")[2].split("/")[0])
-    socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
-    os.kill(pid, signal.SIGKILL)
+    click(kernel, button)
+    *_, printed = kernel.run(
+        "while 'rt-address' not in panel.status.value: await asyncio.sleep(0.02)",
+        "import re; from rtkit.boundary import children",
+        "pids = [child.pid for child in children._started]\n"
+        "urls = [service.url, re.search(r'ws:[^<]+', panel.status.value)[0]]\n"
+        "print(json.dumps([os.getpid(), pids, urls]))",
+    )
+    pid, children, urls = json.loads(printed)
+    ports = [urlsplit(url).port for url in urls]
+    assert len(children) == 3
+    assert all(map(is_open, ports))
+    if how == "killed":
+        os.kill(pid, signal.SIGKILL)
+    else:
+        kernel.client.stop_channels()
+        kernel.manager.shutdown_kernel()
     deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            break
-        assert time.monotonic() < deadline, "the service outlives its kernel"
+    while any(map(is_open, ports)) or any(map(is_running, children)):
+        assert time.monotonic() < deadline, "what the kernel started outlives it"
         time.sleep(0.1)
+
+
+def is_open(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def is_running(pid: int) -> bool:
+    """Where the system tells; what has ended has no command line anymore, even if nobody waits."""
+    with contextlib.suppress(OSError):
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    return False
