@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -37,7 +38,7 @@ async def watch_clients(
 
     def tell(line: str) -> None:
         nonlocal told
-        told = line
+        told = line.replace(f"{folder}{os.sep}", "")  # the list of saved files tells where
         news.set()
 
     def see(number: int, fact: Fact) -> None:
@@ -59,6 +60,7 @@ async def watch_clients(
         return any(session.chunks for session in gone)
 
     tap = Tap(upstream, record=folder, on_event=see, tell=tell)
+    live.say("Starting …")
     try:
         with contextlib.suppress(asyncio.CancelledError):
             async with tap:

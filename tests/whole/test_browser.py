@@ -610,9 +610,7 @@ def test_stop_in_the_middle_keeps_what_was_measured(page: Page, pictures: Path) 
     page.screenshot(path=pictures / "stopped.png")
 
 
-def test_a_client_is_watched_from_its_first_word_to_its_figures(
-    page: Page, pictures: Path
-) -> None:
+def test_a_client_is_watched_from_its_first_word_to_its_figures(page: Page, pictures: Path) -> None:
     """The client stays until the panel has shown what it heard, however slow this computer is."""
     page.locator(".rt-more input").check()
     page.get_by_role("button", name="Watch a client").click()
@@ -632,7 +630,7 @@ def test_a_client_is_watched_from_its_first_word_to_its_figures(
         client.send('{"type": "Terminate"}')
         for _ in client:  # until the service has closed
             pass
-    expect(page.locator(".rt-status")).to_contain_text("client 1: ")
+    expect(page.locator(".rt-status")).to_contain_text("(client-1.jsonl)")
     expect(page.locator(".rt-saved")).to_contain_text("client-1.jsonl")
     expect(page.locator(".rt-status .rt-address")).to_have_text(address)
     is_faultless(page)
