@@ -38,7 +38,7 @@ async def watch_clients(
 
     def tell(line: str) -> None:
         nonlocal told
-        told = line.replace(f"{folder}{os.sep}", "")  # the list of saved files tells where
+        told = line.replace(f"{folder.absolute()}{os.sep}", "")  # the list of files has it
         news.set()
 
     def see(number: int, fact: Fact) -> None:
