@@ -21,10 +21,19 @@ try:
 except ImportError:  # not a Unix: no locks, and no open file is renamed
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["AsideFile", "alone", "replacing"]
+__all__ = ["AsideFile", "alone", "make_folder", "replacing"]
 
 LONGEST_PATH = 4000  # bytes; Linux allows 4096
 LONGEST = 230  # bytes of a name that gets something before and behind it; 255 are allowed
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; raises OSError, which says so if a file is in its place."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        why = "a file, not a folder; give another path"
+        raise NotADirectoryError(errno.ENOTDIR, why, str(folder)) from None
 
 
 @contextlib.contextmanager
@@ -35,7 +44,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     cannot be replaced, and is written directly.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     if path.exists() and not path.is_file():
         yield path
         return
@@ -81,7 +90,7 @@ class AsideFile:
             raise ValueError(
                 f"record={str(path)!r} is a folder; give a file name that ends in .jsonl"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         self._aside: Path | None = None
         self._file: TextIO
         self._written = 0  # bytes

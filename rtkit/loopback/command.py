@@ -133,7 +133,7 @@ def _tell(line: str) -> None:
 
 
 def _port(text: str) -> int:
-    port = int(text)
+    port = int(text) if text.isdecimal() else -1
     if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is not a port; give one from 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give one from 0 to 65535")
     return port

@@ -23,6 +23,7 @@ from rtkit.analysis.timing.latency import senders_share, turn_latency
 from rtkit.analysis.timing.lateness import pacing_of, passing
 from rtkit.boundary.children import start_child
 from rtkit.boundary.text import counted, told
+from rtkit.boundary.values import check_numbers
 from rtkit.clock.thread import in_thread
 from rtkit.loopback.process import Loopback
 from rtkit.services.service import ASSEMBLYAI, UNKNOWN, dialect_at, dialect_named
@@ -83,7 +84,8 @@ class Tap:
     Raises
     ------
     ValueError
-        If `upstream` is not the address of a service, or the protocol is unknown.
+        If `upstream` is not the address of a service, the protocol is unknown, `port` is not a
+        port, or `record` is a file.
 
     Notes
     -----
@@ -109,6 +111,11 @@ class Tap:
     ) -> None:
         if protocol is not None:
             dialect_named(protocol)
+        check_numbers(unit="", port=port)
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port={port} is not a port; give one from 0 to 65535")
+        if record is not None and Path(record).is_file():
+            raise ValueError(f"record={str(record)!r} is a file; give a folder")
         if keep_audio and record is None:
             raise ValueError("keep_audio=True saves audio beside the sessions: give record=FOLDER")
         if upstream == "embedded":

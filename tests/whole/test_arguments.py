@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -64,7 +66,7 @@ def test_a_misspelt_measure_is_refused_before_anything_is_drawn() -> None:
         rtkit.plot_distribution(SESSION, "word_latencies", ax=plt.figure().gca())
 
 
-def test_files_of_many_sessions_are_one_each(tmp_path: Any) -> None:
+def test_files_of_many_sessions_are_one_each(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^1 record for 2 clips"):
         rtkit.run(rtkit.stream_many([CLIP] * 2, record=[tmp_path / "a.jsonl"]))
 
@@ -73,3 +75,39 @@ def test_files_of_many_sessions_are_one_each(tmp_path: Any) -> None:
 def test_raw_samples_of_no_length_are_refused(seconds: float) -> None:
     with pytest.raises(rtkit.AudioError, match=r"is not a length; give seconds above 0"):
         rtkit.open_raw(rtkit.bundled()[0], seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda at: rtkit.run(rtkit.sweep(CLIP, simulated=True, progress=False, folder=at)),
+        lambda at: rtkit.run(rtkit.stream(CLIP, record=at / "a.jsonl")),
+        lambda at: rtkit.report(SESSION, at / "page.html"),
+    ],
+)
+def test_a_file_where_a_folder_must_be_is_said_to_be_one(
+    call: Callable[[Path], object], tmp_path: Path
+) -> None:
+    file = tmp_path / "runs"
+    file.write_text("notes")
+    with pytest.raises(OSError, match=r"a file, not a folder; give another path: .*runs"):
+        call(file)
+    assert file.read_text() == "notes"
+
+
+@pytest.mark.parametrize("port", ["eight", "-1", "70000"])
+@pytest.mark.parametrize("command", ["loopback.command", "tap.__main__"])
+def test_what_is_no_port_is_refused_before_anything_starts(
+    command: str, port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["rtkit", f"--port={port}"])
+    with pytest.raises(SystemExit) as ended:
+        import_module(f"rtkit.{command}").main()
+    assert ended.value.code == 2
+    assert f"{port}" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_tap_records_into_no_file(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("notes")
+    with pytest.raises(ValueError, match=r"runs' is a file; give a folder$"):
+        rtkit.Tap(record=tmp_path / "runs")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtkit.audio import Clip
-from rtkit.boundary.files import alone
+from rtkit.boundary.files import alone, make_folder
 from rtkit.boundary.text import counted
 from rtkit.boundary.values import check_numbers
 from rtkit.experiments.sweep.consent import agree
@@ -160,7 +160,7 @@ async def sweep(
     max_concurrency = max_concurrency or (1 if executor is None else max(1, len(cells)))
     shuffled = random.Random(seed).sample(cells, len(cells))
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     busy = f"another sweep is running in {folder}; wait until it has ended, or give another folder="
     with alone(folder / ".sweep.lock", busy):
         left = await asyncio.to_thread(lambda: [cell for cell in shuffled if not cell.done])
