@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import pickle
 from dataclasses import replace
 from functools import cache
@@ -26,6 +25,7 @@ import rtkit
 from rtkit.analysis.timing.latency import Latency, turn_latency, word_latency
 from rtkit.analysis.timing.turns import heard_words
 from rtkit.audio import Clip, open_clip
+from rtkit.loopback.behavior import UNBOUNDED
 from rtkit.loopback.log import Log
 from rtkit.loopback.options import Options
 from rtkit.recording import StreamError
@@ -258,8 +258,8 @@ def test_all_its_closures_have_a_cause_and_a_fix(dialect: str) -> None:
     ("dialect", "backlog", "longest"),
     [
         ("assemblyai", 300, 10800),
-        ("deepgram", math.inf, 10800),
-        ("deepgram.flux", math.inf, 10800),
+        ("deepgram", UNBOUNDED, 10800),
+        ("deepgram.flux", UNBOUNDED, 10800),
         ("soniox", 300, 300 * 60),
         ("openai", 300, 3600),
         ("speechmatics", 300, 48 * 3600),
