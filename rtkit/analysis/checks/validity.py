@@ -402,12 +402,15 @@ def _unreasonable(session: Session) -> Iterator[Problem]:
             found = f"none of {counted(len(results), 'result')} counts: " + ", ".join(
                 f"{count} {name}" for name, count in why.most_common()
             )
-        yield Problem(
-            "no results",
-            found,
+        fix = (
             "Use a recording that contains speech, and check that its sample rate and "
-            "language are those that the service expects.",
+            "language are those that the service expects."
         )
+        if results and agreed is None and np.isnan([*words.end, *turns.end]).all():
+            fix = (
+                "The service gives no word times: only a session with a reference can be measured."
+            )
+        yield Problem("no results", found, fix)
 
 
 def _notes(session: Session) -> Iterator[str]:

@@ -626,6 +626,20 @@ def test_results_of_which_none_counts() -> None:
     assert "no results" in names(foreign)
     (problem,) = [one for one in validity(foreign).problems if one.name == "no results"]
     assert "unmatched" in problem.found
+    assert problem.fix.startswith("Use a recording that contains speech")
+
+
+def test_results_without_word_times_need_a_reference() -> None:
+    completed = {
+        "type": "conversation.item.input_audio_transcription.completed",
+        "item_id": "a",
+        "content_index": 0,
+        "transcript": "good morning",
+    }
+    said = Message(0.5, json.dumps(completed))
+    (problem,) = validity(session([0.0] * 10, said, service={"dialect": "openai"})).problems
+    assert problem.name == "no results"
+    assert "only a session with a reference can be measured" in problem.fix
 
 
 @pytest.mark.parametrize(
