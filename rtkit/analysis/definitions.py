@@ -74,6 +74,7 @@ def rescore(sessions: Sessions) -> Table:
             )
             for definition in DEFINITIONS
         ),
+        corner="p50, ms",
     )
 
 

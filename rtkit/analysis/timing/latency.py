@@ -12,9 +12,8 @@ queue wait, mostly 0, is the part of r - sent that a burst of the sender's made 
 Where the service confirms chunks, the first part of service time is that until it confirmed d.
 
 Where the service does not say which audio decided, d is one of the chunks from k to the last one
-sent before r. Lateness and queue wait, and with them endpoint wait + service time, then lie
-between two values: the middle stands in the arrays, and `half_width` says how far the truth may lie
-from it.
+sent before r. Lateness and queue wait, and with them endpoint wait + service time, then lie between
+two values: the arrays hold the middle, and `half_width` says how far off the truth may be.
 """
 
 from __future__ import annotations
@@ -62,21 +61,20 @@ class Latency:
     turn : ndarray of int
         Which turn it belongs to, or is, by the service's own number.
     end : ndarray
-        e: when the word, or the last spoken word that belongs to the turn, ended in the audio. NaN,
-        as all parts are, where neither a reference nor the service says.
+        e: when the word, or the turn's last spoken word, ended in the audio. NaN, as all parts are,
+        where neither a reference nor the service says.
     received : ndarray
         r: when the loop saw the result.
     chunk_wait, endpoint_wait, lateness, queue_wait, service_time : ndarray
         The parts, which add up to `latency`. For words, the endpoint wait is 0. The sender caused
-        lateness and queue wait: audio sent in a burst waits until the service has processed what
-        came before. The queue wait is known only if the service states how fast it processes audio;
-        otherwise it is part of the service time.
+        lateness and queue wait: a burst waits until what came before is processed. Unless the
+        service states how fast that is, the queue wait is part of the service time.
     confirmation : ndarray
-        The part of the service time until d's receipt arrived: the network both ways, and the wait
-        until the service read d. NaN without a receipt.
+        Service time until d's receipt arrived: the network both ways, and the wait until the
+        service read d. NaN without a receipt.
     half_width : ndarray
-        How far `lateness` may be from the true value, and likewise `queue_wait`, their sum and, in
-        the opposite direction, `since_sent` and `service_time`; 0 if the deciding chunk is known.
+        How far `lateness`, `queue_wait`, their sum and, in the opposite direction, `since_sent` and
+        `service_time` may be from the true value; 0 if the deciding chunk is known.
     confirmation_half_width : ndarray
         How far `confirmation` may be from the true value.
     holding, deciding : ndarray of int
@@ -84,9 +82,8 @@ class Latency:
     known : ndarray of str
         How it is known which chunk decided. ``"stamped"``: the embedded service says so;
         ``"stated"``: the service states how much audio it had processed, so `endpoint_wait` is at
-        most, and `service_time` at least, what stands there; ``"bounded"``: it says
-        nothing, and `endpoint_wait` and `service_time` only make sense as a sum. Words are
-        ``"held"``: by definition they count from the chunk that holds them.
+        most, and `service_time` at least, what stands there; ``"bounded"``: it says nothing, so
+        only their sum makes sense. Words are ``"held"``: they count from the chunk that holds them.
     excluded : ndarray of str
         Why it is shown and left out of quantiles; empty where it counts. ``"terminated"``: the
         shutdown ended the turn; ``"unmatched"``: nothing of it matches the reference, or a word has
@@ -117,6 +114,10 @@ class Latency:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def __repr__(self) -> str:
+        p50 = f", p50 {self.quantiles().p50 * 1000:.0f} ms" if self.counted.any() else ""
+        return f"<Latency of {len(self)}: {self.counted.sum()} counted{p50}>"
 
     @property
     def latency(self) -> np.ndarray:
@@ -203,13 +204,12 @@ class Latency:
 
     def quantile_bounds(self, part: str = "latency") -> tuple[Quantiles, Quantiles]:
         """Between which values the quantiles lie: those of the least values, and the greatest."""
-        low, high = (quantiles(values[self._known(part)]) for values in self.bounds(part))
-        return low, high
+        low, high = (values[self._known(part)] for values in self.bounds(part))
+        return quantiles(low), quantiles(high)
 
     def _known(self, part: str) -> np.ndarray:
-        known = self.counted & ~np.isnan(getattr(self, part))
         apart = part in ("endpoint_wait", "service_time", "after_confirmation")
-        return np.asarray(known & self.decided if apart else known)
+        return self.counted & ~np.isnan(getattr(self, part)) & (self.decided | (not apart))
 
 
 class _Result(NamedTuple):

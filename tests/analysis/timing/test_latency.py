@@ -237,6 +237,7 @@ def test_turns_that_terminate_ended_stay_out_of_quantiles(stamped: bool) -> None
     assert found.latency == exactly(0.5, 0.4)
     assert found.quantiles().count == 1
     assert found.quantiles().max == pytest.approx(0.5)
+    assert repr(found) == "<Latency of 2: 1 counted, p50 500 ms>"
 
 
 def test_a_turn_decided_by_silence_counts_though_its_final_came_after_terminate() -> None:
