@@ -70,8 +70,7 @@ class Latency:
         lateness and queue wait: a burst waits until what came before is processed. Unless the
         service states how fast that is, the queue wait is part of the service time.
     confirmation : ndarray
-        Service time until d's receipt arrived: the network both ways, and the wait until the
-        service read d. NaN without a receipt.
+        Service time until d's receipt came: the network both ways, and d's wait. NaN without one.
     half_width : ndarray
         How far `lateness`, `queue_wait`, their sum and, in the opposite direction, `since_sent` and
         `service_time` may be from the true value; 0 if the deciding chunk is known.
@@ -209,7 +208,8 @@ class Latency:
 
     def _known(self, part: str) -> np.ndarray:
         apart = part in ("endpoint_wait", "service_time", "after_confirmation")
-        return self.counted & ~np.isnan(getattr(self, part)) & (self.decided | (not apart))
+        known = ~np.isnan(getattr(self, part)) & (self.decided | (not apart))
+        return np.asarray(self.counted & known)
 
 
 class _Result(NamedTuple):
